@@ -1,0 +1,242 @@
+# provium: build, tests, installation. `make help` lists the targets.
+#
+# MODE=release|debug|asan|fuzz chooses the flags; each has build/MODE to
+# itself. WERROR= builds with warnings only.
+
+MODE    ?= release
+WERROR  ?= -Werror
+VERSION := 0.1.0
+B       := build/$(MODE)
+
+prefix  ?= /usr/local
+bindir  ?= $(prefix)/bin
+mandir  ?= $(prefix)/share/man
+DESTDIR ?=
+
+PKG_CONFIG     ?= pkg-config
+LUAJIT_CFLAGS  ?= $(shell $(PKG_CONFIG) --cflags luajit)
+LUAJIT_LIBS    ?= $(shell $(PKG_CONFIG) --libs luajit)
+EVENT_LIBS     ?= $(shell $(PKG_CONFIG) --libs libevent_core)
+PCAP_LIBS      ?= $(shell $(PKG_CONFIG) --libs libpcap)
+JANSSON_LIBS   ?= $(shell $(PKG_CONFIG) --libs jansson)
+COMPRESS_LIBS  ?= $(shell $(PKG_CONFIG) --libs libzstd liblzma liblz4 zlib)
+HASH_LIBS      ?= $(shell $(PKG_CONFIG) --libs libxxhash)
+CMOCKA_LIBS    ?= $(shell $(PKG_CONFIG) --libs cmocka)
+
+WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
+	-Wmissing-prototypes -Wvla -Wundef -Wformat=2 -Wwrite-strings \
+	-Wimplicit-fallthrough -Wcast-qual $(WERROR)
+BASE := -std=gnu11 -D_GNU_SOURCE -DPROVIUM_VERSION='"$(VERSION)"' -I. \
+	$(WARN) -MMD -MP -fno-strict-aliasing
+HARDEN := -fstack-protector-strong -fPIE
+LINK_HARDEN := -pie -Wl,-z,relro,-z,now
+
+ifeq ($(MODE),release)
+FLAGS   := -O2 -g -D_FORTIFY_SOURCE=2 $(HARDEN)
+LDMODE  := $(LINK_HARDEN)
+else ifeq ($(MODE),debug)
+FLAGS   := -Og -g3
+else ifeq ($(MODE),asan)
+FLAGS   := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+LDMODE  := -fsanitize=address,undefined
+else ifeq ($(MODE),fuzz)
+CC      := clang
+FLAGS   := -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all -fno-omit-frame-pointer
+LDMODE  := -fsanitize=fuzzer,address,undefined
+else
+$(error MODE is '$(MODE)': say release, debug, asan or fuzz)
+endif
+
+CFLAGS  ?=
+LDFLAGS ?=
+COMPILE = $(CC) $(BASE) $(FLAGS) $(CFLAGS)
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n'
+endif
+
+# --- what there is, by layer ------------------------------------------------
+
+LAYERS := agent-proto streams vmm runner
+SRC_agent-proto := $(sort $(wildcard agent-proto/*.c))
+SRC_streams     := $(sort $(wildcard streams/*.c))
+SRC_vmm         := $(sort $(wildcard vmm/*.c))
+SRC_runner      := $(sort $(wildcard runner/*.c))
+SRC_provium     := $(sort $(wildcard cmd/provium/*.c))
+SRC_agent       := $(sort $(wildcard cmd/provium-agent/*.c))
+LUA_runner      := $(sort $(wildcard runner/lua/*.lua))
+
+# An archive a layer; each binary names those at and below its own.
+A_agent-proto := $(B)/libagent-proto.a
+A_streams     := $(B)/libstreams.a $(A_agent-proto)
+A_vmm         := $(B)/libvmm.a $(A_streams)
+A_runner      := $(B)/librunner.a $(A_vmm)
+A_agent       := $(A_streams)
+
+LIBS_streams := $(EVENT_LIBS) $(PCAP_LIBS)
+LIBS_agent   := $(LIBS_streams)
+LIBS_vmm     := $(JANSSON_LIBS) $(COMPRESS_LIBS) $(HASH_LIBS) $(LIBS_streams)
+LIBS_runner  := $(LUAJIT_LIBS) $(LIBS_vmm) -lm -ldl
+
+obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
+
+.PHONY: all
+all: $(B)/provium
+	@ln -sf $(MODE)/provium build/provium
+
+$(B)/obj/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) CC $<
+	$(Q)$(COMPILE) $(CFLAGS_$(firstword $(subst /, ,$<))) -c -o $@ $<
+
+CFLAGS_runner := $(LUAJIT_CFLAGS)
+CFLAGS_cmd    := $(LUAJIT_CFLAGS)
+CFLAGS_tests  := $(LUAJIT_CFLAGS) -DPROVIUM_B='"$(B)"'
+
+define layer_rules
+$$(B)/lib$(1).a: $$(call obj,$$(SRC_$(1))) $$(EXTRA_$(1))
+	$$(say) AR $$@
+	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
+endef
+EXTRA_vmm    := $(B)/obj/vmm/agent_blob.o
+EXTRA_runner := $(if $(LUA_runner),$(B)/obj/runner/lua_blob.o)
+$(foreach l,$(LAYERS),$(eval $(call layer_rules,$(l))))
+
+# The agent is static, small and the same in every mode; a second build of
+# it, dynamic and with this mode's flags, is what its unit tests run.
+AGENT_OBJ := $(patsubst %.c,$(B)/agent/%.o,$(SRC_agent) $(SRC_agent-proto))
+AGENT_CC  := gcc
+
+$(B)/agent/%.o: %.c
+	@mkdir -p $(@D)
+	$(say) CC "$< (agent)"
+	$(Q)$(AGENT_CC) $(BASE) -Os -g -ffunction-sections -fdata-sections \
+	    -c -o $@ $<
+
+$(B)/provium-agent: $(AGENT_OBJ)
+	$(say) LD $@
+	$(Q)$(AGENT_CC) -static -Wl,--gc-sections -o $@.full $^
+	$(Q)strip -o $@ $@.full
+
+$(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
+	$(say) LD $@
+	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^
+
+# Bytes linked in: the agent program, and the Lua part of the runner.
+$(B)/obj/vmm/agent_blob.o: vmm/agent_blob.S $(B)/provium-agent
+	@mkdir -p $(@D)
+	$(Q)$(CC) -DAGENT_PATH='"$(B)/provium-agent"' -c -o $@ $<
+
+$(B)/lua_blob.c: tests/embed.sh $(LUA_runner)
+	@mkdir -p $(@D)
+	$(say) EMBED $@
+	$(Q)sh tests/embed.sh $(LUA_runner) >$@
+
+$(B)/obj/runner/lua_blob.o: $(B)/lua_blob.c
+	@mkdir -p $(@D)
+	$(Q)$(COMPILE) -Wno-overlength-strings -c -o $@ $<
+
+$(B)/provium: $(call obj,$(SRC_provium)) $(A_runner)
+	$(say) LD $@
+	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -rdynamic -o $@ $^ \
+	    $(LIBS_runner)
+
+# --- unit tests: tests/unit/LAYER/test_*.c, with LAYER's lib_*.c -------------
+
+UNIT_LAYERS := agent-proto streams vmm runner agent
+define unit_rules
+UNIT_$(1) := $$(patsubst tests/unit/%.c,$$(B)/unit/%,\
+	$$(sort $$(wildcard tests/unit/$(1)/test_*.c)))
+$$(B)/unit/$(1)/%: $$(B)/obj/tests/unit/$(1)/%.o \
+    $$(call obj,$$(sort $$(wildcard tests/unit/$(1)/lib_*.c))) $$(A_$(1))
+	@mkdir -p $$(@D)
+	$$(say) LD $$@
+	$$(Q)$$(CC) $$(FLAGS) $$(LDMODE) $$(LDFLAGS) -o $$@ $$^ \
+	    $$(LIBS_$(1)) $$(CMOCKA_LIBS)
+endef
+$(foreach l,$(UNIT_LAYERS),$(eval $(call unit_rules,$(l))))
+UNIT := $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l)))
+
+.PHONY: unit $(addprefix unit-,$(UNIT_LAYERS))
+.SECONDARY:
+unit: $(UNIT) $(B)/provium-agent-test
+	$(Q)sh tests/check.sh unit $(B) $(UNIT)
+# One layer's: make unit-vmm
+$(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test
+	$(Q)$(MAKE) --no-print-directory $(UNIT_$*)
+	$(Q)sh tests/check.sh unit $(B) $(UNIT_$*)
+
+# --- fuzzing: make MODE=fuzz fuzz-build; `make fuzz` runs each a minute -------
+
+FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,\
+	$(sort $(wildcard tests/fuzz/fuzz_*.c)))
+FUZZ_SECONDS ?= 60
+
+$(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(A_vmm)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $^ $(LIBS_vmm)
+
+.PHONY: fuzz fuzz-build
+fuzz-build: $(FUZZ)
+fuzz:
+	$(Q)$(MAKE) --no-print-directory MODE=fuzz fuzz-build
+	$(Q)sh tests/check.sh fuzz build/fuzz $(FUZZ_SECONDS)
+
+# --- the rest ---------------------------------------------------------------
+
+.PHONY: deps check-deps
+deps:
+	$(Q)sh tests/deps.sh build
+check-deps:
+	$(Q)sh tests/deps.sh build check
+
+# What a fresh machine runs first. Each step is skipped where it is done.
+.PHONY: demo
+demo: deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)build/provium guest build
+	$(Q)build/provium run tests/demo
+
+# Every test: units, units under sanitizers, end to end on real guests.
+.PHONY: check
+check: check-deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh tests/check.sh all
+
+.PHONY: lint fmt
+lint:
+	$(Q)sh tests/lint/lint.sh $(VERSION)
+fmt:
+	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
+
+.PHONY: bench
+bench: check-deps
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)sh tests/bench/bench.sh
+
+.PHONY: install uninstall clean help
+install: all
+	install -Dm755 $(B)/provium $(DESTDIR)$(bindir)/provium
+	install -Dm644 docs/provium.1 $(DESTDIR)$(mandir)/man1/provium.1
+uninstall:
+	rm -f $(DESTDIR)$(bindir)/provium $(DESTDIR)$(mandir)/man1/provium.1
+clean:
+	rm -rf build
+help:
+	@echo 'make demo       fresh machine: packages, build, guest, a first run'
+	@echo 'make check      install what tests need, run every test'
+	@echo 'make all        build/provium (MODE=release|debug|asan)'
+	@echo 'make unit       unit tests alone; unit-LAYER for one layer'
+	@echo 'make lint fmt   style, static analysis, include arrows; formatting'
+	@echo 'make fuzz       fuzz every parser, FUZZ_SECONDS=60 each'
+	@echo 'make bench      benchmarks beside their peers'
+	@echo 'make deps       install packages; install uninstall clean'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)

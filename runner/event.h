@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events: what happens in a run, as JSON objects, one a line. Workers write
+ * them to their parent; every report is made from them. Each has "event" and
+ * "time" (seconds since the epoch). Version EVENT_VERSION:
+ *
+ *	run_start   version, provium, files
+ *	file_start  file
+ *	plan        file, tests: [{name, line, tags, skip}]
+ *	file_error  file, message, trace	the chunk did not load
+ *	test_start  file, test, line
+ *	log         file, test, text		t:log, print
+ *	test_end    file, test, line, status, duration, ...
+ *	file_end    file, duration
+ *	run_end     passed, failed, skipped, errors, duration
+ *
+ * test_end: status is "passed", "failed" or "skipped"; failed adds message,
+ * location {file, line}, trace, and console: [{vm, text}] (the end of the
+ * console of each VM alive); skipped adds reason. durations are seconds.
+ */
+#ifndef RUNNER_EVENT_H
+#define RUNNER_EVENT_H
+
+#include <jansson.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+
+#define EVENT_VERSION  1
+#define EVENT_LINE_MAX (8u << 20)
+
+/* A new object with event and time set; the caller owns the reference. */
+json_t *event_new(const char *event);
+/* Bytes that are not UTF-8 become U+FFFD; owned. */
+json_t *event_string(const char *s, size_t n);
+/* Appends one line. */
+void event_encode(const json_t *ev, struct buf *out);
+/* NULL with err for what is not an event. The caller owns the reference. */
+json_t *event_decode(const char *line, size_t n, struct err *err);
+
+/* A consumer of events: a reporter. */
+struct event_sink {
+	void (*event)(struct event_sink *sink, const json_t *ev);
+	void (*free)(struct event_sink *sink);
+};
+
+#endif

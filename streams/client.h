@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent client: the host's end of the session with one guest, on one
+ * byte stream (a connected, non-blocking fd). Requests are pipelined; any
+ * number may be in flight, each with its own deadline.
+ */
+#ifndef STREAMS_CLIENT_H
+#define STREAMS_CLIENT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+#include "agent-proto/msg.h"
+#include "agent-proto/session.h"
+#include "streams/loop.h"
+#include "streams/op.h"
+
+struct client;
+
+/*
+ * on_lost: the byte stream ended or the agent broke the protocol; every call
+ * and stream has just been failed with the same err. Called once, from the
+ * loop, never after client_fail() or client_free().
+ */
+typedef void (*client_lost_cb)(void *ctx, const struct err *err);
+
+struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
+    void *ctx);
+/* Calls still in flight are finished with -ECANCELED, streams end. */
+struct client *client_free(struct client *c);
+
+/*
+ * Starts a session (the first, or a new one): sends HELLO. op is finished 0
+ * when the agent answered. Calls and streams of an earlier session fail with
+ * -ECONNRESET. op is the caller's, initialised by this call; release it with
+ * op_done() before the client.
+ */
+void client_hello(struct client *c, struct op *op, int64_t deadline_ns);
+/* The agent's instance number of the last HELLO; 0 before. */
+uint64_t client_instance(const struct client *c);
+
+/* The VM is gone: fails every call in flight, and every later one, with err;
+ * ends every stream with it. */
+void client_fail(struct client *c, const struct err *err);
+
+/* A handle for SPAWN or FILE_OPEN, unique in this client and across sessions
+ * (the agent keeps handles over a restore). */
+uint64_t client_new_handle(struct client *c);
+
+/*
+ * One request. The op finishes with 0 when the agent has answered and ended
+ * the channel; a guest-side failure finishes with -errnum (the guest's errno,
+ * Linux numbering on both sides) and the agent's text in op.err.
+ * Data that the agent sends is collected in data, up to max_data bytes, more
+ * is -EFBIG. Freeing a call in flight resets its channel.
+ */
+struct call {
+	struct op op;
+	struct client *client;
+	struct chan *chan;  /* NULL when closed */
+	struct msg reply;   /* valid after success; borrows from reply_bytes */
+	struct buf reply_bytes;
+	struct buf data;
+	size_t max_data;
+	const uint8_t *body; /* borrowed until done */
+	size_t body_len;
+	size_t body_sent;
+	bool has_reply;
+};
+
+#define CALL_DATA_MAX ((size_t)1 << 30)
+
+/* Owned by the caller; call_free(NULL) is a no-op. */
+struct call *call_new(struct client *c);
+/*
+ * Sends req, then body as data (borrowed until done; may be NULL), then fin.
+ * Never fails by itself: errors come through the op.
+ */
+void call_start(struct call *call, const struct msg *req, const void *body,
+    size_t body_len, int64_t deadline_ns);
+struct call *call_free(struct call *call);
+
+/* Fire and forget: the reply is dropped (RELEASE of a closed handle). */
+void client_post(struct client *c, const struct msg *req);
+
+/*
+ * For long-lived data channels (streams/tail.h, streams/exec.h): the owner is
+ * told what arrives and returns credit itself. reply comes once, before any
+ * data, as does fail when there is no reply. fail and fin are last words: the
+ * feed is closed by then.
+ */
+struct feed_ops {
+	void (*reply)(void *ctx, const struct msg *m);
+	void (*data)(void *ctx, const uint8_t *p, size_t n, bool more);
+	void (*fin)(void *ctx);
+	void (*fail)(void *ctx, const struct err *err);
+};
+
+struct feed;
+/* Never calls back before it returns, except through a later loop turn. */
+struct feed *feed_open(struct client *c, const struct msg *req,
+    const struct feed_ops *ops, void *ctx);
+/* n bytes that data() handed over were used up: the agent may send more. */
+void feed_consumed(struct feed *f, size_t n);
+/* Resets the channel if it is open. No callback afterwards. */
+struct feed *feed_close(struct feed *f);
+
+#endif

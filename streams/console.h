@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The console of one VM: owns the connected chardev fd from power-on, appends
+ * every byte to the log file, unaltered, and lets any number of cursors read
+ * that log. Alarms (plain strings such as "Kernel panic") are found as the
+ * bytes arrive, wherever they are cut.
+ */
+#ifndef STREAMS_CONSOLE_H
+#define STREAMS_CONSOLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+#include "streams/loop.h"
+#include "streams/op.h"
+#include "streams/stream.h"
+
+struct console;
+
+/* An alarm string was seen; line is the console line holding it, escaped.
+ * May free nothing of the console. */
+typedef void (*console_alarm_cb)(void *ctx, const char *alarm,
+    const char *line);
+
+/* Creates (or empties) the log at log_path. */
+struct console *console_new(struct loop *l, const char *log_path,
+    struct err *err);
+struct console *console_free(struct console *c);
+
+/* Takes a connected chardev; one at a time. Its end is EOF to all cursors. */
+void console_attach(struct console *c, int take_fd);
+/* A boot or reset happens now: expect() searches from here on; cursors that
+ * are open end (EOF). */
+void console_mark_boot(struct console *c);
+/* Reads what the chardev still holds, then ends all cursors. */
+void console_detach(struct console *c);
+
+/* Strings are copied. */
+void console_set_alarms(struct console *c, const char *const *alarms,
+    size_t n, console_alarm_cb cb, void *ctx);
+
+/* Appends the last max bytes of the log. */
+void console_tail(struct console *c, struct buf *out, size_t max);
+/* Appends the whole log. */
+int console_read_log(struct console *c, struct buf *out, struct err *err);
+uint64_t console_size(const struct console *c);
+
+/* A cursor: starts at the first byte that no earlier one has read. */
+struct stream *console_stream_new(struct console *c,
+    const struct stream_label *label, struct stream_list *list);
+
+/* Finishes 0 once text stands in the log since the last boot mark;
+ * -ETIMEDOUT, or -EPIPE when the console ends first. text: copied. */
+struct console_expect {
+	struct op op;
+	struct console *console;
+	uint8_t *text;
+	size_t n;
+	uint64_t scanned; /* log offset up to which it was searched */
+	TAILQ_ENTRY(console_expect) link;
+};
+void console_expect_start(struct console_expect *x, struct console *c,
+    const void *text, size_t n, int64_t deadline_ns);
+void console_expect_done(struct console_expect *x);
+
+/* Finishes with 0 when all bytes were taken by QEMU; p is copied. */
+struct console_write {
+	struct op op;
+	struct console *console;
+	struct buf bytes;
+	TAILQ_ENTRY(console_write) link;
+};
+void console_write_start(struct console_write *w, struct console *c,
+    const void *p, size_t n, int64_t deadline_ns);
+void console_write_done(struct console_write *w);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The one engine behind Tail, Capture and ConsoleStream. A source delivers
+ * frames; the engine holds them as pending bytes and answers next,
+ * read_until, expect, drain, eof and close, which are written here once.
+ *
+ * Matching is linear in the bytes received, whatever the sizes of frames: a
+ * waiter's scan resumes where it stopped, across frame borders, over all its
+ * patterns at once. Nothing is lost by a time-out: what arrived stays
+ * pending. Bytes past a match stay pending too, and are the next frame.
+ *
+ * Memory is bounded by flow control: the engine tells the source how much the
+ * reader used up (consumed), and the source lets the producer go on only for
+ * that. A waiting read_until or expect uses up what it has scanned, so that a
+ * match may lie any distance ahead.
+ *
+ * One waiter at a time: starting a second finishes it with -EBUSY.
+ */
+#ifndef STREAMS_STREAM_H
+#define STREAMS_STREAM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+#include "streams/loop.h"
+#include "streams/op.h"
+
+enum stream_type { STREAM_TAIL, STREAM_CAPTURE, STREAM_CONSOLE };
+
+struct stream;
+
+/* What a source does for its stream. ctx is the source's. */
+struct stream_source {
+	/* The reader used n bytes up. */
+	void (*consumed)(void *ctx, size_t n);
+	/* The stream was closed: release everything, ctx included. Called
+	 * exactly once, by stream_close() or stream_free(). */
+	void (*close)(void *ctx);
+};
+
+/* Who opened it and on what: for diagnostics. Strings are copied. */
+struct stream_label {
+	const char *kind;   /* "tail_file", "proc_stdout_stream", ... */
+	const char *detail; /* the path, fd, ... */
+	const char *file;   /* the author's file, or NULL */
+	int line;
+	const char *test; /* the running test, or NULL */
+};
+
+/* All the open streams of one VM: what a snapshot must refuse on. */
+TAILQ_HEAD(stream_list, stream);
+
+/* Joins list (borrowed) until closed. */
+struct stream *stream_new(struct loop *l, enum stream_type type,
+    const struct stream_label *label, struct stream_list *list,
+    const struct stream_source *source, void *source_ctx);
+/* Closes first. A waiter in flight is cancelled. */
+struct stream *stream_free(struct stream *s);
+
+/* Source side. One frame, copied; more: the next one continues it. */
+void stream_deliver(struct stream *s, const void *p, size_t n, bool more);
+/* No more frames. err: NULL for an honest end; else why it broke, which
+ * finishes a waiter at once and fails those that come later when they run
+ * out of pending bytes. Idempotent. */
+void stream_end(struct stream *s, const struct err *err);
+
+/*
+ * Reader side. Each starts w->op; w is the caller's and must outlive it.
+ *
+ * stream_next: result 1 with one frame in w->bytes; 0 at end, after close or
+ * at the deadline (never an error, unless the stream broke).
+ *
+ * stream_match: result 0 once a pattern occurs; w->index says which (0-based;
+ * the match that ends first in the stream wins, then the earlier listed). With keep,
+ * w->bytes holds everything up to and including it. Else:
+ * -ETIMEDOUT "read_until timed out waiting for `X`" + the last bytes,
+ * -EPIPE "stream EOF" / "console EOF" + the last bytes,
+ * -ESHUTDOWN "stream closed", "console closed", "capture closed".
+ *
+ * stream_drain: result = number of frames in w->frames: the pending bytes,
+ * then every frame that arrives before the deadline; ends early only at EOF.
+ */
+struct stream_pattern {
+	const uint8_t *p; /* borrowed until the op is done; n >= 1 */
+	size_t n;
+};
+
+struct stream_wait {
+	struct op op;
+	struct stream *stream;
+	const char *verb; /* "expect" or "read_until", for messages */
+	const struct stream_pattern *patterns;
+	size_t n_patterns;
+	bool keep;
+	unsigned mode; /* the engine's */
+	size_t index;
+	struct buf bytes;
+	struct buf *frames; /* owned array */
+	size_t n_frames;
+	void *matcher; /* the engine's */
+};
+
+#define STREAM_PATTERNS_MAX 64
+
+void stream_wait_init(struct stream_wait *w, struct stream *s);
+void stream_wait_done(struct stream_wait *w);
+
+void stream_next(struct stream_wait *w, int64_t deadline_ns);
+void stream_match(struct stream_wait *w, const char *verb,
+    const struct stream_pattern *patterns, size_t n, bool keep,
+    int64_t deadline_ns);
+void stream_drain(struct stream_wait *w, int64_t deadline_ns);
+
+/* Drops pending bytes; idempotent; a waiter finishes as if it came later. */
+void stream_close(struct stream *s);
+bool stream_is_closed(const struct stream *s);
+/* The source ended and nothing is pending. */
+bool stream_eof(const struct stream *s);
+/* Bytes delivered so far. */
+uint64_t stream_bytes(const struct stream *s);
+enum stream_type stream_type(const struct stream *s);
+const struct stream_label *stream_label(const struct stream *s);
+
+/* Escapes the last max bytes of p[0..n) for a message: printable ASCII as it
+ * is, the rest as \n, \r, \t, \xNN. Appends to out. */
+void stream_escape_tail(struct buf *out, const void *p, size_t n, size_t max);
+
+#define STREAM_EXCERPT_MAX 200
+
+#endif

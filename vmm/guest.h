@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest images: a kernel (the uncompressed vmlinux, for PVH entry) and an
+ * initrd. The default guest is made from what Debian packages hold: a kernel
+ * with its modules (the running host's or /boot's when readable, else
+ * linux-image-cloud-amd64 fetched by apt-get download, unpacked without root)
+ * and busybox-static. Images are cached by content under
+ * <cache_dir>/guests/<key>/{vmlinux,initrd.cpio,modules.list,info}.
+ */
+#ifndef VMM_GUEST_H
+#define VMM_GUEST_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+
+struct guest_image {
+	char *key;     /* the cache key, hex */
+	char *kernel;  /* path of the vmlinux */
+	char *initrd;  /* path of the initrd without the agent */
+	char *release; /* "6.1.0-56-cloud-amd64" */
+};
+void guest_image_done(struct guest_image *g);
+
+/* Told what goes on, for the slow parts: "unpacking vmlinuz ...". */
+typedef void (*guest_progress_cb)(void *ctx, const char *what);
+
+/* $PROVIUM_CACHE_DIR, else $XDG_CACHE_HOME/provium, else ~/.cache/provium, else
+ * /var/tmp/provium-<uid>. Owned by the caller. */
+char *guest_cache_dir(void);
+
+/*
+ * The default guest: from the cache, or built into it (written aside, renamed;
+ * one builder at a time under a lock, others wait). Errors say what to
+ * install. progress may be NULL.
+ */
+int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
+    struct guest_image *ret, struct err *err);
+
+/* Owned array of the images in the cache, newest first. */
+int guest_list(const char *cache_dir, struct guest_image **ret, size_t *ret_n,
+    struct err *err);
+
+/*
+ * A kernel as QEMU likes it best: the vmlinux inside a bzImage, extracted into
+ * the cache when its compression is known (lz4, zstd, xz, gzip) and it has a PVH
+ * entry note; else *ret_path is a copy of path. Owned by the caller.
+ */
+int guest_kernel_for_boot(const char *cache_dir, const char *path,
+    char **ret_path, struct err *err);
+
+#endif

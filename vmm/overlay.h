@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent overlay: a small newc cpio that is appended to the user's initrd,
+ * which is never rewritten. The kernel unpacks concatenated archives one
+ * after the other (Documentation/driver-api/early-userspace/buffer-format).
+ *
+ * It holds /.provium/agent (the program), /.provium/config (what it shall do)
+ * and the files of the boot options.
+ */
+#ifndef VMM_OVERLAY_H
+#define VMM_OVERLAY_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+
+#define OVERLAY_AGENT_PATH  "/.provium/agent"
+#define OVERLAY_CONFIG_PATH "/.provium/config"
+
+struct overlay_file {
+	const char *path; /* absolute, in the guest; parents are created */
+	const void *content;
+	size_t n;
+	uint32_t mode; /* permission bits, 0: 0644 */
+};
+
+/*
+ * Writes <out_path> = initrd_path (may be NULL), padded, then the overlay.
+ * initrd bytes are copied with copy_file_range or sendfile. config is the text of
+ * OVERLAY_CONFIG_PATH: lines "key value":
+ *	transport serial|vsock
+ *	port N			(vsock)
+ *	module NAME		(in the order to load, each optional)
+ */
+int overlay_write(const char *out_path, const char *initrd_path,
+    const void *agent, size_t agent_n, const char *config,
+    const struct overlay_file *files, size_t n_files, struct err *err);
+
+#endif

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One virtual machine: the QEMU process, its QMP connection, its console, the
+ * transport and the agent client behind it.
+ *
+ *	created --boot--> booting --> booted <--pause/resume--> paused
+ *	   booted|paused --shutdown--> shutdown --boot--> ...
+ *	   any of them --QEMU exit, panic, agent lost--> dead
+ *
+ * | state    | legal                                            |
+ * |----------|--------------------------------------------------|
+ * | created  | vm_boot_start, vm_free                           |
+ * | booting  | vm_free (kills it)                               |
+ * | booted   | vm_client, vm_shutdown_start, vm_kill, vm_free   |
+ * | shutdown | vm_boot_start, vm_free                           |
+ * | dead     | vm_free; the console log can still be read       |
+ *
+ * Death (guest panic, QEMU exit, transport lost) fails every call in flight
+ * through client_fail() with a text that ends in the last console lines.
+ */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "agent-proto/err.h"
+#include "streams/client.h"
+#include "streams/console.h"
+#include "streams/loop.h"
+#include "streams/op.h"
+#include "streams/stream.h"
+#include "vmm/host.h"
+#include "vmm/overlay.h"
+
+enum vm_state {
+	VM_CREATED,
+	VM_BOOTING,
+	VM_BOOTED,
+	VM_PAUSED,
+	VM_SHUTDOWN,
+	VM_DEAD,
+};
+
+/* Everything a boot needs, resolved: no profile, no default left to fill.
+ * Borrowed for vm_new(), which copies. */
+struct vm_spec {
+	const char *name;
+	const char *run_dir; /* private, exists; sockets and logs go here */
+	const char *qemu;    /* path of the binary */
+	const char *kernel;  /* as guest_kernel_for_boot() gave it */
+	const char *initrd;  /* or NULL */
+	const char *cmdline; /* the user's, may be "" */
+	bool is_linux_pvh;   /* kernel is an uncompressed vmlinux */
+	uint64_t memory;     /* bytes */
+	unsigned cpus;
+	enum accel accel;         /* not AUTO */
+	enum transport transport; /* not AUTO */
+	const struct overlay_file *files;
+	size_t n_files;
+	const char *const *modules; /* for the transport, in order */
+	size_t n_modules;
+	const char *const *qemu_args; /* appended */
+	size_t n_qemu_args;
+	const char *const *alarms; /* console strings beside "Kernel panic" */
+	size_t n_alarms;
+	const void *agent; /* the agent program, borrowed for the VM's life */
+	size_t agent_n;
+};
+
+struct vm;
+
+/* The VM became dead, by itself; err says why, with the console's end. */
+typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
+
+struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
+    vm_dead_cb on_dead, void *ctx, struct err *err);
+/* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
+ * console log. Bounded: it does not wait for the guest. */
+struct vm *vm_free(struct vm *vm);
+
+/*
+ * op (caller's, initialised here) finishes with 0 when the agent has answered.
+ * Failing it kills QEMU; the error holds the reason (QEMU's own stderr, a
+ * panic, "the guest did not answer within 60 s") and the last 4 KiB of console
+ * are in vm_console().
+ */
+void vm_boot_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
+/* Asks the agent to power off, waits for QEMU to exit, kills it at the
+ * deadline; finishes with 0 in each of these cases. */
+void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
+enum vm_state vm_state(const struct vm *vm);
+const char *vm_state_name(enum vm_state s);
+const char *vm_name(const struct vm *vm);
+pid_t vm_pid(const struct vm *vm);    /* QEMU's, -1: none */
+int64_t vm_cid(const struct vm *vm);  /* -1 where vsock is not used */
+struct client *vm_client(struct vm *vm); /* NULL unless booted or paused */
+struct console *vm_console(struct vm *vm);
+struct stream_list *vm_streams(struct vm *vm);
+/* Why it is dead; NULL otherwise. */
+const struct err *vm_death(const struct vm *vm);
+const char *vm_console_path(const struct vm *vm);
+
+#endif
