@@ -163,9 +163,10 @@ endef
 $(foreach l,$(UNIT_LAYERS),$(eval $(call unit_rules,$(l))))
 UNIT := $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l)))
 
-.PHONY: unit $(addprefix unit-,$(UNIT_LAYERS))
+.PHONY: unit unit-build $(addprefix unit-,$(UNIT_LAYERS))
 .SECONDARY:
-unit: $(UNIT) $(B)/provium-agent-test
+unit-build: $(UNIT) $(B)/provium-agent-test
+unit: unit-build
 	$(Q)sh tests/check.sh unit $(B) $(UNIT)
 # One layer's: make unit-vmm
 $(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test
@@ -191,10 +192,10 @@ fuzz:
 
 # --- the rest ---------------------------------------------------------------
 
-.PHONY: deps check-deps
+.PHONY: deps deps-check
 deps:
 	$(Q)sh tests/deps.sh build
-check-deps:
+deps-check:
 	$(Q)sh tests/deps.sh build check
 
 # What a fresh machine runs first. Each step is skipped where it is done.
@@ -206,18 +207,18 @@ demo: deps
 
 # Every test: units, units under sanitizers, end to end on real guests.
 .PHONY: check
-check: check-deps
+check: deps-check
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)sh tests/check.sh all
 
 .PHONY: lint fmt
 lint:
-	$(Q)sh tests/lint/lint.sh $(VERSION)
+	$(Q)sh tests/lint/lint.sh
 fmt:
 	$(Q)clang-format -i $$(git ls-files '*.c' '*.h')
 
 .PHONY: bench
-bench: check-deps
+bench: deps-check
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)sh tests/bench/bench.sh
 

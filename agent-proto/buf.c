@@ -27,7 +27,7 @@ uint8_t *buf_room(struct buf *b, size_t n)
 	while (cap - b->len < n)
 		cap *= 2;
 	uint8_t *mem = mem_alloc(cap);
-	if (b->len)
+	if (b->mem)
 		memcpy(mem, b->mem + b->head, b->len);
 	free(b->mem);
 	b->mem = mem;

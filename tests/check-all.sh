@@ -1,0 +1,33 @@
+# Sourced by check.sh: every test there is, cheapest first. Uses its
+# functions unit, step and suite.
+# shellcheck shell=sh
+
+jobs=$(nproc)
+
+say() {
+	echo "== $*"
+}
+
+# Units, twice: as users run them, and under AddressSanitizer and UBSan.
+for mode in release asan; do
+	say "unit tests, $mode"
+	make -s -j"$jobs" MODE=$mode unit-build || exit 1
+	export PROVIUM_B="build/$mode"
+	for t in $(units_in "build/$mode"); do
+		unit "$t"
+	done
+done
+export PROVIUM_B=build/release
+
+say "command line"
+suite sh tests/e2e/cli.sh build/provium
+
+say "behaviour on real guests"
+build/provium guest build || exit 1
+suite build/provium run tests/demo tests/e2e
+
+say "nothing left behind"
+step "kill -9 at any moment leaves no QEMU" sh tests/e2e/kill.sh build/provium
+
+say "kernel vhost-vsock, nested in a guest"
+suite sh tests/e2e/nested-vsock.sh build/provium
