@@ -220,7 +220,7 @@ fmt:
 .PHONY: bench
 bench: deps-check
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)sh tests/bench/bench.sh
+	$(Q)python3 tests/bench/bench.py build/provium build/release $(ROWS)
 
 .PHONY: install uninstall clean help
 install: all

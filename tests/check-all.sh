@@ -27,7 +27,7 @@ build/provium guest build || exit 1
 suite build/provium run tests/demo tests/e2e
 
 say "nothing left behind"
-step "kill -9 at any moment leaves no QEMU" sh tests/e2e/kill.sh build/provium
+suite python3 tests/e2e/kill.py build/provium
 
 say "kernel vhost-vsock, nested in a guest"
 suite sh tests/e2e/nested-vsock.sh build/provium

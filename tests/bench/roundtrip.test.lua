@@ -1,0 +1,52 @@
+-- Round trips of the agent, and of a bare echo over a second port of the same
+-- device of the same guest.
+local ffi = require("ffi")
+ffi.cdef [[
+  struct bench_timespec { long sec; long nsec; };
+  int clock_gettime(int clock, struct bench_timespec *ts);
+]]
+local ts = ffi.new("struct bench_timespec")
+local function now_us()
+  ffi.C.clock_gettime(1, ts)
+  return tonumber(ts.sec) * 1e6 + tonumber(ts.nsec) / 1e3
+end
+
+local out = assert(io.open(os.getenv("BENCH_OUT"), "w"))
+local rounds = tonumber(os.getenv("BENCH_ROUNDS"))
+
+local function measure(name, fn)
+  local took = {}
+  for i = 1, rounds do
+    local start = now_us()
+    fn()
+    took[i] = now_us() - start
+  end
+  table.sort(took)
+  out:write(("%s %.1f %.1f\n"):format(name, took[math.ceil(rounds / 2)],
+    took[math.ceil(rounds * 0.99)]))
+end
+
+test("round trips", {timeout = "300s"}, function(t)
+  local path = t:tmpdir() .. "/echo"
+  local vm = provium:vm("rtt"):boot({qemu_args = {
+    "-chardev", "socket,id=bench,server=on,wait=off,path=" .. path,
+    "-device", "virtserialport,chardev=bench,name=bench.0"}})
+  local echo = vm:run_async([[
+    for d in /sys/class/virtio-ports/*; do
+      [ "$(cat $d/name)" = bench.0 ] && exec 3<>/dev/${d##*/}
+    done
+    echo ready
+    exec cat <&3 >&3]])
+  echo:stdout_stream():expect("ready\n", 30)
+  -- Twice each, in turns, so that a noisy moment does not hit one alone.
+  for _ = 1, 2 do
+    local p = assert(io.popen(os.getenv("BENCH_ECHO") .. " " .. path .. " " ..
+      rounds))
+    out:write("echo ", p:read("*a"))
+    p:close()
+    measure("stat", function() vm:stat("/") end)
+    measure("syscall", function() vm:syscall(39) end)
+    measure("run", function() vm:run({"true"}) end)
+  end
+  out:close()
+end)
