@@ -67,6 +67,7 @@ check "headers compile alone" headers_alone
 check "shellcheck" shellcheck $sh_files
 check "codespell" codespell_all
 check "man pages" man_pages
+check "protocol page" python3 tests/lint/protocol.py --check
 check "cppcheck" cppcheck_all
 check "clang-tidy" tidy
 exit $fail
