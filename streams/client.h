@@ -20,9 +20,10 @@
 struct client;
 
 /*
- * on_lost: the byte stream ended or the agent broke the protocol; every call
- * and stream has just been failed with the same err. Called once, from the
- * loop, never after client_fail() or client_free().
+ * on_lost: the byte stream ended or the agent broke the protocol; err says
+ * how. Nothing was failed yet: the owner finds out why (QEMU's exit is seen a
+ * moment later) and calls client_fail() with the better reason, soon. Called
+ * once, from the loop, never after client_fail() or client_free().
  */
 typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 

@@ -34,6 +34,8 @@ struct op {
 	struct loop *loop;   /* borrowed */
 	struct timer *timer; /* owned, made when a deadline is first needed */
 	op_stop_cb stop;
+	void *owner; /* the implementer's, where it does not embed the op;
+		      * set after op_init() */
 	op_done_cb on_done; /* the waiter's */
 	void *done_ctx;
 	enum op_state state;
