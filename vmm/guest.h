@@ -37,18 +37,18 @@ char *guest_cache_dir(void);
  * install. progress may be NULL.
  */
 int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
-    struct guest_image *ret, struct err *err);
+		  struct guest_image *ret, struct err *err);
 
 /* Owned array of the images in the cache, newest first. */
 int guest_list(const char *cache_dir, struct guest_image **ret, size_t *ret_n,
-    struct err *err);
+	       struct err *err);
 
 /*
  * A kernel as QEMU likes it best: the vmlinux inside a bzImage, extracted into
- * the cache when its compression is known (lz4, zstd, xz, gzip) and it has a PVH
- * entry note; else *ret_path is a copy of path. Owned by the caller.
+ * the cache when its compression is known (lz4, zstd, xz, gzip) and it has a
+ * PVH entry note; else *ret_path is a copy of path. Owned by the caller.
  */
 int guest_kernel_for_boot(const char *cache_dir, const char *path,
-    char **ret_path, struct err *err);
+			  char **ret_path, struct err *err);
 
 #endif

@@ -14,8 +14,8 @@ enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum transport { TRANSPORT_AUTO, TRANSPORT_VSOCK, TRANSPORT_SERIAL };
 
 struct host_choice {
-	int value;        /* enum accel or enum transport, never AUTO */
-	char why[256];    /* "/dev/kvm opens and the CPU has vmx" */
+	int value;	  /* enum accel or enum transport, never AUTO */
+	char why[256];	  /* "/dev/kvm opens and the CPU has vmx" */
 	char faster[256]; /* what would make it faster, or "" */
 };
 
@@ -25,10 +25,25 @@ struct host_choice {
  * wish is honoured, or is an error where it cannot be.
  */
 int host_choose_accel(enum accel wish, struct host_choice *ret,
-    struct err *err);
+		      struct err *err);
 /* AUTO is vsock where /dev/vhost-vsock opens, else virtio-serial. */
 int host_choose_transport(enum transport wish, struct host_choice *ret,
-    struct err *err);
+			  struct err *err);
+
+/* The files that the choices above look at; tests give their own. */
+struct host_probe {
+	const char *kvm;
+	const char *vsock;
+	const char *cpuinfo;
+};
+int host_probe_accel(const struct host_probe *p, enum accel wish,
+		     struct host_choice *ret, struct err *err);
+int host_probe_transport(const struct host_probe *p, enum transport wish,
+			 struct host_choice *ret, struct err *err);
+
+/* Path of a program in PATH or the sbin folders, which an ordinary user's PATH
+ * lacks; owned by the caller, NULL where there is none. */
+char *host_find_program(const char *name);
 
 /* Path of the QEMU binary ($PROVIUM_QEMU, else qemu-system-x86_64 in PATH;
  * owned by the caller), or NULL with what to install. */
@@ -36,7 +51,7 @@ char *host_find_qemu(struct err *err);
 /* First line of its --version; owned, NULL with err. */
 char *host_qemu_version(const char *qemu, struct err *err);
 
-const char *accel_name(enum accel a);         /* "auto", "kvm", "tcg" */
+const char *accel_name(enum accel a);	      /* "auto", "kvm", "tcg" */
 const char *transport_name(enum transport t); /* "auto", "vsock", "serial" */
 /* -EINVAL for an unknown name. */
 int accel_parse(const char *s, enum accel *ret);

@@ -18,6 +18,7 @@
 
 #define OVERLAY_AGENT_PATH  "/.provium/agent"
 #define OVERLAY_CONFIG_PATH "/.provium/config"
+#define OVERLAY_CONFIG_MAX  65536 /* bytes of its text */
 
 struct overlay_file {
 	const char *path; /* absolute, in the guest; parents are created */
@@ -28,14 +29,20 @@ struct overlay_file {
 
 /*
  * Writes <out_path> = initrd_path (may be NULL), padded, then the overlay.
- * initrd bytes are copied with copy_file_range or sendfile. config is the text of
- * OVERLAY_CONFIG_PATH: lines "key value":
- *	transport serial|vsock
+ * initrd bytes are copied with copy_file_range or sendfile. On an error there
+ * is no out_path. Directories that the initrd has keep what they are, symlinks
+ * included; the others are made with 0755 (and /tmp with 01777 etc.).
+ *
+ * Paths are absolute, without "." and ".."; none may lie beneath /.provium or
+ * be another's directory (-EINVAL, -ENOTDIR, -ENAMETOOLONG). A path that the
+ * initrd holds too is overridden, of two equal ones the last counts. config is
+ *the text of OVERLAY_CONFIG_PATH: lines "key value": transport serial|vsock
  *	port N			(vsock)
  *	module NAME		(in the order to load, each optional)
  */
 int overlay_write(const char *out_path, const char *initrd_path,
-    const void *agent, size_t agent_n, const char *config,
-    const struct overlay_file *files, size_t n_files, struct err *err);
+		  const void *agent, size_t agent_n, const char *config,
+		  const struct overlay_file *files, size_t n_files,
+		  struct err *err);
 
 #endif

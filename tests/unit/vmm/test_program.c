@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/program.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+
+static int sh(const char *script, int64_t span_ns, struct buf *out,
+	      struct err *err)
+{
+	const char *argv[] = {"sh", "-c", script, NULL};
+
+	return program_run(argv, "/", clock_deadline_ns(span_ns), out, err);
+}
+
+static void stdout_is_collected(void **state)
+{
+	struct buf out = {0};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(
+	    sh("pwd; cat; echo no >&2", 60 * NS_PER_SEC, &out, &err), 0);
+	assert_int_equal(out.len, 2);
+	assert_memory_equal(buf_data(&out), "/\n", 2);
+	buf_done(&out);
+}
+
+static void large_output_on_both_pipes_does_not_block(void **state)
+{
+	struct buf out = {0};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(sh("head -c 300000 /dev/zero >&2; "
+			    "head -c 300000 /dev/zero",
+			    60 * NS_PER_SEC, &out, &err),
+			 0);
+	assert_int_equal(out.len, 300000);
+	buf_done(&out);
+}
+
+static void failure_ends_in_the_last_line(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(sh("echo a >&2; echo E: why >&2; exit 3",
+			    60 * NS_PER_SEC, NULL, &err),
+			 -EIO);
+	assert_string_equal(err.text, "'sh' failed with status 3: E: why");
+	assert_int_equal(sh("kill -9 $$", 60 * NS_PER_SEC, NULL, &err), -EIO);
+	assert_non_null(strstr(err.text, "signal 9"));
+}
+
+static void missing_program_is_enoent(void **state)
+{
+	const char *argv[] = {"/nonexistent/prog", NULL};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(program_run(argv, NULL, CLOCK_NEVER, NULL, &err),
+			 -ENOENT);
+	assert_non_null(strstr(err.text, "/nonexistent/prog"));
+}
+
+static void deadline_kills_it(void **state)
+{
+	const char *argv[] = {"sleep", "600", NULL};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(program_run(argv, NULL,
+				     clock_deadline_ns(20 * NS_PER_MS), NULL,
+				     &err),
+			 -ETIME);
+	/* The same when it has closed its outputs. */
+	assert_int_equal(
+	    sh("exec sleep 600 >&- 2>&-", 300 * NS_PER_MS, NULL, &err), -ETIME);
+	assert_non_null(strstr(err.text, "in time"));
+}
+
+static void endless_output_is_cut(void **state)
+{
+	struct err err;
+
+	(void)state;
+	assert_int_equal(sh("exec cat /dev/zero", 60 * NS_PER_SEC, NULL, &err),
+			 -EFBIG);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(stdout_is_collected),
+	    cmocka_unit_test(large_output_on_both_pipes_does_not_block),
+	    cmocka_unit_test(failure_ends_in_the_last_line),
+	    cmocka_unit_test(missing_program_is_enoent),
+	    cmocka_unit_test(deadline_kills_it),
+	    cmocka_unit_test(endless_output_is_cut),
+	};
+
+	return cmocka_run_group_tests_name("program", tests, NULL, NULL);
+}

@@ -1,0 +1,235 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/program.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+
+enum { OUT, ERR, FAILED, N_PIPES };
+
+/* A child and the read ends of its stdout, stderr and of the pipe that exec
+ * closes, or that holds its errno. */
+struct program {
+	const char *name;
+	pid_t pid;
+	int fd[N_PIPES];
+	struct buf got[N_PIPES];
+};
+
+static void program_done(struct program *p)
+{
+	for (int i = 0; i < N_PIPES; i++) {
+		fd_closep(&p->fd[i]);
+		buf_done(&p->got[i]);
+	}
+}
+
+/* Only async-signal-safe calls: the parent may have threads. */
+static void child(const char *const *argv, const char *cwd, const int *wr,
+		  pid_t parent)
+{
+	char *const *args = (char *const *)(uintptr_t)argv;
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	sigset_t none;
+	int e;
+
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+	signal(SIGPIPE, SIG_DFL);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (getppid() != parent)
+		_exit(127);
+	if (null >= 0 && dup2(null, 0) >= 0 && dup2(wr[OUT], 1) >= 0 &&
+	    dup2(wr[ERR], 2) >= 0 && (!cwd || chdir(cwd) == 0))
+		execvp(argv[0], args);
+	e = errno;
+	if (write(wr[FAILED], &e, sizeof(e)) < 0)
+		_exit(126);
+	_exit(127);
+}
+
+static int start(struct program *p, const char *const *argv, const char *cwd)
+{
+	int wr[N_PIPES] = {-1, -1, -1};
+	pid_t parent = getpid();
+	int r = 0;
+
+	for (int i = 0; i < N_PIPES && r == 0; i++) {
+		int ends[2];
+
+		if (pipe2(ends, O_CLOEXEC) < 0) {
+			r = -errno;
+			break;
+		}
+		p->fd[i] = ends[0];
+		wr[i] = ends[1];
+	}
+	if (r == 0) {
+		p->pid = fork();
+		if (p->pid == 0)
+			child(argv, cwd, wr, parent);
+		if (p->pid < 0)
+			r = -errno;
+	}
+	for (int i = 0; i < N_PIPES; i++)
+		fd_closep(&wr[i]);
+	return r;
+}
+
+/* Reads what is there; closes the pipe at its end. */
+static int take(struct program *p, int i)
+{
+	ssize_t n;
+
+	if (p->got[i].len >= PROGRAM_OUTPUT_MAX)
+		return -EFBIG;
+	n = read(p->fd[i], buf_room(&p->got[i], 16384), 16384);
+	if (n < 0)
+		return errno == EINTR ? 0 : -errno;
+	if (n == 0)
+		fd_closep(&p->fd[i]);
+	buf_commit(&p->got[i], (size_t)n);
+	return 0;
+}
+
+static int wait_ms(int64_t deadline_ns)
+{
+	int64_t left = deadline_ns - clock_now_ns();
+
+	if (deadline_ns == CLOCK_NEVER)
+		return -1;
+	if (left <= 0)
+		return 0;
+	left = (left + NS_PER_MS - 1) / NS_PER_MS;
+	return left > INT_MAX ? INT_MAX : (int)left;
+}
+
+/* Until all pipes are closed: 0, -ETIME, or an error of reading. */
+static int collect(struct program *p, int64_t deadline_ns)
+{
+	while (p->fd[OUT] >= 0 || p->fd[ERR] >= 0 || p->fd[FAILED] >= 0) {
+		struct pollfd pfd[N_PIPES];
+		int r;
+
+		for (int i = 0; i < N_PIPES; i++)
+			pfd[i] = (struct pollfd){p->fd[i], POLLIN, 0};
+		r = poll(pfd, N_PIPES, wait_ms(deadline_ns));
+		if (r == 0)
+			return -ETIME;
+		if (r < 0 && errno != EINTR)
+			return -errno;
+		if (r < 0)
+			continue;
+		r = 0;
+		for (int i = 0; i < N_PIPES && r == 0; i++)
+			if (pfd[i].revents)
+				r = take(p, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* Its exit, within the deadline too: one may close its outputs and go on. */
+static int reap(struct program *p, int64_t deadline_ns, int *status)
+{
+	CLEANUP(fd_closep)
+	int fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
+	struct pollfd pfd = {fd, POLLIN, 0};
+	int r = 0;
+
+	if (fd >= 0)
+		do
+			r = poll(&pfd, 1, wait_ms(deadline_ns));
+		while (r < 0 && errno == EINTR);
+	if (fd >= 0 && r == 0)
+		return -ETIME;
+	while (waitpid(p->pid, status, 0) < 0)
+		if (errno != EINTR)
+			return -errno;
+	p->pid = -1;
+	return 0;
+}
+
+/* The last line that says something. */
+static char *last_line(const struct buf *b)
+{
+	const char *s = (const char *)buf_data(b);
+	size_t end = b->len, at;
+
+	while (end && (s[end - 1] == '\n' || s[end - 1] == ' '))
+		end--;
+	for (at = end; at && s[at - 1] != '\n'; at--)
+		;
+	return end ? mem_strndup(s + at, end - at) : mem_strdup("no output");
+}
+
+static int judge(const struct program *p, int status, struct err *err)
+{
+	CLEANUP(free_ptr) char *line = NULL;
+	int e;
+
+	if (p->got[FAILED].len >= sizeof(e)) {
+		memcpy(&e, buf_data(&p->got[FAILED]), sizeof(e));
+		return err_set(err, -e, "cannot run '%s': %s", p->name,
+			       strerror(e));
+	}
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	line = last_line(&p->got[ERR]);
+	if (WIFSIGNALED(status))
+		return err_set(err, -EIO, "'%s' died of signal %d (%s)",
+			       p->name, WTERMSIG(status), line);
+	return err_set(err, -EIO, "'%s' failed with status %d: %s", p->name,
+		       WEXITSTATUS(status), line);
+}
+
+static int fail(const struct program *p, int r, struct err *err)
+{
+	if (r == -ETIME)
+		return err_set(err, r, "'%s' did not end in time", p->name);
+	if (r == -EFBIG)
+		return err_set(err, r, "'%s' wrote more than %d bytes", p->name,
+			       PROGRAM_OUTPUT_MAX);
+	return err_set(err, r, "cannot run '%s': %s", p->name, strerror(-r));
+}
+
+int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
+		struct buf *ret_out, struct err *err)
+{
+	CLEANUP(program_done)
+	struct program p = {.name = argv[0], .pid = -1, .fd = {-1, -1, -1}};
+	int status = 0;
+	int r = start(&p, argv, cwd);
+
+	if (r == 0)
+		r = collect(&p, deadline_ns);
+	if (r == 0)
+		r = reap(&p, deadline_ns, &status);
+	if (p.pid > 0) {
+		kill(p.pid, SIGKILL);
+		while (waitpid(p.pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	if (r < 0)
+		return fail(&p, r, err);
+	r = judge(&p, status, err);
+	if (r == 0 && ret_out) {
+		buf_done(ret_out);
+		*ret_out = p.got[OUT];
+		p.got[OUT] = (struct buf){0};
+	}
+	return r;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Running a helper program of the host (apt-get, busybox --list-full) to its
+ * end: no shell, stdin is /dev/null, both outputs collected, bounded in time
+ * and bytes. It blocks; it is for set-up, not for the loop.
+ */
+#ifndef VMM_PROGRAM_H
+#define VMM_PROGRAM_H
+
+#include <stdint.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+
+#define PROGRAM_OUTPUT_MAX (4 << 20)
+
+/*
+ * argv[0] is searched in PATH when it holds no slash; cwd may be NULL. Fills
+ * ret_out (the caller's, may be NULL) with stdout and returns 0 when it exited
+ * with 0. Else err names the program and ends in the last line of its stderr:
+ * -ENOENT where there is no such program, -ETIME at the deadline (it is
+ * killed), -EFBIG, -EIO for any other end. It stays in the caller's process
+ * group, so that ^C reaches it, and dies with the caller.
+ */
+int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
+		struct buf *ret_out, struct err *err);
+
+#endif
