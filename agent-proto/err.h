@@ -14,7 +14,8 @@
 #ifndef AGENT_PROTO_ERR_H
 #define AGENT_PROTO_ERR_H
 
-#define ERR_TEXT_MAX 512
+/* Holds an excerpt of 200 bytes of which each is escaped to four. */
+#define ERR_TEXT_MAX 1536
 
 struct err {
 	int code; /* negative errno, 0: no error */

@@ -9,10 +9,19 @@
  * patterns at once. Nothing is lost by a time-out: what arrived stays
  * pending. Bytes past a match stay pending too, and are the next frame.
  *
- * Memory is bounded by flow control: the engine tells the source how much the
- * reader used up (consumed), and the source lets the producer go on only for
- * that. A waiting read_until or expect uses up what it has scanned, so that a
- * match may lie any distance ahead.
+ * Memory is bounded by flow control: the engine tells the source how much it
+ * may bring on (consumed), which is what the reader took, and while a
+ * read_until or expect waits also what that has searched, so that a match may
+ * lie any distance ahead; a next does so for the rest of a frame of which a
+ * part is there, a drain for what it collects. What was paid for early is
+ * not paid for again when it is taken: once everything is read, the sum of
+ * consumed is the sum delivered. The bytes themselves stay pending, up to
+ * STREAM_PENDING_MAX: a match that has not come by then is -ENOBUFS (and
+ * still nothing is lost), a drain lets its source wait. With no waiter, only
+ * what the source's own window lets through is held.
+ *
+ * Deadlines: one in the past still sees what is pending, and what the next
+ * loop turn brings, for a turn runs timers after I/O.
  *
  * One waiter at a time: starting a second finishes it with -EBUSY.
  */
@@ -27,18 +36,25 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/err.h"
 #include "streams/loop.h"
+#include "streams/match.h"
 #include "streams/op.h"
 
 enum stream_type { STREAM_TAIL, STREAM_CAPTURE, STREAM_CONSOLE };
+#define STREAM_TYPES 3
 
 struct stream;
 
 /* What a source does for its stream. ctx is the source's. */
 struct stream_source {
-	/* The reader used n bytes up. */
+	/* n more bytes are welcome. May come from inside stream_deliver(),
+	 * which then must not be called again from here: a source that has
+	 * more at once notes it and goes on when its call has returned. Never
+	 * after close. */
 	void (*consumed)(void *ctx, size_t n);
 	/* The stream was closed: release everything, ctx included. Called
-	 * exactly once, by stream_close() or stream_free(). */
+	 * exactly once, by stream_close() or stream_free(). May come from
+	 * inside stream_deliver() and stream_end(), whose caller so must not
+	 * touch the source afterwards without knowing better. */
 	void (*close)(void *ctx);
 };
 
@@ -56,12 +72,17 @@ TAILQ_HEAD(stream_list, stream);
 
 /* Joins list (borrowed) until closed. */
 struct stream *stream_new(struct loop *l, enum stream_type type,
-    const struct stream_label *label, struct stream_list *list,
-    const struct stream_source *source, void *source_ctx);
+			  const struct stream_label *label,
+			  struct stream_list *list,
+			  const struct stream_source *source, void *source_ctx);
 /* Closes first. A waiter in flight is cancelled. */
 struct stream *stream_free(struct stream *s);
 
-/* Source side. One frame, copied; more: the next one continues it. */
+/*
+ * Source side. One frame, copied; more: the next one continues it, and the
+ * reader sees them as one. A frame that would be longer than STREAM_FRAME_MAX
+ * is cut there. Ignored after stream_end() and stream_close().
+ */
 void stream_deliver(struct stream *s, const void *p, size_t n, bool more);
 /* No more frames. err: NULL for an honest end; else why it broke, which
  * finishes a waiter at once and fails those that come later when they run
@@ -72,23 +93,25 @@ void stream_end(struct stream *s, const struct err *err);
  * Reader side. Each starts w->op; w is the caller's and must outlive it.
  *
  * stream_next: result 1 with one frame in w->bytes; 0 at end, after close or
- * at the deadline (never an error, unless the stream broke).
+ * at the deadline (never an error, unless the stream broke). A frame of which
+ * only a part has come is not handed out before the end of the stream.
  *
  * stream_match: result 0 once a pattern occurs; w->index says which (0-based;
- * the match that ends first in the stream wins, then the earlier listed). With keep,
- * w->bytes holds everything up to and including it. Else:
- * -ETIMEDOUT "read_until timed out waiting for `X`" + the last bytes,
- * -EPIPE "stream EOF" / "console EOF" + the last bytes,
- * -ESHUTDOWN "stream closed", "console closed", "capture closed".
+ * the match that ends first in the stream wins, then the earlier listed). With
+ * keep, w->bytes holds everything up to and including it. Else:
+ * -ETIMEDOUT "expect timed out waiting for `X`" + the last bytes,
+ * -EPIPE "stream EOF" (ConsoleStream: "console EOF (stream EOF)") + the same,
+ * -ESHUTDOWN "stream closed", "console closed", "capture closed",
+ * -ENOBUFS see above, -EINVAL an empty or too long pattern, too many or none.
+ * The patterns' bytes are borrowed until the op is done.
  *
  * stream_drain: result = number of frames in w->frames: the pending bytes,
  * then every frame that arrives before the deadline; ends early only at EOF.
+ *
+ * The end of a stream that broke fails a waiter in flight at once with the
+ * reason; what is pending can still be read, and then later calls fail so.
+ * A cancelled waiter has taken nothing.
  */
-struct stream_pattern {
-	const uint8_t *p; /* borrowed until the op is done; n >= 1 */
-	size_t n;
-};
-
 struct stream_wait {
 	struct op op;
 	struct stream *stream;
@@ -105,14 +128,19 @@ struct stream_wait {
 };
 
 #define STREAM_PATTERNS_MAX 64
+#define STREAM_PATTERN_MAX  ((size_t)1 << 20) /* bytes of one */
+#define STREAM_FRAME_MAX    ((uint32_t)1 << 20)
+#define STREAM_PENDING_MAX  ((uint64_t)1 << 30)
+/* Frames that one drain collects; what comes after them stays pending. */
+#define STREAM_DRAIN_MAX ((size_t)1 << 24)
 
 void stream_wait_init(struct stream_wait *w, struct stream *s);
 void stream_wait_done(struct stream_wait *w);
 
 void stream_next(struct stream_wait *w, int64_t deadline_ns);
 void stream_match(struct stream_wait *w, const char *verb,
-    const struct stream_pattern *patterns, size_t n, bool keep,
-    int64_t deadline_ns);
+		  const struct stream_pattern *patterns, size_t n, bool keep,
+		  int64_t deadline_ns);
 void stream_drain(struct stream_wait *w, int64_t deadline_ns);
 
 /* Drops pending bytes; idempotent; a waiter finishes as if it came later. */
@@ -122,8 +150,15 @@ bool stream_is_closed(const struct stream *s);
 bool stream_eof(const struct stream *s);
 /* Bytes delivered so far. */
 uint64_t stream_bytes(const struct stream *s);
+/* Bytes of those that the reader got, or skipped with an expect. */
+uint64_t stream_taken(const struct stream *s);
+/* Bytes examined by all searches: for tests of linearity. */
+uint64_t stream_work(const struct stream *s);
 enum stream_type stream_type(const struct stream *s);
 const struct stream_label *stream_label(const struct stream *s);
+
+/* The one behind s in its list, or NULL: with TAILQ_FIRST(), a walk. */
+struct stream *stream_list_next(const struct stream *s);
 
 /* Escapes the last max bytes of p[0..n) for a message: printable ASCII as it
  * is, the rest as \n, \r, \t, \xNN. Appends to out. */
