@@ -43,8 +43,8 @@ struct config_profile {
 	struct config_file *files;
 	size_t n_files;
 	uint64_t memory; /* bytes; 256 MiB */
-	unsigned cpus;   /* 1 */
-	char *build;     /* shell command, or NULL */
+	unsigned cpus;	 /* 1 */
+	char *build;	 /* shell command, or NULL */
 	char *build_out; /* {out} */
 	bool inject_agent;
 	enum accel accel;
@@ -52,11 +52,11 @@ struct config_profile {
 };
 
 struct config {
-	char *path; /* of the file, NULL: none */
-	char *dir;  /* what relative paths are relative to */
+	char *path;	     /* of the file, NULL: none */
+	char *dir;	     /* what relative paths are relative to */
 	struct strvec roots; /* absolute */
 	char *cache_dir;
-	uint64_t cache_max_size; /* bytes, 0: no limit */
+	uint64_t cache_max_size;	 /* bytes, 0: no limit */
 	struct config_profile *profiles; /* owned array */
 	size_t n_profiles;
 	char *default_profile; /* "default" unless named */
@@ -66,8 +66,8 @@ struct config {
 int config_load(struct config *c, const char *path, struct err *err);
 void config_done(struct config *c);
 /* name NULL: the default one. NULL with err listing what there is. */
-const struct config_profile *config_find_profile(const struct config *c,
-    const char *name, struct err *err);
+const struct config_profile *
+config_find_profile(const struct config *c, const char *name, struct err *err);
 
 /* Sizes and durations as the Lua API takes them: "256M", "1.5s". 0 or
  * -EINVAL; text is not echoed by these. */

@@ -5,11 +5,12 @@
  * "time" (seconds since the epoch). Version EVENT_VERSION:
  *
  *	run_start   version, provium, files
- *	file_start  file
+ *	file_start  file, timeout?
  *	plan        file, tests: [{name, line, tags, skip}]
  *	file_error  file, message, trace	the chunk did not load
- *	test_start  file, test, line
+ *	test_start  file, test, line, timeout?
  *	log         file, test, text		t:log, print
+ *	output      file, test, text		what the worker's stdout got
  *	test_end    file, test, line, status, duration, ...
  *	file_end    file, duration
  *	run_end     passed, failed, skipped, errors, duration
@@ -17,6 +18,11 @@
  * test_end: status is "passed", "failed" or "skipped"; failed adds message,
  * location {file, line}, trace, and console: [{vm, text}] (the end of the
  * console of each VM alive); skipped adds reason. durations are seconds.
+ *
+ * timeout is how long the worker will let the chunk (file_start) or the test
+ * run, in seconds; without it the job's default counts. A worker that is
+ * silent for some seconds after it is killed by the parent. "output" comes
+ * from the parent alone, and so do run_start and run_end.
  */
 #ifndef RUNNER_EVENT_H
 #define RUNNER_EVENT_H
@@ -28,12 +34,16 @@
 
 #define EVENT_VERSION  1
 #define EVENT_LINE_MAX (8u << 20)
+/* Longer strings are cut, with a note. */
+#define EVENT_STRING_MAX (1u << 20)
+#define EVENT_NAME_MAX	 4096u /* of names in an event that had to be cut */
 
 /* A new object with event and time set; the caller owns the reference. */
 json_t *event_new(const char *event);
 /* Bytes that are not UTF-8 become U+FFFD; owned. */
 json_t *event_string(const char *s, size_t n);
-/* Appends one line. */
+/* Appends one line. An event that would be longer than EVENT_LINE_MAX loses
+ * what it carries and keeps what it is about. */
 void event_encode(const json_t *ev, struct buf *out);
 /* NULL with err for what is not an event. The caller owns the reference. */
 json_t *event_decode(const char *line, size_t n, struct err *err);

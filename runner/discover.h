@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which files are run: the *.test.lua below the given directories, and the
+ * files given. Hidden names are skipped below a directory, links to
+ * directories are followed, each file comes once, in bytewise order of its
+ * path.
+ */
+#ifndef RUNNER_DISCOVER_H
+#define RUNNER_DISCOVER_H
+
+#include <stddef.h>
+
+#include "agent-proto/err.h"
+
+struct test_file {
+	char *path;    /* absolute */
+	char *display; /* as reports show it: beginning as it was given */
+};
+
+struct test_files {
+	struct test_file *v;
+	size_t n;
+};
+
+/* -ENOENT names the path that does not exist. n_paths > 0. ret may come out
+ * empty. */
+int discover(const char *const *paths, size_t n_paths, struct test_files *ret,
+	     struct err *err);
+void test_files_done(struct test_files *f);
+
+#endif

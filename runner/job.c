@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The job line. JSON strings are UTF-8 and paths need not be: a string that
+ * is not travels as {"hex": "..."}.
+ */
+#include "runner/job.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/cleanup.h"
+#include "runner/text.h"
+
+#define JOB_LINE_MAX (16u << 20)
+
+struct job_string {
+	const char *key;
+	size_t offset;
+};
+
+#define JOB_STRING(name)                                                       \
+	{                                                                      \
+#name, offsetof(struct job, name)                              \
+	}
+static const struct job_string job_strings[] = {
+    JOB_STRING(file),	 JOB_STRING(display), JOB_STRING(config),
+    JOB_STRING(run_dir), JOB_STRING(filter),
+};
+#undef JOB_STRING
+
+static char **job_string_at(struct job *j, const struct job_string *js)
+{
+	return (char **)(void *)((char *)j + js->offset);
+}
+
+void job_done(struct job *j)
+{
+	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++)
+		free(*job_string_at(j, &job_strings[i]));
+	strvec_done(&j->skip);
+	*j = (struct job){0};
+}
+
+static bool is_utf8(const char *s)
+{
+	size_t n = strlen(s);
+
+	for (size_t i = 0, len; i < n; i += len) {
+		len = text_utf8(s + i, n - i, NULL);
+		if (!len)
+			return false;
+	}
+	return true;
+}
+
+static json_t *encode_string(const char *s)
+{
+	struct buf hex = {0};
+
+	if (is_utf8(s))
+		return json_string(s);
+	for (; *s; s++)
+		buf_printf(&hex, "%02x", (uint8_t)*s);
+	json_t *v = json_pack("{s:s%}", "hex", (char *)buf_data(&hex), hex.len);
+	buf_done(&hex);
+	return v;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	return -1;
+}
+
+/* Owned, or NULL for what encode_string() does not make. */
+static char *decode_string(const json_t *v)
+{
+	const json_t *hex = json_object_get(v, "hex");
+	const char *s = json_string_value(hex);
+	size_t n = json_string_length(hex);
+
+	if (json_is_string(v))
+		return mem_strdup(json_string_value(v));
+	if (!s || n % 2)
+		return NULL;
+	CLEANUP(free_ptr) char *out = mem_zalloc(n / 2 + 1);
+	for (size_t i = 0; i < n; i += 2) {
+		int high = hex_digit(s[i]);
+		int low = hex_digit(s[i + 1]);
+		if (high < 0 || low < 0 || (!high && !low))
+			return NULL;
+		out[i / 2] = (char)(high << 4 | low);
+	}
+	return TAKE(out);
+}
+
+void job_encode(const struct job *j, struct buf *out)
+{
+	struct job view = *j; /* job_string_at() serves the decoder too */
+	json_t *o = json_object();
+	json_t *skip = json_array();
+
+	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++) {
+		const char *s = *job_string_at(&view, &job_strings[i]);
+		json_object_set_new(o, job_strings[i].key,
+				    encode_string(s ? s : ""));
+	}
+	for (size_t i = 0; i < j->skip.n; i++)
+		json_array_append_new(skip, encode_string(j->skip.v[i]));
+	json_object_set_new(o, "skip", skip);
+	json_object_set_new(o, "list_only", json_boolean(j->list_only));
+	json_object_set_new(o, "timeout_ns", json_integer(j->timeout_ns));
+	json_object_set_new(o, "verbose", json_integer(j->verbose));
+	char *line = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	buf_printf(out, "%s\n", line);
+	free(line);
+}
+
+static int bad_job(struct err *err, const char *key)
+{
+	return err_set(err, -EBADMSG, "job: '%s' is missing or malformed", key);
+}
+
+static int decode_skip(struct job *j, const json_t *skip, struct err *err)
+{
+	if (!json_is_array(skip))
+		return bad_job(err, "skip");
+	for (size_t i = 0; i < json_array_size(skip); i++) {
+		CLEANUP(free_ptr)
+		char *name = decode_string(json_array_get(skip, i));
+		if (!name)
+			return bad_job(err, "skip");
+		strvec_add(&j->skip, name);
+	}
+	return 0;
+}
+
+static int decode_object(struct job *j, const json_t *o, struct err *err)
+{
+	const json_t *list_only = json_object_get(o, "list_only");
+	const json_t *timeout = json_object_get(o, "timeout_ns");
+	const json_t *verbose = json_object_get(o, "verbose");
+
+	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++) {
+		const struct job_string *js = &job_strings[i];
+		char *s = decode_string(json_object_get(o, js->key));
+		if (!s)
+			return bad_job(err, js->key);
+		*job_string_at(j, js) = s;
+	}
+	if (!json_is_boolean(list_only))
+		return bad_job(err, "list_only");
+	if (!json_is_integer(timeout))
+		return bad_job(err, "timeout_ns");
+	if (!json_is_integer(verbose))
+		return bad_job(err, "verbose");
+	j->list_only = json_is_true(list_only);
+	j->timeout_ns = json_integer_value(timeout);
+	j->verbose = (int)json_integer_value(verbose);
+	return decode_skip(j, json_object_get(o, "skip"), err);
+}
+
+int job_decode(struct job *j, const char *line, size_t n, struct err *err)
+{
+	json_error_t je;
+	json_t *o;
+	int r;
+
+	*j = (struct job){0};
+	if (n > JOB_LINE_MAX)
+		return err_set(err, -EMSGSIZE, "job: %zu bytes are too many",
+			       n);
+	o = json_loadb(line, n, JSON_REJECT_DUPLICATES, &je);
+	if (!o)
+		return err_set(err, -EBADMSG, "job: %s", je.text);
+	r = decode_object(j, o, err);
+	json_decref(o);
+	if (r < 0)
+		job_done(j);
+	return r;
+}
