@@ -10,15 +10,16 @@
 #ifndef VMM_GUEST_H
 #define VMM_GUEST_H
 
+#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
-#include "agent-proto/buf.h"
 #include "agent-proto/err.h"
+#include "agent-proto/mem.h"
+#include "vmm/host.h"
 
 struct guest_image {
 	char *key;     /* the cache key, hex */
-	char *kernel;  /* path of the vmlinux */
+	char *kernel;  /* path of the vmlinux, or bzImage where it has no PVH */
 	char *initrd;  /* path of the initrd without the agent */
 	char *release; /* "6.1.0-56-cloud-amd64" */
 };
@@ -39,6 +40,13 @@ char *guest_cache_dir(void);
 int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
 		  struct guest_image *ret, struct err *err);
 
+/*
+ * The modules that the agent has to load for a transport (not AUTO), in order,
+ * appended: paths in the guest. None where they are built in.
+ */
+int guest_image_modules(const struct guest_image *g, enum transport t,
+			struct strvec *ret, struct err *err);
+
 /* Owned array of the images in the cache, newest first. */
 int guest_list(const char *cache_dir, struct guest_image **ret, size_t *ret_n,
 	       struct err *err);
@@ -50,5 +58,8 @@ int guest_list(const char *cache_dir, struct guest_image **ret, size_t *ret_n,
  */
 int guest_kernel_for_boot(const char *cache_dir, const char *path,
 			  char **ret_path, struct err *err);
+
+/* Whether QEMU would start this file through PVH: vm_spec.is_linux_pvh. */
+bool guest_kernel_is_pvh(const char *path);
 
 #endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/guest_source.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "vmm/guest_package.h"
+#include "vmm/host.h"
+#include "vmm/store.h"
+#include "vmm/vmlinux.h"
+
+#define KERNEL_PREFIX "vmlinuz-"
+#define INSTALL_KERNEL                                                         \
+	"install one (sudo apt-get install linux-image-cloud-amd64; after "    \
+	"sudo apt-get update where the package is not known), or set "         \
+	"PROVIUM_KERNEL"
+
+static const char *env_or(const char *name, const char *otherwise)
+{
+	const char *v = getenv(name);
+
+	return v && *v ? v : otherwise;
+}
+
+void guest_places_get(struct guest_places *ret)
+{
+	ret->kernel = env_or("PROVIUM_KERNEL", NULL);
+	ret->boot = env_or("PROVIUM_BOOT_DIR", "/boot");
+	ret->modules = env_or("PROVIUM_MODULES_DIR", "/lib/modules");
+	ret->busybox = env_or("PROVIUM_BUSYBOX", NULL);
+}
+
+void guest_source_done(struct guest_source *s)
+{
+	free(s->kernel);
+	free(s->release);
+	free(s->modules);
+	free(s->busybox);
+	*s = (struct guest_source){0};
+}
+
+/* The modules' folder of a release where it exists; owned. */
+static char *find_modules(const char *dir, const char *release,
+			  const char *must_hold)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", dir, release);
+	CLEANUP(free_ptr) char *file = mem_printf("%s/%s", path, must_hold);
+
+	return access(file, R_OK) == 0 ? TAKE(path) : NULL;
+}
+
+static bool is_cloud(const char *release)
+{
+	return strstr(release, "-cloud") != NULL;
+}
+
+/* Whether release a is to be preferred to b (which may be NULL). */
+static bool is_better(const char *a, const char *b)
+{
+	if (!b)
+		return true;
+	if (is_cloud(a) != is_cloud(b))
+		return is_cloud(a);
+	return strverscmp(a, b) > 0;
+}
+
+static void dir_closep(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+bool guest_source_scan(const char *boot, const char *modules, bool needs_dep,
+		       struct guest_source *ret)
+{
+	const char *must_hold = needs_dep ? "modules.dep" : "kernel";
+	CLEANUP(dir_closep) DIR *d = opendir(boot);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		const char *release = e->d_name + strlen(KERNEL_PREFIX);
+		CLEANUP(free_ptr) char *path = NULL, *dir = NULL;
+
+		if (strncmp(e->d_name, KERNEL_PREFIX, strlen(KERNEL_PREFIX)) ||
+		    !is_better(release, ret->release))
+			continue;
+		path = mem_printf("%s/%s", boot, e->d_name);
+		dir = find_modules(modules, release, must_hold);
+		if (!dir || access(path, R_OK) < 0)
+			continue;
+		guest_source_done(ret);
+		ret->kernel = TAKE(path);
+		ret->modules = TAKE(dir);
+		ret->release = mem_strdup(release);
+	}
+	return ret->kernel != NULL;
+}
+
+bool guest_source_is_local(const struct guest_places *places)
+{
+	CLEANUP(guest_source_done) struct guest_source s = {0};
+
+	return places->kernel ||
+	       guest_source_scan(places->boot, places->modules, true, &s);
+}
+
+/* PROVIUM_KERNEL: its release is asked of itself, its modules may be none. */
+static int take_wish(const struct guest_places *places,
+		     struct guest_source *ret, struct err *err)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	int r = store_read(places->kernel, VMLINUX_IMAGE_MAX, &b, err);
+
+	if (r < 0)
+		return err_wrap(err, "PROVIUM_KERNEL");
+	ret->release = vmlinux_release(buf_data(&b), b.len);
+	if (!ret->release)
+		return err_set(
+		    err, -ENOEXEC,
+		    "PROVIUM_KERNEL is '%s', which is not an x86 Linux kernel "
+		    "(bzImage or vmlinux)",
+		    places->kernel);
+	ret->kernel = mem_strdup(places->kernel);
+	ret->modules =
+	    find_modules(places->modules, ret->release, "modules.dep");
+	return 0;
+}
+
+static int fetch(const char *tmp_dir, guest_progress_cb progress, void *ctx,
+		 struct guest_source *ret, struct err *err)
+{
+	static const char *const module_dirs[] = {"lib/modules",
+						  "usr/lib/modules"};
+	CLEANUP(free_ptr) char *boot = mem_printf("%s/root/boot", tmp_dir);
+	int r = guest_package_fetch(tmp_dir, progress, ctx, err);
+
+	for (size_t i = 0; i < ARRAY_LEN(module_dirs) && r == 0; i++) {
+		CLEANUP(free_ptr)
+		char *modules =
+		    mem_printf("%s/root/%s", tmp_dir, module_dirs[i]);
+
+		ret->from_package =
+		    guest_source_scan(boot, modules, false, ret);
+		if (ret->from_package)
+			return 0;
+	}
+	return r < 0 ? r
+		     : err_set(err, -ENOENT,
+			       "the package holds no kernel with modules");
+}
+
+static int find_kernel(const struct guest_places *places, const char *tmp_dir,
+		       guest_progress_cb progress, void *ctx,
+		       struct guest_source *ret, struct err *err)
+{
+	struct err why = {0};
+	int r;
+
+	if (places->kernel)
+		return take_wish(places, ret, err);
+	if (guest_source_scan(places->boot, places->modules, true, ret))
+		return 0;
+	r = fetch(tmp_dir, progress, ctx, ret, &why);
+	if (r == 0)
+		return 0;
+	return err_set(
+	    err, r,
+	    "no kernel for the default guest: none in '%s' can be read and "
+	    "has modules in '%s', and fetching one failed: %s; " INSTALL_KERNEL,
+	    places->boot, places->modules, why.text);
+}
+
+int guest_source_find(const struct guest_places *places, const char *tmp_dir,
+		      guest_progress_cb progress, void *ctx,
+		      struct guest_source *ret, struct err *err)
+{
+	int r;
+
+	*ret = (struct guest_source){0};
+	r = find_kernel(places, tmp_dir, progress, ctx, ret, err);
+	if (r == 0) {
+		ret->busybox = places->busybox ? mem_strdup(places->busybox)
+					       : host_find_program("busybox");
+		if (!ret->busybox)
+			r = err_set(err, -ENOENT,
+				    "no busybox for the default guest: install "
+				    "busybox-static (sudo apt-get install "
+				    "busybox-static)");
+	}
+	if (r < 0)
+		guest_source_done(ret);
+	return r;
+}

@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/store.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <fts.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+
+#define TMP_PREFIX "tmp-"
+#define READ_STEP  ((size_t)1 << 20)
+
+int store_mkdirs(const char *path, struct err *err)
+{
+	CLEANUP(free_ptr) char *p = mem_strdup(path);
+	struct stat st;
+
+	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+		return 0;
+	for (char *s = p + 1; (s = strchr(s, '/')); s++) {
+		*s = '\0';
+		mkdir(p, 0755); /* the last one tells */
+		*s = '/';
+	}
+	if (mkdir(path, 0755) < 0 && errno != EEXIST)
+		return err_set(err, -errno, "cannot make folder '%s': %s", path,
+			       strerror(errno));
+	return 0;
+}
+
+void store_remove(const char *path)
+{
+	CLEANUP(free_ptr) char *p = mem_strdup(path);
+	char *roots[] = {p, NULL};
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	FTSENT *e;
+
+	while (fts && (e = fts_read(fts))) {
+		if (e->fts_info == FTS_D)
+			chmod(e->fts_accpath, 0700);
+		else if (e->fts_info == FTS_DP)
+			rmdir(e->fts_accpath);
+		else
+			unlink(e->fts_accpath);
+	}
+	if (fts)
+		fts_close(fts);
+}
+
+static void dir_closep(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+}
+
+static void sweep(const char *dir)
+{
+	CLEANUP(dir_closep) DIR *d = opendir(dir);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		CLEANUP(free_ptr) char *path = NULL;
+
+		if (strncmp(e->d_name, TMP_PREFIX, strlen(TMP_PREFIX)))
+			continue;
+		path = mem_printf("%s/%s", dir, e->d_name);
+		store_remove(path);
+	}
+}
+
+int store_lock(const char *dir, void (*on_wait)(void *ctx), void *ctx,
+	       struct err *err)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/lock", dir);
+	CLEANUP(fd_closep) int fd = -1;
+	int r = store_mkdirs(dir, err);
+
+	if (r < 0)
+		return r;
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	r = flock(fd, LOCK_EX | LOCK_NB);
+	if (r < 0 && errno == EWOULDBLOCK) {
+		if (on_wait)
+			on_wait(ctx);
+		r = flock(fd, LOCK_EX);
+	}
+	if (r < 0)
+		return err_set(err, -errno, "cannot lock '%s': %s", path,
+			       strerror(errno));
+	sweep(dir);
+	return TAKE_FD(fd);
+}
+
+char *store_tmp(const char *dir, struct err *err)
+{
+	CLEANUP(free_ptr)
+	char *path = mem_printf("%s/" TMP_PREFIX "XXXXXX", dir);
+
+	if (mkdtemp(path) && chmod(path, 0755) == 0)
+		return TAKE(path);
+	err_set(err, -errno, "cannot make a folder in '%s': %s", dir,
+		strerror(errno));
+	return NULL;
+}
+
+int store_read(const char *path, size_t max, struct buf *out, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	size_t total = 0;
+	struct stat st;
+	ssize_t n;
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	if (fstat(fd, &st) == 0 && st.st_size > 0 &&
+	    (uint64_t)st.st_size <= max)
+		buf_room(out, (size_t)st.st_size + 1);
+	do {
+		size_t step = out->cap - out->head - out->len;
+
+		if (step < 4096)
+			step = READ_STEP;
+		n = read(fd, buf_room(out, step), step);
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "cannot read '%s': %s",
+				       path, strerror(errno));
+		buf_commit(out, (size_t)n);
+		total += (size_t)n;
+		if (total > max)
+			return err_set(err, -EFBIG,
+				       "'%s' has more than %zu bytes", path,
+				       max);
+	} while (n != 0);
+	return 0;
+}
+
+int store_write(const char *path, const void *p, size_t n, struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
+	const char *at = p;
+
+	while (fd >= 0 && n) {
+		ssize_t w = write(fd, at, n);
+
+		if (w < 0 && errno == EINTR)
+			continue;
+		if (w < 0)
+			break;
+		at += w;
+		n -= (size_t)w;
+	}
+	if (fd < 0 || n || fsync(fd) < 0)
+		return err_set(err, -errno, "cannot write '%s': %s", path,
+			       strerror(errno));
+	return 0;
+}
