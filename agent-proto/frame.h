@@ -28,17 +28,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define FRAME_HEADER      8
+#define FRAME_HEADER	  8
 #define FRAME_PAYLOAD_MAX 65536
 #define FRAME_CHANNEL_MAX 0xffffff
 
-#define HELLO_MARKER 16
-#define HELLO_BODY   24
-#define HELLO_SIZE   (HELLO_MARKER + HELLO_BODY)
+#define HELLO_MARKER	  16
+#define HELLO_BODY	  24
+#define HELLO_SIZE	  (HELLO_MARKER + HELLO_BODY)
 
 enum frame_kind {
-	FRAME_MSG = 1,    /* a message, or a piece of one */
-	FRAME_DATA = 2,   /* bytes, counted against the channel's credit */
+	FRAME_MSG = 1,	  /* a message, or a piece of one */
+	FRAME_DATA = 2,	  /* bytes, counted against the channel's credit */
 	FRAME_CREDIT = 3, /* u32: so many more bytes may be sent */
 	FRAME_RESET = 4,  /* the channel is given up; no payload */
 };
@@ -56,7 +56,7 @@ struct frame {
 
 struct hello {
 	uint32_t version;
-	uint64_t nonce;    /* the host's choice, echoed by the agent */
+	uint64_t nonce;	   /* the host's choice, echoed by the agent */
 	uint64_t instance; /* 0 from the host; the agent's start, at random */
 	uint32_t window;   /* credit that a new channel starts with */
 };

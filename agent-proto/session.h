@@ -22,6 +22,12 @@
  * channels (closed callback, -ECONNRESET) and starts anew. A host may call
  * session_hello() at any time (after a restore, a guest reset).
  *
+ * A channel also closes where no input is: when our fin is sent after the
+ * peer's came, and when the host begins a new session. closed() is then told
+ * at the start of the next session_input(), which may be one of 0 bytes. Until
+ * then the channel counts for nothing, and every call on it is allowed and
+ * goes nowhere; chan_reset() takes back the closed().
+ *
  * A violation of the protocol makes session_input() return -EPROTO with the
  * reason. A host then gives up the VM; an agent's session has by itself gone
  * back to waiting for a HELLO, and goes on to be fed.
@@ -38,18 +44,19 @@
 #include "agent-proto/frame.h"
 
 /* Bump me with every change of messages.def, its fields or their meaning. */
-#define PROTO_VERSION 1u
+#define PROTO_VERSION	    1u
 
-#define MSG_MAX             (4u << 20) /* one encoded message */
+#define MSG_MAX		    (4u << 20) /* one encoded message */
 #define SESSION_PARTIAL_MAX (16u << 20)
-#define CHAN_WINDOW         (256u << 10)
-#define CHANNELS_MAX        4096
+#define CHAN_WINDOW	    (256u << 10)
+#define CHANNELS_MAX	    4096
 
 enum session_role { SESSION_HOST, SESSION_AGENT };
 
 struct session;
 struct chan;
 
+/* Members may be NULL. */
 struct session_ops {
 	/* The HELLOs were exchanged, the versions agree. */
 	void (*established)(void *ctx, const struct hello *peer);
@@ -60,7 +67,7 @@ struct session_ops {
 	/* One frame of data, borrowed; more: the peer's write goes on in the
 	 * next. Account for it with chan_consumed() when it was used up. */
 	void (*data)(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
-	    bool more);
+		     bool more);
 	/* chan_room() was too small for a chan_write() and has grown. */
 	void (*writable)(void *ctx, struct chan *ch);
 	/* The peer ended its direction. */
@@ -72,7 +79,7 @@ struct session_ops {
 
 /* instance goes into the agent's HELLO; 0 for a host. ops, ctx: borrowed. */
 struct session *session_new(enum session_role role, uint64_t instance,
-    const struct session_ops *ops, void *ctx);
+			    const struct session_ops *ops, void *ctx);
 /* Frees it and all channels, without callbacks. Not from a callback. */
 struct session *session_free(struct session *s);
 
@@ -102,7 +109,7 @@ bool session_has_output(const struct session *s);
  * sent. Returns NULL when CHANNELS_MAX are open or no session is established.
  */
 struct chan *chan_open(struct session *s, const void *msg, size_t n, bool fin,
-    void *ctx);
+		       void *ctx);
 void chan_set_ctx(struct chan *ch, void *ctx);
 void *chan_ctx(const struct chan *ch);
 uint32_t chan_id(const struct chan *ch);
