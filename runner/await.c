@@ -1,0 +1,333 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: there is one thread and one loop, and whoever waits at
+ * the top turns it. A call's state lives in a block, a userdata: outside
+ * tasks the C function that made it stays on the C stack and turns the loop
+ * until the operation is done. Inside a task it yields the coroutine; the
+ * operation's on_done marks the task ready, and the wait at the top resumes
+ * it after the turn. settle.lua then calls await_l_settle() in the task, so
+ * finish runs, and raises, where the author's call stands.
+ *
+ * A wait nested in a task (a plain coroutine of the author's inside it) turns
+ * the loop too, but resumes nobody: a resumed task could not return before
+ * the nested one. So tasks never wait on each other's C stacks.
+ *
+ * finish runs protected, so that the block is released before anything that
+ * it borrows (a client of a VM that is closed later) can go away.
+ */
+#include "runner/await.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/mem.h"
+#include "runner/bind.h"
+#include "runner/task.h"
+#include "runner/worker.h"
+
+struct block {
+	const char *method;
+	void (*release)(void *p);
+	struct op *op;
+	await_cb finish;
+	struct task *task; /* that waits for it; NULL: none */
+	int n_kept;
+	bool is_again; /* finish asked for another round */
+	bool is_released;
+	int64_t payload[];
+};
+
+static const char block_meta; /* registry key of the metatable */
+
+static struct block *block_of(void *p)
+{
+	return CONTAINER_OF(p, struct block, payload);
+}
+
+void await_init(struct await *a)
+{
+	*a = (struct await){.deadline_ns = CLOCK_NEVER,
+			    .timeout_ns = CLOCK_NEVER};
+	TAILQ_INIT(&a->tasks);
+}
+
+void await_set_timeout(struct await *a, int64_t timeout_ns)
+{
+	a->timeout_ns = timeout_ns;
+	a->deadline_ns = timeout_ns == CLOCK_NEVER
+			     ? CLOCK_NEVER
+			     : clock_deadline_ns(timeout_ns);
+}
+
+bool await_is_expired(const struct await *a)
+{
+	return a->deadline_ns != CLOCK_NEVER &&
+	       clock_now_ns() >= a->deadline_ns;
+}
+
+static _Noreturn void raise_expired(lua_State *L, const char *method)
+{
+	struct worker *w = worker_of(L);
+	char span[DURATION_TEXT_MAX];
+	char text[SITE_FILE_MAX + 128];
+	struct site at;
+	int n;
+
+	lua_state_site(L, &at);
+	n = snprintf(text, sizeof(text), "timed out after %s in %s",
+		     duration_text(w->await.timeout_ns, span), method);
+	if (at.file[0] && n > 0 && (size_t)n < sizeof(text))
+		snprintf(text + n, sizeof(text) - (size_t)n, " at %s:%d",
+			 at.file, at.line);
+	suite_mark(&w->suite, L, text);
+	lua_pushstring(L, text);
+	lua_error(L);
+	abort();
+}
+
+void await_check_expired(lua_State *L, const char *method)
+{
+	if (await_is_expired(&worker_of(L)->await))
+		raise_expired(L, method);
+}
+
+int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
+{
+	struct await *a = &worker_of(L)->await;
+
+	await_check_expired(L, method);
+	if (span_ns == CLOCK_NEVER)
+		return a->deadline_ns;
+	int64_t d = clock_deadline_ns(span_ns);
+	return d < a->deadline_ns ? d : a->deadline_ns;
+}
+
+static void block_release(struct block *b)
+{
+	if (b->is_released)
+		return;
+	b->is_released = true;
+	if (b->release)
+		b->release(b->payload);
+}
+
+static int block_gc(lua_State *L)
+{
+	block_release(lua_touserdata(L, 1));
+	return 0;
+}
+
+void *await_new(lua_State *L, const char *method, size_t size,
+		void (*release)(void *p))
+{
+	size_t all = sizeof(struct block) + size;
+	struct block *b = lua_newuserdata(L, all);
+
+	memset(b, 0, all);
+	b->method = method;
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&block_meta);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		lua_createtable(L, 0, 1);
+		lua_pushcfunction(L, block_gc);
+		lua_setfield(L, -2, "__gc");
+		lua_pushlightuserdata(L, (void *)(uintptr_t)&block_meta);
+		lua_pushvalue(L, -2);
+		lua_rawset(L, LUA_REGISTRYINDEX);
+	}
+	lua_setmetatable(L, -2);
+	b->release = release;
+	return b->payload;
+}
+
+void await_keep(lua_State *L, int idx)
+{
+	struct block *b = lua_touserdata(L, -1);
+
+	if (idx < 0)
+		idx += lua_gettop(L) + 1;
+	if (!b->n_kept) {
+		lua_createtable(L, 2, 0);
+		lua_pushvalue(L, -1);
+		lua_setfenv(L, -3);
+	} else {
+		lua_getfenv(L, -1);
+	}
+	lua_pushvalue(L, idx);
+	lua_rawseti(L, -2, ++b->n_kept);
+	lua_pop(L, 1);
+}
+
+/* 1: the block. */
+static int call_finish(lua_State *L)
+{
+	struct block *b = lua_touserdata(L, 1);
+
+	if (b->n_kept) {
+		lua_getfenv(L, 1);
+		for (int i = 1; i <= b->n_kept; i++)
+			lua_rawgeti(L, 2, i);
+		lua_remove(L, 2);
+	}
+	/* Kept values from 1; the block is alive through its caller. */
+	lua_remove(L, 1);
+	int n = b->finish(L, b->payload);
+	return b->is_again ? 0 : n;
+}
+
+/* The operation of the block at idx is over. Returns the number of results,
+ * or -1 when it goes on with another one. */
+static int block_finish(lua_State *L, int idx)
+{
+	struct block *b = lua_touserdata(L, idx);
+	int base = lua_gettop(L);
+
+	if (b->op->result == -ETIMEDOUT &&
+	    await_is_expired(&worker_of(L)->await)) {
+		block_release(b);
+		raise_expired(L, b->method);
+	}
+	lua_pushcfunction(L, call_finish);
+	lua_pushvalue(L, idx);
+	b->is_again = false;
+	int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+	if (!status && b->is_again)
+		return -1;
+	block_release(b);
+	if (status)
+		lua_error(L);
+	return lua_gettop(L) - base;
+}
+
+int await_again(lua_State *L, void *p, struct op *op, await_cb finish)
+{
+	struct block *b = block_of(p);
+
+	(void)L;
+	b->op = op;
+	b->finish = finish;
+	b->is_again = true;
+	return 0;
+}
+
+/* Stack index of the block of p: it was pushed by this C function. */
+static int block_index(lua_State *L, const struct block *b)
+{
+	int i = lua_gettop(L);
+
+	while (i > 0 && lua_touserdata(L, i) != b)
+		i--;
+	assert(i > 0);
+	return i;
+}
+
+static void turn_until_done(struct worker *w, struct op *op)
+{
+	struct await *a = &w->await;
+
+	a->depth++;
+	while (!op_is_done(op)) {
+		if (a->depth == 1 && !a->running && task_resume_ready(w))
+			continue;
+		loop_turn(w->loop);
+	}
+	a->depth--;
+}
+
+static void on_task_op_done(struct op *op, void *ctx)
+{
+	struct block *b = ctx;
+
+	(void)op;
+	task_wake(b->task);
+}
+
+static int wait_block(lua_State *L, int idx)
+{
+	struct block *b = lua_touserdata(L, idx);
+	struct worker *w = worker_of(L);
+
+	for (;;) {
+		if (!op_is_done(b->op)) {
+			struct task *t = task_of(w, L);
+
+			if (t) {
+				b->task = t;
+				b->op->on_done = on_task_op_done;
+				b->op->done_ctx = b;
+				task_wait(t, L, idx);
+				return lua_yield(L, 0);
+			}
+			turn_until_done(w, b->op);
+		}
+		int n = block_finish(L, idx);
+		if (n >= 0)
+			return n;
+	}
+}
+
+int await(lua_State *L, void *p, struct op *op, await_cb finish)
+{
+	struct block *b = block_of(p);
+
+	b->op = op;
+	b->finish = finish;
+	return wait_block(L, block_index(L, b));
+}
+
+/* 1: a block whose operation is over, in the task that waited for it. */
+int await_l_settle(lua_State *L)
+{
+	struct block *b = lua_touserdata(L, 1);
+
+	b->task = NULL;
+	return wait_block(L, 1);
+}
+
+void await_abandon(lua_State *L, int idx)
+{
+	struct block *b = lua_touserdata(L, idx);
+
+	b->op->on_done = NULL;
+	block_release(b);
+}
+
+struct sleep_call {
+	struct op op;
+};
+
+static void sleep_stop(struct op *op, int reason)
+{
+	(void)op;
+	(void)reason;
+}
+
+static void sleep_release(void *p)
+{
+	struct sleep_call *s = p;
+
+	op_done(&s->op);
+}
+
+static int sleep_finish(lua_State *L, void *p)
+{
+	(void)L;
+	(void)p;
+	return 0;
+}
+
+int await_l_sleep(lua_State *L)
+{
+	int64_t span = arg_duration(L, "wait_until", 1, "interval", 0);
+	int64_t deadline = await_deadline(L, "wait_until", span);
+	struct sleep_call *s =
+	    await_new(L, "wait_until", sizeof(*s), sleep_release);
+
+	op_init(&s->op, worker_of(L)->loop, sleep_stop);
+	op_start(&s->op, deadline);
+	return await(L, s, &s->op, sleep_finish);
+}

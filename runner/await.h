@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Waiting: how a Lua call that takes time is written. The one module that
+ * turns the loop, and the only one that resumes coroutines.
+ *
+ * A binding that waits has three parts:
+ *
+ *	struct read_call {
+ *		struct call *call;
+ *	};
+ *
+ *	static void read_release(void *p)        // always runs, exactly once
+ *	{
+ *		struct read_call *r = p;
+ *		call_free(r->call);
+ *	}
+ *
+ *	static int read_finish(lua_State *L, void *p)    // the op is done
+ *	{
+ *		struct read_call *r = p;
+ *		if (r->call->op.result < 0)
+ *			bind_fail(L, "vm:read_file: %s", r->call->op.err.text);
+ *		lua_pushlstring(L, ...);
+ *		return 1;
+ *	}
+ *
+ *	static int vm_read_file(lua_State *L)
+ *	{
+ *		// 1. read and check every argument: may raise
+ *		struct vm_object *vm = vm_check(L, 1, "vm:read_file");
+ *		const char *path = arg_path(L, "vm:read_file", 2, "path");
+ *		int64_t deadline = await_deadline(L, "vm:read_file",
+ *		    CLOCK_NEVER);
+ *		// 2. make the block, start the operation: nothing raises
+ *		struct read_call *r = await_new(L, "vm:read_file",
+ *		    sizeof(*r), read_release);
+ *		r->call = call_new(vm_object_client(vm));
+ *		call_start(r->call, &msg, NULL, 0, deadline);
+ *		// 3. wait
+ *		return await(L, r, &r->call->op, read_finish);
+ *	}
+ *
+ * In the main coroutine await() turns the loop until the operation is over
+ * and returns what finish pushed. In a task it yields, and finish runs when
+ * the task is resumed. The binding cannot tell, and must not: nothing may
+ * follow await() but return. That works because every method that
+ * bind_class() registers is wrapped by runner/lua/settle.lua.
+ *
+ * A test's time-out is an ordinary deadline: await_deadline() never gives a
+ * later one, and await() raises "timed out after 30s in vm:run at
+ * x.test.lua:12" when the operation ended with -ETIMEDOUT after it. finish
+ * runs for every other end.
+ */
+#ifndef RUNNER_AWAIT_H
+#define RUNNER_AWAIT_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "streams/op.h"
+
+struct task;
+TAILQ_HEAD(task_list, task);
+
+/* The worker's; private to await.c and suite.c. */
+struct await {
+	int64_t deadline_ns; /* of the running test; CLOCK_NEVER between */
+	int64_t timeout_ns;  /* the span that it came from, for messages */
+	struct task_list tasks;
+	struct task *running; /* the one being resumed now */
+	unsigned depth;	      /* nested waits */
+};
+
+void await_init(struct await *a);
+/* Sets the deadline of what runs from now on; CLOCK_NEVER: none. */
+void await_set_timeout(struct await *a, int64_t timeout_ns);
+
+/*
+ * now + span_ns, or the test's deadline when that is earlier. Raises when the
+ * test's time is over already. span_ns CLOCK_NEVER: the test's own.
+ */
+int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns);
+/* Raises the test's time-out if its time is over: for a finish whose
+ * operation reports a deadline as success (exec). */
+void await_check_expired(lua_State *L, const char *method);
+bool await_is_expired(const struct await *a);
+
+/* Pushes what results finish returns; may raise. Its stack holds the values
+ * that were kept, from index 1. */
+typedef int (*await_cb)(lua_State *L, void *p);
+
+/*
+ * Pushes a block of memory for one call and returns it: size zeroed bytes.
+ * release(p) runs once, when the call is over, whatever way it went. method
+ * is static.
+ */
+void *await_new(lua_State *L, const char *method, size_t size,
+		void (*release)(void *p));
+/* Keeps the value at idx alive as long as the block (strings whose bytes the
+ * operation borrows, objects it uses); finish finds the kept values at 1.. in
+ * the order they were kept. Call right after await_new(), block on top. */
+void await_keep(lua_State *L, int idx);
+
+/* For `return`: waits for op (started, possibly done), then finish. */
+int await(lua_State *L, void *p, struct op *op, await_cb finish);
+/* Inside finish, for `return`: goes on waiting, for another op. */
+int await_again(lua_State *L, void *p, struct op *op, await_cb finish);
+
+/* C functions for settle.lua and wait_until: await_settle(block) and
+ * sleep(seconds). */
+int await_l_settle(lua_State *L);
+int await_l_sleep(lua_State *L);
+/* provium.all(...), provium.race(...). */
+int await_l_all(lua_State *L);
+int await_l_race(lua_State *L);
+
+#endif

@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns classes, objects and the list of registrars. Arguments and options are
+ * in bind_args.c, 64-bit integers in bind_int.c.
+ */
+#include "runner/bind.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner/await.h"
+#include "runner/bind_json.h"
+#include "runner/bind_test.h"
+#include "runner/lua_state.h"
+#include "runner/task.h"
+#include "runner/worker.h"
+
+typedef void (*registrar)(lua_State *L);
+
+static const char settle_key; /* registry: the wrapper of settle.lua */
+
+/* --- errors --- */
+
+/* Pushes "file:line: ". */
+static void push_site(lua_State *L)
+{
+	struct site at;
+
+	if (lua_state_site(L, &at))
+		lua_pushfstring(L, "%s:%d: ", at.file, at.line);
+	else
+		lua_pushliteral(L, "");
+}
+
+/* Raises take_text, with position and, if not NULL, method in front. */
+static _Noreturn void raise_text(lua_State *L, const char *method,
+				 char *take_text)
+{
+	push_site(L);
+	if (method) {
+		lua_pushfstring(L, "%s: ", method);
+		lua_concat(L, 2);
+	}
+	lua_pushstring(L, take_text);
+	free(take_text);
+	lua_concat(L, 2);
+	lua_error(L);
+	abort();
+}
+
+void bind_fail(lua_State *L, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = mem_vprintf(fmt, ap);
+	va_end(ap);
+	raise_text(L, NULL, text);
+}
+
+void bind_fail_arg(lua_State *L, const char *method, const char *fmt, ...)
+{
+	va_list ap;
+	char *text;
+
+	va_start(ap, fmt);
+	text = mem_vprintf(fmt, ap);
+	va_end(ap);
+	raise_text(L, method, text);
+}
+
+void bind_fail_err(lua_State *L, const char *method, const struct err *err)
+{
+	raise_text(L, method, mem_strdup(err->text));
+}
+
+/* --- objects --- */
+
+static void push_key(lua_State *L, const void *key)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
+}
+
+void *object_test(lua_State *L, int idx, const struct object_class *class)
+{
+	void *p = lua_touserdata(L, idx);
+
+	if (!p || lua_type(L, idx) != LUA_TUSERDATA ||
+	    !lua_getmetatable(L, idx))
+		return NULL;
+	push_key(L, class);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	bool is_it = lua_rawequal(L, -1, -2);
+	lua_pop(L, 2);
+	return is_it ? p : NULL;
+}
+
+void *object_check(lua_State *L, int idx, const struct object_class *class,
+		   const char *method)
+{
+	void *p = object_test(L, idx, class);
+
+	if (!p)
+		bind_fail_arg(L, method,
+			      "must be called on a %s, as %s(...), got %s",
+			      class->name, method, arg_type_name(L, idx));
+	return p;
+}
+
+void *object_new(lua_State *L, const struct object_class *class, int owner_idx)
+{
+	if (owner_idx < 0)
+		owner_idx += lua_gettop(L) + 1;
+	struct object *o = lua_newuserdata(L, class->size);
+
+	memset(o, 0, class->size);
+	o->class = class;
+	lua_state_test_site(L, &o->site);
+	lua_newtable(L);
+	if (owner_idx) {
+		o->owner = lua_touserdata(L, owner_idx);
+		/* Keeps the owner's memory as long as this is there. */
+		push_key(L, class);
+		lua_pushvalue(L, owner_idx);
+		lua_rawset(L, -3);
+	}
+	lua_setfenv(L, -2);
+	push_key(L, class);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_setmetatable(L, -2);
+	scope_add(worker_of(L)->scope, L, lua_gettop(L));
+	return o;
+}
+
+void object_push_fields(lua_State *L, int idx)
+{
+	lua_getfenv(L, idx);
+}
+
+static int object_gc(lua_State *L)
+{
+	object_close(lua_touserdata(L, 1));
+	return 0;
+}
+
+/* upvalue 1: the class. */
+static int object_l_close(lua_State *L)
+{
+	const struct object_class *class =
+	    lua_touserdata(L, lua_upvalueindex(1));
+
+	object_close(object_check(L, 1, class, "close"));
+	return 0;
+}
+
+/* upvalue 1: the methods. Then what the author put there. */
+static int object_index(lua_State *L)
+{
+	lua_pushvalue(L, 2);
+	lua_rawget(L, lua_upvalueindex(1));
+	if (!lua_isnil(L, -1))
+		return 1;
+	lua_getfenv(L, 1);
+	lua_pushvalue(L, 2);
+	lua_rawget(L, -2);
+	return 1;
+}
+
+static int object_newindex(lua_State *L)
+{
+	lua_getfenv(L, 1);
+	lua_replace(L, 1);
+	lua_rawset(L, 1);
+	return 0;
+}
+
+static int object_tostring(lua_State *L)
+{
+	const struct object *o = lua_touserdata(L, 1);
+
+	lua_pushfstring(L, "%s: %p", o->class->name, (const void *)o);
+	return 1;
+}
+
+/* Replaces the function on top by its wrapper. */
+static void wrap(lua_State *L)
+{
+	push_key(L, &settle_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_insert(L, -2);
+	lua_call(L, 1, 1);
+}
+
+void bind_functions(lua_State *L, const struct bind_method *fns)
+{
+	for (; fns->name; fns++) {
+		lua_pushcfunction(L, fns->fn);
+		wrap(L);
+		lua_setfield(L, -2, fns->name);
+	}
+}
+
+static void set_function(lua_State *L, const char *name, lua_CFunction fn)
+{
+	lua_pushcfunction(L, fn);
+	lua_setfield(L, -2, name);
+}
+
+void bind_class(lua_State *L, const struct object_class *class)
+{
+	lua_newtable(L); /* the metatable */
+	lua_pushvalue(L, -1);
+	push_key(L, class);
+	lua_insert(L, -2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+
+	lua_newtable(L); /* the methods */
+	lua_pushlightuserdata(L, (void *)(uintptr_t) class);
+	lua_pushcclosure(L, object_l_close, 1);
+	lua_setfield(L, -2, "close");
+	if (class->methods)
+		bind_functions(L, class->methods);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -3, "__methods");
+	lua_pushcclosure(L, object_index, 1);
+	lua_setfield(L, -2, "__index");
+
+	set_function(L, "__newindex", object_newindex);
+	set_function(L, "__gc", object_gc);
+	set_function(L, "__tostring", object_tostring);
+	lua_pushstring(L, class->name);
+	lua_setfield(L, -2, "__name");
+	for (const struct bind_method *m = class->meta; m && m->name; m++)
+		set_function(L, m->name, m->fn);
+	/* getmetatable() answers the name: no way to call __gc by hand. */
+	lua_pushstring(L, class->name);
+	lua_setfield(L, -2, "__metatable");
+	lua_pop(L, 1);
+}
+
+static void install_settle(lua_State *L)
+{
+	push_key(L, &settle_key);
+	lua_pushcfunction(L, await_l_settle);
+	task_push_pending(L);
+	lua_state_run_blob(L, "runner/lua/settle.lua", 2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+/* --- every type --- */
+
+void bind_int_register(lua_State *L);
+
+static const registrar registrars[] = {
+    bind_int_register,
+    bind_json_register,
+    bind_test_register,
+    NULL,
+};
+
+void bind_register_all(lua_State *L)
+{
+	install_settle(L);
+	for (const registrar *r = registrars; *r; r++)
+		(*r)(L);
+}

@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How C becomes Lua: classes of objects, arguments, options, errors.
+ *
+ * A Lua type is one file, bind_<type>.c: static functions, one for a method,
+ * and at the bottom its methods, its class and one registrar, which is listed
+ * in bind.c. An object is a userdata whose C struct begins with struct object:
+ *
+ *	struct file_object {
+ *		struct object obj;
+ *		uint64_t handle;
+ *	};
+ *
+ *	static void file_close(void *p);   // called once; then obj is closed
+ *
+ *	static const struct bind_method file_methods[] = {
+ *		{ "read", file_read },
+ *		{ NULL, NULL },
+ *	};
+ *	const struct object_class file_class = {
+ *		.name = "file",
+ *		.rank = RANK_FILE,
+ *		.size = sizeof(struct file_object),
+ *		.close = file_close,
+ *		.methods = file_methods,
+ *	};
+ *	void bind_file_register(lua_State *L)
+ *	{
+ *		bind_class(L, &file_class);
+ *	}
+ *
+ * :close(), __gc, and fields that a test adds to the object are provided.
+ * Made with object_new(), it belongs to the current scope; give the VM as its
+ * owner, and it is closed before the VM is.
+ *
+ * Messages: every argument error begins with the method as an author writes
+ * it, "vm:run", and every raised error with the author's file:line.
+ *
+ * bind_vm.c (boot) and bind_run.c (run) are examples to follow; await.h says
+ * how to wait.
+ */
+#ifndef RUNNER_BIND_H
+#define RUNNER_BIND_H
+
+#include <lauxlib.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/err.h"
+#include "agent-proto/mem.h"
+#include "runner/scope.h"
+
+/* --- classes and objects ---------------------------------------------------
+ */
+
+struct bind_method {
+	const char *name;
+	lua_CFunction fn;
+};
+
+struct object_class {
+	const char *name; /* as error messages say it: "vm" */
+	enum rank rank;
+	size_t size;		     /* of the struct that begins with object */
+	void (*close)(void *object); /* may be NULL; must not raise */
+	const struct bind_method *methods;
+	/* Metamethods besides __gc, __index, __newindex; may be NULL. */
+	const struct bind_method *meta;
+	/* Appends {vm, text} to a JSON array when a test failed; or NULL. */
+	void (*report)(void *object, void *json_array);
+};
+
+/* Makes the metatable. Every method is wrapped so that it may await(). */
+void bind_class(lua_State *L, const struct object_class *class);
+/* Wraps the n functions and sets them in the table on top. */
+void bind_functions(lua_State *L, const struct bind_method *fns);
+
+/* Pushes a new, zeroed object; owner_idx: the object it hangs on, or 0. */
+void *object_new(lua_State *L, const struct object_class *class, int owner_idx);
+/* The object at idx, or raises: "file:read: call it as file:read(...)" */
+void *object_check(lua_State *L, int idx, const struct object_class *class,
+		   const char *method);
+/* The object at idx, or NULL when it is something else. */
+void *object_test(lua_State *L, int idx, const struct object_class *class);
+/* Pushes the object's own table of fields (its environment). */
+void object_push_fields(lua_State *L, int idx);
+
+/* --- errors ----------------------------------------------------------------
+ */
+
+/* Raises "file:line: text" at the author's frame. */
+_Noreturn void bind_fail(lua_State *L, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+/* The same, for arguments: "file:line: method: text". */
+_Noreturn void bind_fail_arg(lua_State *L, const char *method, const char *fmt,
+			     ...) __attribute__((format(printf, 3, 4)));
+/* Raises an error value of the lower layers: "file:line: method: text". */
+_Noreturn void bind_fail_err(lua_State *L, const char *method,
+			     const struct err *err);
+
+/* --- arguments: each raises, naming method and argument ---------------------
+ */
+
+/* Borrowed; may hold any bytes. */
+const char *arg_bytes(lua_State *L, const char *method, int idx,
+		      const char *name, size_t *ret_n);
+/* Without a NUL byte. */
+const char *arg_string(lua_State *L, const char *method, int idx,
+		       const char *name);
+/* The same, and not empty. */
+const char *arg_path(lua_State *L, const char *method, int idx,
+		     const char *name);
+bool arg_bool(lua_State *L, const char *method, int idx, const char *name,
+	      bool otherwise);
+/* An integer in range; from a number, or int64_t / uint64_t cdata. */
+int64_t arg_int(lua_State *L, const char *method, int idx, const char *name,
+		int64_t min, int64_t max);
+/* 64 bits, two's complement: -1 .. 2^64-1. */
+uint64_t arg_u64(lua_State *L, const char *method, int idx, const char *name);
+/* Seconds, or "500ms"; nil or none: otherwise_ns. */
+int64_t arg_duration(lua_State *L, const char *method, int idx,
+		     const char *name, int64_t otherwise_ns);
+/* Bytes, or "4K". */
+uint64_t arg_size(lua_State *L, const char *method, int idx, const char *name);
+/* A table; nil or none: 0. Else idx. */
+int arg_opt_table(lua_State *L, const char *method, int idx, const char *name);
+/* An index into names (NULL-terminated). */
+int arg_enum(lua_State *L, const char *method, int idx, const char *name,
+	     const char *const *names);
+/* "got a number", "got nothing": for own messages. */
+const char *arg_type_name(lua_State *L, int idx);
+
+/* Appends the strings of the list at idx, which must be dense, to sv. Raises:
+ * so sv belongs to something that Lua releases. */
+void arg_strings(lua_State *L, const char *method, int idx, const char *name,
+		 struct strvec *sv);
+
+/* --- option tables ----------------------------------------------------------
+ */
+
+enum opt_type {
+	OPT_BOOL,     /* bool */
+	OPT_INT,      /* int64_t */
+	OPT_STRING,   /* const char *, borrowed from the table */
+	OPT_BYTES,    /* struct opt_bytes, borrowed from the table */
+	OPT_DURATION, /* int64_t ns */
+	OPT_SIZE,     /* uint64_t */
+	OPT_TABLE,    /* int: the value's stack index, pushed; 0: absent */
+	OPT_VALUE,    /* the same, of any type */
+};
+
+struct opt_bytes {
+	const char *p; /* NULL: absent */
+	size_t n;
+};
+
+struct opt {
+	const char *key; /* NULL ends the list */
+	enum opt_type type;
+	size_t offset; /* in the struct that is filled */
+};
+
+/*
+ * Reads the table at idx (0: there is none) into out; absent keys leave their
+ * member as it was. Raises on an unknown key (listing the valid ones) and on a
+ * wrong type. Borrowed strings live as long as the table is unchanged: keep
+ * what an operation goes on using.
+ */
+void bind_options(lua_State *L, const char *method, int idx,
+		  const struct opt *opts, void *out);
+
+/* --- integers of 64 bits
+ * ------------------------------------------------------ */
+
+/* A number where that is exact, else int64_t or uint64_t cdata. */
+void bind_push_i64(lua_State *L, int64_t n);
+void bind_push_u64(lua_State *L, uint64_t n);
+/* Whether the value is such a cdata; then *ret_n, and whether it is signed. */
+bool bind_is_int64(lua_State *L, int idx, uint64_t *ret_n, bool *ret_is_signed);
+
+/* --- everything
+ * --------------------------------------------------------------- */
+
+/* Registers all types and globals in the state. */
+void bind_register_all(lua_State *L);
+
+#endif

@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns how arguments are read from the Lua stack, and what is said about
+ * wrong ones. What an argument's value means is the binding's business.
+ */
+#include <errno.h>
+#include <math.h>
+#include <string.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/clock.h"
+#include "runner/bind.h"
+#include "runner/config.h"
+
+#define TWO_63 9223372036854775808.0
+#define TWO_64 18446744073709551616.0
+/* Beyond it a double of seconds does not fit int64_t nanoseconds. */
+#define SECONDS_MAX 9.0e9
+
+const char *arg_type_name(lua_State *L, int idx)
+{
+	static const char *const names[] = {
+	    "nil",	  "a boolean", "a light userdata",
+	    "a number",	  "a string",  "a table",
+	    "a function", "an object", "a coroutine"};
+	int type = lua_type(L, idx);
+
+	if (type == LUA_TNONE)
+		return "nothing";
+	if (type >= 0 && (size_t)type < ARRAY_LEN(names))
+		return names[type];
+	return "cdata";
+}
+
+static _Noreturn void fail_type(lua_State *L, const char *method, int idx,
+				const char *name, const char *want)
+{
+	bind_fail_arg(L, method, "%s must be %s, got %s", name, want,
+		      arg_type_name(L, idx));
+}
+
+const char *arg_bytes(lua_State *L, const char *method, int idx,
+		      const char *name, size_t *ret_n)
+{
+	/* Not what only converts to one: the result would be collected. */
+	if (lua_type(L, idx) != LUA_TSTRING)
+		fail_type(L, method, idx, name, "a string");
+	return lua_tolstring(L, idx, ret_n);
+}
+
+const char *arg_string(lua_State *L, const char *method, int idx,
+		       const char *name)
+{
+	size_t n;
+	const char *s = arg_bytes(L, method, idx, name, &n);
+
+	if (strlen(s) != n)
+		bind_fail_arg(L, method, "%s holds a NUL byte", name);
+	return s;
+}
+
+const char *arg_path(lua_State *L, const char *method, int idx,
+		     const char *name)
+{
+	const char *s = arg_string(L, method, idx, name);
+
+	if (!*s)
+		bind_fail_arg(L, method, "%s is empty", name);
+	return s;
+}
+
+bool arg_bool(lua_State *L, const char *method, int idx, const char *name,
+	      bool otherwise)
+{
+	if (lua_isnoneornil(L, idx))
+		return otherwise;
+	if (!lua_isboolean(L, idx))
+		fail_type(L, method, idx, name, "a boolean");
+	return lua_toboolean(L, idx);
+}
+
+/* The integer at idx, split into magnitude and sign. */
+static bool get_integer(lua_State *L, int idx, bool *ret_negative,
+			uint64_t *ret_abs)
+{
+	uint64_t n;
+	bool is_signed;
+
+	if (lua_type(L, idx) == LUA_TNUMBER) {
+		lua_Number d = lua_tonumber(L, idx);
+
+		if (d != floor(d) || d < -TWO_63 || d >= TWO_64)
+			return false; /* NaN too */
+		*ret_negative = d < 0;
+		*ret_abs = (uint64_t)(d < 0 ? -d : d);
+		return true;
+	}
+	if (!bind_is_int64(L, idx, &n, &is_signed))
+		return false;
+	*ret_negative = is_signed && (int64_t)n < 0;
+	*ret_abs = *ret_negative ? -n : n;
+	return true;
+}
+
+static bool is_integer_like(lua_State *L, int idx)
+{
+	uint64_t n;
+	bool is_signed;
+
+	return lua_type(L, idx) == LUA_TNUMBER ||
+	       bind_is_int64(L, idx, &n, &is_signed);
+}
+
+int64_t arg_int(lua_State *L, const char *method, int idx, const char *name,
+		int64_t min, int64_t max)
+{
+	bool negative;
+	uint64_t n;
+
+	if (!is_integer_like(L, idx))
+		fail_type(L, method, idx, name, "an integer");
+	if (!get_integer(L, idx, &negative, &n) ||
+	    n > (uint64_t)INT64_MAX + negative)
+		bind_fail_arg(L, method, "%s must be an integer, got %s", name,
+			      lua_isnumber(L, idx)
+				  ? lua_tostring(L, idx)
+				  : "one of more than 63 bits");
+	int64_t v = negative ? (int64_t)-n : (int64_t)n;
+	if (v < min || v > max)
+		bind_fail_arg(L, method, "%s must be %lld to %lld, got %lld",
+			      name, (long long)min, (long long)max,
+			      (long long)v);
+	return v;
+}
+
+uint64_t arg_u64(lua_State *L, const char *method, int idx, const char *name)
+{
+	bool negative;
+	uint64_t n;
+
+	if (!is_integer_like(L, idx))
+		fail_type(L, method, idx, name, "an integer");
+	if (!get_integer(L, idx, &negative, &n))
+		bind_fail_arg(L, method,
+			      "%s must be an integer of 64 bits, got %s", name,
+			      lua_tostring(L, idx));
+	return negative ? -n : n;
+}
+
+int64_t arg_duration(lua_State *L, const char *method, int idx,
+		     const char *name, int64_t otherwise_ns)
+{
+	int64_t ns;
+
+	if (lua_isnoneornil(L, idx))
+		return otherwise_ns;
+	if (lua_type(L, idx) == LUA_TSTRING) {
+		const char *s = lua_tostring(L, idx);
+
+		if (parse_duration(s, &ns))
+			bind_fail_arg(
+			    L, method,
+			    "%s '%s' is no duration: write seconds, or a "
+			    "string like \"500ms\", \"1.5s\", \"2m\"",
+			    name, s);
+		return ns;
+	}
+	if (lua_type(L, idx) != LUA_TNUMBER)
+		fail_type(L, method, idx, name,
+			  "a duration (seconds, or \"500ms\")");
+	lua_Number s = lua_tonumber(L, idx);
+	if (isnan(s) || isinf(s) || s < 0)
+		bind_fail_arg(
+		    L, method,
+		    "%s must be a finite duration of 0 or more, got %s", name,
+		    lua_tostring(L, idx));
+	if (s > SECONDS_MAX)
+		return CLOCK_NEVER;
+	return (int64_t)(s * (lua_Number)NS_PER_SEC);
+}
+
+uint64_t arg_size(lua_State *L, const char *method, int idx, const char *name)
+{
+	uint64_t n;
+
+	if (lua_type(L, idx) == LUA_TSTRING) {
+		const char *s = lua_tostring(L, idx);
+
+		if (parse_size(s, &n))
+			bind_fail_arg(
+			    L, method,
+			    "%s '%s' is no size: write bytes, or a string like "
+			    "\"64K\", \"256M\", \"1G\"",
+			    name, s);
+		return n;
+	}
+	if (!is_integer_like(L, idx))
+		fail_type(L, method, idx, name, "a size (bytes, or \"256M\")");
+	return (uint64_t)arg_int(L, method, idx, name, 0, INT64_MAX);
+}
+
+int arg_opt_table(lua_State *L, const char *method, int idx, const char *name)
+{
+	if (lua_isnoneornil(L, idx))
+		return 0;
+	if (!lua_istable(L, idx))
+		fail_type(L, method, idx, name, "a table");
+	return idx;
+}
+
+int arg_enum(lua_State *L, const char *method, int idx, const char *name,
+	     const char *const *names)
+{
+	const char *s = arg_string(L, method, idx, name);
+	luaL_Buffer b;
+
+	for (int i = 0; names[i]; i++)
+		if (!strcmp(s, names[i]))
+			return i;
+	luaL_buffinit(L, &b);
+	for (int i = 0; names[i]; i++) {
+		luaL_addstring(&b, i ? ", " : "");
+		luaL_addstring(&b, names[i]);
+	}
+	luaL_pushresult(&b);
+	bind_fail_arg(L, method, "unknown %s '%s'; valid: %s", name, s,
+		      lua_tostring(L, -1));
+}
+
+void arg_strings(lua_State *L, const char *method, int idx, const char *name,
+		 struct strvec *sv)
+{
+	if (!lua_istable(L, idx))
+		fail_type(L, method, idx, name, "a list of strings");
+	int n = (int)lua_objlen(L, idx);
+
+	for (int i = 1; i <= n; i++) {
+		lua_rawgeti(L, idx, i);
+		const char *s = lua_tostring(L, -1);
+		if (!s)
+			bind_fail_arg(L, method,
+				      "%s[%d] must be a string, got %s", name,
+				      i, arg_type_name(L, -1));
+		if (strlen(s) != lua_objlen(L, -1))
+			bind_fail_arg(L, method, "%s[%d] holds a NUL byte",
+				      name, i);
+		strvec_add(sv, s);
+		lua_pop(L, 1);
+	}
+}
+
+static _Noreturn void fail_key(lua_State *L, const char *method,
+			       const struct opt *opts, int key_idx)
+{
+	luaL_Buffer b;
+
+	if (lua_type(L, key_idx) != LUA_TSTRING)
+		bind_fail_arg(
+		    L, method,
+		    "options must have names as keys, got %s as a key",
+		    arg_type_name(L, key_idx));
+	const char *key = lua_tostring(L, key_idx);
+	luaL_buffinit(L, &b);
+	for (const struct opt *o = opts; o->key; o++) {
+		luaL_addstring(&b, o == opts ? "" : ", ");
+		luaL_addstring(&b, o->key);
+	}
+	luaL_pushresult(&b);
+	bind_fail_arg(L, method, "unknown option '%s'; valid: %s", key,
+		      lua_tostring(L, -1));
+}
+
+/* The value on top into the member. Returns whether it must stay there. */
+static bool read_option(lua_State *L, const char *method, const struct opt *o,
+			void *member)
+{
+	int idx = lua_gettop(L);
+	struct opt_bytes *bytes = member;
+
+	switch (o->type) {
+	case OPT_BOOL:
+		*(bool *)member = arg_bool(L, method, idx, o->key, false);
+		return false;
+	case OPT_INT:
+		*(int64_t *)member =
+		    arg_int(L, method, idx, o->key, INT64_MIN, INT64_MAX);
+		return false;
+	case OPT_STRING:
+		*(const char **)member = arg_string(L, method, idx, o->key);
+		return false;
+	case OPT_BYTES:
+		bytes->p = arg_bytes(L, method, idx, o->key, &bytes->n);
+		return false;
+	case OPT_DURATION:
+		*(int64_t *)member = arg_duration(L, method, idx, o->key, 0);
+		return false;
+	case OPT_SIZE:
+		*(uint64_t *)member = arg_size(L, method, idx, o->key);
+		return false;
+	case OPT_TABLE:
+		arg_opt_table(L, method, idx, o->key);
+		*(int *)member = idx;
+		return true;
+	case OPT_VALUE:
+		*(int *)member = idx;
+		return true;
+	}
+	return false;
+}
+
+static void check_keys(lua_State *L, const char *method, int idx,
+		       const struct opt *opts)
+{
+	lua_pushnil(L);
+	while (lua_next(L, idx)) {
+		const struct opt *o = opts;
+
+		lua_pop(L, 1);
+		while (o->key && (lua_type(L, -1) != LUA_TSTRING ||
+				  strcmp(o->key, lua_tostring(L, -1))))
+			o++;
+		if (!o->key)
+			fail_key(L, method, opts, lua_gettop(L));
+	}
+}
+
+void bind_options(lua_State *L, const char *method, int idx,
+		  const struct opt *opts, void *out)
+{
+	if (!idx)
+		return;
+	check_keys(L, method, idx, opts);
+	for (const struct opt *o = opts; o->key; o++) {
+		luaL_checkstack(L, 4, method);
+		lua_getfield(L, idx, o->key);
+		if (lua_isnil(L, -1) ||
+		    !read_option(L, method, o, (char *)out + o->offset))
+			lua_pop(L, 1);
+	}
+}

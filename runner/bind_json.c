@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns json.encode and json.decode. A table is an array when its keys are
+ * positive integers (holes become null), else an object; an empty table is an
+ * array, unless it came from decoding an object.
+ */
+#include "runner/bind_json.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "runner/bind.h"
+
+#define DEPTH_MAX 512
+/* An array whose last index is beyond this is a mistake, not a list. */
+#define ARRAY_MAX 10000000
+
+/*
+ * Encoding raises in the midst of things: what was built so far hangs on a
+ * root that a userdata owns.
+ */
+struct root {
+	json_t *json;
+};
+
+static const char root_meta;   /* registry: metatable of struct root */
+static const char object_meta; /* registry: marks empty decoded objects */
+
+static void push_key(lua_State *L, const char *key)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
+}
+
+static json_t *encode_value(lua_State *L, const char *method, int idx,
+			    json_t *root, int depth);
+
+/* root keeps everything alive: an array that values are put in first. */
+static json_t *track(json_t *root, json_t *take_v)
+{
+	json_array_append_new(root, take_v);
+	return take_v;
+}
+
+static bool is_marked_object(lua_State *L, int idx)
+{
+	if (!lua_getmetatable(L, idx))
+		return false;
+	push_key(L, &object_meta);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	bool is = lua_rawequal(L, -1, -2);
+	lua_pop(L, 2);
+	return is;
+}
+
+/* Largest index of an array, or -1 for an object. */
+static lua_Number array_size(lua_State *L, const char *method, int idx)
+{
+	lua_Number max = 0;
+	bool has_names = false;
+
+	lua_pushnil(L);
+	while (lua_next(L, idx)) {
+		lua_pop(L, 1);
+		if (lua_type(L, -1) == LUA_TSTRING) {
+			has_names = true;
+			continue;
+		}
+		lua_Number n = lua_tonumber(L, -1);
+		if (lua_type(L, -1) != LUA_TNUMBER || n < 1 || n != floor(n))
+			bind_fail_arg(
+			    L, method,
+			    "a key must be a string or a positive integer, "
+			    "got %s",
+			    arg_type_name(L, -1));
+		if (n > max)
+			max = n;
+	}
+	if (has_names && max > 0)
+		bind_fail_arg(L, method,
+			      "a table has both names and positions as keys");
+	if (max > ARRAY_MAX)
+		bind_fail_arg(L, method, "an array's index is %.0f", max);
+	return has_names ? -1 : max;
+}
+
+static const char *utf8_check(lua_State *L, const char *method, int idx,
+			      size_t *ret_n)
+{
+	const char *s = lua_tolstring(L, idx, ret_n);
+	json_t *probe = json_stringn(s, *ret_n);
+
+	if (!probe)
+		bind_fail_arg(L, method, "a string is not UTF-8");
+	json_decref(probe);
+	return s;
+}
+
+static json_t *encode_array(lua_State *L, const char *method, int idx, int size,
+			    json_t *root, int depth)
+{
+	json_t *out = track(root, json_array());
+
+	for (int i = 1; i <= size; i++) {
+		lua_rawgeti(L, idx, i);
+		json_array_append(out, encode_value(L, method, lua_gettop(L),
+						    root, depth + 1));
+		lua_pop(L, 1);
+	}
+	return out;
+}
+
+static json_t *encode_object(lua_State *L, const char *method, int idx,
+			     json_t *root, int depth)
+{
+	json_t *out = track(root, json_object());
+
+	lua_pushnil(L);
+	while (lua_next(L, idx)) {
+		size_t n;
+		const char *key = utf8_check(L, method, -2, &n);
+		json_t *v =
+		    encode_value(L, method, lua_gettop(L), root, depth + 1);
+
+		json_object_setn(out, key, n, v);
+		lua_pop(L, 1);
+	}
+	return out;
+}
+
+static json_t *encode_table(lua_State *L, const char *method, int idx,
+			    json_t *root, int depth)
+{
+	if (depth > DEPTH_MAX)
+		bind_fail_arg(L, method,
+			      "tables are nested deeper than %d: a cycle?",
+			      DEPTH_MAX);
+	luaL_checkstack(L, 6, method);
+	lua_Number size = array_size(L, method, idx);
+	if (size < 0 || (size == 0 && is_marked_object(L, idx)))
+		return encode_object(L, method, idx, root, depth);
+	return encode_array(L, method, idx, (int)size, root, depth);
+}
+
+static json_t *encode_number(lua_State *L, const char *method, int idx,
+			     json_t *root)
+{
+	lua_Number n = lua_tonumber(L, idx);
+
+	if (isnan(n) || isinf(n))
+		bind_fail_arg(L, method, "%s is not a JSON number",
+			      lua_tostring(L, idx));
+	if (n == floor(n) && fabs(n) <= 9007199254740992.0)
+		return track(root, json_integer((json_int_t)n));
+	return track(root, json_real(n));
+}
+
+static json_t *encode_cdata(lua_State *L, const char *method, int idx,
+			    json_t *root)
+{
+	uint64_t n;
+	bool is_signed;
+
+	if (!bind_is_int64(L, idx, &n, &is_signed))
+		bind_fail_arg(L, method, "%s has no JSON form",
+			      arg_type_name(L, idx));
+	if (!is_signed && n > INT64_MAX)
+		bind_fail_arg(
+		    L, method,
+		    "the uint64_t %llu is beyond what JSON integers hold here",
+		    (unsigned long long)n);
+	return track(root, json_integer((json_int_t)n));
+}
+
+/* A reference that root owns. */
+static json_t *encode_value(lua_State *L, const char *method, int idx,
+			    json_t *root, int depth)
+{
+	size_t n;
+	const char *s;
+
+	switch (lua_type(L, idx)) {
+	case LUA_TNIL:
+		return track(root, json_null());
+	case LUA_TBOOLEAN:
+		return track(root, json_boolean(lua_toboolean(L, idx)));
+	case LUA_TNUMBER:
+		return encode_number(L, method, idx, root);
+	case LUA_TSTRING:
+		s = utf8_check(L, method, idx, &n);
+		return track(root, json_stringn(s, n));
+	case LUA_TTABLE:
+		return encode_table(L, method, idx, root, depth);
+	case LUA_TFUNCTION:
+	case LUA_TUSERDATA:
+	case LUA_TLIGHTUSERDATA:
+	case LUA_TTHREAD:
+		bind_fail_arg(L, method, "%s has no JSON form",
+			      arg_type_name(L, idx));
+	default:
+		return encode_cdata(L, method, idx, root);
+	}
+}
+
+static int root_gc(lua_State *L)
+{
+	struct root *r = lua_touserdata(L, 1);
+
+	json_decref(r->json);
+	r->json = NULL;
+	return 0;
+}
+
+/* Pushes a root that is released when Lua forgets it. */
+static struct root *push_root(lua_State *L)
+{
+	struct root *r = lua_newuserdata(L, sizeof(*r));
+
+	r->json = NULL;
+	push_key(L, &root_meta);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_setmetatable(L, -2);
+	return r;
+}
+
+json_t *bind_json_value(lua_State *L, const char *method, int idx)
+{
+	struct root *r = push_root(L);
+
+	r->json = json_array();
+	json_t *v = json_incref(encode_value(L, method, idx, r->json, 0));
+	json_decref(r->json);
+	r->json = NULL;
+	lua_pop(L, 1);
+	return v;
+}
+
+static int json_l_encode(lua_State *L)
+{
+	luaL_checkany(L, 1);
+	lua_settop(L, 1);
+	struct root *r = push_root(L);
+	r->json = bind_json_value(L, "json.encode", 1);
+	char *text = json_dumps(r->json, JSON_ENCODE_ANY | JSON_COMPACT |
+					     JSON_SORT_KEYS);
+	if (!text)
+		bind_fail_arg(L, "json.encode", "the value has no JSON form");
+	lua_pushstring(L, text);
+	free(text);
+	json_decref(r->json);
+	r->json = NULL;
+	return 1;
+}
+
+static void push_json(lua_State *L, const json_t *v)
+{
+	const char *key;
+	size_t key_n;
+	json_t *item;
+	size_t i;
+	json_t *mut = (json_t *)(uintptr_t)v;
+
+	luaL_checkstack(L, 6, "json.decode");
+	switch (json_typeof(v)) {
+	case JSON_NULL:
+		lua_pushnil(L);
+		return;
+	case JSON_TRUE:
+	case JSON_FALSE:
+		lua_pushboolean(L, json_is_true(v));
+		return;
+	case JSON_INTEGER:
+		bind_push_i64(L, json_integer_value(v));
+		return;
+	case JSON_REAL:
+		lua_pushnumber(L, json_real_value(v));
+		return;
+	case JSON_STRING:
+		lua_pushlstring(L, json_string_value(v), json_string_length(v));
+		return;
+	case JSON_ARRAY:
+		lua_createtable(L, (int)json_array_size(v), 0);
+		json_array_foreach(mut, i, item)
+		{
+			push_json(L, item);
+			lua_rawseti(L, -2, (int)i + 1);
+		}
+		return;
+	case JSON_OBJECT:
+		lua_newtable(L);
+		push_key(L, &object_meta);
+		lua_rawget(L, LUA_REGISTRYINDEX);
+		lua_setmetatable(L, -2);
+		json_object_keylen_foreach(mut, key, key_n, item)
+		{
+			lua_pushlstring(L, key, key_n);
+			push_json(L, item);
+			lua_rawset(L, -3);
+		}
+		return;
+	}
+}
+
+static int json_l_decode(lua_State *L)
+{
+	json_error_t why;
+	size_t n;
+	const char *s = arg_bytes(L, "json.decode", 1, "text", &n);
+	struct root *r = push_root(L);
+
+	r->json = json_loadb(
+	    s, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
+	    &why);
+	if (!r->json)
+		bind_fail_arg(L, "json.decode", "line %d, column %d: %s",
+			      why.line, why.column, why.text);
+	push_json(L, r->json);
+	json_decref(r->json);
+	r->json = NULL;
+	return 1;
+}
+
+static const struct bind_method functions[] = {
+    {"encode", json_l_encode},
+    {"decode", json_l_decode},
+    {NULL, NULL},
+};
+
+void bind_json_register(lua_State *L)
+{
+	push_key(L, &root_meta);
+	lua_createtable(L, 0, 1);
+	lua_pushcfunction(L, root_gc);
+	lua_setfield(L, -2, "__gc");
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	push_key(L, &object_meta);
+	lua_newtable(L);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	lua_newtable(L);
+	bind_functions(L, functions);
+	lua_setglobal(L, "json");
+}

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the globals test, todo and wait_until, and the test context. The
+ * assertions are written in Lua (lua/context.lua); here is what they stand on.
+ */
+#include "runner/bind_test.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "runner/bind.h"
+#include "runner/worker.h"
+
+static const char context_key; /* registry: makes a `t` */
+static const char running_key; /* registry: the running test's `t` */
+static const char skip_key;    /* the error value that t:skip() raises */
+
+static void push_key(lua_State *L, const char *key)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
+}
+
+static struct suite *suite_of(lua_State *L)
+{
+	return &worker_of(L)->suite;
+}
+
+static int core_fail(lua_State *L)
+{
+	const char *text = luaL_checkstring(L, 1);
+
+	suite_mark(suite_of(L), L, text);
+	bind_fail(L, "%s", text);
+}
+
+static int core_raise(lua_State *L)
+{
+	bind_fail(L, "%s", luaL_checkstring(L, 1));
+}
+
+static int core_arg_error(lua_State *L)
+{
+	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
+}
+
+static int core_is_marked(lua_State *L)
+{
+	lua_pushboolean(L, suite_of(L)->failure.message != NULL);
+	return 1;
+}
+
+static int core_unmark(lua_State *L)
+{
+	failure_done(&suite_of(L)->failure);
+	return 0;
+}
+
+static int core_skip(lua_State *L)
+{
+	struct suite *s = suite_of(L);
+
+	free(s->skipped);
+	s->skipped = mem_strdup(luaL_checkstring(L, 1));
+	push_key(L, &skip_key);
+	return lua_error(L);
+}
+
+static int core_is_skip(lua_State *L)
+{
+	lua_pushboolean(L, lua_touserdata(L, 1) == &skip_key);
+	return 1;
+}
+
+static int core_check_running(lua_State *L)
+{
+	push_key(L, &running_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	if (lua_istable(L, 1) && lua_rawequal(L, 1, -1))
+		return 0;
+	const char *name = luaL_checkstring(L, 2);
+	if (!lua_istable(L, 1))
+		bind_fail(L, "t:%s: call it with a colon, as t:%s(...)", name,
+			  name);
+	bind_fail(L, "t:%s: this context's test is over", name);
+}
+
+static int core_check_expired(lua_State *L)
+{
+	await_check_expired(L, luaL_checkstring(L, 1));
+	return 0;
+}
+
+static int core_log(lua_State *L)
+{
+	struct worker *w = worker_of(L);
+	const char *test = suite_running_name(&w->suite);
+	size_t n;
+	const char *text = luaL_checklstring(L, 1, &n);
+	json_t *ev = event_new("log");
+
+	if (test)
+		json_object_set_new(ev, "test",
+				    event_string(test, strlen(test)));
+	json_object_set_new(ev, "text", event_string(text, n));
+	worker_emit(w, ev);
+	return 0;
+}
+
+/* duration(method, name, value, default): seconds. */
+static int core_duration(lua_State *L)
+{
+	int64_t ns = arg_duration(L, luaL_checkstring(L, 1), 3,
+				  luaL_checkstring(L, 2), -1);
+
+	if (ns >= 0)
+		lua_pushnumber(L, (double)ns / (double)NS_PER_SEC);
+	return 1; /* else the default, which is on top */
+}
+
+static int core_now(lua_State *L)
+{
+	lua_pushnumber(L, (double)clock_now_ns() / (double)NS_PER_SEC);
+	return 1;
+}
+
+void bind_test_push_context(lua_State *L, const char *name, int meta)
+{
+	push_key(L, &context_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_pushstring(L, name);
+	if (meta == LUA_NOREF)
+		lua_pushnil(L);
+	else
+		lua_rawgeti(L, LUA_REGISTRYINDEX, meta);
+	lua_call(L, 2, 1);
+	push_key(L, &running_key);
+	lua_pushvalue(L, -2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+void bind_test_pop_context(lua_State *L)
+{
+	push_key(L, &running_key);
+	lua_pushnil(L);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+static const struct bind_method core[] = {
+    {"fail", core_fail},
+    {"raise", core_raise},
+    {"arg_error", core_arg_error},
+    {"is_marked", core_is_marked},
+    {"unmark", core_unmark},
+    {"skip", core_skip},
+    {"is_skip", core_is_skip},
+    {"check_running", core_check_running},
+    {"check_expired", core_check_expired},
+    {"log", core_log},
+    {"duration", core_duration},
+    {"now", core_now},
+    {"sleep", await_l_sleep},
+    {NULL, NULL},
+};
+
+void bind_test_register(lua_State *L)
+{
+	lua_pushcfunction(L, suite_l_test);
+	lua_setglobal(L, "test");
+	lua_pushcfunction(L, suite_l_todo);
+	lua_setglobal(L, "todo");
+
+	push_key(L, &context_key);
+	lua_newtable(L);
+	bind_functions(L, core);
+	lua_state_run_blob(L, "runner/lua/diff.lua", 0);
+	lua_state_run_blob(L, "runner/lua/context.lua", 2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Ends Lua code that never waits: at a deadline, a signal handler plants a
+ * hook that raises in whatever Lua runs then. Code that LuaJIT compiled does
+ * not look at hooks; that, the parent of the worker ends.
+ */
+#ifndef RUNNER_INTERRUPT_H
+#define RUNNER_INTERRUPT_H
+
+#include <lua.h>
+#include <stdint.h>
+
+/* One at a time. Fires a little after the deadline, so that waiting calls
+ * report it by themselves. */
+void interrupt_arm(lua_State *L, int64_t deadline_ns);
+void interrupt_disarm(void);
+
+#endif

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns how the text of authors' files becomes chunks. Owns no state.
+ */
+#include "runner/load.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <lauxlib.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "runner/bind.h"
+#include "runner/lua_state.h"
+
+/* More than that is no test, but a mistake. */
+#define SOURCE_MAX (64u << 20)
+#define READ_CHUNK 65536
+
+struct hint {
+	const char *text; /* in the source line */
+	const char *say;
+};
+
+/* Longer operators first: the first that occurs in the line is named. */
+static const struct hint hints[] = {
+    {"//", "`//` is not in LuaJIT: write math.floor(a / b)"},
+    {"<const>", "`<const>` is not in LuaJIT: write a plain local"},
+    {"<close>", "`<close>` is not in LuaJIT: call :close(), or leave it to "
+		"the end of the test"},
+    {"<<", "`<<` is not in LuaJIT: write bit.lshift(a, n)"},
+    {">>", "`>>` is not in LuaJIT: write bit.rshift(a, n)"},
+    {"&", "`&` is not in LuaJIT: write bit.band(a, b)"},
+    {"|", "`|` is not in LuaJIT: write bit.bor(a, b)"},
+    {"~", "binary `~` is not in LuaJIT: write bit.bxor(a, b) or bit.bnot(a)"
+	  "; not equal is `~=`"},
+    {NULL, NULL},
+};
+
+const char *load_display(const char *path, char *out, size_t n)
+{
+	char cwd[PATH_MAX];
+	const char *p = path;
+
+	if (getcwd(cwd, sizeof(cwd))) {
+		size_t len = strlen(cwd);
+
+		if (!strncmp(path, cwd, len) && path[len] == '/')
+			p = path + len + 1;
+	}
+	snprintf(out, n, "%s", p);
+	return out;
+}
+
+static int read_source(const char *path, struct buf *out, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	for (;;) {
+		ssize_t n = read(fd, buf_room(out, READ_CHUNK), READ_CHUNK);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno, "cannot read '%s': %s",
+				       path, strerror(errno));
+		if (!n)
+			return 0;
+		buf_commit(out, (size_t)n);
+		if (out->len > SOURCE_MAX)
+			return err_set(err, -EFBIG,
+				       "'%s' is larger than %u MiB", path,
+				       SOURCE_MAX >> 20);
+	}
+}
+
+/* Copies line number `line` of text into out, without strings' content and
+ * comments: what is left is syntax. */
+static void syntax_of_line(const struct buf *text, int line, char *out,
+			   size_t size)
+{
+	const char *p = (const char *)buf_data(text);
+	const char *end = p + text->len;
+	char quote = 0;
+	size_t n = 0;
+
+	for (; line > 1 && p < end; p++)
+		line -= *p == '\n';
+	for (; p < end && *p != '\n' && n + 1 < size; p++) {
+		if (quote) {
+			if (*p == '\\' && p + 1 < end)
+				p++;
+			else if (*p == quote)
+				quote = 0;
+			continue;
+		}
+		if (*p == '-' && p + 1 < end && p[1] == '-')
+			break;
+		if (*p == '~' && p + 1 < end && p[1] == '=') {
+			p++;
+			continue;
+		}
+		if (*p == '"' || *p == '\'')
+			quote = *p;
+		out[n++] = *p;
+	}
+	out[n] = '\0';
+}
+
+static const char *find_hint(const char *line)
+{
+	for (const struct hint *h = hints; h->text; h++)
+		if (strstr(line, h->text))
+			return h->say;
+	return NULL;
+}
+
+/* msg is "chunk:12: what"; the chunk's name may be shortened. */
+static const char *split_position(const char *msg, int *ret_line)
+{
+	for (const char *p = strchr(msg, ':'); p; p = strchr(p + 1, ':')) {
+		char *end;
+		long line = strtol(p + 1, &end, 10);
+
+		if (!isdigit((unsigned char)p[1]) || strncmp(end, ": ", 2))
+			continue;
+		*ret_line = (int)line;
+		return end + 2;
+	}
+	*ret_line = 0;
+	return msg;
+}
+
+static void explain_syntax(const struct buf *text, const char *msg,
+			   const char *display, struct failure *f)
+{
+	char line[512];
+	const char *what = split_position(msg, &f->site.line);
+
+	snprintf(f->site.file, sizeof(f->site.file), "%s", display);
+	syntax_of_line(text, f->site.line, line, sizeof(line));
+	const char *hint = find_hint(line);
+	f->message =
+	    hint ? mem_printf("%s (%s)", what, hint) : mem_strdup(what);
+	f->trace = mem_strdup("");
+}
+
+int lua_state_load_file(lua_State *L, const char *path, const char *display,
+			struct failure *f)
+{
+	struct buf text = {0};
+	struct err err = {0};
+
+	if (read_source(path, &text, &err)) {
+		buf_done(&text);
+		f->message = mem_strdup(err.text);
+		f->trace = mem_strdup("");
+		snprintf(f->site.file, sizeof(f->site.file), "%s", display);
+		return -EIO;
+	}
+	const char *p = text.len ? (const char *)buf_data(&text) : "";
+	size_t n = text.len;
+	/* A #! line is not Lua; its line break stays, lines keep count. */
+	if (n && *p == '#') {
+		const char *nl = memchr(p, '\n', n);
+
+		n = nl ? n - (size_t)(nl - p) : 0;
+		p = nl ? nl : p;
+	}
+	char *name = mem_printf("@%s", display);
+	int status = luaL_loadbuffer(L, p, n, name);
+	free(name);
+	if (status) {
+		explain_syntax(&text, lua_tostring(L, -1), display, f);
+		lua_pop(L, 1);
+	}
+	buf_done(&text);
+	return status ? -EINVAL : 0;
+}
+
+/* package.loaders[2]: the module's name at 1. */
+static int search(lua_State *L)
+{
+	char display[SITE_FILE_MAX];
+	struct failure f = {0};
+
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "searchpath");
+	lua_pushvalue(L, 1);
+	lua_getfield(L, -3, "path");
+	lua_call(L, 2, 2);
+	if (lua_isnil(L, -2))
+		return 1;
+	lua_pop(L, 1);
+	const char *path = lua_tostring(L, -1);
+	load_display(path, display, sizeof(display));
+	if (!lua_state_load_file(L, path, display, &f))
+		return 1;
+	lua_pushfstring(L, "%s:%d: %s", f.site.file, f.site.line, f.message);
+	failure_done(&f);
+	return lua_error(L);
+}
+
+void load_install(lua_State *L)
+{
+	lua_getglobal(L, "package");
+	lua_getfield(L, -1, "loaders");
+	lua_pushcfunction(L, search);
+	lua_rawseti(L, -2, 2);
+	lua_pop(L, 2);
+}
+
+void load_set_path(lua_State *L, const struct strvec *roots, const char *dir)
+{
+	luaL_Buffer b;
+
+	lua_getglobal(L, "package");
+	luaL_buffinit(L, &b);
+	for (size_t i = 0; i <= roots->n; i++) {
+		const char *d = i < roots->n ? roots->v[i] : dir;
+
+		luaL_addstring(&b, d);
+		luaL_addstring(&b, "/?.lua;");
+		luaL_addstring(&b, d);
+		luaL_addstring(&b, "/?/init.lua");
+		if (i < roots->n)
+			luaL_addchar(&b, ';');
+	}
+	luaL_pushresult(&b);
+	lua_setfield(L, -2, "path");
+	lua_pop(L, 1);
+}

@@ -1,0 +1,164 @@
+-- The test context `t`, and wait_until. core is what C provides:
+--   fail(text)        marks the running test failed, and raises
+--   is_marked(), unmark()
+--   skip(reason)      marks it skipped, and raises
+--   is_skip(err)
+--   check_running(t)  raises unless t is the running test's
+--   check_expired(method)
+--   log(text)
+--   duration(method, name, value, default)  seconds
+--   now(), sleep(seconds)
+--   arg_error(method, text)
+local core, diff = ...
+
+local T = {}
+T.__index = T
+
+local function message(msg, text)
+  if msg == nil then
+    return text
+  end
+  return tostring(msg) .. ": " .. text
+end
+
+local function method(name, fn)
+  T[name] = function(self, ...)
+    core.check_running(self, name)
+    return fn(...)
+  end
+end
+
+local function check_string(name, what, v)
+  if type(v) ~= "string" then
+    core.arg_error("t:" .. name,
+      ("%s must be a string, got %s"):format(what, diff.show(v)))
+  end
+end
+
+method("assert", function(...)
+  local c, msg = ...
+  if select("#", ...) == 0 then
+    core.arg_error("t:assert", "needs a condition")
+  end
+  if not c then
+    core.fail(msg ~= nil and tostring(msg)
+      or ("assertion failed: the value is %s"):format(tostring(c)))
+  end
+  return ...
+end)
+
+method("assert_eq", function(a, b, msg)
+  if not diff.equal(a, b) then
+    core.fail(message(msg, diff.explain(a, b)))
+  end
+end)
+
+method("assert_neq", function(a, b, msg)
+  if diff.equal(a, b) then
+    core.fail(message(msg, "both values are " .. diff.show(a)))
+  end
+end)
+
+method("assert_contains", function(s, sub, msg)
+  check_string("assert_contains", "the text", s)
+  check_string("assert_contains", "what it shall contain", sub)
+  if not s:find(sub, 1, true) then
+    core.fail(message(msg, ("%s does not contain %s"):format(
+      diff.show(s), diff.show(sub))))
+  end
+end)
+
+method("assert_match", function(s, pattern, msg)
+  check_string("assert_match", "the text", s)
+  check_string("assert_match", "the pattern", pattern)
+  local ok, found = pcall(string.find, s, pattern)
+  if not ok then
+    core.arg_error("t:assert_match", ("bad pattern %s: %s"):format(
+      diff.show(pattern), found))
+  end
+  if not found then
+    core.fail(message(msg, ("%s does not match the pattern %s"):format(
+      diff.show(s), diff.show(pattern))))
+  end
+  return s:match(pattern)
+end)
+
+method("assert_raises", function(fn, msg)
+  if type(fn) ~= "function" then
+    core.arg_error("t:assert_raises",
+      "needs a function, got " .. diff.show(fn))
+  end
+  local was_marked = core.is_marked()
+  local ok, err = pcall(fn)
+  core.check_expired("t:assert_raises")
+  if not ok and core.is_skip(err) then
+    error(err, 0)
+  end
+  if not was_marked then
+    core.unmark()
+  end
+  if ok then
+    core.fail(message(msg, "no error was raised"))
+  end
+  return err
+end)
+
+method("fail", function(msg)
+  core.fail(msg == nil and "t:fail() was called" or tostring(msg))
+end)
+
+method("skip", function(reason)
+  core.skip(reason == nil and "skipped" or tostring(reason))
+end)
+
+method("log", function(...)
+  for i = 1, select("#", ...) do
+    local v = select(i, ...)
+    core.log(type(v) == "string" and v or diff.show(v))
+  end
+end)
+
+local wait_keys = { timeout = true, interval = true, desc = true }
+
+function wait_until(fn, opts)
+  if type(fn) ~= "function" then
+    core.arg_error("wait_until", "needs a function, got " .. diff.show(fn))
+  end
+  if opts ~= nil and type(opts) ~= "table" then
+    core.arg_error("wait_until",
+      "options must be a table, got " .. diff.show(opts))
+  end
+  opts = opts or {}
+  for k in pairs(opts) do
+    if not wait_keys[k] then
+      core.arg_error("wait_until", ("unknown option %s; valid: timeout, "
+        .. "interval, desc"):format(diff.show(k)))
+    end
+  end
+  local timeout = core.duration("wait_until", "timeout", opts.timeout, 10)
+  local interval = core.duration("wait_until", "interval", opts.interval,
+    0.1)
+  local desc = opts.desc
+  if desc == nil then
+    desc = "condition"
+  end
+  check_string("wait_until", "desc", desc)
+  local deadline = core.now() + timeout
+  while true do
+    core.check_expired("wait_until")
+    local v = fn()
+    if v then
+      return v
+    end
+    local left = deadline - core.now()
+    if left <= 0 then
+      core.raise(("wait_until: %s not met within %gs"):format(desc, timeout))
+    end
+    core.sleep(math.min(interval, left))
+  end
+end
+
+-- Makes the `t` of a test.
+return function(name, meta)
+  return setmetatable({ name = name, meta = meta or {} }, T)
+end

@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: a chunk's name says whose it is. Files of authors are
+ * loaded as "@" + the path that reports show; the embedded ones as
+ * "=[provium]". Walking the stack for the nearest "@" is all that is needed
+ * to blame a line. Messages of Lua itself carry a shortened chunk name; the
+ * handler of protected calls recognises that prefix in the frame it belongs
+ * to, and moves it into the site.
+ */
+#include "runner/lua_state.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <lualib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "runner/bind.h"
+#include "runner/load.h"
+#include "runner/lua_blob.h"
+#include "runner/worker.h"
+
+#define TRACE_FRAMES_MAX 40
+
+static const char worker_key;
+
+struct worker *worker_of(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&worker_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	struct worker *w = lua_touserdata(L, -1);
+	lua_pop(L, 1);
+	return w;
+}
+
+void failure_done(struct failure *f)
+{
+	free(f->message);
+	free(f->trace);
+	*f = (struct failure){0};
+}
+
+static bool is_author(const lua_Debug *ar)
+{
+	return ar->source[0] == '@' && ar->currentline > 0;
+}
+
+static bool ends_with(const char *s, const char *end)
+{
+	size_t n = strlen(s);
+	size_t m = strlen(end);
+
+	return n >= m && !strcmp(s + n - m, end);
+}
+
+static bool is_test_file(const char *source)
+{
+	return ends_with(source, ".test.lua") ||
+	       ends_with(source, ".fixture.lua");
+}
+
+static void site_set(struct site *s, const char *file, int line)
+{
+	snprintf(s->file, sizeof(s->file), "%s", file);
+	s->line = line;
+}
+
+static bool find_site(lua_State *L, bool only_tests, struct site *ret)
+{
+	lua_Debug ar;
+
+	for (int level = 0; lua_getstack(L, level, &ar); level++) {
+		lua_getinfo(L, "Sl", &ar);
+		if (!is_author(&ar))
+			continue;
+		if (only_tests && !is_test_file(ar.source))
+			continue;
+		site_set(ret, ar.source + 1, ar.currentline);
+		return true;
+	}
+	*ret = (struct site){0};
+	return false;
+}
+
+bool lua_state_site(lua_State *L, struct site *ret)
+{
+	return find_site(L, false, ret);
+}
+
+bool lua_state_test_site(lua_State *L, struct site *ret)
+{
+	return find_site(L, true, ret);
+}
+
+void lua_state_trace(lua_State *L, struct buf *out)
+{
+	lua_Debug ar;
+	int shown = 0;
+
+	for (int level = 0; lua_getstack(L, level, &ar); level++) {
+		lua_getinfo(L, "Sln", &ar);
+		if (!is_author(&ar))
+			continue;
+		if (shown++ == TRACE_FRAMES_MAX) {
+			buf_printf(out, "...\n");
+			return;
+		}
+		buf_printf(out, "%s:%d: in ", ar.source + 1, ar.currentline);
+		if (!strcmp(ar.what, "main"))
+			buf_printf(out, "the file\n");
+		else if (ar.name)
+			buf_printf(out, "%s %s\n",
+				   *ar.namewhat ? ar.namewhat : "function",
+				   ar.name);
+		else
+			buf_printf(out, "function at line %d\n",
+				   ar.linedefined);
+	}
+}
+
+/* If msg begins with the position in an author's frame of the stack, returns
+ * what follows, and the site. */
+static const char *strip_position(lua_State *L, const char *msg,
+				  struct site *ret)
+{
+	lua_Debug ar;
+
+	for (int level = 0; lua_getstack(L, level, &ar); level++) {
+		const char *forms[2];
+
+		lua_getinfo(L, "Sl", &ar);
+		if (ar.source[0] != '@')
+			continue;
+		forms[0] = ar.source + 1;
+		forms[1] = ar.short_src;
+		for (size_t i = 0; i < ARRAY_LEN(forms); i++) {
+			size_t n = strlen(forms[i]);
+			char *end;
+
+			if (strncmp(msg, forms[i], n) || msg[n] != ':')
+				continue;
+			long line = strtol(msg + n + 1, &end, 10);
+			if (end == msg + n + 1 || strncmp(end, ": ", 2))
+				continue;
+			site_set(ret, ar.source + 1, (int)line);
+			return end + 2;
+		}
+	}
+	return NULL;
+}
+
+static const char *value_text(lua_State *L)
+{
+	if (lua_isstring(L, 1))
+		return lua_tostring(L, 1);
+	if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1))
+		return lua_tostring(L, -1);
+	return lua_pushfstring(L, "(an error value that is a %s)",
+			       luaL_typename(L, 1));
+}
+
+/* The handler; upvalue 1 is the struct failure to fill. */
+static int on_error(lua_State *L)
+{
+	struct failure *f = lua_touserdata(L, lua_upvalueindex(1));
+	struct buf trace = {0};
+
+	if (f->message)
+		return 1;
+	const char *text = value_text(L);
+	const char *rest = strip_position(L, text, &f->site);
+	if (!rest)
+		lua_state_site(L, &f->site);
+	f->message = mem_strdup(rest ? rest : text);
+	lua_state_trace(L, &trace);
+	f->trace =
+	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
+	buf_done(&trace);
+	lua_settop(L, 1);
+	return 1;
+}
+
+int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f)
+{
+	int handler = lua_gettop(L) - n_args;
+
+	lua_pushlightuserdata(L, f);
+	lua_pushcclosure(L, on_error, 1);
+	lua_insert(L, handler);
+	int status = lua_pcall(L, n_args, n_results, handler);
+	lua_remove(L, handler);
+	if (!status)
+		return 0;
+	if (!f->message)
+		f->message =
+		    mem_strdup(lua_isstring(L, -1) ? lua_tostring(L, -1)
+						   : "error in error handling");
+	if (!f->trace)
+		f->trace = mem_strdup("");
+	lua_pop(L, 1);
+	return -EIO;
+}
+
+void lua_state_run_blob(lua_State *L, const char *name, int n_args)
+{
+	for (const struct lua_blob *b = lua_blobs; b->name; b++) {
+		if (strcmp(b->name, name))
+			continue;
+		if (luaL_loadbuffer(L, b->text, strlen(b->text), "=[provium]"))
+			lua_error(L);
+		lua_insert(L, -1 - n_args);
+		lua_call(L, n_args, 1);
+		return;
+	}
+	luaL_error(L, "%s is not embedded", name);
+}
+
+/* os.exit would end the worker behind the runner's back. */
+static int no_exit(lua_State *L)
+{
+	bind_fail(L, "os.exit: a test must not end the runner; "
+		     "use t:fail(), t:skip() or return");
+}
+
+static int print_to_log(lua_State *L)
+{
+	struct worker *w = worker_of(L);
+	const char *test = suite_running_name(&w->suite);
+	int n = lua_gettop(L);
+	luaL_Buffer b;
+	size_t len;
+
+	/* The buffer keeps pieces on the stack: converted ones come first. */
+	lua_getglobal(L, "tostring");
+	for (int i = 1; i <= n; i++) {
+		lua_pushvalue(L, n + 1);
+		lua_pushvalue(L, i);
+		lua_call(L, 1, 1);
+		if (!lua_isstring(L, -1))
+			bind_fail(L, "print: 'tostring' must return a string");
+		lua_replace(L, i);
+	}
+	luaL_buffinit(L, &b);
+	for (int i = 1; i <= n; i++) {
+		if (i > 1)
+			luaL_addchar(&b, '\t');
+		lua_pushvalue(L, i);
+		luaL_addvalue(&b);
+	}
+	luaL_pushresult(&b);
+	const char *text = lua_tolstring(L, -1, &len);
+	json_t *ev = event_new("log");
+	if (test)
+		json_object_set_new(ev, "test",
+				    event_string(test, strlen(test)));
+	json_object_set_new(ev, "text", event_string(text, len));
+	worker_emit(w, ev);
+	return 0;
+}
+
+static int open_state(lua_State *L)
+{
+	luaL_openlibs(L);
+	lua_pushcfunction(L, print_to_log);
+	lua_setglobal(L, "print");
+	lua_getglobal(L, "os");
+	lua_pushcfunction(L, no_exit);
+	lua_setfield(L, -2, "exit");
+	lua_pop(L, 1);
+	load_install(L);
+	bind_register_all(L);
+	return 0;
+}
+
+lua_State *lua_state_new(struct worker *w, struct err *err)
+{
+	lua_State *L = luaL_newstate();
+
+	if (!L) {
+		err_set(err, -ENOMEM, "cannot create a Lua state");
+		return NULL;
+	}
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&worker_key);
+	lua_pushlightuserdata(L, w);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	if (lua_cpcall(L, open_state, NULL)) {
+		err_set(err, -EINVAL, "cannot set up Lua: %s",
+			lua_tostring(L, -1));
+		lua_close(L);
+		return NULL;
+	}
+	return L;
+}
+
+const char *duration_text(int64_t ns, char out[DURATION_TEXT_MAX])
+{
+	if (ns < NS_PER_SEC && ns % NS_PER_MS == 0)
+		snprintf(out, DURATION_TEXT_MAX, "%dms", (int)(ns / NS_PER_MS));
+	else
+		snprintf(out, DURATION_TEXT_MAX, "%.6gs",
+			 (double)ns / (double)NS_PER_SEC);
+	return out;
+}

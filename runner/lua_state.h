@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The LuaJIT state of a worker: its libraries, how files are loaded, where
+ * errors point to. A frame is the author's when its chunk came from a file;
+ * provium's own Lua is loaded with other chunk names and never blamed.
+ */
+#ifndef RUNNER_LUA_STATE_H
+#define RUNNER_LUA_STATE_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/err.h"
+
+struct worker;
+
+#define SITE_FILE_MAX 512
+
+/* A line in an author's file. */
+struct site {
+	char file[SITE_FILE_MAX]; /* "": none known */
+	int line;
+};
+
+/* Why a protected call failed. Strings are owned. */
+struct failure {
+	char *message; /* NULL: it did not fail */
+	char *trace;   /* a frame a line */
+	struct site site;
+};
+void failure_done(struct failure *f);
+
+/* NULL with err. lua_close() it. */
+lua_State *lua_state_new(struct worker *w, struct err *err);
+
+/* Nearest author's frame of L; false, and an empty site, without one. */
+bool lua_state_site(lua_State *L, struct site *ret);
+/* Nearest frame in a *.test.lua or *.fixture.lua: what creation sites name. */
+bool lua_state_test_site(lua_State *L, struct site *ret);
+/* Appends the author's frames and the C functions that they called. */
+void lua_state_trace(lua_State *L, struct buf *out);
+
+/*
+ * Pushes the chunk of a file, or fills f with file, line and, for syntax of
+ * later Luas, what LuaJIT offers instead. display names it in messages.
+ */
+int lua_state_load_file(lua_State *L, const char *path, const char *display,
+			struct failure *f);
+
+/* lua_pcall() with a handler that fills f. Returns 0 or -EIO; then nothing is
+ * pushed. f must be zeroed. */
+int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f);
+
+/* Runs an embedded file of runner/lua, with the n_args values on the stack,
+ * and pushes the one value it returns. An error in it is our bug. */
+void lua_state_run_blob(lua_State *L, const char *name, int n_args);
+
+/* "30s", "1.5s", "500ms". */
+#define DURATION_TEXT_MAX 32
+const char *duration_text(int64_t ns, char out[DURATION_TEXT_MAX]);
+
+#endif

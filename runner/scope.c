@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the lists of objects by the scope that made them, and their names.
+ * Does not know any class: each closes itself.
+ */
+#include "runner/scope.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+
+#include "agent-proto/mem.h"
+#include "runner/bind.h"
+
+static int new_table_ref(lua_State *L)
+{
+	lua_newtable(L);
+	return luaL_ref(L, LUA_REGISTRYINDEX);
+}
+
+struct scope *scope_new(lua_State *L, struct scope *parent)
+{
+	struct scope *s = mem_zalloc(sizeof(*s));
+
+	s->L = L;
+	s->parent = parent;
+	if (parent)
+		parent->child = s;
+	for (int i = 0; i < RANKS; i++)
+		TAILQ_INIT(&s->objects[i]);
+	s->anchors = new_table_ref(L);
+	s->names = new_table_ref(L);
+	return s;
+}
+
+struct scope *scope_free(struct scope *s)
+{
+	struct object *o;
+
+	if (!s)
+		return NULL;
+	for (int i = 0; i < RANKS; i++)
+		while ((o = TAILQ_LAST(&s->objects[i], object_list)))
+			object_close(o);
+	luaL_unref(s->L, LUA_REGISTRYINDEX, s->anchors);
+	luaL_unref(s->L, LUA_REGISTRYINDEX, s->names);
+	if (s->parent)
+		s->parent->child = NULL;
+	free(s);
+	return NULL;
+}
+
+void scope_add(struct scope *s, lua_State *L, int idx)
+{
+	struct object *o = lua_touserdata(L, idx);
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, s->anchors);
+	lua_pushlightuserdata(L, o);
+	lua_pushvalue(L, idx);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+	o->scope = s;
+	TAILQ_INSERT_TAIL(&s->objects[o->class->rank], o, link);
+}
+
+static struct object *find_owned(const struct scope *s,
+				 const struct object *owner)
+{
+	struct object *o;
+
+	for (int i = 0; i < RANKS; i++)
+		TAILQ_FOREACH_REVERSE(o, &s->objects[i], object_list, link)
+	if (o->owner == owner)
+		return o;
+	return NULL;
+}
+
+static void drop_anchor(struct scope *s, struct object *o)
+{
+	lua_State *L = s->L;
+
+	lua_rawgeti(L, LUA_REGISTRYINDEX, s->anchors);
+	lua_pushlightuserdata(L, o);
+	lua_pushnil(L);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+}
+
+void object_close(struct object *o)
+{
+	struct scope *s = o->scope;
+	struct object *owned;
+
+	if (!s)
+		return;
+	/* What hangs on it is in the same scope or in a test's inside. */
+	for (struct scope *in = s; in; in = in->child)
+		while ((owned = find_owned(in, o)))
+			object_close(owned);
+	o->scope = NULL;
+	TAILQ_REMOVE(&s->objects[o->class->rank], o, link);
+	if (o->class->close)
+		o->class->close(o);
+	/* Last: from here on Lua may collect it. */
+	drop_anchor(s, o);
+}
+
+/* Pushes the table of names of the lab at lab_idx in s, or nil. */
+static void push_names(struct scope *s, lua_State *L, int lab_idx)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, s->names);
+	lua_pushvalue(L, lab_idx);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+}
+
+void scope_find(struct scope *s, lua_State *L, int lab_idx, const char *name)
+{
+	for (; s; s = s->parent) {
+		push_names(s, L, lab_idx);
+		if (!lua_isnil(L, -1)) {
+			lua_getfield(L, -1, name);
+			lua_remove(L, -2);
+			if (!lua_isnil(L, -1))
+				return;
+		}
+		lua_pop(L, 1);
+	}
+	lua_pushnil(L);
+}
+
+void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
+		int idx)
+{
+	push_names(s, L, lab_idx);
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		lua_newtable(L);
+		lua_rawgeti(L, LUA_REGISTRYINDEX, s->names);
+		lua_pushvalue(L, lab_idx);
+		lua_pushvalue(L, -3);
+		lua_rawset(L, -3);
+		lua_pop(L, 1);
+	}
+	lua_pushvalue(L, idx);
+	lua_setfield(L, -2, name);
+	lua_pop(L, 1);
+}
+
+static void list_names(struct scope *s, lua_State *L, int lab_idx,
+		       const struct object_class *class)
+{
+	int out = lua_gettop(L);
+
+	push_names(s, L, lab_idx);
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		return;
+	}
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		if (object_test(L, -1, class)) {
+			lua_pushvalue(L, -2);
+			lua_rawseti(L, out, (int)lua_objlen(L, out) + 1);
+		}
+		lua_pop(L, 1);
+	}
+	lua_pop(L, 1);
+}
+
+void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
+		      const struct object_class *class)
+{
+	for (; s; s = s->parent)
+		list_names(s, L, lab_idx, class);
+}

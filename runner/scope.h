@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Scopes: who closes what. The file has one, each test has its own inside it.
+ * An object joins the scope in which it was made, is kept alive by it, and is
+ * closed with it: by rank, and the newest of a rank first.
+ */
+#ifndef RUNNER_SCOPE_H
+#define RUNNER_SCOPE_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/queue.h>
+
+#include "runner/lua_state.h"
+
+/* The order in which a scope closes. */
+enum rank {
+	RANK_STREAM,
+	RANK_PROCESS,
+	RANK_FILE,
+	RANK_WORKER,
+	RANK_VM,
+	RANK_BRIDGE,
+	RANK_LAB,
+	RANKS
+};
+
+struct object_class;
+struct scope;
+
+/* The first member of every object that Lua holds; see bind.h. */
+struct object {
+	const struct object_class *class;
+	struct scope *scope;  /* NULL: closed */
+	struct object *owner; /* borrowed; it closes this one first */
+	struct site site;     /* where it was made */
+	TAILQ_ENTRY(object) link;
+};
+TAILQ_HEAD(object_list, object);
+
+struct scope {
+	lua_State *L;
+	struct scope *parent; /* the file's; NULL for the file's own */
+	struct scope *child;  /* the running test's; NULL: none */
+	struct object_list objects[RANKS];
+	int anchors; /* registry reference: {[object] = true} */
+	int names;   /* registry reference: {[lab] = {[name] = object}} */
+};
+
+struct scope *scope_new(lua_State *L, struct scope *parent);
+/* Closes all its objects. scope_free(NULL) is a no-op. */
+struct scope *scope_free(struct scope *s);
+
+/* The userdata at idx, a struct object, joins s. */
+void scope_add(struct scope *s, lua_State *L, int idx);
+/* Closes o, everything that it owns first. Idempotent. */
+void object_close(struct object *o);
+static inline bool object_is_closed(const struct object *o)
+{
+	return !o->scope;
+}
+
+/* Pushes the object of that name in the lab at lab_idx, seen from s (its
+ * parents' too), or nil. Indexes are absolute. */
+void scope_find(struct scope *s, lua_State *L, int lab_idx, const char *name);
+/* Names the object at idx. The name must be free (scope_find()). */
+void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
+		int idx);
+/* Appends to the list on top the names of the lab's objects of a class. */
+void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
+		      const struct object_class *class);
+
+#endif

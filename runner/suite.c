@@ -1,0 +1,429 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: test() adds to an array while the chunk runs. Then
+ * each selected test gets a scope, a deadline and a context `t`, is called
+ * protected, and its outcome is read from three places: the mark (an
+ * assertion that failed), t:skip()'s reason, and the error that came out. A
+ * mark outranks a skip, which outranks an error (skipping raises one).
+ */
+#include "runner/suite.h"
+
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "runner/bind.h"
+#include "runner/bind_json.h"
+#include "runner/bind_test.h"
+#include "runner/interrupt.h"
+#include "runner/worker.h"
+
+/* Attempts beyond that hide more than they tell. */
+#define RETRIES_MAX 100
+
+void suite_init(struct suite *s, struct worker *w)
+{
+	*s = (struct suite){.w = w};
+}
+
+static void test_done(struct suite_test *t)
+{
+	free(t->name);
+	free(t->skip);
+	strvec_done(&t->tags);
+	json_decref(t->extra);
+}
+
+void suite_done(struct suite *s)
+{
+	for (size_t i = 0; i < s->n_tests; i++)
+		test_done(&s->tests[i]);
+	free(s->tests);
+	free(s->todo);
+	failure_done(&s->failure);
+	free(s->skipped);
+	*s = (struct suite){0};
+}
+
+const char *suite_running_name(const struct suite *s)
+{
+	return s->running ? s->running->name : NULL;
+}
+
+void suite_mark(struct suite *s, lua_State *L, const char *text)
+{
+	struct buf trace = {0};
+
+	if (!s->running || s->failure.message)
+		return;
+	lua_state_site(L, &s->failure.site);
+	s->failure.message = mem_strdup(text);
+	lua_state_trace(L, &trace);
+	s->failure.trace =
+	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
+	buf_done(&trace);
+}
+
+/* --- registration --- */
+
+#define TEST "test"
+
+struct meta {
+	int tags; /* stack index, 0: absent */
+	int slow;
+	int skip;
+	int serial;
+	int64_t timeout_ns;
+	int64_t retries;
+};
+
+static void read_tags(lua_State *L, int idx, struct suite_test *t)
+{
+	if (lua_type(L, idx) == LUA_TSTRING)
+		strvec_add(&t->tags, arg_string(L, TEST, idx, "tags"));
+	else
+		arg_strings(L, TEST, idx, "tags", &t->tags);
+}
+
+static void read_skip(lua_State *L, int idx, struct suite_test *t)
+{
+	if (lua_type(L, idx) == LUA_TSTRING)
+		t->skip = mem_strdup(lua_tostring(L, idx));
+	else if (arg_bool(L, TEST, idx, "skip", false))
+		t->skip = mem_strdup("skipped");
+}
+
+/* A key of meta that the runner reads; value at idx. False: it is another. */
+static bool read_meta_key(lua_State *L, const char *key, int idx,
+			  struct suite_test *t)
+{
+	if (!strcmp(key, "tags")) {
+		read_tags(L, idx, t);
+	} else if (!strcmp(key, "skip")) {
+		read_skip(L, idx, t);
+	} else if (!strcmp(key, "slow")) {
+		t->is_slow = arg_bool(L, TEST, idx, key, false);
+	} else if (!strcmp(key, "serial")) {
+		t->is_serial = arg_bool(L, TEST, idx, key, false);
+	} else if (!strcmp(key, "timeout")) {
+		t->timeout_ns = arg_duration(L, TEST, idx, key, 0);
+		if (!t->timeout_ns)
+			bind_fail_arg(L, TEST, "timeout must be more than 0");
+	} else if (!strcmp(key, "retries")) {
+		t->retries =
+		    (unsigned)arg_int(L, TEST, idx, key, 0, RETRIES_MAX);
+	} else {
+		return false;
+	}
+	return true;
+}
+
+static void read_meta(lua_State *L, int idx, struct suite_test *t)
+{
+	lua_pushnil(L);
+	while (lua_next(L, idx)) {
+		if (lua_type(L, -2) != LUA_TSTRING)
+			bind_fail_arg(
+			    L, TEST,
+			    "meta must have names as keys, got %s as a key",
+			    arg_type_name(L, -2));
+		const char *key = lua_tostring(L, -2);
+		if (!read_meta_key(L, key, lua_gettop(L), t)) {
+			json_t *v = bind_json_value(L, TEST, lua_gettop(L));
+
+			if (!t->extra)
+				t->extra = json_object();
+			json_object_set_new(t->extra, key, v);
+		}
+		lua_pop(L, 1);
+	}
+}
+
+static void check_unique(lua_State *L, const struct suite *s, const char *name)
+{
+	for (size_t i = 0; i < s->n_tests; i++) {
+		const struct suite_test *t = &s->tests[i];
+
+		if (!strcmp(t->name, name))
+			bind_fail_arg(
+			    L, TEST,
+			    "'%s' is already the name of the test at %s:%d",
+			    name, t->site.file, t->site.line);
+	}
+}
+
+int suite_l_test(lua_State *L)
+{
+	struct suite *s = &worker_of(L)->suite;
+	const char *name = arg_path(L, TEST, 1, "name");
+	int fn = lua_gettop(L) >= 3 ? 3 : 2;
+
+	if (s->running || s->is_closed)
+		bind_fail_arg(
+		    L, TEST,
+		    "tests are registered by the file's chunk, not while "
+		    "tests run");
+	if (fn == 3)
+		arg_opt_table(L, TEST, 2, "meta");
+	if (!lua_isfunction(L, fn))
+		bind_fail_arg(L, TEST,
+			      "the last argument must be a function, got %s",
+			      arg_type_name(L, fn));
+	check_unique(L, s, name);
+	/* Into the array first: an error in meta then leaks nothing. */
+	s->tests =
+	    mem_realloc_array(s->tests, s->n_tests + 1, sizeof(*s->tests));
+	struct suite_test *t = &s->tests[s->n_tests++];
+	*t = (struct suite_test){
+	    .name = mem_strdup(name), .fn = LUA_NOREF, .meta = LUA_NOREF};
+	lua_state_site(L, &t->site);
+	if (fn == 3 && lua_istable(L, 2)) {
+		read_meta(L, 2, t);
+		lua_pushvalue(L, 2);
+		t->meta = luaL_ref(L, LUA_REGISTRYINDEX);
+	}
+	lua_pushvalue(L, fn);
+	t->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+int suite_l_todo(lua_State *L)
+{
+	struct suite *s = &worker_of(L)->suite;
+	const char *reason = "todo";
+
+	if (s->running || s->is_closed)
+		bind_fail_arg(L, "todo",
+			      "is for the file's chunk; in a test "
+			      "write t:skip(reason)");
+	if (!lua_isnoneornil(L, 1))
+		reason = arg_string(L, "todo", 1, "reason");
+	free(s->todo);
+	s->todo = mem_strdup(reason);
+	return 0;
+}
+
+/* --- events --- */
+
+static json_t *text(const char *s)
+{
+	return event_string(s, strlen(s));
+}
+
+static json_t *test_event(const char *name, const struct suite_test *t)
+{
+	json_t *ev = event_new(name);
+
+	json_object_set_new(ev, "test", text(t->name));
+	json_object_set_new(ev, "line", json_integer(t->site.line));
+	return ev;
+}
+
+static bool is_selected(const struct suite *s, const struct suite_test *t)
+{
+	const char *filter = s->w->job->filter;
+
+	return !filter || !*filter || strstr(t->name, filter) ||
+	       strstr(s->w->job->display, filter);
+}
+
+static bool is_reported(const struct suite *s, const struct suite_test *t)
+{
+	const struct strvec *skip = &s->w->job->skip;
+	bool is = false;
+
+	if (!skip->n)
+		return false;
+	/* The names come from events, which hold no bytes but UTF-8. */
+	json_t *name = text(t->name);
+	for (size_t i = 0; i < skip->n; i++)
+		is |= !strcmp(skip->v[i], json_string_value(name));
+	json_decref(name);
+	return is;
+}
+
+/* Why it shall not run, or NULL. */
+static const char *skip_reason(const struct suite *s,
+			       const struct suite_test *t)
+{
+	return s->todo ? s->todo : t->skip;
+}
+
+static json_t *plan_entry(const struct suite *s, const struct suite_test *t)
+{
+	json_t *o = json_object();
+	json_t *tags = json_array();
+	const char *skip = skip_reason(s, t);
+
+	for (size_t i = 0; i < t->tags.n; i++)
+		json_array_append_new(tags, text(t->tags.v[i]));
+	json_object_set_new(o, "name", text(t->name));
+	json_object_set_new(o, "line", json_integer(t->site.line));
+	json_object_set_new(o, "tags", tags);
+	json_object_set_new(o, "skip", skip ? text(skip) : json_null());
+	if (t->is_slow)
+		json_object_set_new(o, "slow", json_true());
+	if (t->is_serial)
+		json_object_set_new(o, "serial", json_true());
+	if (t->extra)
+		json_object_set(o, "meta", t->extra);
+	return o;
+}
+
+void suite_emit_plan(struct suite *s)
+{
+	json_t *ev = event_new("plan");
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < s->n_tests; i++)
+		if (is_selected(s, &s->tests[i]))
+			json_array_append_new(list,
+					      plan_entry(s, &s->tests[i]));
+	json_object_set_new(ev, "tests", list);
+	worker_emit(s->w, ev);
+}
+
+/* What the VMs that are alive printed last. */
+static json_t *consoles(const struct suite *s)
+{
+	json_t *list = json_array();
+	const struct object *o;
+
+	for (struct scope *in = s->w->scope; in; in = in->parent)
+		for (int i = 0; i < RANKS; i++)
+			TAILQ_FOREACH (o, &in->objects[i], link)
+				if (o->class->report)
+					o->class->report((void *)(uintptr_t)o,
+							 list);
+	return list;
+}
+
+static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
+{
+	json_object_set_new(ev, "message", text(f->message));
+	if (f->site.file[0])
+		json_object_set_new(ev, "location",
+				    json_pack("{s:o,s:i}", "file",
+					      text(f->site.file), "line",
+					      f->site.line));
+	json_object_set_new(ev, "trace", text(f->trace ? f->trace : ""));
+	json_object_set_new(ev, "console", consoles(s));
+}
+
+static void emit_end(struct suite *s, const struct suite_test *t,
+		     const struct failure *f, const char *skip,
+		     int64_t started_ns, unsigned attempts)
+{
+	json_t *ev = test_event("test_end", t);
+	double span = (double)(clock_now_ns() - started_ns) / 1e9;
+
+	json_object_set_new(ev, "status",
+			    json_string(f      ? "failed"
+					: skip ? "skipped"
+					       : "passed"));
+	json_object_set_new(ev, "duration", json_real(span));
+	if (attempts > 1)
+		json_object_set_new(ev, "attempts",
+				    json_integer((json_int_t)attempts));
+	if (t->extra)
+		json_object_set(ev, "meta", t->extra);
+	if (f)
+		add_failure(s, ev, f);
+	else if (skip)
+		json_object_set_new(ev, "reason", text(skip));
+	worker_emit(s->w, ev);
+}
+
+/* --- running --- */
+
+static int64_t timeout_of(const struct suite *s, const struct suite_test *t)
+{
+	if (t->timeout_ns)
+		return t->timeout_ns;
+	return s->timeout_ns ? s->timeout_ns : s->w->job->timeout_ns;
+}
+
+static void emit_start(struct suite *s, const struct suite_test *t)
+{
+	json_t *ev = test_event("test_start", t);
+	double span = (double)timeout_of(s, t) / 1e9;
+
+	json_object_set_new(ev, "timeout",
+			    json_real(span * (1 + (double)t->retries)));
+	worker_emit(s->w, ev);
+}
+
+static void clear_outcome(struct suite *s)
+{
+	failure_done(&s->failure);
+	free(s->skipped);
+	s->skipped = NULL;
+}
+
+/* One attempt, in its scope; s->failure and s->skipped hold the outcome. The
+ * scope stays, for the report. */
+static void attempt(struct suite *s, const struct suite_test *t)
+{
+	struct worker *w = s->w;
+	struct failure raised = {0};
+
+	clear_outcome(s);
+	w->scope = scope_new(w->L, w->file_scope);
+	s->running = t;
+	await_set_timeout(&w->await, timeout_of(s, t));
+	interrupt_arm(w->L, w->await.deadline_ns);
+	lua_rawgeti(w->L, LUA_REGISTRYINDEX, t->fn);
+	bind_test_push_context(w->L, t->name, t->meta);
+	int status = lua_state_call(w->L, 1, 0, &raised);
+	interrupt_disarm();
+	await_set_timeout(&w->await, CLOCK_NEVER);
+	if (status && !s->failure.message && !s->skipped) {
+		s->failure = raised;
+		raised = (struct failure){0};
+	}
+	failure_done(&raised);
+	lua_settop(w->L, 0);
+}
+
+static void close_scope(struct suite *s)
+{
+	struct worker *w = s->w;
+
+	w->scope = w->file_scope;
+	scope_free(w->file_scope->child);
+	bind_test_pop_context(w->L);
+	s->running = NULL;
+}
+
+static void run_test(struct suite *s, const struct suite_test *t)
+{
+	int64_t started = clock_now_ns();
+	const char *skip = skip_reason(s, t);
+	unsigned n = 0;
+
+	emit_start(s, t);
+	if (skip) {
+		emit_end(s, t, NULL, skip, started, 0);
+		return;
+	}
+	do {
+		if (n++)
+			close_scope(s);
+		attempt(s, t);
+	} while (s->failure.message && n <= t->retries);
+	emit_end(s, t, s->failure.message ? &s->failure : NULL, s->skipped,
+		 started, n);
+	close_scope(s);
+	clear_outcome(s);
+}
+
+void suite_run(struct suite *s)
+{
+	for (size_t i = 0; i < s->n_tests; i++) {
+		const struct suite_test *t = &s->tests[i];
+
+		if (is_selected(s, t) && !is_reported(s, t))
+			run_test(s, t);
+	}
+}

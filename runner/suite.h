@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The tests of one file: registered while its chunk runs, then run in order,
+ * each in a scope of its own. A failure is a mark on the running test, set by
+ * whoever finds it first: that a pcall swallows the error changes nothing.
+ */
+#ifndef RUNNER_SUITE_H
+#define RUNNER_SUITE_H
+
+#include <jansson.h>
+#include <lua.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/mem.h"
+#include "runner/lua_state.h"
+
+struct worker;
+
+struct suite_test {
+	char *name;
+	struct site site;
+	int fn;	  /* registry references */
+	int meta; /* LUA_NOREF: none */
+	struct strvec tags;
+	bool is_slow;
+	bool is_serial;
+	char *skip;	    /* reason, or NULL */
+	int64_t timeout_ns; /* 0: the default */
+	unsigned retries;
+	json_t *extra; /* the keys that the runner does not read; or NULL */
+};
+
+struct suite {
+	struct worker *w;
+	struct suite_test *tests; /* owned array */
+	size_t n_tests;
+	char *todo;	    /* every test is skipped with this; or NULL */
+	int64_t timeout_ns; /* provium.timeout; 0: the job's */
+	/* The test that runs, NULL between tests. */
+	const struct suite_test *running;
+	struct failure failure; /* its mark */
+	char *skipped;		/* t:skip()'s reason, or NULL */
+	bool is_closed;		/* the chunk is over: no more test() */
+};
+
+void suite_init(struct suite *s, struct worker *w);
+void suite_done(struct suite *s);
+
+/* test(name, [meta,] fn), todo(reason?). */
+int suite_l_test(lua_State *L);
+int suite_l_todo(lua_State *L);
+
+/* The event that lists the selected tests. */
+void suite_emit_plan(struct suite *s);
+/* Runs the selected ones. */
+void suite_run(struct suite *s);
+
+/* Marks the running test failed, unless it is already, at the author's frame
+ * of L. No effect between tests. text is copied. */
+void suite_mark(struct suite *s, lua_State *L, const char *text);
+/* The running test's name, or NULL. */
+const char *suite_running_name(const struct suite *s);
+
+#endif

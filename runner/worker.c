@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: a worker is a process for one test file. It reads its
+ * job, loads the file (which registers tests), sends the plan, runs the
+ * tests, and closes what is left. All it has to say goes to its parent as
+ * events; what it prints otherwise would be noise.
+ *
+ * A file that cannot be loaded is one file_error event. That is an outcome,
+ * not a failure of the worker: its exit status says only whether every event
+ * was written.
+ */
+#include "runner/worker.h"
+
+#include <errno.h>
+#include <lauxlib.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "runner/interrupt.h"
+#include "runner/load.h"
+
+/* A chunk may boot several VMs: more than one test's time. */
+#define CHUNK_TIMEOUT_NS (300 * NS_PER_SEC)
+#define JOB_MAX		 (1u << 20)
+
+void worker_emit(struct worker *w, json_t *take_ev)
+{
+	if (w->job->display)
+		json_object_set_new(
+		    take_ev, "file",
+		    event_string(w->job->display, strlen(w->job->display)));
+	w->sink->event(w->sink, take_ev);
+	json_decref(take_ev);
+}
+
+int worker_init(struct worker *w, const struct job *job,
+		struct event_sink *sink, struct err *err)
+{
+	int rc;
+
+	*w = (struct worker){.job = job, .sink = sink};
+	await_init(&w->await);
+	suite_init(&w->suite, w);
+	if (job->config && *job->config) {
+		rc = config_load(&w->config, job->config, err);
+		if (rc)
+			return rc;
+		w->has_config = true;
+	}
+	w->loop = loop_new(err);
+	if (!w->loop)
+		return err->code;
+	w->L = lua_state_new(w, err);
+	if (!w->L)
+		return err->code;
+	w->file_scope = scope_new(w->L, NULL);
+	w->scope = w->file_scope;
+	return 0;
+}
+
+void worker_done(struct worker *w)
+{
+	w->file_scope = scope_free(w->file_scope);
+	w->scope = NULL;
+	if (w->L)
+		lua_close(w->L);
+	w->L = NULL;
+	suite_done(&w->suite);
+	loop_free(w->loop);
+	w->loop = NULL;
+	if (w->has_config)
+		config_done(&w->config);
+	w->has_config = false;
+}
+
+static void emit_file_start(struct worker *w)
+{
+	json_t *ev = event_new("file_start");
+
+	json_object_set_new(ev, "timeout",
+			    json_integer(CHUNK_TIMEOUT_NS / NS_PER_SEC));
+	worker_emit(w, ev);
+}
+
+static void emit_file_end(struct worker *w, int64_t started_ns)
+{
+	json_t *ev = event_new("file_end");
+	double span = (double)(clock_now_ns() - started_ns) / 1e9;
+
+	json_object_set_new(ev, "duration", json_real(span));
+	worker_emit(w, ev);
+}
+
+static void emit_file_error(struct worker *w, const struct failure *f)
+{
+	json_t *ev = event_new("file_error");
+	char *message = f->site.file[0] && f->site.line
+			    ? mem_printf("%s:%d: %s", f->site.file,
+					 f->site.line, f->message)
+			    : mem_strdup(f->message);
+
+	json_object_set_new(ev, "message",
+			    event_string(message, strlen(message)));
+	json_object_set_new(ev, "trace",
+			    event_string(f->trace, strlen(f->trace)));
+	free(message);
+	worker_emit(w, ev);
+}
+
+static void set_path(struct worker *w)
+{
+	static const struct strvec none;
+	CLEANUP(free_ptr) char *dir = mem_strdup(w->job->file);
+	char *slash = strrchr(dir, '/');
+
+	if (slash)
+		*slash = '\0';
+	load_set_path(w->L, w->has_config ? &w->config.roots : &none,
+		      slash ? dir : ".");
+}
+
+static int run_chunk(struct worker *w, struct failure *f)
+{
+	const char *display = w->job->display ? w->job->display : w->job->file;
+
+	if (lua_state_load_file(w->L, w->job->file, display, f))
+		return -EINVAL;
+	await_set_timeout(&w->await, CHUNK_TIMEOUT_NS);
+	interrupt_arm(w->L, w->await.deadline_ns);
+	int rc = lua_state_call(w->L, 0, 0, f);
+	interrupt_disarm();
+	await_set_timeout(&w->await, CLOCK_NEVER);
+	lua_settop(w->L, 0);
+	return rc;
+}
+
+void worker_run_file(struct worker *w)
+{
+	int64_t started = clock_now_ns();
+	struct failure f = {0};
+
+	emit_file_start(w);
+	set_path(w);
+	if (run_chunk(w, &f)) {
+		emit_file_error(w, &f);
+	} else {
+		w->suite.is_closed = true;
+		suite_emit_plan(&w->suite);
+		if (!w->job->list_only)
+			suite_run(&w->suite);
+	}
+	failure_done(&f);
+	emit_file_end(w, started);
+}
+
+/* --- the process --- */
+
+struct fd_sink {
+	struct event_sink sink;
+	int fd;
+	bool is_broken;
+};
+
+static void fd_sink_event(struct event_sink *sink, const json_t *ev)
+{
+	struct fd_sink *s = CONTAINER_OF(sink, struct fd_sink, sink);
+	struct buf line = {0};
+
+	event_encode(ev, &line);
+	while (line.len && !s->is_broken) {
+		ssize_t n = write(s->fd, buf_data(&line), line.len);
+
+		if (n > 0)
+			buf_consume(&line, (size_t)n);
+		else if (errno != EINTR)
+			s->is_broken = true;
+	}
+	buf_done(&line);
+}
+
+/* The first line; a parent sends nothing else before it hears from us. */
+static int read_job(int fd, struct job *job, struct err *err)
+{
+	struct buf line = {0};
+	int rc = 0;
+
+	while (!rc && (!line.len || !memchr(buf_data(&line), '\n', line.len))) {
+		ssize_t n = read(fd, buf_room(&line, 4096), 4096);
+
+		if (n > 0)
+			buf_commit(&line, (size_t)n);
+		else if (n == 0 || errno != EINTR)
+			rc = err_set(err, -EPIPE, "no job arrived");
+		if (line.len > JOB_MAX)
+			rc = err_set(err, -EMSGSIZE, "the job is too large");
+	}
+	if (!rc) {
+		const char *p = (const char *)buf_data(&line);
+		const char *nl = memchr(p, '\n', line.len);
+
+		rc = job_decode(job, p, (size_t)(nl - p), err);
+	}
+	buf_done(&line);
+	return rc;
+}
+
+int worker_main(int fd)
+{
+	struct fd_sink sink = {.sink = {.event = fd_sink_event}, .fd = fd};
+	struct worker w;
+	struct job job = {0};
+	struct err err = {0};
+
+	if (read_job(fd, &job, &err)) {
+		fprintf(stderr, "provium worker: %s\n", err.text);
+		job_done(&job);
+		return 2;
+	}
+	if (worker_init(&w, &job, &sink.sink, &err)) {
+		char no_trace[] = "";
+		struct failure f = {.message = err.text, .trace = no_trace};
+
+		emit_file_error(&w, &f);
+	} else {
+		worker_run_file(&w);
+	}
+	worker_done(&w);
+	job_done(&job);
+	return sink.is_broken ? 1 : 0;
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a worker process has one of. Every binding finds it with
+ * worker_of(L); nothing in the worker is a global.
+ */
+#ifndef RUNNER_WORKER_H
+#define RUNNER_WORKER_H
+
+#include <lua.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent-proto/err.h"
+#include "runner/await.h"
+#include "runner/config.h"
+#include "runner/event.h"
+#include "runner/job.h"
+#include "runner/scope.h"
+#include "runner/suite.h"
+#include "streams/loop.h"
+
+struct worker {
+	const struct job *job;	 /* borrowed */
+	struct event_sink *sink; /* borrowed */
+	struct loop *loop;
+	lua_State *L; /* the main coroutine */
+	struct await await;
+	struct suite suite;
+	struct scope *file_scope;
+	struct scope *scope; /* where new objects go; the file's or a test's */
+	struct config config;
+	bool has_config;
+};
+
+/* In the caller's storage; both arguments are borrowed for its life. */
+int worker_init(struct worker *w, const struct job *job,
+		struct event_sink *sink, struct err *err);
+/* Closes every scope, then the Lua state. */
+void worker_done(struct worker *w);
+
+/* Loads the job's file, then runs its tests; events tell the outcome. */
+void worker_run_file(struct worker *w);
+
+struct worker *worker_of(lua_State *L);
+
+/* Fills in file, and hands ev to the sink; drops the reference. */
+void worker_emit(struct worker *w, json_t *take_ev);
+
+#endif
