@@ -12,7 +12,7 @@
 /* Where a marker inside a payload is cut: both halves are harmless. */
 #define MARKER_CUT (HELLO_MARKER / 2)
 
-/* The place of a byte in the marker but its last, from 1; or 0. */
+/* The place of a byte in the marker, from 1; 0 for all other bytes. */
 static const uint8_t marker_place[256];
 
 static bool is_valid(const struct frame *f)
@@ -71,21 +71,40 @@ void hello_decode(struct hello *h, const uint8_t in[HELLO_BODY])
 	h->window = le_get32(in + 20);
 }
 
+static inline bool touches_four(const uint8_t *p)
+{
+	unsigned a = marker_place[p[0]];
+	unsigned b = marker_place[p[HELLO_MARKER]];
+	unsigned c = marker_place[p[2 * HELLO_MARKER]];
+	unsigned d = marker_place[p[3 * HELLO_MARKER]];
+
+	return a | b | c | d;
+}
+
 /*
  * Boyer, Moore and Horspool: look at the byte where the marker would end, and
  * move on by how far that byte is from the end of the marker. As hardly a byte
- * occurs in the marker, this goes in steps of 16 most of the time.
+ * occurs in the marker, this goes in steps of 16 most of the time; so look
+ * ahead for four such steps, which do not have to wait for each other.
  */
 size_t hello_find(const uint8_t *p, size_t n)
 {
-	const uint8_t last = hello_marker[HELLO_MARKER - 1];
 	size_t end = HELLO_MARKER - 1;
 
 	while (end < n) {
-		if (p[end] == last && !memcmp(p + end + 1 - HELLO_MARKER,
-					      hello_marker, HELLO_MARKER))
-			return end + 1 - HELLO_MARKER;
-		end += HELLO_MARKER - marker_place[p[end]];
+		if (n - end > 3 * HELLO_MARKER && !touches_four(p + end)) {
+			end += 4 * HELLO_MARKER;
+			continue;
+		}
+		size_t place = marker_place[p[end]];
+		if (place < HELLO_MARKER) {
+			end += HELLO_MARKER - place;
+			continue;
+		}
+		const uint8_t *at = p + end + 1 - HELLO_MARKER;
+		if (!memcmp(at, hello_marker, HELLO_MARKER))
+			return (size_t)(at - p);
+		end += HELLO_MARKER;
 	}
 	return n;
 }
@@ -103,14 +122,15 @@ size_t frame_payload_cut(const uint8_t *p, size_t n)
  * first seven say provium with the high bit set; most of the others occur in
  * no UTF-8 text.
  */
+/* clang-format off */
 #define MARKER(X)                                                              \
-	X(0, 0xf0)                                                             \
-	X(1, 0xf2) X(2, 0xef) X(3, 0xf6) X(4, 0xe9) X(5, 0xf5) X(6, 0xed)      \
-	    X(7, 0xc0) X(8, 0xfe) X(9, 0xc1) X(10, 0xfd) X(11, 0xf8)           \
-		X(12, 0xfb) X(13, 0xf9) X(14, 0xfa) X(15, 0xfc)
+	X(0, 0xf0) X(1, 0xf2) X(2, 0xef) X(3, 0xf6) X(4, 0xe9) X(5, 0xf5)      \
+	X(6, 0xed) X(7, 0xc0) X(8, 0xfe) X(9, 0xc1) X(10, 0xfd) X(11, 0xf8)    \
+	X(12, 0xfb) X(13, 0xf9) X(14, 0xfa) X(15, 0xfc)
+/* clang-format on */
 
 #define BYTE(i, byte) [i] = (byte),
 const uint8_t hello_marker[HELLO_MARKER] = {MARKER(BYTE)};
 
-#define PLACE(i, byte) [byte] = ((i) + 1) % HELLO_MARKER,
+#define PLACE(i, byte) [byte] = (i) + 1,
 static const uint8_t marker_place[256] = {MARKER(PLACE)};

@@ -36,47 +36,48 @@ struct msg_list {
 	uint32_t count;
 };
 
-#define MSG_ERROR_FIELDS(F) F(I32, errnum) F(STR, text)
-#define MSG_DONE_FIELDS(F)  F(I64, value)
-#define MSG_PING_FIELDS(F)  F(I64, value)
+/* clang-format off */
+#define MSG_ERROR_FIELDS(F)   F(I32, errnum) F(STR, text)
+#define MSG_DONE_FIELDS(F)    F(I64, value)
+#define MSG_PING_FIELDS(F)    F(I64, value)
 #define MSG_SPAWN_FIELDS(F)                                                    \
 	F(U64, handle) F(U32, flags) F(LIST, argv) F(LIST, env) F(STR, cwd)
 #define MSG_PROC_OUTPUT_FIELDS(F) F(U64, handle) F(U8, fd) F(U8, flags)
 /* close: close stdin after the data. */
 #define MSG_PROC_STDIN_FIELDS(F) F(U64, handle) F(U8, close)
-#define MSG_PROC_WAIT_FIELDS(F)	 F(U64, handle)
+#define MSG_PROC_WAIT_FIELDS(F)  F(U64, handle)
 /* status: exit code, or the signal's number when signalled is 1. */
-#define MSG_EXITED_FIELDS(F) F(U8, signalled) F(I32, status) F(I64, duration_ns)
+#define MSG_EXITED_FIELDS(F)                                                   \
+	F(U8, signalled) F(I32, status) F(I64, duration_ns)
 /* group: 1 signals the whole process group. */
 #define MSG_PROC_SIGNAL_FIELDS(F) F(U64, handle) F(I32, signo) F(U8, group)
-#define MSG_RELEASE_FIELDS(F)	  F(U64, handle)
+#define MSG_RELEASE_FIELDS(F)     F(U64, handle)
 #define MSG_PROC_STATUS_FIELDS(F) F(U64, handle)
-#define MSG_STAT_FIELDS(F)	  F(STR, path) F(U8, nofollow)
+#define MSG_STAT_FIELDS(F)        F(STR, path) F(U8, nofollow)
 #define MSG_FILE_STATUS_FIELDS(F)                                              \
-	F(U64, size)                                                           \
-	F(I64, mtime_sec) F(U32, mtime_nsec) F(U32, mode) F(U32, uid)          \
-	    F(U32, gid) F(U64, nlink) F(U64, dev) F(U64, ino)
-#define MSG_LISTDIR_FIELDS(F)	F(STR, path)
-#define MSG_MKDIR_FIELDS(F)	F(STR, path) F(U32, perm) F(U8, parents)
-#define MSG_UNLINK_FIELDS(F)	F(STR, path)
-#define MSG_RENAME_FIELDS(F)	F(STR, from) F(STR, to)
-#define MSG_READ_FILE_FIELDS(F) F(STR, path)
+	F(U64, size) F(I64, mtime_sec) F(U32, mtime_nsec) F(U32, mode)         \
+	F(U32, uid) F(U32, gid) F(U64, nlink) F(U64, dev) F(U64, ino)
+#define MSG_LISTDIR_FIELDS(F)    F(STR, path)
+#define MSG_MKDIR_FIELDS(F)      F(STR, path) F(U32, perm) F(U8, parents)
+#define MSG_UNLINK_FIELDS(F)     F(STR, path)
+#define MSG_RENAME_FIELDS(F)     F(STR, from) F(STR, to)
+#define MSG_READ_FILE_FIELDS(F)  F(STR, path)
 /* perm: MSG_PERM_DEFAULT keeps an existing file's mode, 0644 for a new one. */
 #define MSG_WRITE_FILE_FIELDS(F) F(STR, path) F(U32, perm)
 #define MSG_FILE_OPEN_FIELDS(F)                                                \
 	F(U64, handle) F(STR, path) F(U32, flags) F(U32, perm)
-#define MSG_FILE_READ_FIELDS(F)	  F(U64, handle) F(U64, count)
+#define MSG_FILE_READ_FIELDS(F)   F(U64, handle) F(U64, count)
 #define MSG_FILE_WRITE_FIELDS(F)  F(U64, handle)
-#define MSG_FILE_SEEK_FIELDS(F)	  F(U64, handle) F(I64, offset) F(U8, whence)
-#define MSG_TAIL_FIELDS(F)	  F(STR, path) F(U8, whence) F(I64, offset)
+#define MSG_FILE_SEEK_FIELDS(F)   F(U64, handle) F(I64, offset) F(U8, whence)
+#define MSG_TAIL_FIELDS(F)        F(STR, path) F(U8, whence) F(I64, offset)
 #define MSG_TAIL_HANDLE_FIELDS(F) F(U64, handle) F(U8, whence) F(I64, offset)
-#define MSG_FD_STREAM_FIELDS(F)	  F(I32, fd)
+#define MSG_FD_STREAM_FIELDS(F)   F(I32, fd)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
-	F(I64, nr)                                                             \
-	F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4) F(U64, a5)      \
-	    F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested)
+	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
+	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested)
 #define MSG_SYSCALL_DONE_FIELDS(F) F(I64, ret) F(I32, errnum) F(LIST, bufs)
-#define MSG_SHUTDOWN_FIELDS(F)	   F(U8, how)
+#define MSG_SHUTDOWN_FIELDS(F)     F(U8, how)
+/* clang-format on */
 
 /* SPAWN flags. env entries are NAME=VALUE, added to the agent's own unless
  * ENV_CLEAR; argv[0] is searched in PATH when it holds no slash; an empty cwd
