@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/provium-agent/guest.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+
+/* linux/mount.h; spelt here because old headers lack them. */
+#define FS_OPEN_CLOEXEC	     1u
+#define FS_CONFIG_CMD_CREATE 6u
+#define FS_MOUNT_CLOEXEC     1u
+
+static int open_dir(const char *path)
+{
+	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* Before Linux 5.2, which brought fsopen(2). */
+static int mount_and_detach(const char *fstype)
+{
+	static const char dir[] = "/.provium/mnt";
+	int fd;
+
+	mkdir(dir, 0700);
+	if (mount(fstype, dir, fstype, 0, NULL) < 0)
+		return -1;
+	fd = open_dir(dir);
+	umount2(dir, MNT_DETACH);
+	rmdir(dir);
+	return fd;
+}
+
+/*
+ * A mount that is in no tree: the image's own init finds its /proc, /sys and
+ * /dev as it would without us (mounting a file system twice on one directory
+ * is EBUSY, which a careful init script takes for fatal).
+ */
+static int mount_detached(const char *fstype)
+{
+	CLEANUP(fd_closep)
+	int fs = (int)syscall(SYS_fsopen, fstype, FS_OPEN_CLOEXEC);
+
+	if (fs < 0)
+		return errno == ENOSYS ? mount_and_detach(fstype) : -1;
+	if (syscall(SYS_fsconfig, fs, FS_CONFIG_CMD_CREATE, NULL, NULL, 0) < 0)
+		return -1;
+	return (int)syscall(SYS_fsmount, fs, FS_MOUNT_CLOEXEC, 0);
+}
+
+static void see_root(struct guest *g)
+{
+	struct stat st;
+
+	if (g->proc_fd < 0 || fstatat(g->proc_fd, "1/root", &st, 0) < 0)
+		return;
+	g->root_dev = st.st_dev;
+	g->root_ino = st.st_ino;
+}
+
+static void finish(struct guest *g)
+{
+	g->null_fd = -1;
+	if (g->dev_fd >= 0)
+		g->null_fd = openat(g->dev_fd, "null", O_RDWR | O_CLOEXEC);
+	if (getrlimit(RLIMIT_NOFILE, &g->nofile) < 0)
+		g->nofile = (struct rlimit){1024, 1024};
+	see_root(g);
+}
+
+void guest_init_mounted(struct guest *g)
+{
+	*g = (struct guest){
+	    .proc_fd = open_dir("/proc"),
+	    .sys_fd = open_dir("/sys"),
+	    .dev_fd = open_dir("/dev"),
+	};
+	finish(g);
+}
+
+void guest_init_detached(struct guest *g)
+{
+	*g = (struct guest){
+	    .proc_fd = mount_detached("proc"),
+	    .sys_fd = mount_detached("sysfs"),
+	    .dev_fd = mount_detached("devtmpfs"),
+	};
+	finish(g);
+}
+
+void guest_done(struct guest *g)
+{
+	fd_closep(&g->proc_fd);
+	fd_closep(&g->sys_fd);
+	fd_closep(&g->dev_fd);
+	fd_closep(&g->null_fd);
+}
+
+void guest_protect_agent(struct guest *g)
+{
+	struct rlimit many = {g->nofile.rlim_max, g->nofile.rlim_max};
+	CLEANUP(fd_closep) int fd = -1;
+
+	signal(SIGPIPE, SIG_IGN);
+	setrlimit(RLIMIT_NOFILE, &many);
+	if (g->proc_fd < 0 || !g->owns_machine)
+		return;
+	fd = openat(g->proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "-1000", 5) < 0)
+		return; /* then it is as likely a victim as others */
+}
+
+void guest_follow_root(struct guest *g)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct stat st;
+
+	if (!g->foreign_init || g->proc_fd < 0 ||
+	    fstatat(g->proc_fd, "1/root", &st, 0) < 0)
+		return;
+	if (st.st_dev == g->root_dev && st.st_ino == g->root_ino)
+		return;
+	fd = openat(g->proc_fd, "1/root", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fchdir(fd) < 0 || chroot(".") < 0)
+		return; /* tried again before the next operation */
+	g->root_dev = st.st_dev;
+	g->root_ino = st.st_ino;
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the agent holds of the machine it runs on: descriptors of the kernel's
+ * file systems that stay valid whatever init does with the mount tree, and
+ * the root directory, which follows that of PID 1.
+ */
+#ifndef AGENT_GUEST_H
+#define AGENT_GUEST_H
+
+#include <stdbool.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+struct guest {
+	int proc_fd; /* a procfs, a sysfs, a devtmpfs; -1: none */
+	int sys_fd;
+	int dev_fd;
+	int null_fd;	      /* /dev/null */
+	bool owns_machine;    /* SHUTDOWN may power it off */
+	bool foreign_init;    /* PID 1 is not ours: its root may move */
+	struct rlimit nofile; /* what children get */
+	dev_t root_dev;	      /* PID 1's root when last seen */
+	ino_t root_ino;
+};
+
+/* From the mounts that are there: for a run that is not PID 1's child. */
+void guest_init_mounted(struct guest *g);
+/* From mounts of their own that nobody else sees. */
+void guest_init_detached(struct guest *g);
+void guest_done(struct guest *g);
+
+/* Not to be chosen by the OOM killer, no SIGPIPE, many files. */
+void guest_protect_agent(struct guest *g);
+
+/*
+ * After a switch_root of PID 1 makes its new root ours. Does nothing while
+ * that root is the one last seen, so a chroot of our own stays.
+ */
+void guest_follow_root(struct guest *g);
+
+#endif

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The table of handles: what the host has named and the agent keeps, whatever
+ * becomes of the session. The table borrows its entries; each is embedded in
+ * the object it names.
+ */
+#ifndef AGENT_HANDLE_H
+#define AGENT_HANDLE_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#define HANDLES_MAX    4096
+#define HANDLE_BUCKETS 256
+
+enum handle_kind { HANDLE_PROC, HANDLE_FILE };
+
+struct handle {
+	LIST_ENTRY(handle) link;
+	uint64_t id;
+	enum handle_kind kind;
+};
+
+/* Zeroed is empty. */
+struct handle_table {
+	LIST_HEAD(, handle) buckets[HANDLE_BUCKETS];
+	unsigned n;
+};
+
+/* 0, -EEXIST for an id in use, -EMFILE when HANDLES_MAX are. */
+int handle_check(const struct handle_table *t, uint64_t id);
+/* After handle_check(). */
+void handle_add(struct handle_table *t, struct handle *h, uint64_t id,
+		enum handle_kind kind);
+void handle_remove(struct handle_table *t, struct handle *h);
+/* NULL when there is none. */
+struct handle *handle_find(const struct handle_table *t, uint64_t id);
+/* Any one; NULL when the table is empty. */
+struct handle *handle_any(const struct handle_table *t);
+
+#endif

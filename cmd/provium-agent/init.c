@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ * The kernel starts us by rdinit=, before anything of the image runs. We load
+ * what the transport needs and fork. The child is the agent: it listens. The
+ * parent remains process 1 and becomes the image's own /init, with the
+ * arguments and the environment that the kernel gave; if there is none, it
+ * stays and reaps orphans.
+ *
+ * An image with an /init of its own is not to notice us: nothing is mounted
+ * in its tree (guest.h), and the agent is named so that systemd leaves it
+ * alone when it kills everything before a switch_root (its documented rule
+ * for processes whose argv[0] starts with '@'). An image without one gets the
+ * usual file systems.
+ */
+#include "cmd/provium-agent/init.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/reboot.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "cmd/provium-agent/config.h"
+#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/modules.h"
+#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/spawn.h"
+#include "cmd/provium-agent/transport.h"
+
+#define IMAGE_INIT   "/init"
+#define AGENT_NAME   "@provium-agent"
+
+#define MOUNT_POINTS 6
+
+static const struct mount_point {
+	const char *path;
+	const char *type;
+	mode_t mode;
+	const char *options;
+	bool only_if_empty;
+} mount_points[MOUNT_POINTS];
+
+/* --- standard streams ----------------------------------------------------- */
+
+/* The kernel starts us without any where the image has no /dev/console. */
+static void reserve_stdio(void)
+{
+	int fd;
+
+	do
+		fd = open("/", O_RDONLY | O_DIRECTORY);
+	while (fd >= 0 && fd < 3);
+	if (fd >= 3)
+		close(fd);
+}
+
+static void open_console(const struct guest *g)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct stat st;
+
+	if (fstat(2, &st) == 0 && !S_ISDIR(st.st_mode))
+		return;
+	fd = openat(g->dev_fd, "console", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	for (int i = 0; i < 3; i++)
+		dup2(fd < 0 ? g->null_fd : fd, i);
+}
+
+/* --- file systems --------------------------------------------------------- */
+
+static bool is_empty_dir(const char *path)
+{
+	DIR *dir = opendir(path);
+	int n = 0;
+
+	if (!dir)
+		return false;
+	while (n < 3 && readdir(dir))
+		n++;
+	closedir(dir);
+	return n < 3; /* . and .. */
+}
+
+/* Files of the boot options may be in a directory that would be hidden. */
+static void mount_all(void)
+{
+	for (int i = 0; i < MOUNT_POINTS; i++) {
+		const struct mount_point *m = &mount_points[i];
+
+		mkdir(m->path, 0755);
+		if (m->only_if_empty && !is_empty_dir(m->path))
+			continue;
+		if (mount(m->type, m->path, m->type, 0, m->options) < 0 &&
+		    errno != EBUSY)
+			fprintf(stderr, "provium-agent: mount %s: %s\n",
+				m->path, strerror(errno));
+	}
+	chmod("/tmp", 01777);
+}
+
+/* --- process 1 without an image's own init -------------------------------- */
+
+static void end_machine(int how)
+{
+	sync();
+	reboot(how);
+	fprintf(stderr, "provium-agent: reboot: %s\n", strerror(errno));
+}
+
+static void reap_all(pid_t agent)
+{
+	int wstatus = 0;
+	pid_t pid;
+
+	while ((pid = waitpid(-1, &wstatus, WNOHANG)) > 0)
+		if (pid == agent)
+			fprintf(stderr,
+				"provium-agent: the agent ended, status 0x%x\n",
+				(unsigned)wstatus);
+}
+
+/* busybox's poweroff and reboot send these signals to process 1, the kernel
+ * SIGINT for Ctrl-Alt-Del. */
+static void idle_as_init(pid_t agent)
+{
+	sigset_t set;
+	int signo;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGUSR1);
+	sigaddset(&set, SIGUSR2);
+	sigaddset(&set, SIGINT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	reboot(RB_DISABLE_CAD);
+	reap_all(agent);
+	for (;;) {
+		if (sigwait(&set, &signo) != 0)
+			continue;
+		if (signo == SIGCHLD)
+			reap_all(agent);
+		else if (signo == SIGUSR1 || signo == SIGUSR2)
+			end_machine(RB_POWER_OFF);
+		else
+			end_machine(RB_AUTOBOOT);
+	}
+}
+
+/* --- the agent ------------------------------------------------------------ */
+
+int init_serve(struct guest *g, const struct config *c)
+{
+	struct server *s;
+	struct err err;
+	int fd, how;
+
+	g->owns_machine = true;
+	guest_protect_agent(g);
+	setenv("PATH", SPAWN_PATH_DEFAULT, 0);
+	s = server_new(g);
+	fd = c->transport == TRANSPORT_VSOCK
+		 ? transport_listen_vsock(c->port, &err)
+		 : transport_open_serial(g, &err);
+	if (fd < 0) {
+		fprintf(stderr, "provium-agent: %s\n", err.text);
+		server_free(s);
+		return 1;
+	}
+	if (c->transport == TRANSPORT_VSOCK)
+		server_set_listener(s, fd);
+	else
+		server_set_port(s, fd, EOF_WAITS);
+	how = server_run(s);
+	if (how >= 0)
+		end_machine(how == MSG_SHUTDOWN_REBOOT ? RB_AUTOBOOT
+						       : RB_POWER_OFF);
+	server_free(s);
+	return 1;
+}
+
+/* argv[0] is a place of fixed size. */
+static void rename_process(char *arg0)
+{
+	size_t n = strlen(arg0);
+
+	prctl(PR_SET_NAME, "provium-agent");
+	if (n >= sizeof(AGENT_NAME) - 1) {
+		memset(arg0, 0, n);
+		memcpy(arg0, AGENT_NAME, sizeof(AGENT_NAME) - 1);
+	}
+}
+
+static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0)
+{
+	pid_t pid = fork();
+
+	if (pid < 0)
+		fprintf(stderr, "provium-agent: fork: %s\n", strerror(errno));
+	if (pid != 0)
+		return pid;
+	setsid();
+	rename_process(arg0);
+	_exit(init_serve(g, c));
+}
+
+void init_main(char **argv)
+{
+	bool has_init = access(IMAGE_INIT, X_OK) == 0;
+	struct guest g;
+	struct config c;
+	pid_t agent;
+
+	reserve_stdio();
+	if (has_init) {
+		guest_init_detached(&g);
+	} else {
+		mount_all();
+		guest_init_mounted(&g);
+	}
+	g.foreign_init = has_init;
+	open_console(&g);
+	config_load(&c, CONFIG_PATH);
+	modules_load(&c.modules);
+	agent = fork_agent(&g, &c, argv[0]);
+	if (has_init) {
+		argv[0] = (char[]){IMAGE_INIT};
+		execv(IMAGE_INIT, argv);
+		fprintf(stderr, "provium-agent: exec " IMAGE_INIT ": %s\n",
+			strerror(errno));
+		mount_all();
+	}
+	guest_done(&g);
+	config_done(&c);
+	idle_as_init(agent);
+	abort(); /* not reached */
+}
+
+static const struct mount_point mount_points[MOUNT_POINTS] = {
+    {"/dev", "devtmpfs", 0755, "mode=0755", false},
+    {"/proc", "proc", 0555, NULL, false},
+    {"/sys", "sysfs", 0555, NULL, false},
+    {"/dev/pts", "devpts", 0755, "gid=5,mode=0620,ptmxmode=0666", false},
+    {"/run", "tmpfs", 0755, "mode=0755", true},
+    {"/tmp", "tmpfs", 01777, "mode=1777", true},
+};

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/provium-agent/modules.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+
+#define INIT_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE, linux/module.h */
+
+/* The text of modules.dep, mapped when first needed. */
+struct dep_file {
+	char dir[128]; /* /lib/modules/<release> */
+	const char *text;
+	size_t n;
+	bool tried;
+};
+
+static const char *const suffixes[] = {"", ".ko", ".ko.zst", ".ko.xz",
+				       ".ko.gz"};
+
+/* A span of modules.dep; not terminated. */
+struct span {
+	const char *p;
+	size_t n;
+};
+
+/* 0, also for EEXIST; -ENOENT when there is no such file. */
+static int load_file(const char *path)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	const char *dot = strrchr(path, '.');
+	int flags = dot && strcmp(dot, ".ko") ? INIT_COMPRESSED : 0;
+
+	if (fd < 0)
+		return -errno;
+	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
+		return 0;
+	fprintf(stderr, "provium-agent: module %s: %s\n", path,
+		strerror(errno));
+	return -errno;
+}
+
+static int load_from_dir(const char *name)
+{
+	char path[PATH_MAX];
+	int rc = -ENOENT;
+
+	for (size_t i = 0; rc == -ENOENT && i < ARRAY_LEN(suffixes); i++) {
+		snprintf(path, sizeof(path), MODULES_DIR "/%s%s", name,
+			 suffixes[i]);
+		rc = load_file(path);
+	}
+	return rc;
+}
+
+static void dep_open(struct dep_file *d)
+{
+	CLEANUP(fd_closep) int fd = -1;
+	struct utsname u;
+	struct stat st;
+	char path[160];
+	void *map;
+
+	if (d->tried)
+		return;
+	d->tried = true;
+	if (uname(&u) < 0)
+		return;
+	snprintf(d->dir, sizeof(d->dir), "/lib/modules/%s", u.release);
+	snprintf(path, sizeof(path), "%s/modules.dep", d->dir);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
+		return;
+	map = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return;
+	d->text = map;
+	d->n = (size_t)st.st_size;
+}
+
+static void dep_close(struct dep_file *d)
+{
+	if (d->text)
+		munmap((void *)(uintptr_t)d->text, d->n);
+}
+
+/* "kernel/x/virtio-rng.ko.xz" is the module virtio_rng, and virtio-rng. */
+static bool is_module(struct span path, const char *name)
+{
+	const char *slash = memrchr(path.p, '/', path.n);
+	const char *base = slash ? slash + 1 : path.p;
+	const char *end = path.p + path.n;
+
+	for (; *name && base < end; name++, base++) {
+		char a = *name == '-' ? '_' : *name;
+		char b = *base == '-' ? '_' : *base;
+		if (a != b)
+			return false;
+	}
+	if (*name && strncmp(name, ".ko", 3) != 0)
+		return false;
+	return base < end ? *base == '.' : !*name;
+}
+
+static void load_span(const struct dep_file *d, struct span path)
+{
+	char full[PATH_MAX];
+
+	snprintf(full, sizeof(full), "%s/%.*s", d->dir, (int)path.n, path.p);
+	load_file(full);
+}
+
+/* "a.ko: b.ko c.ko": a needs b needs c. From the last to the first. */
+static void load_line(const struct dep_file *d, struct span path,
+		      struct span deps)
+{
+	while (deps.n) {
+		size_t start = deps.n;
+
+		while (start && !isspace((unsigned char)deps.p[start - 1]))
+			start--;
+		if (start < deps.n)
+			load_span(
+			    d, (struct span){deps.p + start, deps.n - start});
+		deps.n = start ? start - 1 : 0;
+	}
+	load_span(d, path);
+}
+
+static void load_by_dep(struct dep_file *d, const char *name)
+{
+	const char *at, *end;
+
+	dep_open(d);
+	at = d->text;
+	end = at ? at + d->n : at;
+	while (at < end) {
+		const char *eol = memchr(at, '\n', (size_t)(end - at));
+		const char *colon;
+
+		if (!eol)
+			eol = end;
+		colon = memchr(at, ':', (size_t)(eol - at));
+		if (colon &&
+		    is_module((struct span){at, (size_t)(colon - at)}, name)) {
+			load_line(d, (struct span){at, (size_t)(colon - at)},
+				  (struct span){colon + 1,
+						(size_t)(eol - colon - 1)});
+			return;
+		}
+		at = eol + 1;
+	}
+}
+
+void modules_load(const struct strvec *names)
+{
+	struct dep_file dep = {0};
+
+	for (size_t i = 0; i < names->n; i++) {
+		const char *name = names->v[i];
+
+		if (*name == '/')
+			load_file(name);
+		else if (load_from_dir(name) == -ENOENT)
+			load_by_dep(&dep, name);
+	}
+	dep_close(&dep);
+}

@@ -1,0 +1,655 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ * One thread, one epoll loop. Bytes from the port go into the session, which
+ * calls back with channels and messages; the first message of a channel is
+ * a request and goes to ops_dispatch(). Most requests are answered inside
+ * that call. The others leave a task on the channel (its ctx), which lives
+ * until it says its last word or the channel closes.
+ *
+ * Sending is pulled, not pushed: a task that has something to send is only
+ * put into a queue, and the loop lets the first one write one piece each time
+ * the session has little left to send. So what is queued is bounded by a
+ * piece or two, whatever the number of channels, and all get their turn. A
+ * task whose channel is out of credit leaves the queue until the host has
+ * read. Messages are not pulled; when the host does not read its answers,
+ * the loop stops reading its requests (QUEUED_HIGH).
+ *
+ * The port is edge-triggered: a virtio port without a host reports HUP for
+ * as long as that lasts, and only its edges are news (drivers/char/
+ * virtio_console.c, port_fops_poll(): without a host it is also readable,
+ * read() gives 0, and writes give EAGAIN).
+ *
+ * Ending a channel from our side detaches the task first; whatever the
+ * session still says about that channel meets a NULL ctx.
+ */
+#include "cmd/provium-agent/server.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "cmd/provium-agent/file.h"
+#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/tail.h"
+
+#define EVENTS_MAX  32
+#define QUEUED_LOW  (64u << 10) /* below it tasks are asked for more */
+#define QUEUED_HIGH (8u << 20)	/* above it requests are not read */
+#define LINGER_MS   1000	/* for the last answers to leave */
+#define TURNS_MAX   32		/* reads or writes before other fds */
+
+struct server {
+	struct guest *guest;
+	struct session *session;
+	int epoll_fd;
+	struct watch port;
+	struct watch listener;
+	enum server_eof eof;
+	bool rx_ready; /* a read may give something */
+	bool tx_ready;
+	bool ended;
+	bool shutting_down;
+	int shutdown_how;
+	struct buf out; /* taken from the session, not yet written */
+	size_t queued;	/* put into the session since it was empty */
+	struct buf enc; /* for one message */
+	TAILQ_HEAD(, task) awake;
+	LIST_HEAD(, task) tasks;
+	struct handle_table handles;
+	struct procs *procs;
+	struct tails *tails;
+	struct epoll_event events[EVENTS_MAX];
+	int n_events;
+	uint8_t scratch[PIECE_MAX];
+};
+
+/* The ctx of a channel whose first message is still to come. */
+static const char fresh_channel;
+
+/* --- watches ---------------------------------------------------------------*/
+
+void watch_init(struct watch *w,
+		void (*on_event)(struct watch *w, uint32_t events))
+{
+	w->fd = -1;
+	w->on_event = on_event;
+}
+
+int watch_start(struct server *s, struct watch *w, int fd, uint32_t events)
+{
+	struct epoll_event ev = {.events = events, .data.ptr = w};
+	int op = w->fd == fd ? EPOLL_CTL_MOD : EPOLL_CTL_ADD;
+
+	assert(w->fd < 0 || w->fd == fd);
+	if (epoll_ctl(s->epoll_fd, op, fd, &ev) < 0)
+		return -errno;
+	w->fd = fd;
+	return 0;
+}
+
+void watch_stop(struct server *s, struct watch *w)
+{
+	if (w->fd < 0)
+		return;
+	epoll_ctl(s->epoll_fd, EPOLL_CTL_DEL, w->fd, NULL);
+	w->fd = -1;
+	for (int i = 0; i < s->n_events; i++)
+		if (s->events[i].data.ptr == w)
+			s->events[i].data.ptr = NULL;
+}
+
+/* --- sending ---------------------------------------------------------------*/
+
+static void send_msg(struct server *s, struct chan *ch, const struct msg *m,
+		     bool fin)
+{
+	struct msg big = {.type = MSG_ERROR};
+
+	buf_reset(&s->enc);
+	if (msg_encode(m, &s->enc) < 0) {
+		big.error.errnum = EMSGSIZE;
+		big.error.text = "the answer is larger than a message may be";
+		fin = true;
+		if (msg_encode(&big, &s->enc) < 0)
+			return;
+	}
+	chan_send(ch, buf_data(&s->enc), s->enc.len, fin);
+	s->queued += s->enc.len;
+}
+
+static void send_error(struct server *s, struct chan *ch, int errnum,
+		       const char *text)
+{
+	struct msg m = {.type = MSG_ERROR};
+
+	m.error.errnum = errnum;
+	m.error.text = text;
+	send_msg(s, ch, &m, true);
+}
+
+static void format_error(char text[ERR_TEXT_MAX], int errnum, const char *fmt,
+			 va_list ap)
+{
+	int n = vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
+	size_t at = n < 0 ? 0 : (size_t)n;
+
+	if (at < ERR_TEXT_MAX)
+		snprintf(text + at, ERR_TEXT_MAX - at, ": %s",
+			 strerror(errnum));
+}
+
+void req_reply(const struct req *r, const struct msg *m)
+{
+	send_msg(r->srv, r->ch, m, true);
+}
+
+void req_done(const struct req *r, int64_t value)
+{
+	struct msg m = {.type = MSG_DONE, .done.value = value};
+
+	req_reply(r, &m);
+}
+
+void req_error(const struct req *r, int errnum, const char *fmt, ...)
+{
+	char text[ERR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_error(text, errnum, fmt, ap);
+	va_end(ap);
+	send_error(r->srv, r->ch, errnum, text);
+}
+
+/* --- tasks ----------------------------------------------------------------*/
+
+void task_start(struct task *t, const struct req *r, const struct task_ops *ops)
+{
+	t->ops = ops;
+	t->srv = r->srv;
+	t->ch = r->ch;
+	t->awake = false;
+	LIST_INSERT_HEAD(&r->srv->tasks, t, all);
+	chan_set_ctx(r->ch, t);
+}
+
+void task_wake(struct task *t)
+{
+	if (t->awake)
+		return;
+	t->awake = true;
+	TAILQ_INSERT_TAIL(&t->srv->awake, t, link);
+}
+
+void task_sleep(struct task *t)
+{
+	if (!t->awake)
+		return;
+	t->awake = false;
+	TAILQ_REMOVE(&t->srv->awake, t, link);
+}
+
+size_t task_room(const struct task *t)
+{
+	size_t room = chan_room(t->ch);
+
+	return room < PIECE_MAX ? room : PIECE_MAX;
+}
+
+void task_write(struct task *t, const void *p, size_t n)
+{
+	size_t taken = chan_write(t->ch, p, n, false);
+
+	assert(taken == n);
+	t->srv->queued += taken;
+}
+
+void task_send_done(struct task *t, int64_t value)
+{
+	struct msg m = {.type = MSG_DONE, .done.value = value};
+
+	send_msg(t->srv, t->ch, &m, false);
+}
+
+/* The channel goes on without us; what else arrives there is dropped. */
+static struct chan *task_detach(struct task *t)
+{
+	struct chan *ch = t->ch;
+
+	task_sleep(t);
+	LIST_REMOVE(t, all);
+	chan_set_ctx(ch, NULL);
+	t->ch = NULL;
+	return ch;
+}
+
+void task_end_write(struct task *t, const void *p, size_t n)
+{
+	struct chan *ch = task_detach(t);
+
+	t->srv->queued += chan_write(ch, p, n, true) + 1;
+	t->ops->stop(t);
+}
+
+void task_end_fin(struct task *t)
+{
+	task_end_write(t, NULL, 0);
+}
+
+void task_end_reply(struct task *t, const struct msg *m)
+{
+	struct chan *ch = task_detach(t);
+
+	send_msg(t->srv, ch, m, true);
+	t->ops->stop(t);
+}
+
+void task_end_done(struct task *t, int64_t value)
+{
+	struct msg m = {.type = MSG_DONE, .done.value = value};
+
+	task_end_reply(t, &m);
+}
+
+void task_end_error(struct task *t, int errnum, const char *fmt, ...)
+{
+	struct chan *ch = task_detach(t);
+	char text[ERR_TEXT_MAX];
+	va_list ap;
+
+	va_start(ap, fmt);
+	format_error(text, errnum, fmt, ap);
+	va_end(ap);
+	send_error(t->srv, ch, errnum, text);
+	t->ops->stop(t);
+}
+
+/* Lets the first task awake write a piece. False when none is. */
+static bool step_one(struct server *s)
+{
+	struct task *t = TAILQ_FIRST(&s->awake);
+
+	if (!t)
+		return false;
+	if (!chan_room(t->ch)) {
+		/* A refused byte asks for the writable callback. */
+		task_sleep(t);
+		chan_write(t->ch, "", 1, false);
+		return true;
+	}
+	TAILQ_REMOVE(&s->awake, t, link);
+	TAILQ_INSERT_TAIL(&s->awake, t, link);
+	t->ops->step(t);
+	return true;
+}
+
+/* --- what the session says ------------------------------------------------ */
+
+static void on_opened(void *ctx, struct chan *ch)
+{
+	(void)ctx;
+	chan_set_ctx(ch, (void *)(uintptr_t)&fresh_channel);
+}
+
+/* The task of a channel, or NULL when it has none (any more, or yet). */
+static struct task *chan_task(struct chan *ch)
+{
+	void *ctx = chan_ctx(ch);
+
+	return ctx == &fresh_channel ? NULL : ctx;
+}
+
+static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
+{
+	struct server *s = ctx;
+	struct req r = {.srv = s, .ch = ch};
+	struct task *t = chan_task(ch);
+	struct msg m;
+
+	if (t) {
+		task_end_error(t, EBADMSG, "a second message on a channel");
+		return;
+	}
+	if (!chan_ctx(ch))
+		return;
+	chan_set_ctx(ch, NULL);
+	r.m = &m;
+	if (n >= 2 && !msg_is_request(p[0] | (unsigned)p[1] << 8))
+		req_error(&r, ENOSYS, "request %u", p[0] | (unsigned)p[1] << 8);
+	else if (msg_decode(&m, p, n) < 0)
+		req_error(&r, EBADMSG, "cannot decode a request of %zu bytes",
+			  n);
+	else
+		ops_dispatch(&r);
+}
+
+static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
+		    bool more)
+{
+	struct task *t = chan_task(ch);
+
+	(void)ctx;
+	if (t && t->ops->data)
+		t->ops->data(t, p, n, more);
+	else
+		chan_consumed(ch, n);
+}
+
+static void on_writable(void *ctx, struct chan *ch)
+{
+	struct task *t = chan_task(ch);
+
+	(void)ctx;
+	if (t && t->ops->step)
+		task_wake(t);
+}
+
+static void on_finished(void *ctx, struct chan *ch)
+{
+	struct task *t = chan_task(ch);
+
+	(void)ctx;
+	if (t && t->ops->fin)
+		t->ops->fin(t);
+}
+
+static void on_closed(void *ctx, struct chan *ch, int reason)
+{
+	struct task *t = chan_task(ch);
+
+	(void)ctx;
+	(void)reason;
+	if (!t)
+		return;
+	task_detach(t);
+	t->ops->stop(t);
+}
+
+static void on_established(void *ctx, const struct hello *peer)
+{
+	(void)ctx;
+	(void)peer;
+}
+
+static const struct session_ops session_ops;
+
+/* --- the port ------------------------------------------------------------- */
+
+static void port_ended(struct server *s)
+{
+	s->rx_ready = s->tx_ready = false;
+	if (s->eof == EOF_WAITS)
+		return; /* the next edge tells when the host is back */
+	if (s->eof == EOF_EXITS) {
+		s->ended = true;
+		return;
+	}
+	int fd = s->port.fd;
+	watch_stop(s, &s->port);
+	close(fd);
+}
+
+static void port_read(struct server *s)
+{
+	struct err err;
+	size_t room;
+	uint8_t *p = session_input_room(s->session, &room);
+	ssize_t n = read(s->port.fd, p, room);
+
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n < 0 && errno == EAGAIN) {
+		s->rx_ready = false;
+		return;
+	}
+	if (n <= 0) {
+		port_ended(s);
+		return;
+	}
+	if (session_input(s->session, (size_t)n, &err) < 0)
+		fprintf(stderr, "provium-agent: %s\n", err.text);
+}
+
+/* Brings bytes from tasks and session into s->out. */
+static void port_fill(struct server *s)
+{
+	while (s->queued < QUEUED_LOW && !s->shutting_down && step_one(s))
+		;
+	if (!s->out.len)
+		session_output(s->session, &s->out, FRAME_PAYLOAD_MAX);
+	if (!session_has_output(s->session))
+		s->queued = 0;
+}
+
+static void port_write(struct server *s)
+{
+	for (int turn = 0; s->tx_ready && turn < TURNS_MAX; turn++) {
+		port_fill(s);
+		if (!s->out.len)
+			return;
+		ssize_t n = write(s->port.fd, buf_data(&s->out), s->out.len);
+		if (n >= 0) {
+			buf_consume(&s->out, (size_t)n);
+			continue;
+		}
+		if (errno == EAGAIN)
+			s->tx_ready = false;
+		else if (errno != EINTR)
+			port_ended(s);
+	}
+}
+
+static bool may_read(const struct server *s)
+{
+	return s->rx_ready && !s->shutting_down &&
+	       (s->tx_ready || s->queued < QUEUED_HIGH);
+}
+
+static bool has_output(const struct server *s)
+{
+	return s->out.len || session_has_output(s->session) ||
+	       (!s->shutting_down && !TAILQ_EMPTY(&s->awake));
+}
+
+/* Answers go out before the next bytes are read: one round trip is one read
+ * and one write. */
+static void port_turn(struct server *s)
+{
+	port_write(s);
+	for (int turn = 0; turn < TURNS_MAX && may_read(s); turn++) {
+		port_read(s);
+		port_write(s);
+	}
+}
+
+static void on_port(struct watch *w, uint32_t events)
+{
+	struct server *s = CONTAINER_OF(w, struct server, port);
+
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		s->rx_ready = true;
+	if (events & (EPOLLOUT | EPOLLERR))
+		s->tx_ready = true;
+}
+
+void server_set_port(struct server *s, int take_fd, enum server_eof eof)
+{
+	int old = s->port.fd;
+	int flags = fcntl(take_fd, F_GETFL);
+
+	if (old >= 0) {
+		watch_stop(s, &s->port);
+		close(old);
+	}
+	fcntl(take_fd, F_SETFL, flags | O_NONBLOCK);
+	s->eof = eof;
+	s->rx_ready = s->tx_ready = true;
+	/* The tail of a frame for the old peer; a HELLO sorts out the rest. */
+	buf_reset(&s->out);
+	if (watch_start(s, &s->port, take_fd,
+			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
+		close(take_fd);
+		port_ended(s);
+	}
+}
+
+static void on_listener(struct watch *w, uint32_t events)
+{
+	struct server *s = CONTAINER_OF(w, struct server, listener);
+	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+
+	(void)events;
+	if (fd >= 0)
+		server_set_port(s, fd, EOF_LISTENS);
+}
+
+void server_set_listener(struct server *s, int take_fd)
+{
+	if (watch_start(s, &s->listener, take_fd, EPOLLIN) < 0) {
+		close(take_fd);
+		s->ended = true;
+	}
+}
+
+/* --- life ------------------------------------------------------------------*/
+
+static uint64_t random_instance(void)
+{
+	uint64_t v = 0;
+
+	/* Early boot has no entropy yet: the clock is better than waiting. */
+	if (getrandom(&v, sizeof(v), GRND_NONBLOCK) != sizeof(v))
+		v = (uint64_t)clock_now_ns() << 20 ^ (uint64_t)getpid();
+	return v ? v : 1;
+}
+
+struct server *server_new(struct guest *guest)
+{
+	struct server *s = mem_zalloc(sizeof(*s));
+
+	s->guest = guest;
+	TAILQ_INIT(&s->awake);
+	watch_init(&s->port, on_port);
+	watch_init(&s->listener, on_listener);
+	s->shutdown_how = -1;
+	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->session =
+	    session_new(SESSION_AGENT, random_instance(), &session_ops, s);
+	s->procs = procs_new(s);
+	s->tails = tails_new(s);
+	return s;
+}
+
+struct server *server_free(struct server *s)
+{
+	struct handle *h;
+	struct task *t;
+
+	if (!s)
+		return NULL;
+	while ((t = LIST_FIRST(&s->tasks))) {
+		task_detach(t);
+		t->ops->stop(t);
+	}
+	while ((h = handle_any(&s->handles))) {
+		handle_remove(&s->handles, h);
+		if (h->kind == HANDLE_FILE)
+			file_release(file_of(h));
+		else
+			proc_release(proc_of(h));
+	}
+	procs_free(s->procs);
+	tails_free(s->tails);
+	session_free(s->session);
+	fd_closep(&s->port.fd);
+	fd_closep(&s->listener.fd);
+	fd_closep(&s->epoll_fd);
+	buf_done(&s->out);
+	buf_done(&s->enc);
+	free(s);
+	return NULL;
+}
+
+static bool is_over(const struct server *s)
+{
+	return s->ended || (s->shutting_down && !has_output(s));
+}
+
+int server_run(struct server *s)
+{
+	while (!is_over(s)) {
+		bool busy = may_read(s) || (s->tx_ready && has_output(s));
+		int n = epoll_wait(s->epoll_fd, s->events, EVENTS_MAX,
+				   busy		      ? 0
+				   : s->shutting_down ? LINGER_MS
+						      : -1);
+
+		if (!n && !busy)
+			break; /* nobody reads the last answers */
+		s->n_events = n < 0 ? 0 : n;
+		for (int i = 0; i < s->n_events; i++) {
+			struct watch *w = s->events[i].data.ptr;
+			if (w)
+				w->on_event(w, s->events[i].events);
+		}
+		s->n_events = 0;
+		if (s->port.fd >= 0)
+			port_turn(s);
+	}
+	return s->shutdown_how;
+}
+
+void server_shutdown(struct server *s, int how)
+{
+	s->shutting_down = true;
+	s->shutdown_how = how;
+}
+
+struct handle_table *server_handles(struct server *s)
+{
+	return &s->handles;
+}
+
+struct guest *server_guest(struct server *s)
+{
+	return s->guest;
+}
+
+uint8_t *server_scratch(struct server *s)
+{
+	return s->scratch;
+}
+
+struct procs *server_procs(struct server *s)
+{
+	return s->procs;
+}
+
+struct tails *server_tails(struct server *s)
+{
+	return s->tails;
+}
+
+static const struct session_ops session_ops = {
+    .established = on_established,
+    .opened = on_opened,
+    .message = on_message,
+    .data = on_data,
+    .writable = on_writable,
+    .finished = on_finished,
+    .closed = on_closed,
+};

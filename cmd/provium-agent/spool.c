@@ -1,0 +1,370 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/provium-agent/spool.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+
+#define CHUNK_MIN 4096u
+#define CHUNK_MAX 65536u
+#define READS_MAX 8 /* of one pipe, before other fds are served */
+
+struct spool_chunk {
+	TAILQ_ENTRY(spool_chunk) link;
+	uint32_t len;
+	uint32_t cap;
+	uint8_t bytes[];
+};
+
+struct spool_reader {
+	struct task t;
+	TAILQ_ENTRY(spool_reader) link;
+	struct spool *sp;
+	uint64_t pos;
+	bool until_exit;
+	void (*on_gone)(void *ctx);
+	void *ctx;
+};
+
+static void spool_update(struct spool *sp);
+
+void spool_budget_init(struct spool_budget *b)
+{
+	struct sysinfo si;
+
+	TAILQ_INIT(&b->full);
+	b->used = 0;
+	b->max = SPOOL_TOTAL_MIN;
+	if (sysinfo(&si) == 0)
+		b->max = (uint64_t)si.totalram * si.mem_unit / SPOOL_SHARE;
+	if (b->max < SPOOL_TOTAL_MIN)
+		b->max = SPOOL_TOTAL_MIN;
+	if (b->max > SPOOL_TOTAL_MAX)
+		b->max = SPOOL_TOTAL_MAX;
+}
+
+/* --- what is kept --------------------------------------------------------- */
+
+static struct spool_chunk *chunk_add(struct spool *sp)
+{
+	/* Doubles: short outputs stay small, long ones cost few chunks. */
+	uint64_t cap = sp->held < CHUNK_MIN ? CHUNK_MIN : sp->held;
+	struct spool_chunk *c;
+
+	if (cap > CHUNK_MAX)
+		cap = CHUNK_MAX;
+	c = mem_alloc(sizeof(*c) + cap);
+	c->len = 0;
+	c->cap = (uint32_t)cap;
+	TAILQ_INSERT_TAIL(&sp->chunks, c, link);
+	sp->held += cap;
+	sp->budget->used += cap;
+	return c;
+}
+
+static void chunk_drop_first(struct spool *sp)
+{
+	struct spool_chunk *c = TAILQ_FIRST(&sp->chunks);
+
+	TAILQ_REMOVE(&sp->chunks, c, link);
+	sp->base += c->len;
+	sp->held -= c->cap;
+	sp->budget->used -= c->cap;
+	free(c);
+}
+
+static void chunks_drop_all(struct spool *sp)
+{
+	while (!TAILQ_EMPTY(&sp->chunks))
+		chunk_drop_first(sp);
+}
+
+static bool has_room(const struct spool *sp)
+{
+	const struct spool_budget *b = sp->budget;
+
+	return sp->held < SPOOL_MIN ||
+	       (sp->held < SPOOL_MAX && b->used < b->max);
+}
+
+/* The first offset that some reader still needs. */
+static uint64_t needed_from(const struct spool *sp)
+{
+	const struct spool_reader *rd;
+	uint64_t from = sp->end;
+
+	TAILQ_FOREACH (rd, &sp->readers, link)
+		if (rd->pos < from)
+			from = rd->pos;
+	return from;
+}
+
+/* Output that nobody can ask for. */
+static bool is_moot(const struct spool *sp)
+{
+	return TAILQ_EMPTY(&sp->readers) && (sp->abandoned || sp->base > 0);
+}
+
+static void make_room(struct spool *sp)
+{
+	uint64_t from = needed_from(sp);
+	struct spool_chunk *c;
+
+	if (is_moot(sp)) {
+		chunks_drop_all(sp);
+		return;
+	}
+	if (TAILQ_EMPTY(&sp->readers))
+		return;
+	while (!has_room(sp) && (c = TAILQ_FIRST(&sp->chunks)) &&
+	       sp->base + c->len <= from)
+		chunk_drop_first(sp);
+}
+
+static void set_full(struct spool *sp, bool full)
+{
+	if (full == sp->is_full)
+		return;
+	sp->is_full = full;
+	if (full) {
+		TAILQ_INSERT_TAIL(&sp->budget->full, sp, full_link);
+		watch_stop(sp->srv, &sp->w);
+		return;
+	}
+	TAILQ_REMOVE(&sp->budget->full, sp, full_link);
+	if (sp->fd >= 0)
+		watch_start(sp->srv, &sp->w, sp->fd, EPOLLIN);
+}
+
+/* Space of the budget came free: those who waited for it may go on. */
+static void wake_full(struct spool_budget *b)
+{
+	struct spool *sp = TAILQ_FIRST(&b->full);
+
+	while (sp) {
+		struct spool *next = TAILQ_NEXT(sp, full_link);
+		if (has_room(sp))
+			set_full(sp, false);
+		sp = next;
+	}
+}
+
+/* After readers moved or left, or bytes came: is the pipe to be read? */
+static void spool_update(struct spool *sp)
+{
+	uint64_t used = sp->budget->used;
+
+	make_room(sp);
+	if (sp->fd >= 0)
+		set_full(sp, !has_room(sp));
+	if (sp->budget->used < used)
+		wake_full(sp->budget);
+}
+
+/* --- reading the pipe ----------------------------------------------------- */
+
+static void wake_readers(struct spool *sp)
+{
+	struct spool_reader *rd;
+
+	TAILQ_FOREACH (rd, &sp->readers, link)
+		task_wake(&rd->t);
+}
+
+static void at_eof(struct spool *sp)
+{
+	watch_stop(sp->srv, &sp->w);
+	fd_closep(&sp->fd);
+	wake_readers(sp);
+	sp->on_eof(sp);
+}
+
+/* Where the next bytes go: nowhere, when nobody can ask for them. */
+static uint8_t *read_room(struct spool *sp, struct spool_chunk **ret_chunk,
+			  size_t *ret_n)
+{
+	struct spool_chunk *c = TAILQ_LAST(&sp->chunks, spool_chunk_list);
+
+	*ret_chunk = NULL;
+	if (is_moot(sp)) {
+		*ret_n = PIECE_MAX;
+		return server_scratch(sp->srv);
+	}
+	if (!c || c->len == c->cap)
+		c = chunk_add(sp);
+	*ret_chunk = c;
+	*ret_n = c->cap - c->len;
+	return c->bytes + c->len;
+}
+
+static void on_pipe(struct watch *w, uint32_t events)
+{
+	struct spool *sp = CONTAINER_OF(w, struct spool, w);
+
+	(void)events;
+	for (int i = 0; i < READS_MAX && !sp->is_full; i++) {
+		struct spool_chunk *c;
+		size_t room;
+		uint8_t *p = read_room(sp, &c, &room);
+		ssize_t n = read(sp->fd, p, room);
+
+		if (n < 0 && (errno == EAGAIN || errno == EINTR))
+			break;
+		if (n <= 0) {
+			at_eof(sp);
+			return;
+		}
+		sp->end += (uint64_t)n;
+		if (c)
+			c->len += (uint32_t)n;
+		else
+			sp->base = sp->end;
+		spool_update(sp);
+		if ((size_t)n < room)
+			break;
+	}
+	wake_readers(sp);
+}
+
+void spool_init(struct spool *sp, struct server *srv, struct spool_budget *b,
+		int take_fd, void (*on_eof)(struct spool *sp))
+{
+	*sp = (struct spool){
+	    .srv = srv,
+	    .budget = b,
+	    .fd = take_fd,
+	    .on_eof = on_eof,
+	};
+	TAILQ_INIT(&sp->chunks);
+	TAILQ_INIT(&sp->readers);
+	watch_init(&sp->w, on_pipe);
+	watch_start(srv, &sp->w, take_fd, EPOLLIN);
+}
+
+void spool_done(struct spool *sp)
+{
+	assert(TAILQ_EMPTY(&sp->readers));
+	watch_stop(sp->srv, &sp->w);
+	fd_closep(&sp->fd);
+	set_full(sp, false);
+	chunks_drop_all(sp);
+	wake_full(sp->budget);
+}
+
+void spool_mark_exit(struct spool *sp)
+{
+	int waiting = 0;
+
+	if (sp->fd >= 0 && ioctl(sp->fd, FIONREAD, &waiting) < 0)
+		waiting = 0;
+	sp->exited = true;
+	sp->exit_mark = sp->end + (uint64_t)waiting;
+	wake_readers(sp);
+}
+
+void spool_abandon(struct spool *sp)
+{
+	sp->abandoned = true;
+	spool_update(sp);
+}
+
+/* --- readers -------------------------------------------------------------- */
+
+/* The offset up to which rd is to send; *ret_last: nothing comes after it. */
+static uint64_t reader_end(const struct spool_reader *rd, bool *ret_last)
+{
+	const struct spool *sp = rd->sp;
+
+	if (rd->until_exit && sp->exited && sp->end >= sp->exit_mark) {
+		*ret_last = true;
+		return rd->pos > sp->exit_mark ? rd->pos : sp->exit_mark;
+	}
+	*ret_last = sp->fd < 0;
+	return sp->end;
+}
+
+/* The bytes at pos, which are in one chunk. */
+static const uint8_t *bytes_at(const struct spool *sp, uint64_t pos,
+			       size_t *ret_n)
+{
+	const struct spool_chunk *c;
+	uint64_t at = sp->base;
+
+	TAILQ_FOREACH (c, &sp->chunks, link) {
+		if (pos < at + c->len) {
+			*ret_n = (size_t)(at + c->len - pos);
+			return c->bytes + (pos - at);
+		}
+		at += c->len;
+	}
+	*ret_n = 0;
+	return NULL;
+}
+
+static void reader_step(struct task *t)
+{
+	struct spool_reader *rd = CONTAINER_OF(t, struct spool_reader, t);
+	struct spool *sp = rd->sp;
+	bool last;
+	uint64_t end = reader_end(rd, &last);
+	size_t room = task_room(t);
+	size_t n;
+	const uint8_t *p = bytes_at(sp, rd->pos, &n);
+
+	if (n > end - rd->pos)
+		n = (size_t)(end - rd->pos);
+	if (n > room)
+		n = room;
+	if (last && rd->pos + n == end) {
+		rd->pos += n;
+		task_end_write(t, p, n);
+		return;
+	}
+	if (!n) {
+		task_sleep(t);
+		return;
+	}
+	task_write(t, p, n);
+	rd->pos += n;
+	if (sp->is_full)
+		spool_update(sp);
+}
+
+static void reader_stop(struct task *t)
+{
+	struct spool_reader *rd = CONTAINER_OF(t, struct spool_reader, t);
+
+	TAILQ_REMOVE(&rd->sp->readers, rd, link);
+	spool_update(rd->sp);
+	rd->on_gone(rd->ctx);
+	free(rd);
+}
+
+static const struct task_ops reader_ops = {
+    .step = reader_step,
+    .stop = reader_stop,
+};
+
+void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
+		      void (*on_gone)(void *ctx), void *ctx)
+{
+	struct spool_reader *rd = mem_zalloc(sizeof(*rd));
+
+	rd->sp = sp;
+	rd->pos = sp->base;
+	rd->until_exit = until_exit;
+	rd->on_gone = on_gone;
+	rd->ctx = ctx;
+	TAILQ_INSERT_TAIL(&sp->readers, rd, link);
+	task_start(&rd->t, r, &reader_ops);
+	task_send_done(&rd->t, 0);
+	task_wake(&rd->t);
+}

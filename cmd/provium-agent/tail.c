@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Tails: following a file as it grows.
+ *
+ * The file is held by its descriptor, so renaming or deleting it changes
+ * nothing. inotify tells when it was modified; one instance serves all tails,
+ * because a user may have few (fs.inotify.max_user_instances), and two tails
+ * of one file share its watch descriptor. The watch is set before the size is
+ * looked at: growth after that is always noticed.
+ *
+ * A file that became smaller than it was, and than our position, was
+ * truncated: it is followed from offset 0.
+ *
+ * inotify sees only what goes through this kernel's VFS. Files that the
+ * kernel makes up as they are read (procfs, sysfs, ...) and those that others
+ * may change (network and host-shared file systems) are looked at every
+ * POLL_MS. The former have no meaningful size.
+ */
+#include "cmd/provium-agent/tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <linux/magic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/timerfd.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "cmd/provium-agent/file.h"
+#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/xfer.h"
+
+#define POLLED_FS  15
+#define POLL_MS	   100
+#define PSEUDO_MAX ((uint64_t)64 << 20) /* read to find the end of one */
+
+/* linux/magic.h lacks some. */
+#define FUSE_MAGIC    0x65735546
+#define CONFIGFS_FS   0x62656570
+#define CIFS_SUPER_FS 0xff534d42
+#define SMB2_SUPER_FS 0xfe534d42
+
+struct tails {
+	struct server *srv;
+	int inotify_fd;
+	struct watch inotify_w;
+	int timer_fd;
+	struct watch timer_w;
+	unsigned polled; /* how many tails need the timer */
+	LIST_HEAD(, tail) all;
+};
+
+struct tail {
+	struct task t;
+	LIST_ENTRY(tail) link;
+	int fd;	      /* owned */
+	int wd;	      /* of inotify, -1: polled */
+	bool pseudo;  /* st_size means nothing */
+	bool no_seek; /* pread() is refused: take what comes */
+	uint64_t pos;
+	uint64_t last_size;
+	char *label;
+};
+
+static const struct fs_kind {
+	uint32_t magic;
+	bool pseudo;
+} polled_fs[POLLED_FS];
+
+/* --- what changed --------------------------------------------------------- */
+
+/* Wakes the tails of one watch descriptor, -1: all of them. */
+static void wake_watched(struct tails *ts, int wd)
+{
+	struct tail *tl;
+
+	LIST_FOREACH (tl, &ts->all, link)
+		if (wd < 0 || tl->wd == wd)
+			task_wake(&tl->t);
+}
+
+static void on_inotify(struct watch *w, uint32_t events)
+{
+	struct tails *ts = CONTAINER_OF(w, struct tails, inotify_w);
+	_Alignas(struct inotify_event) char bytes[4096];
+	ssize_t n = read(w->fd, bytes, sizeof(bytes));
+
+	(void)events;
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *ev = (const void *)(bytes + at);
+		/* wd is -1 when the queue overflowed: anything may have */
+		wake_watched(ts, ev->wd);
+		at += (ssize_t)(sizeof(*ev) + ev->len);
+	}
+}
+
+static void on_timer(struct watch *w, uint32_t events)
+{
+	struct tails *ts = CONTAINER_OF(w, struct tails, timer_w);
+	struct tail *tl;
+	uint64_t ticks;
+
+	(void)events;
+	if (read(w->fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	LIST_FOREACH (tl, &ts->all, link)
+		if (tl->wd < 0)
+			task_wake(&tl->t);
+}
+
+static void set_timer(struct tails *ts, bool on)
+{
+	struct itimerspec it = {0};
+
+	if (on)
+		it.it_value.tv_nsec = it.it_interval.tv_nsec =
+		    POLL_MS * NS_PER_MS;
+	timerfd_settime(ts->timer_fd, 0, &it, NULL);
+}
+
+/*
+ * /proc/self/fd/N names the very file, whatever its path is now. That procfs
+ * may be mounted nowhere (guest.h), and inotify takes only paths: hence the
+ * detour by the current directory.
+ */
+static int watch_file(struct tails *ts, int fd)
+{
+	const struct guest *g = server_guest(ts->srv);
+	CLEANUP(fd_closep) int cwd = -1;
+	char path[32];
+	int wd;
+
+	if (ts->inotify_fd < 0 || g->proc_fd < 0)
+		return -1;
+	cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fchdir(g->proc_fd) < 0)
+		return -1;
+	snprintf(path, sizeof(path), "self/fd/%d", fd);
+	wd = inotify_add_watch(ts->inotify_fd, path, IN_MODIFY);
+	if (cwd < 0 || fchdir(cwd) < 0)
+		return chdir("/") < 0 ? -1 : wd;
+	return wd;
+}
+
+static void unwatch_file(struct tails *ts, int wd)
+{
+	struct tail *tl;
+
+	LIST_FOREACH (tl, &ts->all, link)
+		if (tl->wd == wd)
+			return;
+	inotify_rm_watch(ts->inotify_fd, wd);
+}
+
+/* --- one tail ------------------------------------------------------------- */
+
+static ssize_t tail_read(struct tail *tl, void *p, size_t n, uint64_t pos)
+{
+	ssize_t got;
+
+	if (!tl->no_seek) {
+		got = pread(tl->fd, p, n, (off_t)pos);
+		if (got >= 0 || errno != ESPIPE)
+			return got;
+		tl->no_seek = true;
+	}
+	return read(tl->fd, p, n);
+}
+
+static void tail_check_truncated(struct tail *tl)
+{
+	struct stat st;
+	uint64_t size;
+
+	if (tl->pseudo || fstat(tl->fd, &st) < 0)
+		return;
+	size = (uint64_t)st.st_size;
+	if (size < tl->pos && size < tl->last_size)
+		tl->pos = 0;
+	tl->last_size = size;
+}
+
+static void tail_step(struct task *t)
+{
+	struct tail *tl = CONTAINER_OF(t, struct tail, t);
+	uint8_t *piece = server_scratch(t->srv);
+	size_t room = task_room(t);
+	ssize_t n;
+
+	tail_check_truncated(tl);
+	n = tail_read(tl, piece, room, tl->pos);
+	if (n < 0 && errno == EINTR)
+		return;
+	if (n < 0 && errno != EAGAIN) {
+		task_end_error(t, errno, "%s", tl->label);
+		return;
+	}
+	if (n <= 0) {
+		task_sleep(t);
+		return;
+	}
+	task_write(t, piece, (size_t)n);
+	tl->pos += (uint64_t)n;
+	/* What was written since then has its own event. */
+	if ((size_t)n < room && !tl->pseudo)
+		task_sleep(t);
+}
+
+static void tail_stop(struct task *t)
+{
+	struct tail *tl = CONTAINER_OF(t, struct tail, t);
+	struct tails *ts = server_tails(t->srv);
+
+	LIST_REMOVE(tl, link);
+	if (tl->wd >= 0)
+		unwatch_file(ts, tl->wd);
+	else if (!--ts->polled)
+		set_timer(ts, false);
+	close(tl->fd);
+	free(tl->label);
+	free(tl);
+}
+
+static const struct task_ops tail_ops = {
+    .step = tail_step,
+    .stop = tail_stop,
+};
+
+/* --- where to start ------------------------------------------------------- */
+
+/* Returns whether fd is on a file system that is to be polled. */
+static bool must_poll(int fd, bool *ret_pseudo)
+{
+	struct statfs sf;
+
+	*ret_pseudo = false;
+	if (fstatfs(fd, &sf) < 0)
+		return false;
+	for (int i = 0; i < POLLED_FS; i++) {
+		const struct fs_kind *k = &polled_fs[i];
+
+		if ((uint32_t)sf.f_type != k->magic)
+			continue;
+		*ret_pseudo = k->pseudo;
+		return true;
+	}
+	return false;
+}
+
+/* The size of a file that has none: what can be read now. */
+static uint64_t measure(struct tail *tl, uint8_t *scratch)
+{
+	uint64_t size = 0;
+	ssize_t n;
+
+	while (size < PSEUDO_MAX &&
+	       (n = tail_read(tl, scratch, PIECE_MAX, size)) > 0)
+		size += (uint64_t)n;
+	return size;
+}
+
+static void set_position(struct tail *tl, uint8_t whence, uint64_t offset,
+			 uint8_t *scratch)
+{
+	struct stat st;
+	uint64_t size = 0;
+
+	if (tl->pseudo && whence != MSG_TAIL_START)
+		size = measure(tl, scratch);
+	else if (!tl->pseudo && fstat(tl->fd, &st) == 0)
+		size = (uint64_t)st.st_size;
+	tl->last_size = size;
+	if (whence == MSG_TAIL_START)
+		tl->pos = offset;
+	else if (whence == MSG_TAIL_END)
+		tl->pos = size;
+	else
+		tl->pos = offset < size ? size - offset : 0;
+}
+
+/* take_fd is a regular file, open for reading. */
+static void tail_regular(const struct req *r, int take_fd, uint8_t whence,
+			 int64_t offset, char *take_label)
+{
+	struct tails *ts = server_tails(r->srv);
+	struct tail *tl = mem_zalloc(sizeof(*tl));
+
+	tl->fd = take_fd;
+	tl->label = take_label;
+	tl->wd = -1;
+	if (!must_poll(take_fd, &tl->pseudo))
+		tl->wd = watch_file(ts, take_fd);
+	if (tl->wd < 0 && !ts->polled++)
+		set_timer(ts, true);
+	LIST_INSERT_HEAD(&ts->all, tl, link);
+	set_position(tl, whence, (uint64_t)offset, server_scratch(r->srv));
+	task_start(&tl->t, r, &tail_ops);
+	task_send_done(&tl->t, (int64_t)tl->pos);
+	task_wake(&tl->t);
+}
+
+/* A pipe or device has no position: all that comes is followed. */
+static void tail_start(const struct req *r, int take_fd, uint8_t whence,
+		       int64_t offset, const char *what)
+{
+	CLEANUP(fd_closep) int fd = take_fd;
+	struct stat st;
+
+	if (whence > MSG_TAIL_BEFORE || (whence != MSG_TAIL_END && offset < 0))
+		req_error(r, EINVAL, "tail '%s' from %" PRId64, what, offset);
+	else if (fstat(fd, &st) < 0)
+		req_error(r, errno, "tail '%s'", what);
+	else if (S_ISDIR(st.st_mode))
+		req_error(r, EISDIR, "tail '%s'", what);
+	else if (S_ISREG(st.st_mode))
+		tail_regular(r, TAKE_FD(fd), whence, offset,
+			     mem_printf("tail '%s'", what));
+	else
+		source_start(r, TAKE_FD(fd), 0, mem_printf("tail '%s'", what));
+}
+
+void op_tail(const struct req *r)
+{
+	const struct msg_tail *q = &r->m->tail;
+	int fd = open(q->path, O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+
+	if (fd < 0)
+		req_error(r, errno, "open '%s'", q->path);
+	else
+		tail_start(r, fd, q->whence, q->offset, q->path);
+}
+
+/* Opened anew where that can be: the handle may be open for writing only. */
+static int reopen(const struct guest *g, int fd)
+{
+	struct stat st;
+	char path[32];
+	int rc = -1;
+
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		snprintf(path, sizeof(path), "self/fd/%d", fd);
+		rc = openat(g->proc_fd, path, O_RDONLY | O_CLOEXEC);
+	}
+	return rc < 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : rc;
+}
+
+void op_tail_handle(const struct req *r)
+{
+	const struct msg_tail_handle *q = &r->m->tail_handle;
+	struct file *f = file_find(server_handles(r->srv), q->handle);
+	int fd;
+
+	if (!f) {
+		req_error(r, EBADF, "file handle %" PRIu64, q->handle);
+		return;
+	}
+	fd = reopen(server_guest(r->srv), f->fd);
+	if (fd < 0)
+		req_error(r, errno, "tail '%s'", f->path);
+	else
+		tail_start(r, fd, q->whence, q->offset, f->path);
+}
+
+/* --- all of them ---------------------------------------------------------- */
+
+struct tails *tails_new(struct server *s)
+{
+	struct tails *ts = mem_zalloc(sizeof(*ts));
+
+	ts->srv = s;
+	watch_init(&ts->inotify_w, on_inotify);
+	watch_init(&ts->timer_w, on_timer);
+	ts->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	ts->timer_fd =
+	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	if (ts->inotify_fd >= 0)
+		watch_start(s, &ts->inotify_w, ts->inotify_fd, EPOLLIN);
+	if (ts->timer_fd >= 0)
+		watch_start(s, &ts->timer_w, ts->timer_fd, EPOLLIN);
+	return ts;
+}
+
+struct tails *tails_free(struct tails *ts)
+{
+	if (!ts)
+		return NULL;
+	watch_stop(ts->srv, &ts->inotify_w);
+	watch_stop(ts->srv, &ts->timer_w);
+	fd_closep(&ts->inotify_fd);
+	fd_closep(&ts->timer_fd);
+	free(ts);
+	return NULL;
+}
+
+static const struct fs_kind polled_fs[POLLED_FS] = {
+    {PROC_SUPER_MAGIC, true},	{SYSFS_MAGIC, true},
+    {DEBUGFS_MAGIC, true},	{TRACEFS_MAGIC, true},
+    {SECURITYFS_MAGIC, true},	{SELINUX_MAGIC, true},
+    {CGROUP_SUPER_MAGIC, true}, {CGROUP2_SUPER_MAGIC, true},
+    {CONFIGFS_FS, true},	{NFS_SUPER_MAGIC, false},
+    {V9FS_MAGIC, false},	{FUSE_MAGIC, false},
+    {SMB_SUPER_MAGIC, false},	{CIFS_SUPER_FS, false},
+    {SMB2_SUPER_FS, false},
+};

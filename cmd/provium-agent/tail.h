@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* What all tails share: one inotify instance, one timer. */
+#ifndef AGENT_TAIL_H
+#define AGENT_TAIL_H
+
+#include "cmd/provium-agent/server.h"
+
+struct tails *tails_new(struct server *s);
+struct tails *tails_free(struct tails *ts);
+
+#endif

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/provium-agent/xfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/epoll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+
+/* Files without a poll operation are always ready, as is a closed fd. */
+static bool fd_ready(int fd, short events)
+{
+	struct pollfd pfd = {.fd = fd, .events = events};
+
+	return poll(&pfd, 1, 0) != 0;
+}
+
+/* Whether errno is no error but a reason to wait: somebody else was faster.
+ * EAGAIN from a file that claims to be ready would be tried for ever. */
+static bool is_passing(int fd, short events)
+{
+	if (errno != EAGAIN)
+		return errno == EINTR;
+	if (!fd_ready(fd, events))
+		return true;
+	errno = EAGAIN;
+	return false;
+}
+
+/* False when it cannot be waited for: then the caller goes on. */
+static bool wait_start(struct task *t, struct xfer_wait *wait, int fd,
+		       uint32_t events)
+{
+	if (wait->fd < 0)
+		wait->fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+	return wait->fd >= 0 &&
+	       watch_start(t->srv, &wait->w, wait->fd, events) == 0;
+}
+
+static void wait_done(struct task *t, struct xfer_wait *wait)
+{
+	watch_stop(t->srv, &wait->w);
+	fd_closep(&wait->fd);
+}
+
+/* --- sources -------------------------------------------------------------- */
+
+static void source_on_ready(struct watch *w, uint32_t events)
+{
+	struct source *s = CONTAINER_OF(w, struct source, wait.w);
+
+	(void)events;
+	watch_stop(s->t.srv, w);
+	task_wake(&s->t);
+}
+
+void source_init(struct source *s, char *take_label)
+{
+	s->label = take_label;
+	s->wait.fd = -1;
+	watch_init(&s->wait.w, source_on_ready);
+}
+
+void source_go(struct source *s, int64_t value)
+{
+	task_send_done(&s->t, value);
+	if (s->left)
+		task_wake(&s->t);
+	else
+		task_end_fin(&s->t);
+}
+
+static void source_step(struct task *t)
+{
+	struct source *s = CONTAINER_OF(t, struct source, t);
+	uint8_t *piece = server_scratch(t->srv);
+	size_t want = task_room(t);
+	ssize_t n;
+
+	if (s->wait.w.fd >= 0 || (!fd_ready(s->fd, POLLIN) &&
+				  wait_start(t, &s->wait, s->fd, EPOLLIN))) {
+		task_sleep(t);
+		return;
+	}
+	if (want > s->left)
+		want = (size_t)s->left;
+	n = read(s->fd, piece, want);
+	if (n < 0 && is_passing(s->fd, POLLIN))
+		return;
+	if (n < 0) {
+		task_end_error(t, errno, "%s", s->label);
+		return;
+	}
+	s->left -= (uint64_t)n;
+	if (!n || !s->left)
+		task_end_write(t, piece, (size_t)n);
+	else
+		task_write(t, piece, (size_t)n);
+}
+
+static void source_stop(struct task *t)
+{
+	struct source *s = CONTAINER_OF(t, struct source, t);
+
+	wait_done(t, &s->wait);
+	if (s->owns_fd)
+		close(s->fd);
+	free(s->label);
+	s->on_stop(s);
+}
+
+const struct task_ops source_ops = {
+    .step = source_step,
+    .stop = source_stop,
+};
+
+static void free_source(struct source *s)
+{
+	free(s);
+}
+
+void source_start(const struct req *r, int take_fd, int64_t value,
+		  char *take_label)
+{
+	struct source *s = mem_zalloc(sizeof(*s));
+
+	s->fd = take_fd;
+	s->owns_fd = true;
+	s->left = UINT64_MAX;
+	s->on_stop = free_source;
+	source_init(s, take_label);
+	task_start(&s->t, r, &source_ops);
+	source_go(s, value);
+}
+
+/* --- sinks ---------------------------------------------------------------- */
+
+static void sink_write(struct sink *s);
+
+static void sink_on_ready(struct watch *w, uint32_t events)
+{
+	struct sink *s = CONTAINER_OF(w, struct sink, wait.w);
+
+	(void)events;
+	watch_stop(s->t.srv, w);
+	sink_write(s);
+}
+
+void sink_init(struct sink *s, char *take_label)
+{
+	struct stat st;
+
+	s->label = take_label;
+	s->wait.fd = -1;
+	watch_init(&s->wait.w, sink_on_ready);
+	/* A blocking pipe that polls writable has room for that much. */
+	s->write_max = SSIZE_MAX;
+	if (fstat(s->fd, &st) == 0 &&
+	    (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+		s->write_max = PIPE_BUF;
+}
+
+void sink_go(struct sink *s)
+{
+	s->going = true;
+	sink_write(s);
+}
+
+/* Whether there is something to write now. A write of the peer is kept
+ * together: it may be a line for a device, or a record for a pipe. */
+static bool sink_has_work(const struct sink *s)
+{
+	return s->pending.len &&
+	       (!s->partial || s->fin || s->pending.len >= CHAN_WINDOW);
+}
+
+/* What is not written counts as used: the host may send its rest. */
+static void sink_fail(struct sink *s, int errnum)
+{
+	chan_consumed(s->t.ch, s->pending.len);
+	task_end_error(&s->t, errnum, "%s", s->label);
+}
+
+static void sink_end(struct sink *s)
+{
+	if (s->owns_fd) {
+		s->owns_fd = false;
+		if (close(s->fd) < 0) {
+			sink_fail(s, errno);
+			return;
+		}
+	}
+	task_end_done(&s->t, s->written);
+}
+
+static void sink_write(struct sink *s)
+{
+	while (sink_has_work(s)) {
+		size_t n = s->pending.len;
+		ssize_t done;
+
+		if (s->wait.w.fd >= 0 ||
+		    (!fd_ready(s->fd, POLLOUT) &&
+		     wait_start(&s->t, &s->wait, s->fd, EPOLLOUT)))
+			return;
+		if (n > s->write_max)
+			n = s->write_max;
+		done = write(s->fd, buf_data(&s->pending), n);
+		if (done < 0 && is_passing(s->fd, POLLOUT))
+			continue;
+		if (done < 0) {
+			sink_fail(s, errno);
+			return;
+		}
+		buf_consume(&s->pending, (size_t)done);
+		chan_consumed(s->t.ch, (size_t)done);
+		s->written += done;
+	}
+	if (s->fin && s->going)
+		sink_end(s);
+}
+
+static void sink_data(struct task *t, const uint8_t *p, size_t n, bool more)
+{
+	struct sink *s = CONTAINER_OF(t, struct sink, t);
+
+	buf_append(&s->pending, p, n);
+	s->partial = more;
+	if (s->going)
+		sink_write(s);
+}
+
+static void sink_fin(struct task *t)
+{
+	struct sink *s = CONTAINER_OF(t, struct sink, t);
+
+	s->fin = true;
+	if (s->going)
+		sink_write(s);
+}
+
+static void sink_stop(struct task *t)
+{
+	struct sink *s = CONTAINER_OF(t, struct sink, t);
+
+	wait_done(t, &s->wait);
+	if (s->owns_fd)
+		close(s->fd);
+	free(s->label);
+	buf_done(&s->pending);
+	s->on_stop(s);
+}
+
+const struct task_ops sink_ops = {
+    .data = sink_data,
+    .fin = sink_fin,
+    .stop = sink_stop,
+};
