@@ -3,6 +3,8 @@
 #ifndef RUNNER_CONFIG_LUA_H
 #define RUNNER_CONFIG_LUA_H
 
+#include <lua.h>
+
 #include "runner/config.h"
 
 #define CONFIG_MEMORY_DEFAULT (UINT64_C(256) << 20)
@@ -12,5 +14,8 @@ struct config_profile *config_add_profile(struct config *c, const char *name);
 
 /* Evaluates c->path and fills what it says, verbatim. */
 int config_read(struct config *c, struct err *err);
+
+/* Reads the table on the top of the stack; see config_table.c. */
+int config_read_table(lua_State *L, struct config *c, struct err *err);
 
 #endif

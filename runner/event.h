@@ -13,7 +13,8 @@
  *	output      file, test, text		what the worker's stdout got
  *	test_end    file, test, line, status, duration, ...
  *	file_end    file, duration
- *	run_end     passed, failed, skipped, errors, duration
+ *	run_end     passed, failed, skipped, errors, files_run, duration,
+ *	            interrupted?		name of the signal
  *
  * test_end: status is "passed", "failed" or "skipped"; failed adds message,
  * location {file, line}, trace, and console: [{vm, text}] (the end of the

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The report for people: a line a test as it ends, indented below its file; a
+ * failure with message, source, trace, console and what it printed right
+ * there; at the end the failures again, by name, and the counts.
+ */
+#include "runner/report.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "runner/print.h"
+
+#define INDENT	      "        "
+#define QUOTE	      INDENT "  | "
+#define CONSOLE_LINES 25
+#define TRACE_LINES   20
+#define LOG_MAX	      (256u << 10) /* bytes kept of what a test printed */
+#define RECAP_TESTS   12	   /* shorter reports need none */
+
+struct report_plain {
+	struct event_sink sink;
+	struct printer p;
+	struct report_options opts;
+	bool is_headed;	 /* the file's name is printed */
+	bool is_planned; /* the file did load */
+	bool wants_gap;	 /* a failure was printed last */
+	char *file;
+	struct buf log; /* what the running test, or the file, printed */
+	size_t log_cut; /* bytes of it that were dropped */
+	struct strvec failures;
+	unsigned n_tests;
+};
+
+struct plain_handler {
+	const char *event;
+	void (*handle)(struct report_plain *r, const json_t *ev);
+};
+
+static const char *get(const json_t *ev, const char *key)
+{
+	return json_string_value(json_object_get(ev, key));
+}
+
+static void put(const struct report_plain *r, const char *s)
+{
+	fputs(s, r->p.out);
+}
+
+/* --- pieces ---------------------------------------------------------------*/
+
+static void head(struct report_plain *r)
+{
+	if (r->wants_gap)
+		put(r, "\n");
+	r->wants_gap = false;
+	if (r->is_headed || !r->file)
+		return;
+	print_text(&r->p, PRINT_TITLE, r->file);
+	put(r, "\n");
+	r->is_headed = true;
+}
+
+/* "  ok    name"; the caller ends the line. */
+static void put_status(struct report_plain *r, enum print_style style,
+		       const char *word, const char *name)
+{
+	head(r);
+	put(r, "  ");
+	print_text(&r->p, style, word);
+	for (size_t n = strlen(word); n < 6; n++)
+		put(r, " ");
+	print_text(&r->p, PRINT_PLAIN, name);
+}
+
+static void put_quoted(struct report_plain *r, const char *title, const char *s,
+		       size_t n, size_t max_lines)
+{
+	const char *from = print_tail(s, n, max_lines);
+
+	put(r, INDENT);
+	print_text(&r->p, PRINT_TITLE, title);
+	if (from > s) {
+		CLEANUP(free_ptr)
+		char *note = mem_printf(" (last %zu lines)", max_lines);
+		print_text(&r->p, PRINT_DIM, note);
+	}
+	put(r, "\n");
+	print_lines(&r->p, PRINT_DIM, QUOTE, from, n - (size_t)(from - s));
+}
+
+static void put_log(struct report_plain *r)
+{
+	const char *title = r->log_cut ? "printed (the end of it)" : "printed";
+
+	if (r->log.len)
+		put_quoted(r, title, (char *)buf_data(&r->log), r->log.len,
+			   SIZE_MAX);
+}
+
+static void drop_log(struct report_plain *r)
+{
+	buf_reset(&r->log);
+	r->log_cut = 0;
+}
+
+static void put_consoles(struct report_plain *r, const json_t *ev)
+{
+	json_t *console;
+	size_t i;
+
+	json_array_foreach(json_object_get(ev, "console"), i, console)
+	{
+		const json_t *text = json_object_get(console, "text");
+		const char *vm = get(console, "vm");
+		CLEANUP(free_ptr)
+		char *title = mem_printf("console of %s", vm ? vm : "?");
+		if (json_string_length(text))
+			put_quoted(r, title, json_string_value(text),
+				   json_string_length(text), CONSOLE_LINES);
+	}
+}
+
+static void put_trace(struct report_plain *r, const json_t *ev)
+{
+	const char *s = get(ev, "trace");
+	size_t n = s ? strlen(s) : 0;
+
+	if (!n)
+		return;
+	const char *tail = print_tail(s, n, TRACE_LINES);
+	print_lines(&r->p, PRINT_DIM, INDENT, tail, n - (size_t)(tail - s));
+}
+
+/* The place of a failure: the event's location, or one that the message
+ * begins with. file is owned by the caller; NULL: none. */
+struct failure_place {
+	char *file;
+	int64_t line;
+	const char *message; /* without the place */
+};
+
+static struct failure_place place_of(const json_t *ev)
+{
+	const json_t *at = json_object_get(ev, "location");
+	const char *message = get(ev, "message");
+	struct failure_place f = {.message = message ? message : "failed"};
+	int end = 0;
+	long long line = 0;
+	const char *colon = strchr(f.message, ':');
+
+	if (get(at, "file")) {
+		f.file = mem_strdup(get(at, "file"));
+		f.line = json_integer_value(json_object_get(at, "line"));
+	} else if (colon && sscanf(colon, ":%lld: %n", &line, &end) == 1 &&
+		   end) {
+		f.file = mem_strndup(f.message, (size_t)(colon - f.message));
+		f.line = line;
+	}
+	CLEANUP(free_ptr)
+	char *prefix =
+	    mem_printf("%s:%lld: ", f.file ? f.file : "", (long long)f.line);
+	if (f.file && !strncmp(f.message, prefix, strlen(prefix)))
+		f.message += strlen(prefix);
+	return f;
+}
+
+static void put_failure(struct report_plain *r, const json_t *ev,
+			const char *name)
+{
+	struct failure_place f = place_of(ev);
+	const char *newline = strchr(f.message, '\n');
+	size_t first =
+	    newline ? (size_t)(newline - f.message) : strlen(f.message);
+	CLEANUP(free_ptr)
+	char *at = f.file ? mem_printf("%s:%lld", f.file, (long long)f.line)
+			  : mem_strdup(r->file ? r->file : "?");
+
+	put(r, INDENT);
+	if (f.file) {
+		print_text(&r->p, PRINT_TITLE, at);
+		put(r, ": ");
+	}
+	print_lines(&r->p, PRINT_BAD, "", f.message, first);
+	if (newline)
+		print_lines(&r->p, PRINT_PLAIN, INDENT, newline + 1,
+			    strlen(newline + 1));
+	if (f.file)
+		print_excerpt(&r->p, INDENT, f.file, f.line);
+	put_trace(r, ev);
+	put_consoles(r, ev);
+	put_log(r);
+	r->wants_gap = true;
+	strvec_addf(&r->failures, "%s  %s", at, name);
+	free(f.file);
+}
+
+/* --- events ---------------------------------------------------------------*/
+
+static void on_file_start(struct report_plain *r, const json_t *ev)
+{
+	free(r->file);
+	r->file = mem_strdup(get(ev, "file"));
+	r->is_headed = false;
+	r->is_planned = false;
+	drop_log(r);
+	if (!r->opts.is_quiet)
+		head(r);
+}
+
+static void on_plan(struct report_plain *r, const json_t *ev)
+{
+	(void)ev;
+	r->is_planned = true;
+}
+
+static void on_print(struct report_plain *r, const json_t *ev)
+{
+	const json_t *text = json_object_get(ev, "text");
+	size_t n = json_string_length(text);
+
+	if (!json_is_string(text))
+		return;
+	buf_append(&r->log, json_string_value(text), n);
+	if (!n || json_string_value(text)[n - 1] != '\n')
+		buf_append(&r->log, "\n", 1);
+	if (r->log.len > LOG_MAX) {
+		r->log_cut += r->log.len - LOG_MAX;
+		buf_consume(&r->log, r->log.len - LOG_MAX);
+	}
+}
+
+static void on_test_start(struct report_plain *r, const json_t *ev)
+{
+	(void)ev;
+	/* What the file printed by itself belongs to no test. */
+	if (r->log.len && r->opts.is_verbose) {
+		head(r);
+		put_log(r);
+	}
+	drop_log(r);
+}
+
+static void put_passed(struct report_plain *r, const json_t *ev)
+{
+	double s = json_number_value(json_object_get(ev, "duration"));
+
+	if (r->opts.is_quiet)
+		return;
+	put_status(r, PRINT_GOOD, "ok", get(ev, "test"));
+	put(r, "  ");
+	print_duration(&r->p, PRINT_DIM, s);
+	put(r, "\n");
+	if (r->opts.is_verbose)
+		put_log(r);
+}
+
+static void put_skipped(struct report_plain *r, const json_t *ev)
+{
+	const char *reason = get(ev, "reason");
+
+	if (r->opts.is_quiet)
+		return;
+	put_status(r, PRINT_WARN, "skip", get(ev, "test"));
+	if (reason && *reason) {
+		put(r, "  (");
+		print_text(&r->p, PRINT_DIM, reason);
+		put(r, ")");
+	}
+	put(r, "\n");
+	if (r->opts.is_verbose)
+		put_log(r);
+}
+
+static void put_failed(struct report_plain *r, const json_t *ev)
+{
+	double s = json_number_value(json_object_get(ev, "duration"));
+
+	put_status(r, PRINT_BAD, "FAIL", get(ev, "test"));
+	put(r, "  ");
+	print_duration(&r->p, PRINT_DIM, s);
+	put(r, "\n");
+	put_failure(r, ev, get(ev, "test"));
+}
+
+static void on_test_end(struct report_plain *r, const json_t *ev)
+{
+	static const struct plain_handler by_status[] = {
+	    {"passed", put_passed},
+	    {"skipped", put_skipped},
+	    {"failed", put_failed},
+	};
+
+	r->n_tests++;
+	for (size_t i = 0; i < ARRAY_LEN(by_status); i++) {
+		if (!strcmp(by_status[i].event, get(ev, "status")))
+			by_status[i].handle(r, ev);
+	}
+	drop_log(r);
+}
+
+static void on_file_error(struct report_plain *r, const json_t *ev)
+{
+	const char *what = r->is_planned ? "[outside of its tests]"
+					 : "[the file did not load]";
+
+	put_status(r, PRINT_BAD, "FAIL", what);
+	put(r, "\n");
+	put_failure(r, ev, what);
+	drop_log(r);
+}
+
+static void put_recap(struct report_plain *r)
+{
+	put(r, "\n");
+	print_text(&r->p, PRINT_TITLE, "failed:");
+	put(r, "\n");
+	for (size_t i = 0; i < r->failures.n; i++) {
+		put(r, "  ");
+		print_text(&r->p, PRINT_PLAIN, r->failures.v[i]);
+		put(r, "\n");
+	}
+}
+
+static unsigned count(const json_t *ev, const char *key)
+{
+	return (unsigned)json_integer_value(json_object_get(ev, key));
+}
+
+static void on_run_end(struct report_plain *r, const json_t *ev)
+{
+	unsigned failed = count(ev, "failed") + count(ev, "errors");
+	unsigned skipped = count(ev, "skipped");
+	const char *signal = get(ev, "interrupted");
+	struct buf line = {0};
+
+	if (r->failures.n && r->n_tests > RECAP_TESTS)
+		put_recap(r);
+	put(r, "\n");
+	if (signal) {
+		CLEANUP(free_ptr)
+		char *note =
+		    mem_printf("interrupted by %s, not all was run", signal);
+		print_text(&r->p, PRINT_WARN, note);
+		put(r, "\n");
+	}
+	buf_printf(&line, "%u passed, %u failed", count(ev, "passed"), failed);
+	if (skipped)
+		buf_printf(&line, ", %u skipped", skipped);
+	buf_append(&line, "", 1);
+	print_text(&r->p, failed ? PRINT_BAD : PRINT_GOOD,
+		   (char *)buf_data(&line));
+	buf_done(&line);
+	put(r, " (");
+	print_duration(&r->p, PRINT_PLAIN,
+		       json_number_value(json_object_get(ev, "duration")));
+	put(r, ")\n");
+}
+
+static const struct plain_handler handlers[] = {
+    {"file_start", on_file_start},
+    {"plan", on_plan},
+    {"file_error", on_file_error},
+    {"test_start", on_test_start},
+    {"log", on_print},
+    {"output", on_print},
+    {"test_end", on_test_end},
+    {"run_end", on_run_end},
+};
+
+static void plain_event(struct event_sink *sink, const json_t *ev)
+{
+	struct report_plain *r = CONTAINER_OF(sink, struct report_plain, sink);
+	const char *name = get(ev, "event");
+
+	for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
+		if (!strcmp(handlers[i].event, name))
+			handlers[i].handle(r, ev);
+	}
+	fflush(r->p.out);
+}
+
+static void plain_free(struct event_sink *sink)
+{
+	struct report_plain *r = CONTAINER_OF(sink, struct report_plain, sink);
+
+	free(r->file);
+	buf_done(&r->log);
+	strvec_done(&r->failures);
+	free(r);
+}
+
+struct event_sink *report_plain_new(FILE *out,
+				    const struct report_options *opts)
+{
+	struct report_plain *r = mem_zalloc(sizeof(*r));
+
+	r->sink = (struct event_sink){plain_event, plain_free};
+	r->p = (struct printer){out, opts->is_colored};
+	r->opts = *opts;
+	return &r->sink;
+}

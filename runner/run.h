@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run: test files through worker processes, some at a time, and one account
+ * of it as events.
+ */
+#ifndef RUNNER_RUN_H
+#define RUNNER_RUN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "agent-proto/err.h"
+#include "runner/discover.h"
+#include "runner/event.h"
+#include "runner/track.h"
+
+#define RUN_TIMEOUT_DEFAULT (60 * NS_PER_SEC)
+#define RUN_JOBS_MAX	    256
+
+struct run_options {
+	const char *config; /* path of the config in use, "" for none */
+	const char *filter; /* "": all */
+	const char *worker; /* program to run as worker; NULL: this one */
+	int64_t timeout_ns; /* default of a test */
+	unsigned jobs;	    /* files at a time, 1..RUN_JOBS_MAX */
+	int verbose;
+	bool list_only;
+};
+
+struct run_result {
+	struct track_totals totals;
+	unsigned files_run;
+	int signal; /* that ended the run early, or 0 */
+};
+
+/*
+ * Runs all files, emits run_start to run_end to sink. SIGINT, SIGTERM, SIGHUP
+ * and SIGPIPE end it early, but in order: workers are asked to end, what ran
+ * is reported; a second one kills them at once. Negative only if the run could
+ * not begin.
+ */
+int run_files(const struct run_options *opts, const struct test_files *files,
+	      struct event_sink *sink, struct run_result *ret, struct err *err);
+
+#endif

@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. A file may need several workers: one that dies takes
+ * the running test with it, and the rest is run by another, which is told
+ * what to skip. The reader of events must not notice more of that than the
+ * failed test: file_start and file_end are emitted here, the plan is passed
+ * on once, and a test that was reported is not reported again.
+ *
+ * Every further worker presupposes that the one before reported at least one
+ * test, so there are at most as many workers as tests, and one more.
+ */
+#include "runner/track.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+
+/* What a worker may need beyond a deadline to end the test by itself. */
+#define GRACE_NS (5 * NS_PER_SEC)
+/* Seconds a worker may grant itself: beyond it, time is not limited. */
+#define TIMEOUT_MAX 1e9
+
+struct track_handler {
+	const char *event;
+	int (*handle)(struct track *t, json_t *ev, int64_t now_ns,
+		      struct err *err);
+};
+
+static void emit(struct track *t, json_t *take_ev)
+{
+	json_object_set_new(
+	    take_ev, "file",
+	    event_string(t->spec.display, strlen(t->spec.display)));
+	t->sink->event(t->sink, take_ev);
+	json_decref(take_ev);
+}
+
+static json_t *seconds(int64_t span_ns)
+{
+	return json_real((double)span_ns / (double)NS_PER_SEC);
+}
+
+static int64_t deadline_of(const struct track *t, const json_t *ev,
+			   int64_t now_ns)
+{
+	const json_t *timeout = json_object_get(ev, "timeout");
+	double s = json_number_value(timeout);
+	int64_t span_ns = t->spec.timeout_ns;
+
+	if (s > TIMEOUT_MAX)
+		return CLOCK_NEVER;
+	if (s > 0)
+		span_ns = (int64_t)(s * (double)NS_PER_SEC);
+	if (span_ns >= CLOCK_NEVER - now_ns - GRACE_NS)
+		return CLOCK_NEVER;
+	return now_ns + span_ns + GRACE_NS;
+}
+
+/* --- reports --------------------------------------------------------------*/
+
+static bool is_reported(const struct track *t, const char *test)
+{
+	return json_object_get(t->reported, test) != NULL;
+}
+
+static void stop_running(struct track *t)
+{
+	free(t->running);
+	t->running = NULL;
+}
+
+static unsigned *counter_of(struct track *t, const char *status)
+{
+	struct {
+		const char *status;
+		unsigned *counter;
+	} counters[] = {
+	    {"passed", &t->totals.passed},
+	    {"failed", &t->totals.failed},
+	    {"skipped", &t->totals.skipped},
+	};
+
+	for (size_t i = 0; status && i < ARRAY_LEN(counters); i++) {
+		if (!strcmp(counters[i].status, status))
+			return counters[i].counter;
+	}
+	return NULL;
+}
+
+/* Reports the end of a test. ev has test and status. */
+static void report(struct track *t, json_t *take_ev)
+{
+	const char *test = json_string_value(json_object_get(take_ev, "test"));
+	const char *status =
+	    json_string_value(json_object_get(take_ev, "status"));
+
+	json_object_set_new(t->reported, test, json_true());
+	t->has_progress = true;
+	++*counter_of(t, status);
+	if (t->running && !strcmp(t->running, test))
+		stop_running(t);
+	emit(t, take_ev);
+}
+
+/* The end of a test that no worker told of. */
+static void report_own(struct track *t, const char *test, int64_t line,
+		       const char *status, const char *why, int64_t duration_ns)
+{
+	json_t *ev = event_new("test_end");
+	bool is_failure = !strcmp(status, "failed");
+
+	json_object_set_new(ev, "test", event_string(test, strlen(test)));
+	json_object_set_new(ev, "line", json_integer(line));
+	json_object_set_new(ev, "status", json_string(status));
+	json_object_set_new(ev, "duration", seconds(duration_ns));
+	json_object_set_new(ev, is_failure ? "message" : "reason",
+			    event_string(why, strlen(why)));
+	if (is_failure) {
+		json_t *at = json_object();
+		json_object_set_new(
+		    at, "file",
+		    event_string(t->spec.display, strlen(t->spec.display)));
+		json_object_set_new(at, "line", json_integer(line));
+		json_object_set_new(ev, "location", at);
+	}
+	report(t, ev);
+}
+
+void track_file_error(struct track *t, const char *message)
+{
+	json_t *ev = event_new("file_error");
+
+	json_object_set_new(ev, "message",
+			    event_string(message, strlen(message)));
+	t->totals.errors++;
+	emit(t, ev);
+}
+
+/* --- events of a worker ---------------------------------------------------*/
+
+/* What a test event is about; NULL with err unless it names a test. */
+static const char *test_of(const json_t *ev, struct err *err)
+{
+	const char *test = json_string_value(json_object_get(ev, "test"));
+
+	if (!test)
+		err_set(err, -EBADMSG, "a %s event without a test",
+			json_string_value(json_object_get(ev, "event")));
+	return test;
+}
+
+static int on_file_start(struct track *t, json_t *ev, int64_t now_ns,
+			 struct err *err)
+{
+	(void)err;
+	t->deadline_ns = deadline_of(t, ev, now_ns);
+	return 0;
+}
+
+static bool is_selected(const struct track *t, const char *test)
+{
+	return strstr(t->spec.display, t->spec.filter) ||
+	       strstr(test, t->spec.filter);
+}
+
+static int on_plan(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
+{
+	json_t *tests = json_object_get(ev, "tests");
+	json_t *selected = json_array();
+	json_t *test;
+	size_t i;
+
+	if (!json_is_array(tests)) {
+		json_decref(selected);
+		return err_set(err, -EBADMSG, "a plan without tests");
+	}
+	json_array_foreach(tests, i, test)
+	{
+		const char *name =
+		    json_string_value(json_object_get(test, "name"));
+		if (name && is_selected(t, name))
+			json_array_append(selected, test);
+	}
+	t->deadline_ns = deadline_of(t, NULL, now_ns);
+	if (t->planned) {
+		json_decref(selected);
+		return 0;
+	}
+	t->planned = selected;
+	t->totals.listed += (unsigned)json_array_size(selected);
+	json_object_set(ev, "tests", selected);
+	emit(t, json_incref(ev));
+	return 0;
+}
+
+static int on_file_error(struct track *t, json_t *ev, int64_t now_ns,
+			 struct err *err)
+{
+	(void)now_ns;
+	(void)err;
+	t->totals.errors++;
+	emit(t, json_incref(ev));
+	return 0;
+}
+
+static int on_test_start(struct track *t, json_t *ev, int64_t now_ns,
+			 struct err *err)
+{
+	const char *test = test_of(ev, err);
+
+	if (!test)
+		return -EBADMSG;
+	if (is_reported(t, test))
+		return err_set(err, -EBADMSG, "test '%s' started again", test);
+	if (t->running)
+		return err_set(err, -EBADMSG,
+			       "test '%s' started while '%s' runs", test,
+			       t->running);
+	t->running = mem_strdup(test);
+	t->line = json_integer_value(json_object_get(ev, "line"));
+	t->test_started_ns = now_ns;
+	t->deadline_ns = deadline_of(t, ev, now_ns);
+	emit(t, json_incref(ev));
+	return 0;
+}
+
+static int on_log(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
+{
+	(void)now_ns;
+	(void)err;
+	emit(t, json_incref(ev));
+	return 0;
+}
+
+static int on_test_end(struct track *t, json_t *ev, int64_t now_ns,
+		       struct err *err)
+{
+	const char *test = test_of(ev, err);
+	const char *status = json_string_value(json_object_get(ev, "status"));
+
+	if (!test)
+		return -EBADMSG;
+	if (!counter_of(t, status))
+		return err_set(err, -EBADMSG, "test '%s' has no valid status",
+			       test);
+	if (is_reported(t, test))
+		return err_set(err, -EBADMSG, "test '%s' ended twice", test);
+	t->deadline_ns = deadline_of(t, NULL, now_ns);
+	report(t, json_incref(ev));
+	return 0;
+}
+
+static int on_file_end(struct track *t, json_t *ev, int64_t now_ns,
+		       struct err *err)
+{
+	(void)ev;
+	(void)now_ns;
+	(void)err;
+	t->is_ended = true;
+	return 0;
+}
+
+static const struct track_handler handlers[] = {
+    {"file_start", on_file_start},
+    {"plan", on_plan},
+    {"file_error", on_file_error},
+    {"test_start", on_test_start},
+    {"log", on_log},
+    {"test_end", on_test_end},
+    {"file_end", on_file_end},
+};
+
+int track_event(struct track *t, const char *line, size_t n, int64_t now_ns,
+		struct err *err)
+{
+	json_t *ev = event_decode(line, n, err);
+	const char *name = json_string_value(json_object_get(ev, "event"));
+	int r = -EBADMSG;
+
+	if (!ev)
+		return r;
+	if (t->is_ended)
+		name = "";
+	for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
+		if (strcmp(handlers[i].event, name) != 0)
+			continue;
+		r = handlers[i].handle(t, ev, now_ns, err);
+		json_decref(ev);
+		return r;
+	}
+	json_decref(ev);
+	return err_set(err, r, "an event that was not expected");
+}
+
+void track_output(struct track *t, const char *line, size_t n)
+{
+	json_t *ev = event_new("output");
+
+	json_object_set_new(ev, "text", event_string(line, n));
+	if (t->running)
+		json_object_set_new(
+		    ev, "test", event_string(t->running, strlen(t->running)));
+	emit(t, ev);
+}
+
+/* --- workers --------------------------------------------------------------*/
+
+void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns)
+{
+	const char *test;
+	json_t *v;
+
+	t->is_ended = false;
+	t->has_progress = false;
+	t->deadline_ns = deadline_of(t, NULL, now_ns);
+	json_object_foreach(t->reported, test, v) strvec_add(skip, test);
+}
+
+/* Calls the selected tests that were not reported; returns their number. */
+static unsigned for_missing(struct track *t, const char *why)
+{
+	unsigned n = 0;
+	json_t *test;
+	size_t i;
+
+	json_array_foreach(t->planned, i, test)
+	{
+		const char *name =
+		    json_string_value(json_object_get(test, "name"));
+		if (is_reported(t, name))
+			continue;
+		n++;
+		if (why)
+			report_own(
+			    t, name,
+			    json_integer_value(json_object_get(test, "line")),
+			    "failed", why, 0);
+	}
+	return n;
+}
+
+bool track_worker_lost(struct track *t, const char *why, int64_t now_ns)
+{
+	CLEANUP(free_ptr) char *not_run = mem_printf("not run: %s", why);
+
+	if (t->running) {
+		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
+		report_own(t, test, t->line, "failed", why,
+			   now_ns - t->test_started_ns);
+		return !t->planned || for_missing(t, NULL) > 0;
+	}
+	if (t->has_progress && t->planned && for_missing(t, NULL))
+		return true;
+	track_file_error(t, why);
+	for_missing(t, t->spec.list_only ? NULL : not_run);
+	return false;
+}
+
+void track_worker_end(struct track *t, const char *why, int64_t now_ns)
+{
+	if (t->running) {
+		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
+		report_own(t, test, t->line, "failed",
+			   "the worker ended the file without ending this test",
+			   now_ns - t->test_started_ns);
+	}
+	if (why)
+		track_file_error(t, why);
+	if (!t->spec.list_only)
+		for_missing(t, "the worker did not run this test");
+}
+
+void track_interrupt(struct track *t, const char *why, int64_t now_ns)
+{
+	if (!t->running)
+		return;
+	CLEANUP(free_ptr) char *test = mem_strdup(t->running);
+	report_own(t, test, t->line, "skipped", why,
+		   now_ns - t->test_started_ns);
+}
+
+void track_init(struct track *t, const struct track_spec *spec,
+		struct event_sink *sink, int64_t now_ns)
+{
+	*t = (struct track){
+	    .spec = *spec,
+	    .sink = sink,
+	    .started_ns = now_ns,
+	    .reported = json_object(),
+	};
+	emit(t, event_new("file_start"));
+}
+
+void track_done(struct track *t, int64_t now_ns)
+{
+	json_t *ev = event_new("file_end");
+
+	json_object_set_new(ev, "duration", seconds(now_ns - t->started_ns));
+	emit(t, ev);
+	json_decref(t->planned);
+	json_decref(t->reported);
+	stop_running(t);
+}

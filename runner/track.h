@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is known of one test file while workers run it: which tests there are,
+ * which are reported, which one runs. It takes what workers say and how they
+ * end, and makes of it one consistent account: every test is reported once,
+ * whatever becomes of the workers. No I/O, no clock: times come in.
+ */
+#ifndef RUNNER_TRACK_H
+#define RUNNER_TRACK_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include <jansson.h>
+
+#include "agent-proto/err.h"
+#include "agent-proto/mem.h"
+#include "runner/event.h"
+
+struct track_spec {
+	const char *display;
+	const char *filter; /* "": all */
+	bool list_only;
+	int64_t timeout_ns; /* default of a test */
+};
+
+struct track_totals {
+	unsigned passed;
+	unsigned failed;
+	unsigned skipped;
+	unsigned errors; /* failures outside of any test */
+	unsigned listed; /* tests named in plans, where the filter holds */
+};
+
+struct track {
+	struct track_spec spec; /* strings borrowed */
+	struct event_sink *sink;
+	int64_t started_ns;
+	json_t *planned;  /* array of the plan's tests, NULL before it */
+	json_t *reported; /* object, a key per reported test */
+	char *running;	  /* the test that runs, or NULL */
+	int64_t line;	  /* of it */
+	int64_t test_started_ns;
+	int64_t deadline_ns; /* of it, or of what is between tests */
+	bool is_ended;	     /* the worker sent file_end */
+	bool has_progress;   /* this worker reported a test */
+	struct track_totals totals;
+};
+
+/* Emits file_start. */
+void track_init(struct track *t, const struct track_spec *spec,
+		struct event_sink *sink, int64_t now_ns);
+/* Emits file_end. */
+void track_done(struct track *t, int64_t now_ns);
+
+/* A fresh worker begins; skip gets the tests that it is to leave out. */
+void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns);
+/* An event line of the worker. Negative: it is none, or makes no sense. */
+int track_event(struct track *t, const char *line, size_t n, int64_t now_ns,
+		struct err *err);
+/* A line that the worker printed. */
+void track_output(struct track *t, const char *line, size_t n);
+
+/*
+ * The worker ended, or was ended, before the file did; why is said of the
+ * test that ran, or else of the file. True: the rest of the file wants
+ * another worker.
+ */
+bool track_worker_lost(struct track *t, const char *why, int64_t now_ns);
+/* The worker ended after file_end. why NULL: well. Always the end. */
+void track_worker_end(struct track *t, const char *why, int64_t now_ns);
+/* The run is being ended from outside: the running test counts as skipped,
+ * the rest is not reported. */
+void track_interrupt(struct track *t, const char *why, int64_t now_ns);
+/* A failure outside of tests. */
+void track_file_error(struct track *t, const char *message);
+
+#endif

@@ -1,0 +1,335 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. The end of a worker is what its pidfd says, never an
+ * end of file: a forgotten grandchild may hold the socket or the pipe open.
+ * When it ended, its group is killed while the zombie keeps its number from
+ * being used again, what the kernel still buffers is read, and only then is it
+ * reaped.
+ */
+#include "runner/worker_proc.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "runner/event.h"
+
+#define SELF	    "/proc/self/exe"
+#define WORKER_FD   3
+#define READ_SIZE   65536
+#define DRAIN_READS 1024
+
+/* Bytes from one descriptor, cut into lines. */
+struct lines {
+	struct worker_proc *w;
+	int fd; /* owned, -1 after its end */
+	struct watch *watch;
+	struct buf buf;
+	size_t searched; /* no newline among so many first bytes */
+	void (*feed)(struct lines *in);
+};
+
+struct worker_proc {
+	struct worker_proc_ops ops;
+	void *ctx;
+	pid_t pid;
+	int pid_fd;
+	struct watch *pid_watch;
+	struct lines events;
+	struct lines output;
+	struct buf job; /* what of it is still to be sent */
+	size_t output_n;
+	bool is_output_cut; /* in the middle of a line that was too long */
+	bool is_overlong;
+};
+
+/* --- reading --------------------------------------------------------------*/
+
+/* The length of the first line in the buffer, or -1 if none is complete. */
+static ssize_t first_line(struct lines *in)
+{
+	uint8_t *data = in->buf.len ? buf_data(&in->buf) : NULL;
+	uint8_t *end =
+	    data ? memchr(data + in->searched, '\n', in->buf.len - in->searched)
+		 : NULL;
+
+	if (!end) {
+		in->searched = in->buf.len;
+		return -1;
+	}
+	in->searched = 0;
+	return end - data;
+}
+
+static void feed_events(struct lines *in)
+{
+	struct worker_proc *w = in->w;
+
+	for (ssize_t n; !w->is_overlong && (n = first_line(in)) >= 0;) {
+		w->ops.event(w->ctx, (char *)buf_data(&in->buf), (size_t)n);
+		buf_consume(&in->buf, (size_t)n + 1);
+	}
+	if (!w->is_overlong && in->buf.len > EVENT_LINE_MAX) {
+		w->is_overlong = true;
+		w->ops.overlong(w->ctx);
+	}
+	if (w->is_overlong)
+		buf_reset(&in->buf);
+}
+
+/* Passes one line on, or a note in place of the first that is too much. */
+static void pass_output(struct worker_proc *w, const char *line, size_t n)
+{
+	static const char note[] = "[more output was left out]";
+	bool was_over = w->output_n > WORKER_OUTPUT_MAX;
+
+	w->output_n += n + 1;
+	if (w->output_n <= WORKER_OUTPUT_MAX)
+		w->ops.output(w->ctx, line, n);
+	else if (!was_over)
+		w->ops.output(w->ctx, note, sizeof(note) - 1);
+}
+
+static void feed_output(struct lines *in)
+{
+	struct worker_proc *w = in->w;
+
+	for (ssize_t n; (n = first_line(in)) >= 0;) {
+		size_t shown = (size_t)n;
+		if (shown > WORKER_OUTPUT_LINE)
+			shown = WORKER_OUTPUT_LINE;
+		if (!w->is_output_cut)
+			pass_output(w, (char *)buf_data(&in->buf), shown);
+		w->is_output_cut = false;
+		buf_consume(&in->buf, (size_t)n + 1);
+	}
+	if (in->buf.len <= WORKER_OUTPUT_LINE)
+		return;
+	if (!w->is_output_cut)
+		pass_output(w, (char *)buf_data(&in->buf), WORKER_OUTPUT_LINE);
+	w->is_output_cut = true;
+	buf_reset(&in->buf);
+	in->searched = 0;
+}
+
+static void lines_stop(struct lines *in)
+{
+	in->watch = watch_free(in->watch);
+	fd_closep(&in->fd);
+}
+
+/* Reads once. False: nothing there now, or the end, which closes it. */
+static bool lines_read(struct lines *in)
+{
+	ssize_t n;
+
+	if (in->fd < 0)
+		return false;
+	n = read(in->fd, buf_room(&in->buf, READ_SIZE), READ_SIZE);
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n <= 0) {
+		lines_stop(in);
+		return false;
+	}
+	buf_commit(&in->buf, (size_t)n);
+	in->feed(in);
+	return true;
+}
+
+/* What the kernel still holds; bounded, since a process that left the group
+ * may go on writing. */
+static void drain(struct lines *in)
+{
+	for (int i = 0; i < DRAIN_READS && lines_read(in); i++)
+		;
+}
+
+static void on_output(void *ctx, int fd, unsigned ready)
+{
+	struct worker_proc *w = ctx;
+
+	(void)fd;
+	(void)ready;
+	lines_read(&w->output);
+}
+
+static void send_job(struct worker_proc *w)
+{
+	struct lines *in = &w->events;
+	ssize_t n = 0;
+
+	if (w->job.len)
+		n = send(in->fd, buf_data(&w->job), w->job.len, MSG_NOSIGNAL);
+	if (n > 0)
+		buf_consume(&w->job, (size_t)n);
+	else if (n < 0 && errno != EAGAIN)
+		buf_reset(&w->job); /* it is gone; its pidfd will tell */
+	watch_set(in->watch, LOOP_READ | (w->job.len ? LOOP_WRITE : 0));
+}
+
+static void on_socket(void *ctx, int fd, unsigned ready)
+{
+	struct worker_proc *w = ctx;
+
+	(void)fd;
+	if (ready & LOOP_WRITE)
+		send_job(w);
+	if (!(ready & LOOP_READ))
+		return;
+	lines_read(&w->events);
+	if (w->events.fd < 0)
+		w->ops.hangup(w->ctx);
+}
+
+static void on_exit_of(void *ctx, int fd, unsigned ready)
+{
+	struct worker_proc *w = ctx;
+	int status = 0;
+
+	(void)fd;
+	(void)ready;
+	kill(-w->pid, SIGKILL);
+	drain(&w->output);
+	drain(&w->events);
+	if (w->output.buf.len && !w->is_output_cut)
+		pass_output(w, (char *)buf_data(&w->output.buf),
+			    w->output.buf.len);
+	lines_stop(&w->output);
+	lines_stop(&w->events);
+	w->pid_watch = watch_free(w->pid_watch);
+	waitpid(w->pid, &status, 0);
+	w->pid = 0;
+	w->ops.exited(w->ctx, status);
+}
+
+/* --- starting -------------------------------------------------------------*/
+
+static void restore_signals(void)
+{
+	sigset_t none;
+
+	for (int sig = 1; sig < NSIG; sig++)
+		signal(sig, SIG_DFL);
+	sigemptyset(&none);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+/* In the new process. Its standard input is empty, so that neither it nor
+ * QEMU reads what the user types. */
+static void __attribute__((noreturn))
+become_worker(const char *program, pid_t parent, int sock, int out)
+{
+	char fd_text[] = {'0' + WORKER_FD, '\0'};
+	char name[] = "provium";
+	char verb[] = "__worker";
+	char *argv[] = {name, verb, fd_text, NULL};
+	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	setpgid(0, 0);
+	restore_signals();
+	/* It may have died before the prctl(). */
+	if (getppid() != parent)
+		_exit(127);
+	/* 3 may be any of them: first out of its way. */
+	sock = fcntl(sock, F_DUPFD_CLOEXEC, WORKER_FD + 1);
+	if (dup2(null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0 &&
+	    dup2(sock, WORKER_FD) >= 0)
+		execv(program, argv);
+	dprintf(2, "cannot execute %s: %s\n", program, strerror(errno));
+	_exit(127);
+}
+
+static int start(struct worker_proc *w, const char *program, struct err *err)
+{
+	int sock[2] = {-1, -1};
+	int out[2] = {-1, -1};
+	pid_t self = getpid();
+	int r = 0;
+
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0 ||
+	    pipe2(out, O_CLOEXEC) < 0 || (w->pid = fork()) < 0)
+		r = err_set(err, -errno, "cannot start a worker: %s",
+			    strerror(errno));
+	else if (!w->pid)
+		become_worker(program, self, sock[1], out[1]);
+	w->events.fd = sock[0];
+	w->output.fd = out[0];
+	fd_closep(&sock[1]);
+	fd_closep(&out[1]);
+	if (r < 0) {
+		w->pid = 0;
+		return r;
+	}
+	setpgid(w->pid, w->pid); /* whoever comes first */
+	fcntl(w->events.fd, F_SETFL, O_NONBLOCK);
+	fcntl(w->output.fd, F_SETFL, O_NONBLOCK);
+	w->pid_fd = pidfd_open(w->pid, 0);
+	if (w->pid_fd < 0)
+		return err_set(err, -errno, "pidfd_open: %s", strerror(errno));
+	return 0;
+}
+
+struct worker_proc *worker_proc_new(struct loop *l, const char *program,
+				    const struct job *job,
+				    const struct worker_proc_ops *ops,
+				    void *ctx, struct err *err)
+{
+	struct worker_proc *w = mem_zalloc(sizeof(*w));
+
+	w->ops = *ops;
+	w->ctx = ctx;
+	w->pid_fd = -1;
+	w->events = (struct lines){.w = w, .fd = -1, .feed = feed_events};
+	w->output = (struct lines){.w = w, .fd = -1, .feed = feed_output};
+	if (start(w, program ? program : SELF, err) < 0)
+		return worker_proc_free(w);
+	w->events.watch = watch_new(l, w->events.fd, on_socket, w);
+	w->output.watch = watch_new(l, w->output.fd, on_output, w);
+	w->pid_watch = watch_new(l, w->pid_fd, on_exit_of, w);
+	watch_set(w->output.watch, LOOP_READ);
+	watch_set(w->pid_watch, LOOP_READ);
+	job_encode(job, &w->job);
+	send_job(w);
+	return w;
+}
+
+struct worker_proc *worker_proc_free(struct worker_proc *w)
+{
+	if (!w)
+		return NULL;
+	lines_stop(&w->events);
+	lines_stop(&w->output);
+	watch_free(w->pid_watch);
+	if (w->pid > 0) {
+		worker_proc_kill(w);
+		waitpid(w->pid, NULL, 0);
+	}
+	fd_closep(&w->pid_fd);
+	buf_done(&w->events.buf);
+	buf_done(&w->output.buf);
+	buf_done(&w->job);
+	free(w);
+	return NULL;
+}
+
+void worker_proc_terminate(struct worker_proc *w)
+{
+	if (w->pid > 0)
+		kill(w->pid, SIGTERM);
+}
+
+void worker_proc_kill(struct worker_proc *w)
+{
+	if (w->pid > 0)
+		kill(-w->pid, SIGKILL);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker process, seen from its parent: this program executed again as
+ * `provium __worker FD`, in a process group of its own, with one end of a
+ * socketpair. The job goes down as a line, events come up as lines. Whatever
+ * it or its children print arrives line by line too.
+ *
+ * A worker dies with its parent; when it ends, what is left of its process
+ * group is killed.
+ */
+#ifndef RUNNER_WORKER_PROC_H
+#define RUNNER_WORKER_PROC_H
+
+#include <stddef.h>
+
+#include "agent-proto/err.h"
+#include "runner/job.h"
+#include "streams/loop.h"
+
+/* Longer lines of output are cut here, */
+#define WORKER_OUTPUT_LINE 4096
+/* and of one worker so many bytes are passed on. */
+#define WORKER_OUTPUT_MAX (1u << 20)
+
+struct worker_proc;
+
+/* Lines come without their newline, borrowed. None of these may free the
+ * worker but exited. */
+struct worker_proc_ops {
+	void (*event)(void *ctx, const char *line, size_t n);
+	void (*output)(void *ctx, const char *line, size_t n);
+	/* A line was longer than an event may be; no more events come. */
+	void (*overlong)(void *ctx);
+	/* It closed its end of the socket, as it does when it exits. */
+	void (*hangup)(void *ctx);
+	/* The last call, exactly once, when it was reaped and all it sent was
+	 * delivered. status is that of waitpid(). */
+	void (*exited)(void *ctx, int status);
+};
+
+/* program: what to execute, NULL for this program. Standard input, output and
+ * error of this process must be open. NULL with err if it could
+ * not be started. */
+struct worker_proc *worker_proc_new(struct loop *l, const char *program,
+				    const struct job *job,
+				    const struct worker_proc_ops *ops,
+				    void *ctx, struct err *err);
+/* Kills it if it still runs, without calling anything. */
+struct worker_proc *worker_proc_free(struct worker_proc *w);
+
+/* Asks it to end: SIGTERM to it alone. */
+void worker_proc_terminate(struct worker_proc *w);
+/* SIGKILL to its whole group; exited follows. */
+void worker_proc_kill(struct worker_proc *w);
+
+#endif
