@@ -404,7 +404,8 @@ static int build(const struct search *s, const char *tmp,
 
 	if (!s->places.kernel)
 		stamp_add(&stamp, s->places.boot);
-	if (!guest_source_is_local(&s->places) && find_packaged(s, ret)) {
+	if (!s->places.busybox && !guest_source_is_local(&s->places) &&
+	    find_packaged(s, ret)) {
 		leave_stamp(s, &stamp, ret);
 		return 0;
 	}

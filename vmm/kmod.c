@@ -14,6 +14,7 @@
 #include "vmm/unpack.h"
 
 #define PATH_LEN_MAX 1024
+#define ABSENT	     1
 
 struct kmod {
 	char *name;
@@ -218,7 +219,7 @@ struct kmod_index *kmod_index_parse(const char *dir, const char *text, size_t n,
 	return TAKE(x);
 }
 
-/* Adds a file of dir if there is one. */
+/* Adds a file of dir; ABSENT where there is none. */
 static int add_file(struct kmod_index *x, const char *name, bool is_builtin,
 		    struct err *err)
 {
@@ -227,7 +228,7 @@ static int add_file(struct kmod_index *x, const char *name, bool is_builtin,
 	int r;
 
 	if (access(path, F_OK) < 0)
-		return -ENOENT;
+		return ABSENT;
 	r = store_read(path, KMOD_DEP_MAX, &b, err);
 	if (r < 0)
 		return r;
@@ -242,7 +243,8 @@ static int scan(struct kmod_index *x, struct err *err)
 {
 	CLEANUP(free_ptr) char *root = mem_printf("%s/kernel", x->dir);
 	char *roots[] = {root, NULL};
-	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR, NULL);
+	FTS *fts =
+	    fts_open(roots, FTS_PHYSICAL | FTS_COMFOLLOW | FTS_NOCHDIR, NULL);
 	FTSENT *e;
 	int r = 0;
 
@@ -253,15 +255,17 @@ static int scan(struct kmod_index *x, struct err *err)
 		CLEANUP(free_ptr) char *name = kmod_name(e->fts_name);
 		struct kmod *m;
 
-		if (e->fts_info == FTS_F && name)
+		if (e->fts_level == FTS_ROOTLEVEL && e->fts_errno)
+			r = -e->fts_errno;
+		else if (e->fts_info == FTS_F && name)
 			r = index_add(
 			    x, mem_strdup(e->fts_path + strlen(x->dir) + 1),
 			    &m);
 	}
 	fts_close(fts);
 	if (r < 0)
-		return err_set(err, r, "too many or strange modules in '%s'",
-			       root);
+		return err_set(err, r, "cannot list the modules in '%s': %s",
+			       root, strerror(-r));
 	return 0;
 }
 
@@ -270,11 +274,11 @@ struct kmod_index *kmod_index_open(const char *dir, struct err *err)
 	CLEANUP(kmod_index_freep) struct kmod_index *x = index_new(dir);
 	int r = add_file(x, "modules.dep", false, err);
 
-	if (r == -ENOENT)
+	if (r == ABSENT)
 		r = scan(x, err);
 	if (r == 0)
 		r = add_file(x, "modules.builtin", true, err);
-	if (r < 0 && r != -ENOENT)
+	if (r < 0)
 		return NULL;
 	index_sort(x);
 	return TAKE(x);

@@ -46,7 +46,7 @@ char *tmp_write(const char *dir, const char *name, const void *p, size_t n)
 	char *path = mem_printf("%s/%s", dir, name);
 	FILE *f;
 
-	for (char *s = path + strlen(dir) + 1; (s = strchr(s, '/')); s++) {
+	for (char *s = path + 1; (s = strchr(s, '/')); s++) {
 		*s = '\0';
 		mkdir(path, 0755);
 		*s = '/';
