@@ -108,7 +108,7 @@ static bool check_file(const char *dir, const char *text, struct guest_image *g)
 		return false;
 	if (!strcmp(name, GUEST_INITRD) && !g->initrd)
 		g->initrd = TAKE(path);
-	else if (strcmp(name, GUEST_MODULES) && !g->kernel)
+	else if (strcmp(name, GUEST_MODULES) != 0 && !g->kernel)
 		g->kernel = TAKE(path);
 	return true;
 }
@@ -351,29 +351,33 @@ static int install(const struct search *s, const struct guest_source *source,
 	return r;
 }
 
+static bool is_packaged(const char *guests, const char *key)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s/" INFO, guests, key);
+	CLEANUP(buf_done) struct buf b = {0};
+
+	if (store_read(path, INFO_MAX, &b, NULL) < 0)
+		return false;
+	buf_append(&b, "", 1);
+	return strstr((char *)buf_data(&b), "\nsource " PACKAGE "\n") != NULL;
+}
+
 /* The newest image whose kernel came from a package. */
 static bool find_packaged(const struct search *s, struct guest_image *ret)
 {
-	struct guest_image *all;
+	struct guest_image *all = NULL;
 	bool found = false;
-	size_t n;
+	size_t n = 0;
 
 	if (list(s->guests, &all, &n, NULL) < 0)
 		return false;
 	for (size_t i = 0; i < n; i++) {
-		CLEANUP(guest_image_done) struct guest_image g = all[i];
-		CLEANUP(free_ptr)
-		char *path = mem_printf("%s/%s/" INFO, s->guests, g.key);
-		CLEANUP(buf_done) struct buf b = {0};
-
-		if (found || store_read(path, INFO_MAX, &b, NULL) < 0)
-			continue;
-		buf_append(&b, "", 1);
-		if (!strstr((char *)buf_data(&b), "\nsource " PACKAGE "\n"))
-			continue;
-		*ret = g;
-		g = (struct guest_image){0};
-		found = true;
+		if (!found && is_packaged(s->guests, all[i].key)) {
+			*ret = all[i];
+			found = true;
+		} else {
+			guest_image_done(&all[i]);
+		}
 	}
 	free(all);
 	return found;

@@ -35,7 +35,8 @@ char *guest_cache_dir(void);
 /*
  * The default guest: from the cache, or built into it (written aside, renamed;
  * one builder at a time under a lock, others wait). Errors say what to
- * install. progress may be NULL.
+ * install. progress may be NULL. $PROVIUM_KERNEL, _BOOT_DIR, _MODULES_DIR and
+ * _BUSYBOX replace where its parts are looked for.
  */
 int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
 		  struct guest_image *ret, struct err *err);

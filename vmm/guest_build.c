@@ -112,7 +112,7 @@ static int describe_deps(struct kmod_index *x, const char *path, char **ret,
 	for (size_t i = order.n; i-- > 0;) {
 		CLEANUP(free_ptr) char *plain = plain_path(order.v[i]);
 
-		if (strcmp(order.v[i], path))
+		if (strcmp(order.v[i], path) != 0)
 			buf_printf(&text, " %s", plain);
 	}
 	buf_append(&text, "", 1);
@@ -189,7 +189,7 @@ static bool is_static(const uint8_t *elf, size_t n)
 {
 	Elf64_Ehdr eh;
 
-	if (n < sizeof(eh) || memcmp(elf, ELFMAG, SELFMAG) ||
+	if (n < sizeof(eh) || memcmp(elf, ELFMAG, SELFMAG) != 0 ||
 	    elf[EI_CLASS] != ELFCLASS64)
 		return false;
 	memcpy(&eh, elf, sizeof(eh));
@@ -215,7 +215,7 @@ static void take_applets(struct buf *text, struct strvec *ret)
 	     line = strtok_r(NULL, "\n", &save)) {
 		CLEANUP(free_ptr) char *path = mem_printf("/%s", line);
 
-		if (strchr(line, '/') && strcmp(path, BUSYBOX_IN) &&
+		if (strchr(line, '/') && strcmp(path, BUSYBOX_IN) != 0 &&
 		    cpio_check_path(path) == 0)
 			strvec_add(ret, line);
 	}

@@ -140,7 +140,7 @@ static int extract_all(const char *dir, struct err *err)
 		const char *dot = strrchr(e->d_name, '.');
 		CLEANUP(free_ptr) char *deb = NULL;
 
-		if (!dot || strcmp(dot, ".deb"))
+		if (!dot || strcmp(dot, ".deb") != 0)
 			continue;
 		deb = mem_printf("%s/%s", dir, e->d_name);
 		argv[2] = deb;

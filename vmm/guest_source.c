@@ -59,11 +59,9 @@ static bool is_cloud(const char *release)
 	return strstr(release, "-cloud") != NULL;
 }
 
-/* Whether release a is to be preferred to b (which may be NULL). */
+/* Whether release a is to be preferred to b, where "" is the worst. */
 static bool is_better(const char *a, const char *b)
 {
-	if (!b)
-		return true;
 	if (is_cloud(a) != is_cloud(b))
 		return is_cloud(a);
 	return strverscmp(a, b) > 0;
@@ -75,30 +73,37 @@ static void dir_closep(DIR **d)
 		closedir(*d);
 }
 
+static bool is_usable(const char *boot, const char *modules,
+		      const char *release, const char *must_hold)
+{
+	CLEANUP(free_ptr)
+	char *path = mem_printf("%s/" KERNEL_PREFIX "%s", boot, release);
+	CLEANUP(free_ptr)
+	char *dir = find_modules(modules, release, must_hold);
+
+	return dir && access(path, R_OK) == 0;
+}
+
 bool guest_source_scan(const char *boot, const char *modules, bool needs_dep,
 		       struct guest_source *ret)
 {
 	const char *must_hold = needs_dep ? "modules.dep" : "kernel";
 	CLEANUP(dir_closep) DIR *d = opendir(boot);
+	char best[sizeof(((struct dirent *)0)->d_name)] = "";
+	const size_t n = strlen(KERNEL_PREFIX);
 	struct dirent *e;
 
-	while (d && (e = readdir(d))) {
-		const char *release = e->d_name + strlen(KERNEL_PREFIX);
-		CLEANUP(free_ptr) char *path = NULL, *dir = NULL;
-
-		if (strncmp(e->d_name, KERNEL_PREFIX, strlen(KERNEL_PREFIX)) ||
-		    !is_better(release, ret->release))
-			continue;
-		path = mem_printf("%s/%s", boot, e->d_name);
-		dir = find_modules(modules, release, must_hold);
-		if (!dir || access(path, R_OK) < 0)
-			continue;
-		guest_source_done(ret);
-		ret->kernel = TAKE(path);
-		ret->modules = TAKE(dir);
-		ret->release = mem_strdup(release);
-	}
-	return ret->kernel != NULL;
+	while (d && (e = readdir(d)))
+		if (strncmp(e->d_name, KERNEL_PREFIX, n) == 0 &&
+		    is_better(e->d_name + n, best) &&
+		    is_usable(boot, modules, e->d_name + n, must_hold))
+			memcpy(best, e->d_name + n, strlen(e->d_name + n) + 1);
+	if (!*best)
+		return false;
+	ret->kernel = mem_printf("%s/" KERNEL_PREFIX "%s", boot, best);
+	ret->modules = mem_printf("%s/%s", modules, best);
+	ret->release = mem_strdup(best);
+	return true;
 }
 
 bool guest_source_is_local(const struct guest_places *places)

@@ -43,7 +43,8 @@ bool guest_source_is_local(const struct guest_places *places);
 
 /*
  * The best kernel of a boot folder. needs_dep: its modules must have a
- * modules.dep. False where there is none; fills kernel, release, modules.
+ * modules.dep. False where there is none; else fills kernel, release and
+ * modules of a ret that holds none yet.
  */
 bool guest_source_scan(const char *boot, const char *modules, bool needs_dep,
 		       struct guest_source *ret);

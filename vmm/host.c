@@ -54,7 +54,7 @@ static const char *cpu_virt_flag(const char *cpuinfo)
 	char line[CPUINFO_LINE_MAX];
 
 	while (f && fgets(line, sizeof(line), f)) {
-		if (strncmp(line, "flags", 5))
+		if (strncmp(line, "flags", 5) != 0)
 			continue;
 		if (has_word(line, "vmx"))
 			return "vmx";

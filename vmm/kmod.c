@@ -74,7 +74,7 @@ char *kmod_name(const char *path)
 	for (size_t i = 0; i < ARRAY_LEN(suffixes) && n; i++) {
 		char *name;
 
-		if (strcmp(base + n, suffixes[i]))
+		if (strcmp(base + n, suffixes[i]) != 0)
 			continue;
 		name = mem_strndup(base, n);
 		for (char *p = name; (p = strchr(p, '-'));)

@@ -62,7 +62,7 @@ int kmod_modinfo(const uint8_t *elf, size_t n, const char *key,
 		    names.sh_size < sizeof(wanted) ||
 		    sh.sh_name > names.sh_size - sizeof(wanted) ||
 		    memcmp(elf + names.sh_offset + sh.sh_name, wanted,
-			   sizeof(wanted)))
+			   sizeof(wanted)) != 0)
 			continue;
 		take_values((const char *)elf + sh.sh_offset, sh.sh_size, key,
 			    ret);

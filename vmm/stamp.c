@@ -119,7 +119,7 @@ char *stamp_find(const char *path)
 	if (store_read(path, STAMP_MAX, &b, NULL) < 0)
 		return NULL;
 	buf_append(&b, "", 1);
-	if (strncmp((char *)buf_data(&b), HEAD, strlen(HEAD)))
+	if (strncmp((char *)buf_data(&b), HEAD, strlen(HEAD)) != 0)
 		return NULL;
 	buf_consume(&b, strlen(HEAD));
 	for (line = strtok_r((char *)buf_data(&b), "\n", &save); line;

@@ -69,7 +69,7 @@ static void sweep(const char *dir)
 	while (d && (e = readdir(d))) {
 		CLEANUP(free_ptr) char *path = NULL;
 
-		if (strncmp(e->d_name, TMP_PREFIX, strlen(TMP_PREFIX)))
+		if (strncmp(e->d_name, TMP_PREFIX, strlen(TMP_PREFIX)) != 0)
 			continue;
 		path = mem_printf("%s/%s", dir, e->d_name);
 		store_remove(path);
