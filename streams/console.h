@@ -4,14 +4,23 @@
  * every byte to the log file, unaltered, and lets any number of cursors read
  * that log. Alarms (plain strings such as "Kernel panic") are found as the
  * bytes arrive, wherever they are cut.
+ *
+ * Work is bounded in each loop turn and memory by windows, however much a
+ * guest prints: cursors and expects read the log at their own pace, and what
+ * they could not look at in one turn is gone on with in the next.
+ *
+ * A log that can no longer be written (disk full) goes on in memory, see
+ * console_log_error(); readers go on as well.
  */
 #ifndef STREAMS_CONSOLE_H
 #define STREAMS_CONSOLE_H
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "agent-proto/buf.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/err.h"
 #include "streams/loop.h"
 #include "streams/op.h"
@@ -19,37 +28,53 @@
 
 struct console;
 
-/* An alarm string was seen; line is the console line holding it, escaped.
- * May free nothing of the console. */
+/* Of a line with an alarm: the most that is told before it, and after it. */
+#define CONSOLE_LINE_MAX 1024
+/* How long a line that holds an alarm may take to end. */
+#define CONSOLE_LINE_WAIT_NS (100 * NS_PER_MS)
+
+/* An alarm string was seen; line is the console line holding it, escaped,
+ * without its end. Comes once a line for each alarm, when the line is
+ * complete, and after the readers were given these bytes. May free nothing of
+ * the console. */
 typedef void (*console_alarm_cb)(void *ctx, const char *alarm,
-    const char *line);
+				 const char *line);
 
 /* Creates (or empties) the log at log_path. */
 struct console *console_new(struct loop *l, const char *log_path,
-    struct err *err);
+			    struct err *err);
+/* Cursors end; expects and writes in flight are cancelled. The log stays. */
 struct console *console_free(struct console *c);
 
 /* Takes a connected chardev; one at a time. Its end is EOF to all cursors. */
 void console_attach(struct console *c, int take_fd);
-/* A boot or reset happens now: expect() searches from here on; cursors that
- * are open end (EOF). */
+/* A boot or reset happens now: what the chardev still holds is read first,
+ * then expect() searches from here on (one in flight, too); cursors that are
+ * open end (EOF). */
 void console_mark_boot(struct console *c);
 /* Reads what the chardev still holds, then ends all cursors. */
 void console_detach(struct console *c);
 
-/* Strings are copied. */
-void console_set_alarms(struct console *c, const char *const *alarms,
-    size_t n, console_alarm_cb cb, void *ctx);
+/* Replaces all alarms. Strings are copied; empty ones are ignored. */
+void console_set_alarms(struct console *c, const char *const *alarms, size_t n,
+			console_alarm_cb cb, void *ctx);
 
 /* Appends the last max bytes of the log. */
 void console_tail(struct console *c, struct buf *out, size_t max);
 /* Appends the whole log. */
 int console_read_log(struct console *c, struct buf *out, struct err *err);
 uint64_t console_size(const struct console *c);
+/* Why the log file is incomplete; NULL when it is not. */
+const struct err *console_log_error(const struct console *c);
 
-/* A cursor: starts at the first byte that no earlier one has read. */
+/*
+ * A cursor: starts at the first byte that no earlier one has read (handed to
+ * its reader, or skipped by an expect of it). It ends where the log ends when
+ * no chardev is attached.
+ */
 struct stream *console_stream_new(struct console *c,
-    const struct stream_label *label, struct stream_list *list);
+				  const struct stream_label *label,
+				  struct stream_list *list);
 
 /* Finishes 0 once text stands in the log since the last boot mark;
  * -ETIMEDOUT, or -EPIPE when the console ends first. text: copied. */
@@ -59,13 +84,16 @@ struct console_expect {
 	uint8_t *text;
 	size_t n;
 	uint64_t scanned; /* log offset up to which it was searched */
+	void *matcher;	  /* the console's */
+	uint64_t turn;	  /* the console's */
 	TAILQ_ENTRY(console_expect) link;
 };
 void console_expect_start(struct console_expect *x, struct console *c,
-    const void *text, size_t n, int64_t deadline_ns);
+			  const void *text, size_t n, int64_t deadline_ns);
 void console_expect_done(struct console_expect *x);
 
-/* Finishes with 0 when all bytes were taken by QEMU; p is copied. */
+/* Finishes with 0 when all bytes were taken by QEMU, in the order of the
+ * calls; p is copied. -EPIPE when there is no chardev, or it ends. */
 struct console_write {
 	struct op op;
 	struct console *console;
@@ -73,7 +101,7 @@ struct console_write {
 	TAILQ_ENTRY(console_write) link;
 };
 void console_write_start(struct console_write *w, struct console *c,
-    const void *p, size_t n, int64_t deadline_ns);
+			 const void *p, size_t n, int64_t deadline_ns);
 void console_write_done(struct console_write *w);
 
 #endif

@@ -24,9 +24,9 @@ struct match_hit {
 	size_t index; /* of the pattern, 0-based */
 };
 
-/* count >= 1. The patterns, and their bytes, are borrowed until
- * match_free(). Memory is of the order of their length, and 4 MiB at most
- * beyond that. */
+/* count >= 1. The array is borrowed for the call, the bytes of the patterns
+ * until match_free(). Memory is of the order of their length, and 4 MiB at
+ * most beyond that. */
 struct match *match_new(const struct stream_pattern *patterns, size_t count);
 struct match *match_free(struct match *m);
 

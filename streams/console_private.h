@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the two halves of the console share: console.c has the chardev and the
+ * log, console_read.c those who read the log.
+ */
+#ifndef STREAMS_CONSOLE_PRIVATE_H
+#define STREAMS_CONSOLE_PRIVATE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "streams/console.h"
+#include "streams/console_alarm.h"
+#include "streams/console_log.h"
+#include "streams/loop.h"
+
+#define CONSOLE_BLOCK ((size_t)64 << 10)
+
+struct cursor;
+TAILQ_HEAD(cursor_list, cursor);
+TAILQ_HEAD(expect_list, console_expect);
+TAILQ_HEAD(write_list, console_write);
+
+struct console {
+	struct loop *loop; /* borrowed */
+	struct console_log log;
+	int fd; /* the chardev, -1: none */
+	struct watch *watch;
+	struct console_alarms alarms;
+	struct timer *alarm_timer;
+	struct timer *serve_timer; /* some reader has not seen all yet */
+	uint64_t boot_mark;	   /* log offset */
+	uint64_t unread; /* log offset up to which closed cursors have read */
+	uint64_t turn;	 /* of serving, so that each reader gets one go */
+	struct cursor_list cursors;
+	struct expect_list expects;
+	struct write_list writes;
+	unsigned busy; /* functions up the stack that look at it */
+	bool is_freed;
+	uint8_t *in;  /* a block each: as read from the chardev, */
+	uint8_t *out; /* as read from the log */
+};
+
+/*
+ * Readers' code runs from inside a serve, and may free the console. Between
+ * these two the struct itself is still there.
+ */
+void console_enter(struct console *c);
+void console_leave(struct console *c);
+
+/* Gives every reader what it has not seen. */
+void console_serve(struct console *c);
+/* Ends cursors where the log ends now. */
+void console_end_cursors(struct console *c);
+/* Expects in flight search from the boot mark on. */
+void console_restart_expects(struct console *c);
+/* For console_free(): leaves no reader that knows of the console. */
+void console_drop_readers(struct console *c);
+
+#endif
