@@ -17,6 +17,8 @@
 #define FS_CONFIG_CMD_CREATE 6u
 #define FS_MOUNT_CLOEXEC     1u
 
+#define KERNEL_SIGNALS	     64
+
 static int open_dir(const char *path)
 {
 	return open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -102,11 +104,24 @@ void guest_done(struct guest *g)
 	fd_closep(&g->null_fd);
 }
 
+/* Whoever started us may have left signals ignored, also those that libc keeps
+ * for itself; our children are to find none. A kernel_sigaction of zeros is
+ * SIG_DFL. */
+static void reset_signals(void)
+{
+	static const unsigned long zeros[8];
+
+	for (int signo = 1; signo <= KERNEL_SIGNALS; signo++)
+		syscall(SYS_rt_sigaction, signo, zeros, NULL,
+			KERNEL_SIGNALS / 8);
+}
+
 void guest_protect_agent(struct guest *g)
 {
 	struct rlimit many = {g->nofile.rlim_max, g->nofile.rlim_max};
 	CLEANUP(fd_closep) int fd = -1;
 
+	reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	setrlimit(RLIMIT_NOFILE, &many);
 	if (g->proc_fd < 0 || !g->owns_machine)

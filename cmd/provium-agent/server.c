@@ -29,7 +29,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -44,38 +43,13 @@
 #include "cmd/provium-agent/handle.h"
 #include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/server_impl.h"
 #include "cmd/provium-agent/tail.h"
 
-#define EVENTS_MAX  32
 #define QUEUED_LOW  (64u << 10) /* below it tasks are asked for more */
 #define QUEUED_HIGH (8u << 20)	/* above it requests are not read */
 #define LINGER_MS   1000	/* for the last answers to leave */
 #define TURNS_MAX   32		/* reads or writes before other fds */
-
-struct server {
-	struct guest *guest;
-	struct session *session;
-	int epoll_fd;
-	struct watch port;
-	struct watch listener;
-	enum server_eof eof;
-	bool rx_ready; /* a read may give something */
-	bool tx_ready;
-	bool ended;
-	bool shutting_down;
-	int shutdown_how;
-	struct buf out; /* taken from the session, not yet written */
-	size_t queued;	/* put into the session since it was empty */
-	struct buf enc; /* for one message */
-	TAILQ_HEAD(, task) awake;
-	LIST_HEAD(, task) tasks;
-	struct handle_table handles;
-	struct procs *procs;
-	struct tails *tails;
-	struct epoll_event events[EVENTS_MAX];
-	int n_events;
-	uint8_t scratch[PIECE_MAX];
-};
 
 /* The ctx of a channel whose first message is still to come. */
 static const char fresh_channel;
@@ -110,172 +84,6 @@ void watch_stop(struct server *s, struct watch *w)
 	for (int i = 0; i < s->n_events; i++)
 		if (s->events[i].data.ptr == w)
 			s->events[i].data.ptr = NULL;
-}
-
-/* --- sending ---------------------------------------------------------------*/
-
-static void send_msg(struct server *s, struct chan *ch, const struct msg *m,
-		     bool fin)
-{
-	struct msg big = {.type = MSG_ERROR};
-
-	buf_reset(&s->enc);
-	if (msg_encode(m, &s->enc) < 0) {
-		big.error.errnum = EMSGSIZE;
-		big.error.text = "the answer is larger than a message may be";
-		fin = true;
-		if (msg_encode(&big, &s->enc) < 0)
-			return;
-	}
-	chan_send(ch, buf_data(&s->enc), s->enc.len, fin);
-	s->queued += s->enc.len;
-}
-
-static void send_error(struct server *s, struct chan *ch, int errnum,
-		       const char *text)
-{
-	struct msg m = {.type = MSG_ERROR};
-
-	m.error.errnum = errnum;
-	m.error.text = text;
-	send_msg(s, ch, &m, true);
-}
-
-static void format_error(char text[ERR_TEXT_MAX], int errnum, const char *fmt,
-			 va_list ap)
-{
-	int n = vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
-	size_t at = n < 0 ? 0 : (size_t)n;
-
-	if (at < ERR_TEXT_MAX)
-		snprintf(text + at, ERR_TEXT_MAX - at, ": %s",
-			 strerror(errnum));
-}
-
-void req_reply(const struct req *r, const struct msg *m)
-{
-	send_msg(r->srv, r->ch, m, true);
-}
-
-void req_done(const struct req *r, int64_t value)
-{
-	struct msg m = {.type = MSG_DONE, .done.value = value};
-
-	req_reply(r, &m);
-}
-
-void req_error(const struct req *r, int errnum, const char *fmt, ...)
-{
-	char text[ERR_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	format_error(text, errnum, fmt, ap);
-	va_end(ap);
-	send_error(r->srv, r->ch, errnum, text);
-}
-
-/* --- tasks ----------------------------------------------------------------*/
-
-void task_start(struct task *t, const struct req *r, const struct task_ops *ops)
-{
-	t->ops = ops;
-	t->srv = r->srv;
-	t->ch = r->ch;
-	t->awake = false;
-	LIST_INSERT_HEAD(&r->srv->tasks, t, all);
-	chan_set_ctx(r->ch, t);
-}
-
-void task_wake(struct task *t)
-{
-	if (t->awake)
-		return;
-	t->awake = true;
-	TAILQ_INSERT_TAIL(&t->srv->awake, t, link);
-}
-
-void task_sleep(struct task *t)
-{
-	if (!t->awake)
-		return;
-	t->awake = false;
-	TAILQ_REMOVE(&t->srv->awake, t, link);
-}
-
-size_t task_room(const struct task *t)
-{
-	size_t room = chan_room(t->ch);
-
-	return room < PIECE_MAX ? room : PIECE_MAX;
-}
-
-void task_write(struct task *t, const void *p, size_t n)
-{
-	size_t taken = chan_write(t->ch, p, n, false);
-
-	assert(taken == n);
-	t->srv->queued += taken;
-}
-
-void task_send_done(struct task *t, int64_t value)
-{
-	struct msg m = {.type = MSG_DONE, .done.value = value};
-
-	send_msg(t->srv, t->ch, &m, false);
-}
-
-/* The channel goes on without us; what else arrives there is dropped. */
-static struct chan *task_detach(struct task *t)
-{
-	struct chan *ch = t->ch;
-
-	task_sleep(t);
-	LIST_REMOVE(t, all);
-	chan_set_ctx(ch, NULL);
-	t->ch = NULL;
-	return ch;
-}
-
-void task_end_write(struct task *t, const void *p, size_t n)
-{
-	struct chan *ch = task_detach(t);
-
-	t->srv->queued += chan_write(ch, p, n, true) + 1;
-	t->ops->stop(t);
-}
-
-void task_end_fin(struct task *t)
-{
-	task_end_write(t, NULL, 0);
-}
-
-void task_end_reply(struct task *t, const struct msg *m)
-{
-	struct chan *ch = task_detach(t);
-
-	send_msg(t->srv, ch, m, true);
-	t->ops->stop(t);
-}
-
-void task_end_done(struct task *t, int64_t value)
-{
-	struct msg m = {.type = MSG_DONE, .done.value = value};
-
-	task_end_reply(t, &m);
-}
-
-void task_end_error(struct task *t, int errnum, const char *fmt, ...)
-{
-	struct chan *ch = task_detach(t);
-	char text[ERR_TEXT_MAX];
-	va_list ap;
-
-	va_start(ap, fmt);
-	format_error(text, errnum, fmt, ap);
-	va_end(ap);
-	send_error(t->srv, ch, errnum, text);
-	t->ops->stop(t);
 }
 
 /* Lets the first task awake write a piece. False when none is. */

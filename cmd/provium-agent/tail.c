@@ -65,6 +65,7 @@ struct tail {
 	int wd;	      /* of inotify, -1: polled */
 	bool pseudo;  /* st_size means nothing */
 	bool no_seek; /* pread() is refused: take what comes */
+	bool at_end;  /* the last read gave nothing */
 	uint64_t pos;
 	uint64_t last_size;
 	char *label;
@@ -196,6 +197,10 @@ static void tail_step(struct task *t)
 	ssize_t n;
 
 	tail_check_truncated(tl);
+	/* A seq_file that was read to its end stays there for a reader at
+	 * that very offset (fs/seq_file.c); seeking makes it start anew. */
+	if (tl->pseudo && tl->at_end && !tl->no_seek)
+		lseek(tl->fd, 0, SEEK_SET);
 	n = tail_read(tl, piece, room, tl->pos);
 	if (n < 0 && errno == EINTR)
 		return;
@@ -203,7 +208,8 @@ static void tail_step(struct task *t)
 		task_end_error(t, errno, "%s", tl->label);
 		return;
 	}
-	if (n <= 0) {
+	tl->at_end = n <= 0;
+	if (tl->at_end) {
 		task_sleep(t);
 		return;
 	}
@@ -278,6 +284,7 @@ static void set_position(struct tail *tl, uint8_t whence, uint64_t offset,
 	else if (!tl->pseudo && fstat(tl->fd, &st) == 0)
 		size = (uint64_t)st.st_size;
 	tl->last_size = size;
+	tl->at_end = true;
 	if (whence == MSG_TAIL_START)
 		tl->pos = offset;
 	else if (whence == MSG_TAIL_END)

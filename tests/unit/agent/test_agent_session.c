@@ -137,11 +137,15 @@ static void new_hello_ends_channels_keeps_handles(void **state)
 {
 	struct peer *p = *state;
 	const char *path = peer_tmp("kept");
-	uint64_t h = peer_sh(p, "echo early; read x; exit 3");
+	const char *const argv[] = {"sh", "-c", "echo early; read x; exit 3",
+				    NULL};
+	uint64_t h = peer_spawn(p, argv, MSG_SPAWN_STDIN_PIPE);
 	uint64_t instance = p->agent.instance;
 	struct msg wait = {.type = MSG_PROC_WAIT, .proc_wait.handle = h};
 	struct msg open = {.type = MSG_FILE_OPEN};
 	struct msg status = {.type = MSG_PROC_STATUS, .proc_status.handle = h};
+	struct msg close_stdin = {.type = MSG_PROC_STDIN,
+				  .proc_stdin = {.handle = h, .close = 1}};
 	struct msg read = {.type = MSG_FILE_READ};
 	struct exchange *x = peer_send(p, &wait, true);
 
@@ -155,7 +159,8 @@ static void new_hello_ends_channels_keeps_handles(void **state)
 	assert_null(x->chan);
 	assert_int_equal(x->reason, -ECONNRESET);
 	assert_true(p->agent.instance == instance);
-	/* stdin is /dev/null: it exits, and is still known */
+	assert_int_equal(peer_done(p, &status), 1);
+	peer_done(p, &close_stdin);
 	assert_int_equal(peer_wait_exit(p, h).status, 3);
 	assert_int_equal(peer_done(p, &status), 0);
 	read.file_read.handle = 77;

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/* What server.c and task.c share. Nobody else includes this. */
+#ifndef AGENT_SERVER_IMPL_H
+#define AGENT_SERVER_IMPL_H
+
+#include <sys/epoll.h>
+
+#include "agent-proto/buf.h"
+#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/server.h"
+
+#define EVENTS_MAX 32
+
+struct server {
+	struct guest *guest;
+	struct session *session;
+	int epoll_fd;
+	struct watch port;
+	struct watch listener;
+	enum server_eof eof;
+	bool rx_ready; /* a read may give something */
+	bool tx_ready;
+	bool ended;
+	bool shutting_down;
+	int shutdown_how;
+	struct buf out; /* taken from the session, not yet written */
+	size_t queued;	/* put into the session since it was empty */
+	struct buf enc; /* for one message */
+	TAILQ_HEAD(, task) awake;
+	LIST_HEAD(, task) tasks;
+	struct handle_table handles;
+	struct procs *procs;
+	struct tails *tails;
+	struct epoll_event events[EVENTS_MAX];
+	int n_events;
+	uint8_t scratch[PIECE_MAX];
+};
+
+/* task.c: takes the task off its channel, which it returns; the owner is
+ * still to be told (ops->stop). */
+struct chan *task_detach(struct task *t);
+
+#endif

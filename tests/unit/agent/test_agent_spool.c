@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* Output of processes: kept from byte 0, bounded, for any number of readers. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/agent/lib_agent_peer.h"
+
+/* cmd/provium-agent/spool.h: what an output keeps */
+#define SPOOL_MAX (8u << 20)
+
+/* Resident memory of the agent in bytes. */
+static size_t agent_memory(const struct peer *p)
+{
+	char path[64], line[256];
+	size_t kib = 0;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", p->pid);
+	f = fopen(path, "r");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		if (sscanf(line, "VmRSS: %zu", &kib) == 1)
+			break;
+	fclose(f);
+	assert_true(kib > 0);
+	return kib << 10;
+}
+
+static int64_t ping(struct peer *p)
+{
+	struct msg m = {.type = MSG_PING, .ping.value = 1};
+
+	return peer_done(p, &m);
+}
+
+static int64_t status_of(struct peer *p, uint64_t handle)
+{
+	struct msg m = {.type = MSG_PROC_STATUS, .proc_status.handle = handle};
+
+	return peer_done(p, &m);
+}
+
+static void two_readers_both_replay_everything(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "echo one; echo err >&2; echo two");
+	struct exchange *a = peer_output(p, h, 1, 0);
+	struct exchange *b, *e;
+
+	peer_wait_fin(a);
+	assert_int_equal(a->reply.type, MSG_DONE);
+	assert_data(a, "one\ntwo\n");
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+	b = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT);
+	e = peer_output(p, h, 2, 0);
+	peer_wait_fin(b);
+	assert_data(b, "one\ntwo\n");
+	peer_wait_fin(e);
+	assert_data(e, "err\n");
+}
+
+static void readers_are_independent(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "head -c 2000000 /dev/zero");
+	struct exchange *slow = peer_output(p, h, 1, 0);
+	struct exchange *fast = peer_output(p, h, 1, 0);
+
+	slow->hold = true;
+	peer_wait_fin(fast);
+	assert_int_equal(fast->data.len, 2000000);
+	assert_in_range(slow->data.len, 1, CHAN_WINDOW);
+	peer_unhold(slow);
+	peer_wait_fin(slow);
+	assert_int_equal(slow->data.len, 2000000);
+}
+
+static void until_exit_does_not_wait_for_grandchildren(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "sleep 60 & echo started");
+	struct exchange *x = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT);
+	struct exchange *to_end = peer_output(p, h, 1, 0);
+
+	peer_wait_fin(x);
+	assert_data(x, "started\n");
+	assert_int_equal(ping(p), 1);
+	assert_false(to_end->fin);
+	assert_int_equal(to_end->data.len, 8);
+}
+
+static void until_exit_sends_what_is_in_the_pipe_at_exit(void **state)
+{
+	struct peer *p = *state;
+	/* fills the pipe, then exits while another holds it */
+	uint64_t h = peer_sh(p, "sleep 60 & head -c 3000000 /dev/zero; exit 7");
+	struct exchange *x = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT);
+
+	peer_wait_fin(x);
+	assert_int_equal(x->data.len, 3000000);
+	assert_int_equal(peer_wait_exit(p, h).status, 7);
+}
+
+static void until_exit_ends_though_a_grandchild_goes_on_writing(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "yes & sleep 0.1; exit 0");
+	struct exchange *x = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT);
+
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, 0);
+	assert_int_equal(ping(p), 1);
+}
+
+/* A producer that is not done, since its output is kept and not read. */
+static uint64_t start_unread_producer(struct peer *p)
+{
+	uint64_t h = peer_sh(p, "head -c 100000000 /dev/zero; echo x >&2");
+
+	/* until it has made what it can: more would be a byte of stderr */
+	for (int i = 0; i < 20; i++)
+		peer_settle(p, 25);
+	return h;
+}
+
+static void unread_output_blocks_its_process_only(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = start_unread_producer(p);
+	struct exchange *x;
+
+	assert_int_equal(status_of(p, h), 1);
+	x = peer_output(p, peer_sh(p, "echo quick"), 1, 0);
+	peer_wait_fin(x);
+	assert_data(x, "quick\n");
+	x = peer_output(p, h, 1, 0);
+	peer_wait_fin(x);
+	assert_int_equal(x->data.len, 100000000);
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+}
+
+static void unread_output_keeps_memory_bounded(void **state)
+{
+	struct peer *p = *state;
+	size_t before = agent_memory(p);
+	uint64_t h = start_unread_producer(p);
+
+	assert_int_equal(status_of(p, h), 1);
+	assert_true(agent_memory(p) < before + SPOOL_MAX + (16u << 20));
+}
+
+static void a_reader_that_stops_blocks_its_process(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "head -c 100000000 /dev/zero");
+	size_t before = agent_memory(p);
+	struct exchange *x = peer_output(p, h, 1, 0);
+
+	x->hold = true;
+	peer_wait_data(x, CHAN_WINDOW);
+	for (int i = 0; i < 20; i++)
+		peer_settle(p, 25);
+	assert_int_equal(status_of(p, h), 1);
+	assert_int_equal(x->data.len, CHAN_WINDOW);
+	assert_true(agent_memory(p) < before + SPOOL_MAX + (16u << 20));
+	peer_unhold(x);
+	peer_wait_fin(x);
+	assert_int_equal(x->data.len, 100000000);
+}
+
+static void replay_of_dropped_output_is_an_error(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "head -c 20000000 /dev/zero; sleep 60");
+	struct exchange *x = peer_output(p, h, 1, 0);
+
+	peer_wait_data(x, 20000000);
+	x = peer_output(p, h, 1, 0);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, ENODATA);
+	assert_non_null(strstr(x->text, "bytes were read and are gone"));
+	/* stderr is complete */
+	x = peer_output(p, h, 2, 0);
+	peer_wait_reply(x);
+	assert_int_equal(x->errnum, 0);
+}
+
+static void output_that_nobody_can_ask_for_is_dropped(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "head -c 20000000 /dev/zero; read x; exit 0");
+	struct exchange *x = peer_output(p, h, 1, 0);
+
+	peer_wait_data(x, 10000000);
+	chan_reset(x->chan);
+	x->chan = NULL;
+	/* the rest is more than is kept, yet the process can finish */
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+}
+
+static void many_outputs_share_a_budget(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h[8];
+	struct exchange *x;
+
+	for (int i = 0; i < 8; i++)
+		h[i] = peer_sh(p, "head -c 9000000 /dev/zero");
+	for (int i = 0; i < 8; i++) {
+		x = peer_output(p, h[i], 1, 0);
+		peer_wait_fin(x);
+		assert_int_equal(x->data.len, 9000000);
+	}
+}
+
+static void only_outputs_can_be_read(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "exit 0");
+	struct exchange *x = peer_output(p, h, 0, 0);
+
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, EINVAL);
+	x = peer_output(p, h, 3, 0);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, EINVAL);
+	x = peer_output(p, h, 1, 0x80);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, EINVAL);
+	x = peer_output(p, 4711, 1, 0);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, EBADF);
+}
+
+#define PEER_TEST(f)                                                           \
+	cmocka_unit_test_setup_teardown(f, peer_setup, peer_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    PEER_TEST(two_readers_both_replay_everything),
+	    PEER_TEST(readers_are_independent),
+	    PEER_TEST(until_exit_does_not_wait_for_grandchildren),
+	    PEER_TEST(until_exit_sends_what_is_in_the_pipe_at_exit),
+	    PEER_TEST(until_exit_ends_though_a_grandchild_goes_on_writing),
+	    PEER_TEST(unread_output_blocks_its_process_only),
+	    PEER_TEST(unread_output_keeps_memory_bounded),
+	    PEER_TEST(a_reader_that_stops_blocks_its_process),
+	    PEER_TEST(replay_of_dropped_output_is_an_error),
+	    PEER_TEST(output_that_nobody_can_ask_for_is_dropped),
+	    PEER_TEST(many_outputs_share_a_budget),
+	    PEER_TEST(only_outputs_can_be_read),
+	};
+
+	return cmocka_run_group_tests_name("agent spool", tests, NULL, NULL);
+}
