@@ -44,9 +44,12 @@ size_t rnd_size(struct rnd *r, size_t max)
 void rnd_fill(struct rnd *r, void *p, size_t n)
 {
 	uint8_t *at = p;
+	uint64_t v = 0;
 
-	for (size_t i = 0; i < n; i++)
-		at[i] = (uint8_t)rnd_u64(r);
+	for (size_t i = 0; i < n; i++) {
+		v = i % 8 ? v >> 8 : rnd_u64(r);
+		at[i] = (uint8_t)v;
+	}
 }
 
 void rnd_fill_markers(struct rnd *r, uint8_t *p, size_t n)
