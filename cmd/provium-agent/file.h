@@ -17,7 +17,7 @@ struct file {
 	bool released;	/* no handle names it any more */
 	bool advancing; /* guards against recursion */
 	/* All share one position, so one at a time, as they arrived. */
-	TAILQ_HEAD(, file_op) queue;
+	TAILQ_HEAD(file_op_list, file_op) queue;
 };
 
 struct file *file_of(struct handle *h);

@@ -23,7 +23,7 @@ struct handle {
 
 /* Zeroed is empty. */
 struct handle_table {
-	LIST_HEAD(, handle) buckets[HANDLE_BUCKETS];
+	LIST_HEAD(handle_list, handle) buckets[HANDLE_BUCKETS];
 	unsigned n;
 };
 

@@ -41,7 +41,7 @@ static int load_file(const char *path)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	const char *dot = strrchr(path, '.');
-	int flags = dot && strcmp(dot, ".ko") ? INIT_COMPRESSED : 0;
+	int flags = dot && strcmp(dot, ".ko") != 0 ? INIT_COMPRESSED : 0;
 
 	if (fd < 0)
 		return -errno;

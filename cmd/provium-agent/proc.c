@@ -16,13 +16,15 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/spawn.h"
 
+LIST_HEAD(proc_list, proc);
+
 struct procs {
 	struct server *srv;
 	struct watch w; /* SIGCHLD */
 	int signal_fd;
 	struct spool_budget budget;
-	LIST_HEAD(, proc) running;
-	LIST_HEAD(, proc) exited;
+	struct proc_list running;
+	struct proc_list exited;
 };
 
 struct proc *proc_of(struct handle *h)

@@ -35,8 +35,9 @@ struct proc {
 	int stdin_fd;	     /* -1: none, or closed */
 	bool stdin_pumping;  /* guards against recursion */
 	struct watch stdin_w;
-	TAILQ_HEAD(, proc_stdin) stdin_queue; /* the first one writes */
-	TAILQ_HEAD(, proc_wait) waiters;
+	TAILQ_HEAD(proc_stdin_list, proc_stdin)
+	stdin_queue; /* the first one writes */
+	TAILQ_HEAD(proc_wait_list, proc_wait) waiters;
 };
 
 struct procs *procs_new(struct server *s);

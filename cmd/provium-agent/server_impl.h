@@ -26,8 +26,8 @@ struct server {
 	struct buf out; /* taken from the session, not yet written */
 	size_t queued;	/* put into the session since it was empty */
 	struct buf enc; /* for one message */
-	TAILQ_HEAD(, task) awake;
-	LIST_HEAD(, task) tasks;
+	TAILQ_HEAD(task_queue, task) awake;
+	LIST_HEAD(task_list, task) tasks;
 	struct handle_table handles;
 	struct procs *procs;
 	struct tails *tails;

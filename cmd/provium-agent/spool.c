@@ -18,7 +18,7 @@
 #define READS_MAX 8 /* of one pipe, before other fds are served */
 
 struct spool_chunk {
-	TAILQ_ENTRY(spool_chunk) link;
+	STAILQ_ENTRY(spool_chunk) link;
 	uint32_t len;
 	uint32_t cap;
 	uint8_t bytes[];
@@ -64,7 +64,8 @@ static struct spool_chunk *chunk_add(struct spool *sp)
 	c = mem_alloc(sizeof(*c) + cap);
 	c->len = 0;
 	c->cap = (uint32_t)cap;
-	TAILQ_INSERT_TAIL(&sp->chunks, c, link);
+	STAILQ_INSERT_TAIL(&sp->chunks, c, link);
+	sp->last = c;
 	sp->held += cap;
 	sp->budget->used += cap;
 	return c;
@@ -72,9 +73,11 @@ static struct spool_chunk *chunk_add(struct spool *sp)
 
 static void chunk_drop_first(struct spool *sp)
 {
-	struct spool_chunk *c = TAILQ_FIRST(&sp->chunks);
+	struct spool_chunk *c = STAILQ_FIRST(&sp->chunks);
 
-	TAILQ_REMOVE(&sp->chunks, c, link);
+	STAILQ_REMOVE_HEAD(&sp->chunks, link);
+	if (STAILQ_EMPTY(&sp->chunks))
+		sp->last = NULL;
 	sp->base += c->len;
 	sp->held -= c->cap;
 	sp->budget->used -= c->cap;
@@ -83,7 +86,7 @@ static void chunk_drop_first(struct spool *sp)
 
 static void chunks_drop_all(struct spool *sp)
 {
-	while (!TAILQ_EMPTY(&sp->chunks))
+	while (!STAILQ_EMPTY(&sp->chunks))
 		chunk_drop_first(sp);
 }
 
@@ -124,7 +127,7 @@ static void make_room(struct spool *sp)
 	}
 	if (TAILQ_EMPTY(&sp->readers))
 		return;
-	while (!has_room(sp) && (c = TAILQ_FIRST(&sp->chunks)) &&
+	while (!has_room(sp) && (c = STAILQ_FIRST(&sp->chunks)) &&
 	       sp->base + c->len <= from)
 		chunk_drop_first(sp);
 }
@@ -175,7 +178,7 @@ static void wake_readers(struct spool *sp)
 {
 	struct spool_reader *rd;
 
-	TAILQ_FOREACH (rd, &sp->readers, link)
+	for (rd = TAILQ_FIRST(&sp->readers); rd; rd = TAILQ_NEXT(rd, link))
 		task_wake(&rd->t);
 }
 
@@ -191,7 +194,7 @@ static void at_eof(struct spool *sp)
 static uint8_t *read_room(struct spool *sp, struct spool_chunk **ret_chunk,
 			  size_t *ret_n)
 {
-	struct spool_chunk *c = TAILQ_LAST(&sp->chunks, spool_chunk_list);
+	struct spool_chunk *c = sp->last;
 
 	*ret_chunk = NULL;
 	if (is_moot(sp)) {
@@ -243,7 +246,7 @@ void spool_init(struct spool *sp, struct server *srv, struct spool_budget *b,
 	    .fd = take_fd,
 	    .on_eof = on_eof,
 	};
-	TAILQ_INIT(&sp->chunks);
+	STAILQ_INIT(&sp->chunks);
 	TAILQ_INIT(&sp->readers);
 	watch_init(&sp->w, on_pipe);
 	watch_start(srv, &sp->w, take_fd, EPOLLIN);
@@ -298,7 +301,7 @@ static const uint8_t *bytes_at(const struct spool *sp, uint64_t pos,
 	const struct spool_chunk *c;
 	uint64_t at = sp->base;
 
-	TAILQ_FOREACH (c, &sp->chunks, link) {
+	for (c = STAILQ_FIRST(&sp->chunks); c; c = STAILQ_NEXT(c, link)) {
 		if (pos < at + c->len) {
 			*ret_n = (size_t)(at + c->len - pos);
 			return c->bytes + (pos - at);

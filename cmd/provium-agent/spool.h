@@ -34,12 +34,13 @@ struct spool;
 struct spool_budget {
 	uint64_t max;
 	uint64_t used;
-	TAILQ_HEAD(, spool) full; /* whose pipe is not read */
+	TAILQ_HEAD(spool_list, spool) full; /* whose pipe is not read */
 };
 
 struct spool {
-	TAILQ_HEAD(spool_chunk_list, spool_chunk) chunks;
-	TAILQ_HEAD(, spool_reader) readers;
+	STAILQ_HEAD(spool_chunk_list, spool_chunk) chunks;
+	struct spool_chunk *last; /* of them, or NULL */
+	TAILQ_HEAD(spool_reader_list, spool_reader) readers;
 	TAILQ_ENTRY(spool) full_link;
 	struct spool_budget *budget;
 	struct server *srv;

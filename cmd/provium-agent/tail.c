@@ -55,7 +55,7 @@ struct tails {
 	int timer_fd;
 	struct watch timer_w;
 	unsigned polled; /* how many tails need the timer */
-	LIST_HEAD(, tail) all;
+	LIST_HEAD(tail_list, tail) all;
 };
 
 struct tail {

@@ -140,7 +140,7 @@ int transport_listen_unix(const char *path, struct err *err)
 	int rc = -ENAMETOOLONG;
 
 	if (strlen(path) < sizeof(sa.sun_path)) {
-		strcpy(sa.sun_path, path);
+		memcpy(sa.sun_path, path, strlen(path));
 		rc = listen_on(AF_UNIX, (struct sockaddr *)&sa, sizeof(sa));
 	}
 	if (rc < 0)
