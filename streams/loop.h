@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "agent-proto/err.h"
 
@@ -30,14 +31,20 @@ struct loop *loop_new(struct err *err);
 /* Every watch and timer must be freed before. */
 struct loop *loop_free(struct loop *l);
 
-/* Waits until something is ready, runs its callbacks, then the deferred
- * frees. Returns at the latest when a timer fired or a signal came (EINTR). */
+/* Runs the hooks, waits until something is ready, runs its callbacks, then
+ * the deferred frees. Returns at the latest when a timer fired or loop_wake()
+ * was called; a signal alone does not end it. */
 void loop_turn(struct loop *l);
 /* The same without waiting. */
 void loop_poll(struct loop *l);
+/* Ends the turn that is waiting, or else the next one at once. May be called
+ * from a signal handler; keeps errno. */
+void loop_wake(struct loop *l);
 
-/* fd is borrowed, and must stay open until watch_free(). Starts with none of
- * the LOOP_ events. Level-triggered. */
+/* fd is borrowed, and must stay open until watch_free(); one that epoll can
+ * wait for, so no regular file. Starts with none of the LOOP_ events.
+ * Level-triggered; cb is called once for each event. An end or an error of the
+ * fd counts as each of the events asked for. */
 struct watch *watch_new(struct loop *l, int fd, watch_cb cb, void *ctx);
 void watch_set(struct watch *w, unsigned events);
 struct watch *watch_free(struct watch *w);
@@ -48,6 +55,25 @@ struct timer *timer_new(struct loop *l, timer_cb cb, void *ctx);
 void timer_set(struct timer *t, int64_t deadline_ns);
 struct timer *timer_free(struct timer *t);
 
+/*
+ * Work that is put off until the loop is about to wait, so that what a caller
+ * does in one go is done as one (many requests, one write), without a turn's
+ * delay. cb runs once, at the start of the next loop_turn() or loop_poll(); it
+ * may not finish an op or free anything that is not its own, as the turn goes
+ * on to wait. The struct is the caller's: zeroed, with cb and ctx set.
+ */
+struct loop_hook {
+	void (*cb)(void *ctx);
+	void *ctx;
+	bool is_queued;
+	TAILQ_ENTRY(loop_hook) link;
+};
+
+/* No effect when it is queued already. */
+void loop_before_wait(struct loop *l, struct loop_hook *h);
+void loop_hook_cancel(struct loop *l, struct loop_hook *h);
+
+/* fn(ptr) once the current turn is over, or else at the end of the next. */
 void loop_defer_free(struct loop *l, void *take_ptr, void (*fn)(void *ptr));
 
 #endif

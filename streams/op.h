@@ -24,7 +24,9 @@
 
 struct op;
 /* Implementer's: undo the operation; it is being finished with reason
- * (-ETIMEDOUT or -ECANCELED). Must not call op_finish(), may fill op->err. */
+ * (-ETIMEDOUT or -ECANCELED), which op->result says already. Must not call
+ * op_finish(); may fill op->err, or set op->result where an early end is none
+ * (>= 0: no error). */
 typedef void (*op_stop_cb)(struct op *op, int reason);
 typedef void (*op_done_cb)(struct op *op, void *ctx);
 
@@ -49,10 +51,13 @@ void op_init(struct op *op, struct loop *l, op_stop_cb stop);
 /* Frees what it holds; a running op is cancelled first, without on_done. */
 void op_done(struct op *op);
 
+/* Of an idle op, or again of one that is done. A deadline in the past is
+ * noticed in the next turn. */
 void op_start(struct op *op, int64_t deadline_ns);
 /* Finishes a running op; err may be NULL for results >= 0. */
 void op_finish(struct op *op, int result, const struct err *err);
-/* Finishes a running op with -ECANCELED; no effect on others. */
+/* Finishes a running op with -ECANCELED, on_done included; no effect on
+ * others. */
 void op_cancel(struct op *op);
 
 static inline bool op_is_done(const struct op *op)
