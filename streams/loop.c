@@ -173,7 +173,13 @@ void loop_turn(struct loop *l)
 
 void loop_poll(struct loop *l)
 {
-	turn(l, EVLOOP_NONBLOCK);
+	/* EVLOOP_NONBLOCK alone goes on for as long as anything is ready. */
+	turn(l, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+bool loop_is_turning(const struct loop *l)
+{
+	return l->is_turning;
 }
 
 void loop_wake(struct loop *l)

@@ -37,6 +37,9 @@ struct loop *loop_free(struct loop *l);
 void loop_turn(struct loop *l);
 /* The same without waiting. */
 void loop_poll(struct loop *l);
+/* Whether a turn is on the stack: the caller runs in a callback. */
+bool loop_is_turning(const struct loop *l);
+
 /* Ends the turn that is waiting, or else the next one at once. May be called
  * from a signal handler; keeps errno. */
 void loop_wake(struct loop *l);
