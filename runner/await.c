@@ -144,18 +144,16 @@ void *await_new(lua_State *L, const char *method, size_t size,
 	return b->payload;
 }
 
-void await_keep(lua_State *L, int idx)
+void await_keep(lua_State *L, int block_idx, int idx)
 {
-	struct block *b = lua_touserdata(L, -1);
+	struct block *b = lua_touserdata(L, block_idx);
 
-	if (idx < 0)
-		idx += lua_gettop(L) + 1;
 	if (!b->n_kept) {
 		lua_createtable(L, 2, 0);
 		lua_pushvalue(L, -1);
-		lua_setfenv(L, -3);
+		lua_setfenv(L, block_idx);
 	} else {
-		lua_getfenv(L, -1);
+		lua_getfenv(L, block_idx);
 	}
 	lua_pushvalue(L, idx);
 	lua_rawseti(L, -2, ++b->n_kept);

@@ -99,10 +99,10 @@ typedef int (*await_cb)(lua_State *L, void *p);
  */
 void *await_new(lua_State *L, const char *method, size_t size,
 		void (*release)(void *p));
-/* Keeps the value at idx alive as long as the block (strings whose bytes the
- * operation borrows, objects it uses); finish finds the kept values at 1.. in
- * the order they were kept. Call right after await_new(), block on top. */
-void await_keep(lua_State *L, int idx);
+/* Keeps the value at idx alive as long as the block at block_idx (strings whose
+ * bytes the operation borrows, objects it uses); finish finds the kept values
+ * at 1.. in the order they were kept. Both indexes absolute. */
+void await_keep(lua_State *L, int block_idx, int idx);
 
 /* For `return`: waits for op (started, possibly done), then finish. */
 int await(lua_State *L, void *p, struct op *op, await_cb finish);

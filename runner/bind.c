@@ -11,13 +11,17 @@
 
 #include "runner/await.h"
 #include "runner/bind_json.h"
+#include "runner/bind_lab.h"
+#include "runner/bind_result.h"
 #include "runner/bind_test.h"
+#include "runner/bind_vm.h"
 #include "runner/lua_state.h"
 #include "runner/task.h"
 #include "runner/worker.h"
 
 typedef void (*registrar)(lua_State *L);
 
+static const char strvec_key; /* registry: metatable of a strvec */
 static const char settle_key; /* registry: the wrapper of settle.lua */
 
 /* --- errors --- */
@@ -240,6 +244,41 @@ void bind_class(lua_State *L, const struct object_class *class)
 	lua_pop(L, 1);
 }
 
+void bind_class_extend(lua_State *L, const struct object_class *class,
+		       const struct bind_method *methods)
+{
+	push_key(L, class);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_getfield(L, -1, "__methods");
+	bind_functions(L, methods);
+	lua_pop(L, 2);
+}
+
+static int strvec_gc(lua_State *L)
+{
+	strvec_done(lua_touserdata(L, 1));
+	return 0;
+}
+
+struct strvec *bind_push_strvec(lua_State *L)
+{
+	struct strvec *sv = lua_newuserdata(L, sizeof(*sv));
+
+	*sv = (struct strvec){0};
+	push_key(L, &strvec_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_setmetatable(L, -2);
+	return sv;
+}
+
+static void install_strvec(lua_State *L)
+{
+	push_key(L, &strvec_key);
+	lua_createtable(L, 0, 1);
+	set_function(L, "__gc", strvec_gc);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
 static void install_settle(lua_State *L)
 {
 	push_key(L, &settle_key);
@@ -256,13 +295,17 @@ void bind_int_register(lua_State *L);
 static const registrar registrars[] = {
     bind_int_register,
     bind_json_register,
+    bind_lab_register,
+    bind_result_register,
     bind_test_register,
+    bind_vm_register,
     NULL,
 };
 
 void bind_register_all(lua_State *L)
 {
 	install_settle(L);
+	install_strvec(L);
 	for (const registrar *r = registrars; *r; r++)
 		(*r)(L);
 }

@@ -74,7 +74,10 @@ struct object_class {
 
 /* Makes the metatable. Every method is wrapped so that it may await(). */
 void bind_class(lua_State *L, const struct object_class *class);
-/* Wraps the n functions and sets them in the table on top. */
+/* More methods for a class whose type is spread over several files. */
+void bind_class_extend(lua_State *L, const struct object_class *class,
+		       const struct bind_method *methods);
+/* Wraps the functions and sets them in the table on top. */
 void bind_functions(lua_State *L, const struct bind_method *fns);
 
 /* Pushes a new, zeroed object; owner_idx: the object it hangs on, or 0. */
@@ -136,6 +139,9 @@ const char *arg_type_name(lua_State *L, int idx);
  * so sv belongs to something that Lua releases. */
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 		 struct strvec *sv);
+
+/* Pushes an empty vector that Lua releases. */
+struct strvec *bind_push_strvec(lua_State *L);
 
 /* --- option tables ----------------------------------------------------------
  */

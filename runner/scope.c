@@ -7,6 +7,7 @@
 
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent-proto/mem.h"
 #include "runner/bind.h"
@@ -85,17 +86,23 @@ static void drop_anchor(struct scope *s, struct object *o)
 	lua_pop(L, 1);
 }
 
+void object_close_owned(struct object *o)
+{
+	struct object *owned;
+
+	/* What hangs on it is in the same scope or in a test's inside. */
+	for (struct scope *in = o->scope; in; in = in->child)
+		while ((owned = find_owned(in, o)))
+			object_close(owned);
+}
+
 void object_close(struct object *o)
 {
 	struct scope *s = o->scope;
-	struct object *owned;
 
 	if (!s)
 		return;
-	/* What hangs on it is in the same scope or in a test's inside. */
-	for (struct scope *in = s; in; in = in->child)
-		while ((owned = find_owned(in, o)))
-			object_close(owned);
+	object_close_owned(o);
 	o->scope = NULL;
 	TAILQ_REMOVE(&s->objects[o->class->rank], o, link);
 	if (o->class->close)
@@ -113,14 +120,23 @@ static void push_names(struct scope *s, lua_State *L, int lab_idx)
 	lua_remove(L, -2);
 }
 
-void scope_find(struct scope *s, lua_State *L, int lab_idx, const char *name)
+static void push_name_key(lua_State *L, const struct object_class *class,
+			  const char *name)
+{
+	lua_pushfstring(L, "%s:%s", class->name, name);
+}
+
+void scope_find(struct scope *s, lua_State *L, int lab_idx,
+		const struct object_class *class, const char *name)
 {
 	for (; s; s = s->parent) {
 		push_names(s, L, lab_idx);
 		if (!lua_isnil(L, -1)) {
-			lua_getfield(L, -1, name);
+			push_name_key(L, class, name);
+			lua_rawget(L, -2);
 			lua_remove(L, -2);
-			if (!lua_isnil(L, -1))
+			const struct object *o = lua_touserdata(L, -1);
+			if (o && !object_is_closed(o))
 				return;
 		}
 		lua_pop(L, 1);
@@ -131,6 +147,8 @@ void scope_find(struct scope *s, lua_State *L, int lab_idx, const char *name)
 void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
 		int idx)
 {
+	const struct object *o = lua_touserdata(L, idx);
+
 	push_names(s, L, lab_idx);
 	if (lua_isnil(L, -1)) {
 		lua_pop(L, 1);
@@ -141,16 +159,16 @@ void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
 		lua_rawset(L, -3);
 		lua_pop(L, 1);
 	}
+	push_name_key(L, o->class, name);
 	lua_pushvalue(L, idx);
-	lua_setfield(L, -2, name);
+	lua_rawset(L, -3);
 	lua_pop(L, 1);
 }
 
-static void list_names(struct scope *s, lua_State *L, int lab_idx,
+/* Appends to the list at out. */
+static void list_names(struct scope *s, lua_State *L, int lab_idx, int out,
 		       const struct object_class *class)
 {
-	int out = lua_gettop(L);
-
 	push_names(s, L, lab_idx);
 	if (lua_isnil(L, -1)) {
 		lua_pop(L, 1);
@@ -158,8 +176,10 @@ static void list_names(struct scope *s, lua_State *L, int lab_idx,
 	}
 	lua_pushnil(L);
 	while (lua_next(L, -2)) {
-		if (object_test(L, -1, class)) {
-			lua_pushvalue(L, -2);
+		const struct object *o = object_test(L, -1, class);
+
+		if (o && !object_is_closed(o)) {
+			lua_pushstring(L, strchr(lua_tostring(L, -2), ':') + 1);
 			lua_rawseti(L, out, (int)lua_objlen(L, out) + 1);
 		}
 		lua_pop(L, 1);
@@ -170,6 +190,14 @@ static void list_names(struct scope *s, lua_State *L, int lab_idx,
 void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
 		      const struct object_class *class)
 {
+	lua_newtable(L);
+	int out = lua_gettop(L);
+
 	for (; s; s = s->parent)
-		list_names(s, L, lab_idx, class);
+		list_names(s, L, lab_idx, out, class);
+	lua_getglobal(L, "table");
+	lua_getfield(L, -1, "sort");
+	lua_pushvalue(L, out);
+	lua_call(L, 1, 0);
+	lua_settop(L, out);
 }

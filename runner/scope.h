@@ -45,7 +45,7 @@ struct scope {
 	struct scope *child;  /* the running test's; NULL: none */
 	struct object_list objects[RANKS];
 	int anchors; /* registry reference: {[object] = true} */
-	int names;   /* registry reference: {[lab] = {[name] = object}} */
+	int names;   /* registry reference: {[lab] = {[kind:name] = object}} */
 };
 
 struct scope *scope_new(lua_State *L, struct scope *parent);
@@ -56,18 +56,21 @@ struct scope *scope_free(struct scope *s);
 void scope_add(struct scope *s, lua_State *L, int idx);
 /* Closes o, everything that it owns first. Idempotent. */
 void object_close(struct object *o);
+/* Closes what hangs on o, and leaves o. */
+void object_close_owned(struct object *o);
 static inline bool object_is_closed(const struct object *o)
 {
 	return !o->scope;
 }
 
-/* Pushes the object of that name in the lab at lab_idx, seen from s (its
- * parents' too), or nil. Indexes are absolute. */
-void scope_find(struct scope *s, lua_State *L, int lab_idx, const char *name);
+/* Pushes the open object of that class and name in the lab at lab_idx, seen
+ * from s (its parents' too), or nil. Indexes are absolute. */
+void scope_find(struct scope *s, lua_State *L, int lab_idx,
+		const struct object_class *class, const char *name);
 /* Names the object at idx. The name must be free (scope_find()). */
 void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
 		int idx);
-/* Appends to the list on top the names of the lab's objects of a class. */
+/* Pushes the sorted list of the names of the lab's open objects of a class. */
 void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
 		      const struct object_class *class);
 

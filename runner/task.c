@@ -247,9 +247,7 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 				   .is_ready = true,
 				   .waits_for = LUA_NOREF,
 				   .co = lua_newthread(L)};
-		lua_insert(L, block); /* the block on top, for await_keep() */
-		await_keep(L, block);
-		lua_remove(L, block);
+		await_keep(L, block, block + 1);
 		lua_pushvalue(L, i);
 		lua_xmove(L, t->co, 1);
 		TAILQ_INSERT_TAIL(&w->await.tasks, t, link);

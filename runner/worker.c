@@ -19,8 +19,10 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "runner/bind_lab.h"
 #include "runner/interrupt.h"
 #include "runner/load.h"
+#include "runner/vm_factory.h"
 
 /* A chunk may boot several VMs: more than one test's time. */
 #define CHUNK_TIMEOUT_NS (300 * NS_PER_SEC)
@@ -36,6 +38,13 @@ void worker_emit(struct worker *w, json_t *take_ev)
 	json_decref(take_ev);
 }
 
+struct vm_factory *worker_vms(struct worker *w)
+{
+	if (!w->vms)
+		w->vms = vm_factory_new(w->loop, &w->config, w->job->run_dir);
+	return w->vms;
+}
+
 int worker_init(struct worker *w, const struct job *job,
 		struct event_sink *sink, struct err *err)
 {
@@ -44,12 +53,12 @@ int worker_init(struct worker *w, const struct job *job,
 	*w = (struct worker){.job = job, .sink = sink};
 	await_init(&w->await);
 	suite_init(&w->suite, w);
-	if (job->config && *job->config) {
-		rc = config_load(&w->config, job->config, err);
-		if (rc)
-			return rc;
-		w->has_config = true;
-	}
+	/* Without a path it is looked for again, and found missing again. */
+	rc = config_load(&w->config,
+			 job->config && *job->config ? job->config : NULL, err);
+	if (rc)
+		return rc;
+	w->has_config = true;
 	w->loop = loop_new(err);
 	if (!w->loop)
 		return err->code;
@@ -58,7 +67,7 @@ int worker_init(struct worker *w, const struct job *job,
 		return err->code;
 	w->file_scope = scope_new(w->L, NULL);
 	w->scope = w->file_scope;
-	return 0;
+	return bind_lab_install(w->L, err);
 }
 
 void worker_done(struct worker *w)
@@ -69,6 +78,7 @@ void worker_done(struct worker *w)
 		lua_close(w->L);
 	w->L = NULL;
 	suite_done(&w->suite);
+	w->vms = vm_factory_free(w->vms);
 	loop_free(w->loop);
 	w->loop = NULL;
 	if (w->has_config)
@@ -112,14 +122,12 @@ static void emit_file_error(struct worker *w, const struct failure *f)
 
 static void set_path(struct worker *w)
 {
-	static const struct strvec none;
 	CLEANUP(free_ptr) char *dir = mem_strdup(w->job->file);
 	char *slash = strrchr(dir, '/');
 
 	if (slash)
 		*slash = '\0';
-	load_set_path(w->L, w->has_config ? &w->config.roots : &none,
-		      slash ? dir : ".");
+	load_set_path(w->L, &w->config.roots, slash ? dir : ".");
 }
 
 static int run_chunk(struct worker *w, struct failure *f)

@@ -30,6 +30,7 @@ struct worker {
 	struct scope *scope; /* where new objects go; the file's or a test's */
 	struct config config;
 	bool has_config;
+	struct vm_factory *vms; /* NULL until worker_vms() */
 };
 
 /* In the caller's storage; both arguments are borrowed for its life. */
@@ -42,6 +43,9 @@ void worker_done(struct worker *w);
 void worker_run_file(struct worker *w);
 
 struct worker *worker_of(lua_State *L);
+
+/* Made when first asked for. */
+struct vm_factory *worker_vms(struct worker *w);
 
 /* Fills in file, and hands ev to the sink; drops the reference. */
 void worker_emit(struct worker *w, json_t *take_ev);

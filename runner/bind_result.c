@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* Owns the fields of RunResult; its methods are lua/result.lua. */
+#include "runner/bind_result.h"
+
+#include <signal.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "runner/bind.h"
+#include "runner/worker.h"
+
+#define EXIT_SIGNALLED (-1)
+#define EXIT_TIMED_OUT (-2)
+
+static const char result_key; /* registry: {metatable, describe} */
+
+static void push_result_item(lua_State *L, int i)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&result_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_rawgeti(L, -1, i);
+	lua_remove(L, -2);
+}
+
+static void set_buf(lua_State *L, const char *key, const struct buf *b)
+{
+	lua_pushlstring(L, b->len ? (const char *)buf_data(b) : "", b->len);
+	lua_setfield(L, -2, key);
+}
+
+static void set_string(lua_State *L, const char *key, const char *s)
+{
+	lua_pushstring(L, s);
+	lua_setfield(L, -2, key);
+}
+
+void bind_result_push(lua_State *L, const struct run_outcome *o)
+{
+	int code = o->timed_out	  ? EXIT_TIMED_OUT
+		   : o->signalled ? EXIT_SIGNALLED
+				  : o->status;
+
+	lua_createtable(L, 0, 9);
+	set_string(L, "command", o->command);
+	set_buf(L, "stdout", o->out);
+	set_buf(L, "stderr", o->err_out);
+	lua_pushinteger(L, code);
+	lua_setfield(L, -2, "exit_code");
+	lua_pushboolean(L, o->timed_out);
+	lua_setfield(L, -2, "timed_out");
+	lua_pushnumber(L, (double)o->duration_ns / (double)NS_PER_SEC);
+	lua_setfield(L, -2, "duration");
+	set_string(L, "status",
+		   o->timed_out	  ? "timed_out"
+		   : o->signalled ? "signalled"
+				  : "exited");
+	if (o->signalled && !o->timed_out) {
+		lua_pushinteger(L, o->status);
+		lua_setfield(L, -2, "signal");
+	}
+	push_result_item(L, 1);
+	lua_setmetatable(L, -2);
+}
+
+void bind_result_check(lua_State *L, const char *method)
+{
+	push_result_item(L, 2);
+	lua_pushvalue(L, -2);
+	lua_call(L, 1, 1);
+	if (!lua_isnil(L, -1))
+		bind_fail_arg(L, method, "%s", lua_tostring(L, -1));
+	lua_pop(L, 1);
+}
+
+/* signal_name(number): "SIGKILL", or "signal 99". */
+static int l_signal_name(lua_State *L)
+{
+	int signo = (int)luaL_checkinteger(L, 1);
+	const char *name = sigabbrev_np(signo);
+
+	if (name)
+		lua_pushfstring(L, "SIG%s", name);
+	else
+		lua_pushfstring(L, "signal %d", signo);
+	return 1;
+}
+
+static int l_fail(lua_State *L)
+{
+	const char *text = luaL_checkstring(L, 1);
+
+	suite_mark(&worker_of(L)->suite, L, text);
+	bind_fail(L, "%s", text);
+}
+
+void bind_result_register(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&result_key);
+	lua_pushcfunction(L, l_fail);
+	lua_pushcfunction(L, l_signal_name);
+	lua_state_run_blob(L, "runner/lua/result.lua", 2);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}

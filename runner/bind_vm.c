@@ -1,0 +1,455 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the type vm: its options, its life from created to closed, and what it
+ * answers about itself. The struct vm below it is made by boot, when what the
+ * author asked for is complete.
+ *
+ * vm_boot is the example of a method that waits.
+ */
+#include "runner/bind_vm.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/clock.h"
+#include "runner/await.h"
+#include "runner/vm_factory.h"
+#include "runner/worker.h"
+#include "streams/console.h"
+
+#define CONSOLE_EXCERPT	    4096
+#define SHUTDOWN_TIMEOUT_NS (30 * NS_PER_SEC)
+#define FILES_MAX	    4096
+
+/* Where the options given to lab:vm() are kept among the object's fields. */
+static const char options_key;
+
+/* --- options --- */
+
+struct vm_opts {
+	struct vm_request req;
+	int files; /* stack indexes; 0: absent */
+	int qemu_args;
+};
+
+static const struct opt vm_options[] = {
+    {"memory", OPT_SIZE, offsetof(struct vm_opts, req.memory)},
+    {"cpus", OPT_INT, offsetof(struct vm_opts, req.cpus)},
+    {"kernel_cmdline", OPT_STRING,
+     offsetof(struct vm_opts, req.kernel_cmdline)},
+    {"kernel_cmdline_append", OPT_STRING,
+     offsetof(struct vm_opts, req.kernel_cmdline_append)},
+    {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
+    {"agent_timeout", OPT_DURATION,
+     offsetof(struct vm_opts, req.agent_timeout_ns)},
+    {"qemu_args", OPT_TABLE, offsetof(struct vm_opts, qemu_args)},
+    {NULL, 0, 0},
+};
+
+static void read_options(lua_State *L, const char *method, int idx,
+			 struct vm_opts *o)
+{
+	bind_options(L, method, idx, vm_options, o);
+	if (o->req.memory && o->req.memory < VM_MEMORY_MIN)
+		bind_fail_arg(L, method,
+			      "memory is %llu bytes, no kernel boots in less "
+			      "than 32M",
+			      (unsigned long long)o->req.memory);
+	if (o->req.cpus < 0 || o->req.cpus > VM_CPUS_MAX)
+		bind_fail_arg(L, method, "cpus must be 1 to %d, got %lld",
+			      VM_CPUS_MAX, (long long)o->req.cpus);
+}
+
+struct file_opts {
+	const char *path;
+	struct opt_bytes content;
+	int64_t mode;
+};
+
+static const struct opt file_options[] = {
+    {"path", OPT_STRING, offsetof(struct file_opts, path)},
+    {"content", OPT_BYTES, offsetof(struct file_opts, content)},
+    {"mode", OPT_INT, offsetof(struct file_opts, mode)},
+    {NULL, 0, 0},
+};
+
+/* The i-th of the list at idx. Its strings are borrowed from the table. */
+static struct overlay_file read_file_option(lua_State *L, const char *method,
+					    int idx, int i)
+{
+	struct file_opts o = {.mode = 0644};
+
+	lua_rawgeti(L, idx, i);
+	if (!lua_istable(L, -1))
+		bind_fail_arg(L, method, "files[%d] must be a table, got %s", i,
+			      arg_type_name(L, -1));
+	bind_options(L, method, lua_gettop(L), file_options, &o);
+	if (!o.path || o.path[0] != '/')
+		bind_fail_arg(L, method,
+			      "files[%d] needs a path that begins with /", i);
+	if (!o.content.p)
+		bind_fail_arg(L, method, "files[%d] needs content", i);
+	if (o.mode < 0 || o.mode > 07777)
+		bind_fail_arg(L, method,
+			      "files[%d].mode must be permission bits", i);
+	lua_pop(L, 1);
+	return (struct overlay_file){.path = o.path,
+				     .content = o.content.p,
+				     .n = o.content.n,
+				     .mode = (uint32_t)o.mode};
+}
+
+/* The list of files into an array that is pushed. */
+static void read_files(lua_State *L, const char *method, int list,
+		       struct vm_request *req)
+{
+	size_t n = list ? lua_objlen(L, list) : 0;
+
+	if (n > FILES_MAX)
+		bind_fail_arg(L, method, "more than %d files", FILES_MAX);
+	struct overlay_file *files =
+	    lua_newuserdata(L, (n + 1) * sizeof(*files));
+	for (size_t i = 0; i < n; i++)
+		files[i] = read_file_option(L, method, list, (int)i + 1);
+	req->files = files;
+	req->n_files = n;
+}
+
+/* Pushes the options that lab:vm() was given, or nil; returns their index. */
+static int push_declared(lua_State *L, int vm_idx)
+{
+	object_push_fields(L, vm_idx);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+	return lua_istable(L, -1) ? lua_gettop(L) : 0;
+}
+
+/* --- objects --- */
+
+struct vm_object *vm_object_new(lua_State *L, const char *method,
+				const char *name, const char *profile,
+				int opts_idx)
+{
+	struct vm_opts checked = {0};
+	struct vm_request req = {0};
+	int top = lua_gettop(L);
+
+	read_options(L, method, opts_idx, &checked);
+	read_files(L, method, checked.files, &req);
+	lua_settop(L, top);
+	struct vm_object *v = object_new(L, &vm_class, 0);
+	v->name = mem_strdup(name);
+	v->profile = profile ? mem_strdup(profile) : NULL;
+	if (opts_idx) {
+		object_push_fields(L, lua_gettop(L));
+		lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
+		lua_pushvalue(L, opts_idx);
+		lua_rawset(L, -3);
+		lua_pop(L, 1);
+	}
+	return v;
+}
+
+static void vm_object_close(void *p)
+{
+	struct vm_object *v = p;
+
+	v->vm = vm_free(v->vm);
+	free(v->name);
+	free(v->profile);
+	v->name = v->profile = NULL;
+}
+
+static void vm_object_report(void *p, void *json_array)
+{
+	const struct vm_object *v = p;
+	struct buf text = {0};
+
+	if (!v->vm)
+		return;
+	console_tail(vm_console(v->vm), &text, CONSOLE_EXCERPT);
+	json_t *o = json_object();
+	json_object_set_new(o, "vm", event_string(v->name, strlen(v->name)));
+	json_object_set_new(
+	    o, "text",
+	    event_string(text.len ? (char *)buf_data(&text) : "", text.len));
+	json_array_append_new(json_array, o);
+	buf_done(&text);
+}
+
+struct vm_object *vm_check(lua_State *L, int idx, const char *method)
+{
+	struct vm_object *v = object_check(L, idx, &vm_class, method);
+
+	if (object_is_closed(&v->obj))
+		bind_fail_arg(L, method, "the VM is closed");
+	return v;
+}
+
+enum vm_state vm_object_state(const struct vm_object *v)
+{
+	return v->vm ? vm_state(v->vm) : VM_CREATED;
+}
+
+/* What would help, by state. */
+static const char *const state_advice[] = {
+    [VM_CREATED] = "call vm:boot() first",
+    [VM_BOOTING] = "wait for vm:boot() to return",
+    [VM_BOOTED] = "call vm:shutdown() first",
+    [VM_PAUSED] = "call vm:resume() first",
+    [VM_SHUTDOWN] = "call vm:boot() to start it again",
+    [VM_DEAD] = "declare a new one",
+};
+
+static _Noreturn void fail_state(lua_State *L, const char *method,
+				 const struct vm_object *v)
+{
+	enum vm_state s = vm_object_state(v);
+	const struct err *death = v->vm ? vm_death(v->vm) : NULL;
+
+	if (s == VM_DEAD && death)
+		bind_fail_arg(L, method, "VM '%s' is dead: %s", v->name,
+			      death->text);
+	bind_fail_arg(L, method, "VM '%s' is %s: %s", v->name, vm_state_name(s),
+		      state_advice[s]);
+}
+
+struct client *vm_object_client(lua_State *L, const struct vm_object *v,
+				const char *method)
+{
+	if (object_is_closed(&v->obj))
+		bind_fail_arg(L, method, "its VM is closed");
+	struct client *c =
+	    vm_object_state(v) == VM_BOOTED ? vm_client(v->vm) : NULL;
+	if (!c)
+		fail_state(L, method, v);
+	return c;
+}
+
+struct client *vm_check_client(lua_State *L, int idx, const char *method)
+{
+	return vm_object_client(L, vm_check(L, idx, method), method);
+}
+
+/* --- boot and shutdown --- */
+
+static void on_dead(void *ctx, const struct err *err)
+{
+	struct worker *w = ctx;
+
+	/* A panic, or a string of provium.on_console, fails the test that
+	 * runs, whoever was waiting for what. */
+	if (strstr(err->text, "kernel panicked") ||
+	    strstr(err->text, "the console shows"))
+		suite_mark(&w->suite, w->L, err->text);
+}
+
+struct boot_call {
+	struct op op;
+	struct vm_object *v; /* kept */
+	bool is_started;
+};
+
+static void boot_release(void *p)
+{
+	struct boot_call *b = p;
+
+	if (b->is_started)
+		op_done(&b->op);
+}
+
+static int boot_finish(lua_State *L, void *p)
+{
+	struct boot_call *b = p;
+	struct buf text = {0};
+
+	if (b->op.result >= 0) {
+		lua_settop(L, 1); /* the VM */
+		return 1;
+	}
+	if (!object_is_closed(&b->v->obj) && b->v->vm)
+		console_tail(vm_console(b->v->vm), &text, CONSOLE_EXCERPT);
+	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
+	buf_done(&text);
+	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s",
+		      b->op.err.text, lua_tostring(L, -1));
+}
+
+/* Makes the struct vm that the request describes; files and lists are read
+ * into values that stay on the stack. */
+static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
+		    int64_t *ret_timeout_ns)
+{
+	struct worker *w = worker_of(L);
+	struct vm_opts o = {.req.agent_timeout_ns = VM_AGENT_TIMEOUT_NS};
+	struct err err = {0};
+	struct strvec *args;
+
+	luaL_checkstack(L, LUA_MINSTACK, "vm:boot");
+	int declared = push_declared(L, 1);
+
+	read_options(L, "vm:boot", declared, &o);
+	read_options(L, "vm:boot", opts_idx, &o);
+	read_files(L, "vm:boot", o.files, &o.req);
+	o.req.name = v->name;
+	o.req.profile = v->profile;
+	args = bind_push_strvec(L);
+	if (o.qemu_args)
+		arg_strings(L, "vm:boot", o.qemu_args, "qemu_args", args);
+	o.req.qemu_args = *args;
+	object_close_owned(&v->obj);
+	v->vm = vm_free(v->vm);
+	v->vm = vm_factory_make(worker_vms(w), &o.req, on_dead, w, &err);
+	if (!v->vm)
+		bind_fail_err(L, "vm:boot", &err);
+	*ret_timeout_ns = o.req.agent_timeout_ns;
+}
+
+static int l_boot(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:boot");
+	int opts = arg_opt_table(L, "vm:boot", 2, "options");
+	enum vm_state s = vm_object_state(v);
+	int64_t timeout_ns = VM_AGENT_TIMEOUT_NS;
+
+	if (s != VM_CREATED && s != VM_SHUTDOWN)
+		fail_state(L, "vm:boot", v);
+	await_check_expired(L, "vm:boot");
+	/* Again as it was, it keeps its console log. */
+	if (s == VM_CREATED || opts)
+		make_vm(L, v, opts, &timeout_ns);
+	int64_t deadline = await_deadline(L, "vm:boot", timeout_ns);
+
+	struct boot_call *b = await_new(L, "vm:boot", sizeof(*b), boot_release);
+	await_keep(L, lua_gettop(L), 1);
+	b->v = v;
+	b->is_started = true;
+	v->boots++;
+	vm_boot_start(v->vm, &b->op, deadline);
+	return await(L, b, &b->op, boot_finish);
+}
+
+static int shutdown_finish(lua_State *L, void *p)
+{
+	struct boot_call *b = p;
+
+	if (b->op.result < 0)
+		bind_fail_err(L, "vm:shutdown", &b->op.err);
+	return 0;
+}
+
+static int l_shutdown(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:shutdown");
+	enum vm_state s = vm_object_state(v);
+
+	if (s == VM_SHUTDOWN)
+		return 0;
+	if (s != VM_BOOTED)
+		fail_state(L, "vm:shutdown", v);
+	int64_t deadline =
+	    await_deadline(L, "vm:shutdown", SHUTDOWN_TIMEOUT_NS);
+
+	struct boot_call *b =
+	    await_new(L, "vm:shutdown", sizeof(*b), boot_release);
+	await_keep(L, lua_gettop(L), 1);
+	b->v = v;
+	b->is_started = true;
+	v->boots++;
+	vm_shutdown_start(v->vm, &b->op, deadline);
+	return await(L, b, &b->op, shutdown_finish);
+}
+
+/* --- answers --- */
+
+static int l_name(lua_State *L)
+{
+	lua_pushstring(L, vm_check(L, 1, "vm:name")->name);
+	return 1;
+}
+
+static int l_profile(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:profile");
+
+	lua_pushstring(L, v->profile ? v->profile
+				     : worker_of(L)->config.default_profile);
+	return 1;
+}
+
+static int l_state(lua_State *L)
+{
+	lua_pushstring(
+	    L, vm_state_name(vm_object_state(vm_check(L, 1, "vm:state"))));
+	return 1;
+}
+
+static int l_cid(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:cid");
+	int64_t cid = v->vm ? vm_cid(v->vm) : -1;
+
+	if (cid >= 0)
+		bind_push_i64(L, cid);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int l_pid(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:pid");
+	pid_t pid = v->vm ? vm_pid(v->vm) : -1;
+
+	if (pid > 0)
+		lua_pushinteger(L, pid);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static int l_tostring(lua_State *L)
+{
+	const struct vm_object *v = lua_touserdata(L, 1);
+
+	if (object_is_closed(&v->obj))
+		lua_pushfstring(L, "vm (closed): %p", (const void *)v);
+	else
+		lua_pushfstring(L, "vm '%s' (%s): %p", v->name,
+				vm_state_name(vm_object_state(v)),
+				(const void *)v);
+	return 1;
+}
+
+static const struct bind_method methods[] = {
+    {"boot", l_boot},	{"shutdown", l_shutdown},
+    {"name", l_name},	{"profile", l_profile},
+    {"state", l_state}, {"cid", l_cid},
+    {"pid", l_pid},	{NULL, NULL},
+};
+
+static const struct bind_method meta[] = {
+    {"__tostring", l_tostring},
+    {NULL, NULL},
+};
+
+const struct object_class vm_class = {
+    .name = "vm",
+    .rank = RANK_VM,
+    .size = sizeof(struct vm_object),
+    .close = vm_object_close,
+    .methods = methods,
+    .meta = meta,
+    .report = vm_object_report,
+};
+
+void bind_vm_register(lua_State *L)
+{
+	bind_class(L, &vm_class);
+	bind_class_extend(L, &vm_class, vm_run_methods);
+	bind_class_extend(L, &vm_class, vm_file_methods);
+	bind_class_extend(L, &vm_class, vm_syscall_methods);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The type vm, as other bindings need it. Its methods are spread over
+ * bind_vm.c (life), bind_run.c (commands), bind_vm_files.c, bind_syscall.c;
+ * each has a table of them.
+ */
+#ifndef RUNNER_BIND_VM_H
+#define RUNNER_BIND_VM_H
+
+#include <lua.h>
+
+#include "runner/bind.h"
+#include "streams/client.h"
+#include "vmm/vm.h"
+
+struct vm_object {
+	struct object obj;
+	struct vm *vm;	/* NULL before the first boot */
+	char *name;	/* owned */
+	char *profile;	/* owned; NULL: the default */
+	unsigned boots; /* differs whenever handles of before are void */
+};
+
+extern const struct object_class vm_class;
+
+/* Pushes a VM in the state created. profile may be NULL; opts_idx: the table
+ * of options, checked here, or 0. */
+struct vm_object *vm_object_new(lua_State *L, const char *method,
+				const char *name, const char *profile,
+				int opts_idx);
+
+/* The VM at idx; raises when it is something else, or closed. */
+struct vm_object *vm_check(lua_State *L, int idx, const char *method);
+/* The same, and it must be booted: raises with its name, its state and the
+ * call that would help. */
+struct client *vm_check_client(lua_State *L, int idx, const char *method);
+/* For objects on a VM (a file, a process): the client, or the same error. */
+struct client *vm_object_client(lua_State *L, const struct vm_object *v,
+				const char *method);
+enum vm_state vm_object_state(const struct vm_object *v);
+
+/* More methods of vm; each ends with NULL. */
+extern const struct bind_method vm_run_methods[];
+extern const struct bind_method vm_file_methods[];
+extern const struct bind_method vm_syscall_methods[];
+
+void bind_vm_register(lua_State *L);
+
+#endif

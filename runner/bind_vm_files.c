@@ -1,0 +1,417 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the operations on a guest's files by path. Each is one request; the
+ * guest's own words are the error. Open files are bind_file.c.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "runner/await.h"
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+
+#define PERM_MAX 07777
+
+/* One request in flight; what it sends and where its data goes. */
+struct file_call {
+	const char *method;
+	struct call *call;
+	void *map; /* the host file that is sent; MAP_FAILED or NULL: none */
+	size_t map_n;
+	char *host_path; /* where the data goes */
+};
+
+static void file_call_release(void *p)
+{
+	struct file_call *f = p;
+
+	call_free(f->call);
+	if (f->map)
+		munmap(f->map, f->map_n);
+	free(f->host_path);
+}
+
+static struct file_call *new_call(lua_State *L, const char *method)
+{
+	struct file_call *f =
+	    await_new(L, method, sizeof(*f), file_call_release);
+
+	f->method = method;
+	return f;
+}
+
+static void check_result(lua_State *L, const struct file_call *f)
+{
+	if (f->call->op.result < 0)
+		bind_fail_err(L, f->method, &f->call->op.err);
+}
+
+static int finish_nothing(lua_State *L, void *p)
+{
+	check_result(L, p);
+	return 0;
+}
+
+/* For requests without data: sends m, returns what finish pushes. */
+static int ask(lua_State *L, struct client *c, const char *method,
+	       const struct msg *m, await_cb finish)
+{
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+	struct file_call *f = new_call(L, method);
+
+	f->call = call_new(c);
+	call_start(f->call, m, NULL, 0, deadline);
+	return await(L, f, &f->call->op, finish);
+}
+
+/* --- contents --- */
+
+static int finish_data(lua_State *L, void *p)
+{
+	const struct file_call *f = p;
+	const struct buf *d = &f->call->data;
+
+	check_result(L, f);
+	lua_pushlstring(L, d->len ? (char *)buf_data(d) : "", d->len);
+	return 1;
+}
+
+static int vm_read_file(lua_State *L)
+{
+	static const char method[] = "vm:read_file";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_READ_FILE};
+
+	m.read_file.path = arg_path(L, method, 2, "path");
+	return ask(L, c, method, &m, finish_data);
+}
+
+struct mode_opts {
+	int64_t mode;
+};
+
+static const struct opt mode_options[] = {
+    {"mode", OPT_INT, offsetof(struct mode_opts, mode)},
+    {NULL, 0, 0},
+};
+
+/* {mode=} at idx; otherwise when it is not given. */
+static uint32_t read_mode(lua_State *L, const char *method, int idx,
+			  uint32_t otherwise)
+{
+	struct mode_opts o = {.mode = -1};
+	int table = arg_opt_table(L, method, idx, "options");
+
+	bind_options(L, method, table, mode_options, &o);
+	if (o.mode == -1)
+		return otherwise;
+	if (o.mode < 0 || o.mode > PERM_MAX)
+		bind_fail_arg(L, method,
+			      "mode must be permission bits, 0 to 07777 "
+			      "(octal), got %lld",
+			      (long long)o.mode);
+	return (uint32_t)o.mode;
+}
+
+static int vm_write_file(lua_State *L)
+{
+	static const char method[] = "vm:write_file";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_WRITE_FILE};
+	size_t n;
+
+	m.write_file.path = arg_path(L, method, 2, "path");
+	const char *data = arg_bytes(L, method, 3, "data", &n);
+	m.write_file.perm = read_mode(L, method, 4, MSG_PERM_DEFAULT);
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+
+	struct file_call *f = new_call(L, method);
+	await_keep(L, lua_gettop(L), 3);
+	f->call = call_new(c);
+	call_start(f->call, &m, data, n, deadline);
+	return await(L, f, &f->call->op, finish_nothing);
+}
+
+/* A host path as the author means it: relative to the calling file. Owned. */
+static char *host_path(lua_State *L, const char *path)
+{
+	struct site at;
+
+	if (path[0] == '/' || !lua_state_site(L, &at))
+		return mem_strdup(path);
+	const char *slash = strrchr(at.file, '/');
+	if (!slash)
+		return mem_strdup(path);
+	return mem_printf("%.*s/%s", (int)(slash - at.file), at.file, path);
+}
+
+/* Maps the file; an empty one maps to NULL. */
+static int map_file(struct file_call *f, const char *path, mode_t *ret_mode,
+		    struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+
+	if (fd < 0 || fstat(fd, &st))
+		return err_set(err, -errno, "cannot open '%s' on the host: %s",
+			       path, strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL,
+			       "'%s' on the host is no regular file", path);
+	*ret_mode = st.st_mode;
+	if (!st.st_size)
+		return 0;
+	void *map =
+	    mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED)
+		return err_set(err, -errno, "cannot map '%s': %s", path,
+			       strerror(errno));
+	f->map = map;
+	f->map_n = (size_t)st.st_size;
+	return 0;
+}
+
+static int vm_push_file(lua_State *L)
+{
+	static const char method[] = "vm:push_file";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_WRITE_FILE};
+	struct err err = {0};
+	mode_t host_mode = 0;
+
+	const char *from = arg_path(L, method, 2, "host path");
+	m.write_file.path = arg_path(L, method, 3, "guest path");
+	uint32_t mode = read_mode(L, method, 4, UINT32_MAX);
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+
+	struct file_call *f = new_call(L, method);
+	f->host_path = host_path(L, from);
+	if (map_file(f, f->host_path, &host_mode, &err))
+		bind_fail_err(L, method, &err);
+	/* A program that is pushed stays one. */
+	m.write_file.perm = mode == UINT32_MAX ? host_mode & 0777 : mode;
+	f->call = call_new(c);
+	call_start(f->call, &m, f->map, f->map_n, deadline);
+	return await(L, f, &f->call->op, finish_nothing);
+}
+
+static int write_host_file(const char *path, const struct buf *data,
+			   struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	size_t at = 0;
+
+	if (fd < 0)
+		return err_set(err, -errno,
+			       "cannot create '%s' on the host: %s", path,
+			       strerror(errno));
+	while (at < data->len) {
+		ssize_t n = write(fd, buf_data(data) + at, data->len - at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return err_set(err, -errno,
+				       "cannot write '%s' on the host: %s",
+				       path, strerror(errno));
+		at += (size_t)n;
+	}
+	return 0;
+}
+
+static int finish_pull(lua_State *L, void *p)
+{
+	const struct file_call *f = p;
+	struct err err = {0};
+
+	check_result(L, f);
+	if (write_host_file(f->host_path, &f->call->data, &err))
+		bind_fail_err(L, f->method, &err);
+	return 0;
+}
+
+static int vm_pull_file(lua_State *L)
+{
+	static const char method[] = "vm:pull_file";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_READ_FILE};
+
+	m.read_file.path = arg_path(L, method, 2, "guest path");
+	const char *to = arg_path(L, method, 3, "host path");
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+
+	struct file_call *f = new_call(L, method);
+	f->host_path = host_path(L, to);
+	f->call = call_new(c);
+	call_start(f->call, &m, NULL, 0, deadline);
+	return await(L, f, &f->call->op, finish_pull);
+}
+
+/* --- the tree --- */
+
+static const char *entry_type(uint32_t mode)
+{
+	switch (mode & S_IFMT) {
+	case S_IFREG:
+		return "file";
+	case S_IFDIR:
+		return "directory";
+	case S_IFLNK:
+		return "symlink";
+	case S_IFIFO:
+		return "fifo";
+	case S_IFSOCK:
+		return "socket";
+	case S_IFBLK:
+		return "block_device";
+	case S_IFCHR:
+		return "char_device";
+	default:
+		return "other";
+	}
+}
+
+static int finish_stat(lua_State *L, void *p)
+{
+	const struct file_call *f = p;
+
+	check_result(L, f);
+	if (f->call->reply.type != MSG_FILE_STATUS)
+		bind_fail(L, "%s: the agent's answer is no file status",
+			  f->method);
+	const struct msg_file_status *s = &f->call->reply.file_status;
+	lua_createtable(L, 0, 8);
+	bind_push_u64(L, s->size);
+	lua_setfield(L, -2, "size");
+	bind_push_i64(L, s->mtime_sec);
+	lua_setfield(L, -2, "mtime");
+	bind_push_i64(
+	    L, (int64_t)((uint64_t)s->mtime_sec * NS_PER_SEC + s->mtime_nsec));
+	lua_setfield(L, -2, "mtime_ns");
+	lua_pushinteger(L, s->mode & PERM_MAX);
+	lua_setfield(L, -2, "perm");
+	lua_pushnumber(L, s->uid);
+	lua_setfield(L, -2, "uid");
+	lua_pushnumber(L, s->gid);
+	lua_setfield(L, -2, "gid");
+	bind_push_u64(L, s->nlink);
+	lua_setfield(L, -2, "nlink");
+	lua_pushstring(L, entry_type(s->mode));
+	lua_setfield(L, -2, "entry_type");
+	return 1;
+}
+
+static int vm_stat(lua_State *L)
+{
+	static const char method[] = "vm:stat";
+	struct client *c = vm_check_client(L, 1, method);
+	/* A link is told as one: "symlink" is among the types. */
+	struct msg m = {.type = MSG_STAT, .stat = {.nofollow = 1}};
+
+	m.stat.path = arg_path(L, method, 2, "path");
+	return ask(L, c, method, &m, finish_stat);
+}
+
+/* The names, each ended by NUL, sorted. */
+static int finish_listdir(lua_State *L, void *p)
+{
+	const struct file_call *f = p;
+	const struct buf *d = &f->call->data;
+
+	check_result(L, f);
+	const char *at = d->len ? (const char *)buf_data(d) : NULL;
+	const char *end = at ? at + d->len : NULL;
+	lua_newtable(L);
+	for (int i = 1; at < end; i++) {
+		size_t n = strnlen(at, (size_t)(end - at));
+
+		lua_pushlstring(L, at, n);
+		lua_rawseti(L, -2, i);
+		at += n + 1;
+	}
+	int list = lua_gettop(L);
+	lua_getglobal(L, "table");
+	lua_getfield(L, -1, "sort");
+	lua_pushvalue(L, list);
+	lua_call(L, 1, 0);
+	lua_settop(L, list);
+	return 1;
+}
+
+static int vm_listdir(lua_State *L)
+{
+	static const char method[] = "vm:listdir";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_LISTDIR};
+
+	m.listdir.path = arg_path(L, method, 2, "path");
+	return ask(L, c, method, &m, finish_listdir);
+}
+
+struct mkdir_opts {
+	bool parents;
+	int64_t perm;
+};
+
+static const struct opt mkdir_options[] = {
+    {"parents", OPT_BOOL, offsetof(struct mkdir_opts, parents)},
+    {"perm", OPT_INT, offsetof(struct mkdir_opts, perm)},
+    {NULL, 0, 0},
+};
+
+static int vm_mkdir(lua_State *L)
+{
+	static const char method[] = "vm:mkdir";
+	struct client *c = vm_check_client(L, 1, method);
+	struct mkdir_opts o = {.perm = 0755};
+	struct msg m = {.type = MSG_MKDIR};
+
+	m.mkdir.path = arg_path(L, method, 2, "path");
+	bind_options(L, method, arg_opt_table(L, method, 3, "options"),
+		     mkdir_options, &o);
+	if (o.perm < 0 || o.perm > PERM_MAX)
+		bind_fail_arg(L, method,
+			      "perm must be permission bits, 0 to 07777 "
+			      "(octal), got %lld",
+			      (long long)o.perm);
+	m.mkdir.perm = (uint32_t)o.perm;
+	m.mkdir.parents = o.parents;
+	return ask(L, c, method, &m, finish_nothing);
+}
+
+static int vm_unlink(lua_State *L)
+{
+	static const char method[] = "vm:unlink";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_UNLINK};
+
+	m.unlink.path = arg_path(L, method, 2, "path");
+	return ask(L, c, method, &m, finish_nothing);
+}
+
+static int vm_rename(lua_State *L)
+{
+	static const char method[] = "vm:rename";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_RENAME};
+
+	m.rename.from = arg_path(L, method, 2, "from");
+	m.rename.to = arg_path(L, method, 3, "to");
+	return ask(L, c, method, &m, finish_nothing);
+}
+
+const struct bind_method vm_file_methods[] = {
+    {"read_file", vm_read_file}, {"write_file", vm_write_file},
+    {"push_file", vm_push_file}, {"pull_file", vm_pull_file},
+    {"stat", vm_stat},		 {"listdir", vm_listdir},
+    {"mkdir", vm_mkdir},	 {"unlink", vm_unlink},
+    {"rename", vm_rename},	 {NULL, NULL},
+};

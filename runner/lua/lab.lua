@@ -1,0 +1,26 @@
+-- Methods of labs that act on all direct VMs at once.
+local methods, tasks = ...
+
+local function each_vm(lab, wanted, fn)
+  local work = {}
+  for _, name in ipairs(lab:vm_names()) do
+    local vm = lab:vm(name)
+    if wanted[vm:state()] then
+      work[#work + 1] = function() fn(vm) end
+    end
+  end
+  tasks.all(unpack(work))
+end
+
+function methods.boot(lab)
+  each_vm(lab, { created = true, shutdown = true }, function(vm)
+    vm:boot()
+  end)
+  return lab
+end
+
+function methods.shutdown(lab)
+  each_vm(lab, { booted = true }, function(vm)
+    vm:shutdown()
+  end)
+end

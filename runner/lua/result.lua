@@ -1,0 +1,47 @@
+-- The methods of RunResult, and what a bad one is said to be.
+local fail, signal_name = ...
+
+local OUTPUT_MAX = 2000
+
+local methods = {}
+
+function methods.ok(result)
+  return result.status == "exited" and result.exit_code == 0
+end
+
+local function excerpt(name, text)
+  if text == "" then
+    return "\n" .. name .. ": (empty)"
+  elseif #text > OUTPUT_MAX then
+    text = ("... (%d bytes before)\n"):format(#text - OUTPUT_MAX)
+      .. text:sub(-OUTPUT_MAX)
+  end
+  return "\n" .. name .. ":\n" .. text:gsub("\n$", "")
+end
+
+-- nil for a command that went well.
+local function describe(result)
+  if methods.ok(result) then
+    return nil
+  end
+  local what
+  if result.status == "timed_out" then
+    what = ("timed out after %.3gs and was killed"):format(result.duration)
+  elseif result.status == "signalled" then
+    what = "was killed by " .. signal_name(result.signal)
+  else
+    what = "exited with " .. result.exit_code
+  end
+  return ("command `%s` %s"):format(result.command, what)
+    .. excerpt("stdout", result.stdout) .. excerpt("stderr", result.stderr)
+end
+
+function methods.assert_ok(result)
+  local problem = describe(result)
+  if problem then
+    fail(problem)
+  end
+  return result
+end
+
+return { { __index = methods }, describe }

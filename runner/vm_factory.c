@@ -1,0 +1,329 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the choices that are made once in a worker (QEMU, accelerator,
+ * transport, guest image) and the merging of a request with its profile. Owns
+ * no VM.
+ */
+#include "runner/vm_factory.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "vmm/agent_blob.h"
+#include "vmm/guest.h"
+
+#define CMDLINE_MAX 2048 /* COMMAND_LINE_SIZE of x86 */
+#define AGENT_MAX   (64u << 20)
+#define READ_CHUNK  65536
+
+struct vm_factory {
+	struct loop *loop;
+	const struct config *config;
+	const char *run_dir;
+	struct strvec alarms;
+	char *qemu;		  /* NULL until found */
+	struct guest_image guest; /* key NULL until there */
+	struct buf agent;	  /* $PROVIUM_AGENT's bytes, or empty */
+	bool has_agent;		  /* it was looked for */
+	unsigned made;		  /* numbers the VMs' folders */
+};
+
+struct vm_factory *vm_factory_new(struct loop *l, const struct config *c,
+				  const char *run_dir)
+{
+	struct vm_factory *f = mem_zalloc(sizeof(*f));
+
+	f->loop = l;
+	f->config = c;
+	f->run_dir = run_dir;
+	return f;
+}
+
+struct vm_factory *vm_factory_free(struct vm_factory *f)
+{
+	if (!f)
+		return NULL;
+	strvec_done(&f->alarms);
+	free(f->qemu);
+	guest_image_done(&f->guest);
+	buf_done(&f->agent);
+	free(f);
+	return NULL;
+}
+
+void vm_factory_set_alarms(struct vm_factory *f, const struct strvec *alarms)
+{
+	strvec_done(&f->alarms);
+	for (size_t i = 0; i < alarms->n; i++)
+		strvec_add(&f->alarms, alarms->v[i]);
+}
+
+int vm_factory_check_profile(struct vm_factory *f, const char *name,
+			     struct err *err)
+{
+	return config_find_profile(f->config, name, err) ? 0 : -ENOENT;
+}
+
+static int read_file(const char *path, size_t max, struct buf *out,
+		     struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	for (;;) {
+		ssize_t n = read(fd, buf_room(out, READ_CHUNK), READ_CHUNK);
+
+		if (n < 0)
+			return err_set(err, -errno, "cannot read '%s': %s",
+				       path, strerror(errno));
+		if (!n)
+			return 0;
+		buf_commit(out, (size_t)n);
+		if (out->len > max)
+			return err_set(err, -EFBIG,
+				       "'%s' is larger than %zu bytes", path,
+				       max);
+	}
+}
+
+/* PROVIUM_AGENT names an agent program in place of the one linked in: for
+ * developing the agent. */
+static int find_agent(struct vm_factory *f, struct vm_spec *spec,
+		      struct err *err)
+{
+	const char *path = getenv("PROVIUM_AGENT");
+
+	if (path && *path && !f->has_agent) {
+		int rc = read_file(path, AGENT_MAX, &f->agent, err);
+
+		if (rc) {
+			buf_reset(&f->agent);
+			return err_wrap(err, "PROVIUM_AGENT");
+		}
+	}
+	f->has_agent = true;
+	spec->agent = agent_blob;
+	spec->agent_n = (size_t)(agent_blob_end - agent_blob);
+	if (f->agent.len) {
+		spec->agent = buf_data(&f->agent);
+		spec->agent_n = f->agent.len;
+	}
+	return 0;
+}
+
+static int find_host(struct vm_factory *f, const struct config_profile *p,
+		     struct vm_spec *spec, struct err *err)
+{
+	struct host_choice choice;
+	int rc;
+
+	if (!f->qemu)
+		f->qemu = host_find_qemu(err);
+	if (!f->qemu)
+		return err->code;
+	spec->qemu = f->qemu;
+	rc = host_choose_accel(p->accel, &choice, err);
+	if (rc < 0)
+		return rc;
+	spec->accel = (enum accel)choice.value;
+	rc = host_choose_transport(p->transport, &choice, err);
+	if (rc < 0)
+		return rc;
+	spec->transport = (enum transport)choice.value;
+	return 0;
+}
+
+/* What is put together for one vm_new(). */
+struct draft {
+	char *kernel;
+	char *dir;
+	struct buf cmdline;
+	struct strvec modules;
+	struct strvec qemu_args;
+	struct overlay_file *files;
+};
+
+static void draft_done(struct draft *d)
+{
+	free(d->kernel);
+	free(d->dir);
+	buf_done(&d->cmdline);
+	strvec_done(&d->modules);
+	strvec_done(&d->qemu_args);
+	free(d->files);
+}
+
+static int find_default_guest(struct vm_factory *f, struct err *err)
+{
+	if (f->guest.key)
+		return 0;
+	int rc =
+	    guest_default(f->config->cache_dir, NULL, NULL, &f->guest, err);
+	return rc < 0 ? err_wrap(err, "the default guest") : 0;
+}
+
+static int find_kernel(struct vm_factory *f, const struct config_profile *p,
+		       struct draft *d, struct vm_spec *spec, struct err *err)
+{
+	int rc;
+
+	for (size_t i = 0; i < p->modules.n; i++)
+		strvec_add(&d->modules, p->modules.v[i]);
+	spec->initrd = p->initrd;
+	if (p->kernel)
+		return guest_kernel_for_boot(f->config->cache_dir, p->kernel,
+					     &d->kernel, err);
+	rc = find_default_guest(f, err);
+	if (rc < 0)
+		return rc;
+	d->kernel = mem_strdup(f->guest.kernel);
+	if (!spec->initrd)
+		spec->initrd = f->guest.initrd;
+	return guest_image_modules(&f->guest, spec->transport, &d->modules,
+				   err);
+}
+
+/* The uncompressed kernels are ELF files; a bzImage is not. */
+static bool is_elf(const char *path)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char magic[4];
+
+	return fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) &&
+	       !memcmp(magic, "\177ELF", sizeof(magic));
+}
+
+static void add_words(struct buf *b, const char *words)
+{
+	if (!words || !*words)
+		return;
+	if (b->len)
+		buf_append(b, " ", 1);
+	buf_append(b, words, strlen(words));
+}
+
+static int build_cmdline(const struct config_profile *p,
+			 const struct vm_request *r, struct buf *out,
+			 struct err *err)
+{
+	struct buf file = {0};
+	int rc = 0;
+
+	if (r->kernel_cmdline) {
+		add_words(out, r->kernel_cmdline);
+	} else {
+		add_words(out, p->cmdline);
+		if (p->cmdline_file)
+			rc =
+			    read_file(p->cmdline_file, CMDLINE_MAX, &file, err);
+		if (file.len) {
+			buf_append(&file, "", 1);
+			char *s = (char *)buf_data(&file);
+			s[strcspn(s, "\r\n")] = '\0';
+			add_words(out, s);
+		}
+		buf_done(&file);
+	}
+	add_words(out, r->kernel_cmdline_append);
+	buf_append(out, "", 1);
+	if (!rc && out->len > CMDLINE_MAX)
+		rc = err_set(err, -E2BIG,
+			     "the kernel command line has %zu bytes, the "
+			     "kernel takes %d",
+			     out->len - 1, CMDLINE_MAX - 1);
+	return rc;
+}
+
+static void merge_lists(const struct config_profile *p,
+			const struct vm_request *r, struct draft *d,
+			struct vm_spec *spec)
+{
+	size_t n = 0;
+
+	d->files =
+	    mem_zalloc((p->n_files + r->n_files) * sizeof(*d->files) + 1);
+	for (size_t i = 0; i < p->n_files; i++)
+		d->files[n++] = (struct overlay_file){
+		    .path = p->files[i].path,
+		    .content = p->files[i].content,
+		    .n = p->files[i].n,
+		    .mode = p->files[i].mode,
+		};
+	for (size_t i = 0; i < r->n_files; i++)
+		d->files[n++] = r->files[i];
+	spec->files = d->files;
+	spec->n_files = n;
+	for (size_t i = 0; i < p->qemu_args.n; i++)
+		strvec_add(&d->qemu_args, p->qemu_args.v[i]);
+	for (size_t i = 0; i < r->qemu_args.n; i++)
+		strvec_add(&d->qemu_args, r->qemu_args.v[i]);
+	spec->qemu_args = (const char *const *)d->qemu_args.v;
+	spec->n_qemu_args = d->qemu_args.n;
+}
+
+/* Each VM has a folder: names repeat over the tests of a file, and socket
+ * paths must stay short. */
+static int make_dir(struct vm_factory *f, struct draft *d, struct err *err)
+{
+	d->dir = mem_printf("%s/vm%u", f->run_dir, ++f->made);
+	if (mkdir(d->dir, 0700) && errno != EEXIST)
+		return err_set(err, -errno, "cannot make '%s': %s", d->dir,
+			       strerror(errno));
+	return 0;
+}
+
+static int fill_spec(struct vm_factory *f, const struct vm_request *r,
+		     struct draft *d, struct vm_spec *spec, struct err *err)
+{
+	const struct config_profile *p =
+	    config_find_profile(f->config, r->profile, err);
+	int rc;
+
+	if (!p)
+		return -ENOENT;
+	if (p->disks.n)
+		return err_set(err, -ENOTSUP,
+			       "profile '%s' has disks, which cannot be "
+			       "attached yet",
+			       p->name);
+	if ((rc = find_host(f, p, spec, err)) < 0 ||
+	    (rc = find_kernel(f, p, d, spec, err)) < 0 ||
+	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0 ||
+	    (rc = make_dir(f, d, err)) < 0)
+		return rc;
+	if (p->inject_agent && (rc = find_agent(f, spec, err)) < 0)
+		return rc;
+	merge_lists(p, r, d, spec);
+	spec->name = r->name;
+	spec->run_dir = d->dir;
+	spec->kernel = d->kernel;
+	spec->is_linux_pvh = is_elf(d->kernel);
+	spec->cmdline = (const char *)buf_data(&d->cmdline);
+	spec->memory = r->memory ? r->memory : p->memory;
+	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
+	spec->modules = (const char *const *)d->modules.v;
+	spec->n_modules = d->modules.n;
+	spec->alarms = (const char *const *)f->alarms.v;
+	spec->n_alarms = f->alarms.n;
+	return 0;
+}
+
+struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
+			   vm_dead_cb on_dead, void *ctx, struct err *err)
+{
+	struct draft d = {0};
+	struct vm_spec spec = {0};
+	struct vm *vm = NULL;
+
+	if (!fill_spec(f, r, &d, &spec, err))
+		vm = vm_new(f->loop, &spec, on_dead, ctx, err);
+	draft_done(&d);
+	return vm;
+}
