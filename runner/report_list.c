@@ -12,9 +12,22 @@
 struct report_list {
 	struct event_sink sink;
 	struct printer p;
+	char *file; /* whose name was printed last, or NULL */
 	size_t n_tests;
 	size_t n_files;
 };
+
+static void put_file(struct report_list *r, const json_t *ev)
+{
+	const char *file = json_string_value(json_object_get(ev, "file"));
+
+	if (r->file && !strcmp(r->file, file))
+		return;
+	free(r->file);
+	r->file = mem_strdup(file);
+	print_text(&r->p, PRINT_TITLE, file);
+	fputs("\n", r->p.out);
+}
 
 static void put_tags(struct report_list *r, const json_t *tags)
 {
@@ -60,9 +73,7 @@ static void put_plan(struct report_list *r, const json_t *ev)
 
 	if (!json_array_size(tests))
 		return;
-	print_text(&r->p, PRINT_TITLE,
-		   json_string_value(json_object_get(ev, "file")));
-	fputs("\n", r->p.out);
+	put_file(r, ev);
 	json_array_foreach(tests, i, test) put_test(r, test);
 	r->n_files++;
 }
@@ -71,9 +82,7 @@ static void put_error(struct report_list *r, const json_t *ev)
 {
 	const json_t *message = json_object_get(ev, "message");
 
-	print_text(&r->p, PRINT_TITLE,
-		   json_string_value(json_object_get(ev, "file")));
-	fputs("\n", r->p.out);
+	put_file(r, ev);
 	if (message)
 		print_lines(&r->p, PRINT_BAD, "  ", json_string_value(message),
 			    json_string_length(message));
@@ -114,7 +123,10 @@ static void list_event(struct event_sink *sink, const json_t *ev)
 
 static void list_free(struct event_sink *sink)
 {
-	free(CONTAINER_OF(sink, struct report_list, sink));
+	struct report_list *r = CONTAINER_OF(sink, struct report_list, sink);
+
+	free(r->file);
+	free(r);
 }
 
 struct event_sink *report_list_new(FILE *out, const struct report_options *opts)

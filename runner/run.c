@@ -27,9 +27,6 @@
 #include "runner/rundir.h"
 #include "runner/worker_proc.h"
 
-/* What a worker gets to exit, after file_end or when asked to. */
-#define END_GRACE_NS (5 * NS_PER_SEC)
-
 struct slot {
 	struct run *run;
 	const struct test_file *file; /* NULL: idle */
@@ -108,7 +105,7 @@ static void slot_kill(struct slot *s, char *take_why)
 static void slot_end_soon(struct slot *s)
 {
 	if (s->end_by_ns == CLOCK_NEVER)
-		s->end_by_ns = clock_deadline_ns(END_GRACE_NS);
+		s->end_by_ns = clock_deadline_ns(s->run->opts->grace_ns);
 	slot_arm(s);
 }
 
@@ -266,6 +263,7 @@ static void slot_start_file(struct slot *s, const struct test_file *file)
 	    .filter = s->run->opts->filter,
 	    .list_only = s->run->opts->list_only,
 	    .timeout_ns = s->run->opts->timeout_ns,
+	    .grace_ns = s->run->opts->grace_ns,
 	};
 
 	s->file = file;

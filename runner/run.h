@@ -15,6 +15,7 @@
 #include "runner/track.h"
 
 #define RUN_TIMEOUT_DEFAULT (60 * NS_PER_SEC)
+#define RUN_GRACE_DEFAULT   (5 * NS_PER_SEC)
 #define RUN_JOBS_MAX	    256
 
 struct run_options {
@@ -22,7 +23,9 @@ struct run_options {
 	const char *filter; /* "": all */
 	const char *worker; /* program to run as worker; NULL: this one */
 	int64_t timeout_ns; /* default of a test */
-	unsigned jobs;	    /* files at a time, 1..RUN_JOBS_MAX */
+	/* What a worker gets to end a test that is overdue, and to exit. */
+	int64_t grace_ns;
+	unsigned jobs; /* files at a time, 1..RUN_JOBS_MAX */
 	int verbose;
 	bool list_only;
 };

@@ -18,8 +18,6 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 
-/* What a worker may need beyond a deadline to end the test by itself. */
-#define GRACE_NS (5 * NS_PER_SEC)
 /* Seconds a worker may grant itself: beyond it, time is not limited. */
 #define TIMEOUT_MAX 1e9
 
@@ -54,9 +52,9 @@ static int64_t deadline_of(const struct track *t, const json_t *ev,
 		return CLOCK_NEVER;
 	if (s > 0)
 		span_ns = (int64_t)(s * (double)NS_PER_SEC);
-	if (span_ns >= CLOCK_NEVER - now_ns - GRACE_NS)
+	if (span_ns >= CLOCK_NEVER - now_ns - t->spec.grace_ns)
 		return CLOCK_NEVER;
-	return now_ns + span_ns + GRACE_NS;
+	return now_ns + span_ns + t->spec.grace_ns;
 }
 
 /* --- reports --------------------------------------------------------------*/
@@ -118,7 +116,7 @@ static void report_own(struct track *t, const char *test, int64_t line,
 	json_object_set_new(ev, "duration", seconds(duration_ns));
 	json_object_set_new(ev, is_failure ? "message" : "reason",
 			    event_string(why, strlen(why)));
-	if (is_failure) {
+	if (is_failure && line > 0) {
 		json_t *at = json_object();
 		json_object_set_new(
 		    at, "file",
@@ -319,7 +317,8 @@ void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns)
 	json_object_foreach(t->reported, test, v) strvec_add(skip, test);
 }
 
-/* Calls the selected tests that were not reported; returns their number. */
+/* The number of selected tests that are not reported. why: reports them as
+ * failed with it; no source line is to blame. */
 static unsigned for_missing(struct track *t, const char *why)
 {
 	unsigned n = 0;
@@ -334,10 +333,7 @@ static unsigned for_missing(struct track *t, const char *why)
 			continue;
 		n++;
 		if (why)
-			report_own(
-			    t, name,
-			    json_integer_value(json_object_get(test, "line")),
-			    "failed", why, 0);
+			report_own(t, name, 0, "failed", why, 0);
 	}
 	return n;
 }

@@ -22,6 +22,7 @@ struct track_spec {
 	const char *filter; /* "": all */
 	bool list_only;
 	int64_t timeout_ns; /* default of a test */
+	int64_t grace_ns;   /* what a worker gets beyond a deadline */
 };
 
 struct track_totals {

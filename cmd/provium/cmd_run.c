@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/* provium run, provium list: config, files, builds, the run, its status. */
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "cmd/provium/settings.h"
+#include "runner/build.h"
+#include "runner/config.h"
+#include "runner/discover.h"
+#include "runner/report.h"
+#include "runner/run.h"
+#include "vmm/host.h"
+
+/* A run in the making. */
+struct session {
+	const struct settings *s;
+	bool list_only;
+	struct config config;
+	struct test_files files;
+	FILE *events; /* or NULL; stdout where --events is "-" */
+	FILE *report;
+};
+
+/* --- what to run ----------------------------------------------------------*/
+
+/* A root as the user would have typed it here. */
+static void add_root(struct strvec *paths, const char *root)
+{
+	char cwd[PATH_MAX];
+	size_t n = getcwd(cwd, sizeof(cwd)) ? strlen(cwd) : 0;
+
+	if (n && !strcmp(root, cwd))
+		strvec_add(paths, ".");
+	else if (n && !strncmp(root, cwd, n) && root[n] == '/')
+		strvec_add(paths, root + n + 1);
+	else
+		strvec_add(paths, root);
+}
+
+static int find_files(struct session *x, struct err *err)
+{
+	const struct settings *s = x->s;
+	struct strvec paths = {0};
+	int r;
+
+	for (size_t i = 0; i < s->n_args; i++)
+		strvec_add(&paths, s->args[i]);
+	for (size_t i = 0; !s->n_args && i < x->config.roots.n; i++)
+		add_root(&paths, x->config.roots.v[i]);
+	r = discover((const char *const *)paths.v, paths.n, &x->files, err);
+	if (r < 0 && !s->n_args && x->config.path)
+		err_wrap(err, "%s: roots", x->config.path);
+	strvec_done(&paths);
+	return r;
+}
+
+/* --- reporting ------------------------------------------------------------*/
+
+static bool is_colored(const struct settings *s, FILE *out)
+{
+	const char *no_color = getenv("NO_COLOR");
+	const char *term = getenv("TERM");
+
+	if (s->color != COLOR_AUTO)
+		return s->color == COLOR_ALWAYS;
+	/* no-color.org: present and not empty. */
+	return isatty(fileno(out)) && (!no_color || !*no_color) &&
+	       (!term || strcmp(term, "dumb") != 0);
+}
+
+static int open_events(struct session *x, struct err *err)
+{
+	const char *path = x->s->events;
+
+	x->report = stdout;
+	if (!path)
+		return 0;
+	if (!strcmp(path, "-")) {
+		x->events = stdout;
+		x->report = stderr;
+		return 0;
+	}
+	x->events = fopen(path, "we");
+	if (!x->events)
+		return err_set(err, -errno, "--events: cannot write '%s': %s",
+			       path, strerror(errno));
+	return 0;
+}
+
+static int close_events(struct session *x, struct err *err)
+{
+	bool is_bad = x->events && ferror(x->events);
+
+	if (x->events && x->events != stdout)
+		is_bad = fclose(x->events) != 0 || is_bad;
+	x->events = NULL;
+	if (is_bad)
+		return err_set(err, -EIO, "--events: cannot write '%s'",
+			       x->s->events);
+	return 0;
+}
+
+static struct event_sink *new_sink(struct session *x)
+{
+	struct report_options opts = {
+	    .is_colored = is_colored(x->s, x->report),
+	    .is_quiet = x->s->is_quiet,
+	    .is_verbose = x->s->verbose > 0,
+	};
+	struct event_sink *people = x->list_only
+					? report_list_new(x->report, &opts)
+					: report_plain_new(x->report, &opts);
+
+	return report_tee_new(report_group_new(people),
+			      x->events ? report_events_new(x->events) : NULL);
+}
+
+/* --- running --------------------------------------------------------------*/
+
+static void say_choices(const struct session *x)
+{
+	const struct config_profile *p;
+	struct host_choice choice;
+	struct err err;
+
+	p = config_find_profile(&x->config, NULL, &err);
+	if (!p)
+		return;
+	if (host_choose_accel(p->accel, &choice, &err) == 0)
+		fprintf(x->report, "accelerator %s: %s\n",
+			accel_name((enum accel)choice.value), choice.why);
+	if (host_choose_transport(p->transport, &choice, &err) == 0)
+		fprintf(x->report, "transport %s: %s\n",
+			transport_name((enum transport)choice.value),
+			choice.why);
+	fprintf(x->report, "config %s\n\n",
+		x->config.path ? x->config.path : "none");
+}
+
+static int status_empty(const struct session *x, const char *why,
+			const char *what)
+{
+	if (x->s->allows_empty)
+		return STATUS_OK;
+	complain("%s%s%s%s", why, *what ? " '" : "", what, *what ? "'" : "");
+	return STATUS_BROKEN;
+}
+
+static int status_of(const struct session *x, const struct run_result *r)
+{
+	const struct track_totals *t = &r->totals;
+	unsigned n =
+	    x->list_only ? t->listed : t->passed + t->failed + t->skipped;
+
+	if (r->signal)
+		return STATUS_BROKEN;
+	if (t->failed || t->errors)
+		return STATUS_FAILED;
+	if (n)
+		return STATUS_OK;
+	if (*x->s->filter)
+		return status_empty(x, "no test and no path contains",
+				    x->s->filter);
+	return status_empty(x, "no test in the files found", "");
+}
+
+static int run_found(struct session *x, struct err *err)
+{
+	struct run_options opts = {
+	    .config = x->config.path ? x->config.path : "",
+	    .filter = x->s->filter,
+	    .timeout_ns = x->s->timeout_ns,
+	    .grace_ns = RUN_GRACE_DEFAULT,
+	    .jobs = x->s->jobs,
+	    .verbose = x->s->verbose,
+	    .list_only = x->list_only,
+	};
+	struct run_result result;
+	struct event_sink *sink;
+	int r;
+
+	if (x->s->verbose)
+		say_choices(x);
+	sink = new_sink(x);
+	r = run_files(&opts, &x->files, sink, &result, err);
+	report_free(sink);
+	return r < 0 ? r : status_of(x, &result);
+}
+
+/* The status, or negative with err. */
+static int run_session(struct session *x, struct err *err)
+{
+	int r = config_load(&x->config, x->s->config, err);
+
+	if (r >= 0)
+		r = find_files(x, err);
+	if (r < 0)
+		return r;
+	if (!x->files.n)
+		return status_empty(x, "no test found: no *.test.lua in",
+				    x->s->n_args == 1 ? x->s->args[0]
+						      : "these paths");
+	r = open_events(x, err);
+	if (r >= 0 && !x->list_only)
+		r = build_profiles(&x->config, err);
+	if (r >= 0)
+		r = run_found(x, err);
+	int closed = close_events(x, r < 0 ? NULL : err);
+	return closed < 0 && r >= 0 ? closed : r;
+}
+
+static int run_or_list(const struct settings *s, bool list_only)
+{
+	struct session x = {.s = s, .list_only = list_only};
+	struct err err;
+	int r = run_session(&x, &err);
+
+	test_files_done(&x.files);
+	config_done(&x.config);
+	return r < 0 ? complain("%s", err.text) : r;
+}
+
+int cmd_run(const struct settings *s)
+{
+	return run_or_list(s, false);
+}
+
+int cmd_list(const struct settings *s)
+{
+	return run_or_list(s, true);
+}

@@ -1,0 +1,284 @@
+/* SPDX-License-Identifier: MIT */
+#include "cmd/provium/settings.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "runner/config.h"
+#include "runner/run.h"
+#include "runner/text.h"
+
+/* --- handlers -------------------------------------------------------------*/
+
+static int set_config(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->config = value;
+	return 0;
+}
+
+static int set_filter(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->filter = value;
+	return 0;
+}
+
+static int set_events(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->events = value;
+	return 0;
+}
+
+static int set_timeout(struct settings *s, const char *value, struct err *err)
+{
+	CLEANUP(free_ptr) char *seconds = mem_printf("%ss", value);
+	int r = parse_duration(value, &s->timeout_ns);
+
+	/* A plain number is seconds, as in tests. */
+	if (r < 0)
+		r = parse_duration(seconds, &s->timeout_ns);
+	if (r < 0 || s->timeout_ns == 0)
+		return err_set(err, -EINVAL,
+			       "--timeout: '%s' is not a duration above zero, "
+			       "such as 90s, 500ms or 5m",
+			       value);
+	return 0;
+}
+
+static int set_jobs(struct settings *s, const char *value, struct err *err)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > RUN_JOBS_MAX)
+		return err_set(err, -EINVAL,
+			       "--jobs: '%s' is not a number from 1 to %d",
+			       value, RUN_JOBS_MAX);
+	s->jobs = (unsigned)n;
+	return 0;
+}
+
+static int set_verbose(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->verbose++;
+	return 0;
+}
+
+static int set_quiet(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->is_quiet = true;
+	return 0;
+}
+
+static int set_color(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->color = COLOR_ALWAYS;
+	return 0;
+}
+
+static int set_no_color(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->color = COLOR_NEVER;
+	return 0;
+}
+
+static int set_allow_empty(struct settings *s, const char *value,
+			   struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->allows_empty = true;
+	return 0;
+}
+
+static int set_version(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->wants_version = true;
+	return 0;
+}
+
+static int set_help(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->wants_help = true;
+	return 0;
+}
+
+/* --- reading --------------------------------------------------------------*/
+
+static bool is_for(const struct option_def *o, const struct command *cmd)
+{
+	return (o->commands & cmd->bit) != 0;
+}
+
+static int unknown_option(const struct command *cmd, const char *text,
+			  struct err *err)
+{
+	struct strvec names = {0};
+	struct buf all = {0};
+	size_t n = strcspn(text, "=");
+	CLEANUP(free_ptr) char *given = mem_strndup(text, n);
+
+	for (const struct option_def *o = option_defs; o->name; o++) {
+		if (is_for(o, cmd)) {
+			strvec_addf(&names, "--%s", o->name);
+			buf_printf(&all, " --%s", o->name);
+		}
+	}
+	const char *near = text_nearest(given, (const char *const *)names.v);
+	if (near)
+		err_set(err, -EINVAL,
+			"%s: unknown option '%s', did you mean '%s'?",
+			cmd->name, given, near);
+	else
+		err_set(err, -EINVAL, "%s: unknown option '%s'; there is:%.*s",
+			cmd->name, given, (int)all.len, (char *)buf_data(&all));
+	strvec_done(&names);
+	buf_done(&all);
+	return -EINVAL;
+}
+
+/* What argv[at] is about: the option, and in *ret_value what stands behind
+ * "=" or the letter, or NULL. */
+static const struct option_def *
+find_option(const struct command *cmd, const char *text, const char **ret_value)
+{
+	const char *name = text + 2;
+	size_t n = strcspn(name, "=");
+
+	*ret_value = NULL;
+	for (const struct option_def *o = option_defs; o->name; o++) {
+		if (!is_for(o, cmd))
+			continue;
+		if (text[1] != '-') {
+			if (o->letter && o->letter == text[1]) {
+				*ret_value = text[2] ? text + 2 : NULL;
+				return o;
+			}
+		} else if (strlen(o->name) == n && !strncmp(o->name, name, n)) {
+			*ret_value = name[n] ? name + n + 1 : NULL;
+			return o;
+		}
+	}
+	return NULL;
+}
+
+/* One option, at argv[*at]; moves *at to the last word it used. */
+static int read_option(struct settings *s, const struct command *cmd,
+		       const char **argv, size_t n, size_t *at, struct err *err)
+{
+	const char *text = argv[*at];
+	bool is_long = text[1] == '-';
+	const char *value;
+	const struct option_def *o = find_option(cmd, text, &value);
+
+	if (!o)
+		return unknown_option(cmd, text, err);
+	if (o->arg && !value) {
+		if (*at + 1 >= n)
+			return err_set(err, -EINVAL,
+				       "%s: --%s needs an argument: %s",
+				       cmd->name, o->name, o->arg);
+		value = argv[++*at];
+	} else if (!o->arg && value && is_long) {
+		return err_set(err, -EINVAL, "%s: --%s takes no argument",
+			       cmd->name, o->name);
+	}
+	if (o->arg || !value)
+		return o->set(s, value, err);
+	/* Letters in one word: -vv. */
+	for (const char *p = text + 1; *p; p++) {
+		char one[] = {'-', *p, '\0'};
+		o = find_option(cmd, one, &value);
+		if (!o)
+			return unknown_option(cmd, one, err);
+		if (o->arg)
+			return err_set(err, -EINVAL,
+				       "%s: -%c needs a word of its own",
+				       cmd->name, *p);
+		o->set(s, NULL, err);
+	}
+	return 0;
+}
+
+int settings_parse(struct settings *s, const struct command *cmd,
+		   const char **argv, size_t n, struct err *err)
+{
+	size_t kept = 0;
+	bool is_over = false;
+
+	*s = (struct settings){
+	    .filter = "",
+	    .timeout_ns = RUN_TIMEOUT_DEFAULT,
+	    .jobs = 1,
+	};
+	for (size_t i = 0; i < n; i++) {
+		const char *text = argv[i];
+		if (!is_over && !strcmp(text, "--")) {
+			is_over = true;
+		} else if (is_over || text[0] != '-' || !text[1]) {
+			argv[kept++] = text;
+		} else {
+			int r = read_option(s, cmd, argv, n, &i, err);
+			if (r < 0)
+				return r;
+		}
+	}
+	s->args = argv;
+	s->n_args = kept;
+	return 0;
+}
+
+const struct option_def option_defs[] = {
+    {"config", 'c', "FILE",
+     "use this config instead of the provium.lua found here or above",
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR, set_config},
+    {"filter", 'f', "TEXT",
+     "only tests whose name, or whose file's path, contains TEXT",
+     FOR_RUN | FOR_LIST, set_filter},
+    {"timeout", 't', "DURATION",
+     "what a test may take unless it says otherwise: 90s, 500ms, 5m "
+     "(default 60s)",
+     FOR_RUN, set_timeout},
+    {"jobs", 'j', "N", "files to run at a time (default 1)", FOR_RUN | FOR_LIST,
+     set_jobs},
+    {"events", '\0', "FILE",
+     "write what happens as JSON, an object a line; '-' is standard output, "
+     "and moves the report to standard error",
+     FOR_RUN, set_events},
+    {"allow-empty", '\0', NULL, "finding no test is fine: status 0, not 2",
+     FOR_RUN | FOR_LIST, set_allow_empty},
+    {"verbose", 'v', NULL,
+     "show what passing tests print, and what was chosen and why", FOR_RUN,
+     set_verbose},
+    {"quiet", 'q', NULL, "show failures and the summary only", FOR_RUN,
+     set_quiet},
+    {"color", '\0', NULL, "colour also where the output is no terminal",
+     FOR_RUN | FOR_LIST, set_color},
+    {"no-color", '\0', NULL,
+     "no colour; the environment variable NO_COLOR says the same",
+     FOR_RUN | FOR_LIST, set_no_color},
+    {"version", '\0', NULL, "print the version", FOR_RUN | FOR_HELP,
+     set_version},
+    {"help", 'h', NULL, "show this",
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_HELP, set_help},
+    {0},
+};

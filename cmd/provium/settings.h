@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: MIT */
+/* What the command line said, and the tables it was read by. */
+#ifndef CMD_PROVIUM_SETTINGS_H
+#define CMD_PROVIUM_SETTINGS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "agent-proto/err.h"
+
+/* Exit statuses; documented in provium(1). */
+#define STATUS_OK     0
+#define STATUS_FAILED 1 /* a test failed */
+#define STATUS_BROKEN 2 /* could not run */
+
+enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
+
+/* Strings are borrowed from argv. */
+struct settings {
+	const char *config; /* or NULL */
+	const char *filter; /* "": all */
+	const char *events; /* file, "-", or NULL */
+	int64_t timeout_ns;
+	unsigned jobs;
+	int verbose;
+	bool is_quiet;
+	bool allows_empty;
+	bool wants_help;
+	bool wants_version;
+	enum color color;
+	const char *const *args; /* what is no option */
+	size_t n_args;
+};
+
+/* Commands as bits, for the options that they take. */
+#define FOR_RUN	   1u
+#define FOR_LIST   2u
+#define FOR_GUEST  4u
+#define FOR_DOCTOR 8u
+#define FOR_HELP   16u
+
+struct option_def {
+	const char *name; /* without the dashes */
+	char letter;	  /* or '\0' */
+	const char *arg;  /* name of its argument, or NULL */
+	const char *doc;
+	unsigned commands; /* FOR_ bits */
+	/* value is NULL where arg is. */
+	int (*set)(struct settings *s, const char *value, struct err *err);
+};
+
+struct command {
+	const char *name;
+	unsigned bit;
+	const char *synopsis; /* behind the name */
+	const char *summary;  /* a line */
+	const char *text;     /* more, for its own help */
+	int (*run)(const struct settings *s);
+};
+
+/* Tables that end in an entry without a name. */
+extern const struct option_def option_defs[];
+extern const struct command commands[];
+
+/*
+ * Reads argv[0..n), which it may reorder: options of that command come out as
+ * settings, the rest as args. Options may stand anywhere before "--".
+ */
+int settings_parse(struct settings *s, const struct command *cmd,
+		   const char **argv, size_t n, struct err *err);
+
+/* The command of that name, or NULL. */
+const struct command *command_find(const char *name);
+/* The name that is most like it, or NULL. */
+const char *command_nearest(const char *name);
+
+void help_print(FILE *out);
+void help_print_command(FILE *out, const struct command *cmd);
+
+/* "provium: ..." on standard error; returns STATUS_BROKEN. */
+int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+int cmd_run(const struct settings *s);
+int cmd_list(const struct settings *s);
+int cmd_guest(const struct settings *s);
+int cmd_doctor(const struct settings *s);
+int cmd_help(const struct settings *s);
+
+#endif

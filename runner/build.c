@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/build.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* In the new process. The command may not outlive us, and its output must not
+ * mix with a report or events on standard output. */
+static void __attribute__((noreturn))
+become_shell(const struct config *c, const char *command)
+{
+	char shell[] = "sh";
+	char flag[] = "-c";
+	char *argv[] = {shell, flag, mem_strdup(command), NULL};
+	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	if (null >= 0 && dup2(null, 0) >= 0 && dup2(2, 1) >= 0 &&
+	    chdir(c->dir) == 0)
+		execv("/bin/sh", argv);
+	fprintf(stderr, "/bin/sh: %s\n", strerror(errno));
+	_exit(127);
+}
+
+static int build_profile(const struct config *c, const struct config_profile *p,
+			 struct err *err)
+{
+	int status = 0;
+	pid_t pid;
+
+	fprintf(stderr, "building %s: %s\n", p->name, p->build);
+	pid = fork();
+	if (!pid)
+		become_shell(c, p->build);
+	if (pid < 0 || waitpid(pid, &status, 0) < 0)
+		return err_set(err, -errno, "profile '%s': build: %s", p->name,
+			       strerror(errno));
+	if (WIFSIGNALED(status))
+		return err_set(err, -EINTR,
+			       "profile '%s': build died of SIG%s: %s", p->name,
+			       sigabbrev_np(WTERMSIG(status)), p->build);
+	if (WEXITSTATUS(status))
+		return err_set(err, -EIO,
+			       "profile '%s': build ended with status %d: %s",
+			       p->name, WEXITSTATUS(status), p->build);
+	return 0;
+}
+
+int build_profiles(const struct config *c, struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; !r && i < c->n_profiles; i++) {
+		if (c->profiles[i].build)
+			r = build_profile(c, &c->profiles[i], err);
+	}
+	return r;
+}

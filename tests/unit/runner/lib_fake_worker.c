@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+#include "tests/unit/runner/lib_fake_worker.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "runner/job.h"
+
+struct fake {
+	int fd;
+	struct job job;
+};
+
+static void put(int fd, const char *s, size_t n)
+{
+	for (ssize_t done; n; n -= (size_t)done, s += done) {
+		done = write(fd, s, n);
+		if (done <= 0)
+			_exit(98);
+	}
+}
+
+static void put_line(int fd, const char *s)
+{
+	put(fd, s, strlen(s));
+	put(fd, "\n", 1);
+}
+
+static void do_emit(struct fake *f, const char *arg)
+{
+	put_line(f->fd, arg);
+}
+
+static void do_long(struct fake *f, const char *arg)
+{
+	char block[4096];
+
+	(void)arg;
+	memset(block, 'x', sizeof(block));
+	for (;;)
+		put(f->fd, block, sizeof(block));
+}
+
+static void do_print(struct fake *f, const char *arg)
+{
+	(void)f;
+	put_line(1, arg);
+}
+
+static void do_part(struct fake *f, const char *arg)
+{
+	(void)f;
+	put(1, arg, strlen(arg));
+}
+
+static void do_flood(struct fake *f, const char *arg)
+{
+	char line[1000];
+	int n = atoi(arg);
+
+	memset(line, 'y', sizeof(line));
+	line[sizeof(line) - 1] = '\0';
+	for (int i = 0; !n || i < n; i++)
+		do_print(f, line);
+}
+
+static void do_die(struct fake *f, const char *arg)
+{
+	(void)f;
+	prctl(PR_SET_DUMPABLE, 0);
+	signal(atoi(arg), SIG_DFL);
+	raise(atoi(arg));
+}
+
+static void do_exit(struct fake *f, const char *arg)
+{
+	(void)f;
+	_exit(atoi(arg));
+}
+
+static void do_hang(struct fake *f, const char *arg)
+{
+	(void)f;
+	(void)arg;
+	for (;;)
+		pause();
+}
+
+static void do_deaf(struct fake *f, const char *arg)
+{
+	(void)f;
+	(void)arg;
+	signal(SIGTERM, SIG_IGN);
+}
+
+static void do_close(struct fake *f, const char *arg)
+{
+	(void)arg;
+	close(f->fd);
+}
+
+static void write_pid(const char *path, pid_t pid)
+{
+	FILE *out = fopen(path, "we");
+
+	fprintf(out, "%d\n", (int)pid);
+	fclose(out);
+}
+
+static void do_pid(struct fake *f, const char *arg)
+{
+	(void)f;
+	write_pid(arg, getpid());
+}
+
+static void do_orphan(struct fake *f, const char *arg)
+{
+	pid_t pid = fork();
+
+	if (!pid) {
+		signal(SIGTERM, SIG_IGN);
+		do_hang(f, arg);
+	}
+	write_pid(arg, pid);
+}
+
+static void do_touch(struct fake *f, const char *arg)
+{
+	char *path = mem_printf("%s/%s", f->job.run_dir, arg);
+	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0)
+		_exit(97);
+	close(fd);
+	free(path);
+}
+
+static void do_signal(struct fake *f, const char *arg)
+{
+	(void)f;
+	kill(getppid(), atoi(arg));
+}
+
+static const struct step {
+	const char *name;
+	void (*run)(struct fake *f, const char *arg);
+} steps[] = {
+    {"emit", do_emit},	   {"raw", do_emit},	{"long", do_long},
+    {"print", do_print},   {"part", do_part},	{"flood", do_flood},
+    {"die", do_die},	   {"exit", do_exit},	{"hang", do_hang},
+    {"deaf", do_deaf},	   {"close", do_close}, {"pid", do_pid},
+    {"orphan", do_orphan}, {"touch", do_touch}, {"signal", do_signal},
+};
+
+static int is_skipped(const struct fake *f, const char *name, size_t n)
+{
+	for (size_t i = 0; i < f->job.skip.n; i++) {
+		const char *s = f->job.skip.v[i];
+		if (strlen(s) == n && !strncmp(s, name, n))
+			return 1;
+	}
+	return 0;
+}
+
+static void run_step(struct fake *f, char *line)
+{
+	if (*line == '?') {
+		size_t n = strcspn(line + 1, " ");
+		if (is_skipped(f, line + 1, n))
+			return;
+		line += n + 2;
+	}
+	char *arg = strchr(line, ' ');
+	if (arg)
+		*arg++ = '\0';
+	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
+		if (!strcmp(steps[i].name, line)) {
+			steps[i].run(f, arg ? arg : "");
+			return;
+		}
+	}
+	_exit(96);
+}
+
+static void read_job(struct fake *f)
+{
+	struct buf line = {0};
+	struct err err;
+
+	do {
+		if (read(f->fd, buf_room(&line, 1), 1) != 1)
+			_exit(95);
+		buf_commit(&line, 1);
+	} while (buf_data(&line)[line.len - 1] != '\n');
+	if (job_decode(&f->job, (char *)buf_data(&line), line.len, &err) < 0)
+		_exit(94);
+	buf_done(&line);
+}
+
+int fake_worker(int fd)
+{
+	struct fake f = {.fd = fd};
+	char line[4096];
+	FILE *script;
+
+	read_job(&f);
+	script = fopen(f.job.file, "re");
+	if (!script)
+		return 93;
+	while (fgets(line, sizeof(line), script)) {
+		line[strcspn(line, "\n")] = '\0';
+		run_step(&f, line);
+	}
+	fclose(script);
+	job_done(&f.job);
+	return 0;
+}

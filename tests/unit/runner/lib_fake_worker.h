@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A worker that does what its test file says, a line a step:
+ *
+ *	emit JSON	an event
+ *	raw TEXT	bytes and a newline on the socket
+ *	long		a line without end on the socket
+ *	print TEXT	on standard output
+ *	part TEXT	the same without a newline
+ *	flood NUMBER	that many kB on standard output; 0: for ever
+ *	die NUMBER	by that signal
+ *	exit NUMBER
+ *	hang		until killed
+ *	deaf		ignore SIGTERM
+ *	close		the socket
+ *	pid FILE	its own, into a file
+ *	orphan FILE	leave a process behind, its pid in FILE
+ *	touch FILE	in the run directory
+ *	signal NUMBER	to the parent
+ *
+ * "?NAME STEP" is done only if the job does not say to skip test NAME.
+ */
+#ifndef TESTS_RUNNER_LIB_FAKE_WORKER_H
+#define TESTS_RUNNER_LIB_FAKE_WORKER_H
+
+int fake_worker(int fd);
+
+#endif

@@ -1,0 +1,445 @@
+/* SPDX-License-Identifier: MIT */
+#include <dirent.h>
+#include <errno.h>
+#include <poll.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/clock.h"
+#include "runner/run.h"
+#include "runner/rundir.h"
+#include "tests/unit/runner/lib_fake_worker.h"
+#include "tests/unit/runner/lib_recorder.h"
+
+#define FILES_MAX 8
+
+/* A directory with scripts for the fake worker, which is this program. The
+ * runtime directories of the runs are in it, too. */
+struct fixture {
+	char dir[64];
+	struct test_file v[FILES_MAX];
+	struct test_files files;
+	struct run_options opts;
+	struct run_result result;
+	struct recorder rec;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	strcpy(f->dir, "/tmp/provium-unit-XXXXXX");
+	assert_non_null(mkdtemp(f->dir));
+	setenv("XDG_RUNTIME_DIR", f->dir, 1);
+	f->files.v = f->v;
+	f->opts = (struct run_options){
+	    .config = "",
+	    .filter = "",
+	    .timeout_ns = 60 * NS_PER_SEC,
+	    .grace_ns = 300 * NS_PER_MS,
+	    .jobs = 1,
+	};
+	recorder_init(&f->rec);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < f->files.n; i++) {
+		free(f->v[i].path);
+		free(f->v[i].display);
+	}
+	rundir_remove(f->dir);
+	recorder_done(&f->rec);
+	free(f);
+	return 0;
+}
+
+static void add_file(struct fixture *f, const char *script)
+{
+	struct test_file *t = &f->v[f->files.n++];
+	FILE *out;
+
+	t->display = mem_printf("%c.test.lua", (int)('a' + f->files.n - 1));
+	t->path = mem_printf("%s/%s", f->dir, t->display);
+	out = fopen(t->path, "we");
+	assert_non_null(out);
+	fputs(script, out);
+	fclose(out);
+}
+
+static const char *run(struct fixture *f)
+{
+	struct err err = {0};
+
+	if (run_files(&f->opts, &f->files, &f->rec.sink, &f->result, &err) < 0)
+		fail_msg("%s", err.text);
+	return recorder_take(&f->rec);
+}
+
+/* Runs one script and asserts the events between file_start and file_end. */
+static void runs_to(struct fixture *f, const char *script, const char *want)
+{
+	char *all =
+	    mem_printf("run_start\nfile_start\n%sfile_end\nrun_end\n", want);
+
+	add_file(f, script);
+	assert_string_equal(run(f), all);
+	free(all);
+}
+
+/* Counts the entries of the fixture's directory that begin so. */
+static unsigned count_entries(const struct fixture *f, const char *prefix)
+{
+	DIR *d = opendir(f->dir);
+	struct dirent *e;
+	unsigned n = 0;
+
+	while ((e = readdir(d)))
+		n += !strncmp(e->d_name, prefix, strlen(prefix));
+	closedir(d);
+	return n;
+}
+
+#define PLAN                                                                   \
+	"emit {\"event\":\"plan\",\"tests\":[{\"name\":\"a\",\"line\":3},"     \
+	"{\"name\":\"b\",\"line\":4}]}\n"
+#define START(t) "emit {\"event\":\"test_start\",\"test\":\"" t "\"}\n"
+#define SHORT(t)                                                               \
+	"emit {\"event\":\"test_start\",\"test\":\"" t "\",\"timeout\":0.01}"  \
+	"\n"
+#define PASS(t)                                                                \
+	"emit {\"event\":\"test_end\",\"test\":\"" t                           \
+	"\",\"status\":\"passed\"}\n"
+#define FILE_END "emit {\"event\":\"file_end\"}\n"
+#define GOOD	 PLAN START("a") PASS("a") START("b") PASS("b") FILE_END
+/* The rest of a file whose test "a" was reported before. */
+#define REST START("b") PASS("b") FILE_END
+
+#define GOOD_EVENTS                                                            \
+	"plan a b\ntest_start a\ntest_end a passed\n"                          \
+	"test_start b\ntest_end b passed\n"
+
+static void a_good_file_passes(void **state)
+{
+	struct fixture *f = *state;
+
+	runs_to(f, GOOD, GOOD_EVENTS);
+	assert_int_equal(f->result.totals.passed, 2);
+	assert_int_equal(f->result.totals.failed, 0);
+	assert_int_equal(f->result.files_run, 1);
+	assert_int_equal(f->result.signal, 0);
+	assert_int_equal(count_entries(f, "provium-"), 0);
+}
+
+static void files_run_in_order(void **state)
+{
+	struct fixture *f = *state;
+
+	add_file(f, GOOD);
+	add_file(f, GOOD);
+	assert_string_equal(run(f), "run_start\nfile_start\n" GOOD_EVENTS
+				    "file_end\nfile_start\n" GOOD_EVENTS
+				    "file_end\nrun_end\n");
+	assert_int_equal(f->result.totals.passed, 4);
+}
+
+static void files_run_in_parallel(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opts.jobs = 3;
+	for (int i = 0; i < 7; i++)
+		add_file(f, GOOD);
+	run(f);
+	assert_int_equal(f->result.totals.passed, 14);
+	assert_int_equal(f->result.files_run, 7);
+	assert_int_equal(count_entries(f, "provium-"), 0);
+}
+
+static void a_crash_costs_one_test(void **state)
+{
+	runs_to(*state, PLAN "?a " START("a") "?a die 11\n" REST,
+		"plan a b\ntest_start a\ntest_end a failed: the worker died: "
+		"SIGSEGV (Segmentation fault)\n"
+		"test_start b\ntest_end b passed\n");
+}
+
+static void an_early_exit_costs_one_test(void **state)
+{
+	runs_to(*state, PLAN "?a " START("a") "?a exit 0\n" REST,
+		"plan a b\ntest_start a\ntest_end a failed: the worker ended "
+		"early with status 0\n"
+		"test_start b\ntest_end b passed\n");
+}
+
+static void a_crash_at_load_is_told_once(void **state)
+{
+	struct fixture *f = *state;
+
+	runs_to(f, "die 6\n",
+		"file_error: the worker died: SIGABRT "
+		"(Aborted)\n");
+	assert_int_equal(f->result.totals.errors, 1);
+}
+
+static void a_crash_after_the_end_is_told(void **state)
+{
+	runs_to(*state, GOOD "die 11\n",
+		GOOD_EVENTS
+		"file_error: the worker died: SIGSEGV (Segmentation "
+		"fault)\n");
+}
+
+static void a_bad_status_after_the_end_is_told(void **state)
+{
+	runs_to(*state, GOOD "exit 3\n",
+		GOOD_EVENTS "file_error: the worker ended with status 3\n");
+}
+
+static void an_overdue_test_is_killed_and_the_rest_runs(void **state)
+{
+	struct fixture *f = *state;
+	const char *events;
+
+	add_file(f, PLAN "?a " SHORT("a") "?a deaf\n?a hang\n" REST);
+	events = run(f);
+	assert_non_null(strstr(events, "test_end a failed: timed out after"));
+	assert_non_null(strstr(events, "test_end b passed\nfile_end\n"));
+	assert_int_equal(f->result.totals.failed, 1);
+	assert_int_equal(f->result.totals.passed, 1);
+}
+
+static void a_closed_socket_does_not_hide_a_hang(void **state)
+{
+	runs_to(*state, "close\nhang\n",
+		"file_error: the worker did not end by itself\n");
+}
+
+static void a_worker_that_stays_after_the_end_is_told(void **state)
+{
+	runs_to(*state, GOOD "hang\n",
+		GOOD_EVENTS "file_error: the worker did not end by itself\n");
+}
+
+static void nonsense_ends_the_worker(void **state)
+{
+	runs_to(
+	    *state, PLAN "?a " START("a") "?a raw hello\n?a hang\n" REST,
+	    "plan a b\ntest_start a\ntest_end a failed: the worker sent not "
+	    "an event: '[' or '{' expected near 'hello'\n"
+	    "test_start b\ntest_end b passed\n");
+}
+
+static void an_endless_line_ends_the_worker(void **state)
+{
+	runs_to(*state, PLAN "?a " START("a") "?a long\n" REST,
+		"plan a b\ntest_start a\ntest_end a failed: the worker sent a "
+		"line of over 8 MiB\n"
+		"test_start b\ntest_end b passed\n");
+}
+
+static void output_arrives_by_lines(void **state)
+{
+	struct fixture *f = *state;
+	const char *events;
+
+	add_file(f, "print one\npart two\nexit 0\n");
+	events = run(f);
+	assert_non_null(strstr(events, "output: one\n"));
+	assert_non_null(strstr(events, "output: two\n"));
+}
+
+static void endless_output_is_bounded(void **state)
+{
+	struct fixture *f = *state;
+	const char *events;
+
+	add_file(f, "flood 2000\n" PLAN SHORT("a") "flood 0\n");
+	events = run(f);
+	assert_true(strlen(events) < 4u << 20);
+	assert_non_null(strstr(events, "[more output was left out]"));
+	assert_non_null(strstr(events, "test_end a failed: timed out"));
+}
+
+static void the_run_directory_of_a_worker_goes_with_it(void **state)
+{
+	struct fixture *f = *state;
+
+	runs_to(f, "touch console.log\n" GOOD, GOOD_EVENTS);
+	assert_int_equal(count_entries(f, "provium-"), 0);
+}
+
+static pid_t read_pid(const char *path)
+{
+	FILE *in = fopen(path, "re");
+	int pid = -1;
+
+	assert_non_null(in);
+	assert_int_equal(fscanf(in, "%d", &pid), 1);
+	fclose(in);
+	return pid;
+}
+
+/* Waits for the death of a process that is not our child. */
+static void assert_dies(pid_t pid)
+{
+	int fd = pidfd_open(pid, 0);
+	struct pollfd p = {.fd = fd, .events = POLLIN};
+
+	if (fd < 0) {
+		assert_int_equal(errno, ESRCH);
+		return;
+	}
+	assert_int_equal(poll(&p, 1, 20000), 1);
+	close(fd);
+}
+
+static void what_a_worker_leaves_behind_is_killed(void **state)
+{
+	struct fixture *f = *state;
+	char *file = mem_printf("%s/pid", f->dir);
+	char *script = mem_printf("orphan %s\n" GOOD, file);
+
+	runs_to(f, script, GOOD_EVENTS);
+	assert_dies(read_pid(file));
+	free(script);
+	free(file);
+}
+
+static void an_interrupt_ends_the_run_in_order(void **state)
+{
+	struct fixture *f = *state;
+
+	add_file(f, PLAN START("a") "signal 2\nhang\n");
+	add_file(f, GOOD);
+	assert_string_equal(
+	    run(f), "run_start\nfile_start\nplan a b\ntest_start a\n"
+		    "test_end a skipped: interrupted\nfile_end\nrun_end\n");
+	assert_int_equal(f->result.signal, SIGINT);
+	assert_int_equal(f->result.files_run, 1);
+	assert_int_equal(count_entries(f, "provium-"), 0);
+}
+
+static void a_second_interrupt_does_not_wait(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opts.grace_ns = 60 * NS_PER_SEC;
+	int64_t started_ns = clock_now_ns();
+
+	/* Two different ones: equal ones that are pending would merge. */
+	add_file(f, PLAN START("a") "deaf\nsignal 2\nsignal 15\nhang\n");
+	run(f);
+	assert_int_equal(f->result.signal, SIGTERM);
+	assert_true(clock_now_ns() - started_ns < 30 * NS_PER_SEC);
+}
+
+static void a_deaf_worker_is_killed_after_an_interrupt(void **state)
+{
+	struct fixture *f = *state;
+
+	add_file(f, PLAN START("a") "deaf\nsignal 15\nhang\n");
+	run(f);
+	assert_int_equal(f->result.signal, SIGTERM);
+	assert_int_equal(f->result.totals.skipped, 1);
+}
+
+static void a_worker_that_cannot_start_is_an_error_of_the_file(void **state)
+{
+	struct fixture *f = *state;
+	const char *events;
+
+	f->opts.worker = "/nonexistent/provium";
+	add_file(f, GOOD);
+	events = run(f);
+	assert_non_null(strstr(events, "cannot execute /nonexistent/provium"));
+	assert_non_null(strstr(
+	    events, "file_error: the worker ended early with status 127"));
+}
+
+static void a_filter_that_matches_nothing_selects_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->opts.filter = "zzz";
+	runs_to(f, PLAN FILE_END, "plan\n");
+	assert_int_equal(f->result.totals.listed, 0);
+}
+
+/* The parent itself, killed: nothing of it stays, and the next run cleans. */
+static void a_killed_parent_leaves_nothing_running(void **state)
+{
+	struct fixture *f = *state;
+	char *file = mem_printf("%s/pid", f->dir);
+	char *script = mem_printf(
+	    "touch x\npid %s\n" PLAN START("a") "deaf\nsignal 9\nhang\n", file);
+	pid_t pid;
+	int status;
+
+	add_file(f, script);
+	fflush(NULL);
+	pid = fork();
+	if (!pid) {
+		run(f);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL);
+	assert_dies(read_pid(file));
+	assert_int_equal(count_entries(f, "provium-"), 1);
+	f->files.n = 0;
+	run(f);
+	f->files.n = 1;
+	assert_int_equal(count_entries(f, "provium-"), 0);
+	free(script);
+	free(file);
+}
+
+int main(int argc, char **argv)
+{
+#define RUN(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+	    RUN(a_good_file_passes),
+	    RUN(files_run_in_order),
+	    RUN(files_run_in_parallel),
+	    RUN(a_crash_costs_one_test),
+	    RUN(an_early_exit_costs_one_test),
+	    RUN(a_crash_at_load_is_told_once),
+	    RUN(a_crash_after_the_end_is_told),
+	    RUN(a_bad_status_after_the_end_is_told),
+	    RUN(an_overdue_test_is_killed_and_the_rest_runs),
+	    RUN(a_closed_socket_does_not_hide_a_hang),
+	    RUN(a_worker_that_stays_after_the_end_is_told),
+	    RUN(nonsense_ends_the_worker),
+	    RUN(an_endless_line_ends_the_worker),
+	    RUN(output_arrives_by_lines),
+	    RUN(endless_output_is_bounded),
+	    RUN(the_run_directory_of_a_worker_goes_with_it),
+	    RUN(what_a_worker_leaves_behind_is_killed),
+	    RUN(an_interrupt_ends_the_run_in_order),
+	    RUN(a_second_interrupt_does_not_wait),
+	    RUN(a_deaf_worker_is_killed_after_an_interrupt),
+	    RUN(a_worker_that_cannot_start_is_an_error_of_the_file),
+	    RUN(a_filter_that_matches_nothing_selects_nothing),
+	    RUN(a_killed_parent_leaves_nothing_running),
+	};
+
+	if (argc == 3 && !strcmp(argv[1], "__worker"))
+		return fake_worker(atoi(argv[2]));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
