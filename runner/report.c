@@ -86,12 +86,11 @@ static void group_release(struct report_group *g)
 
 	while (!g->current && (it = json_object_iter(g->held))) {
 		json_t *events = json_incref(json_object_iter_value(it));
-		json_t *ev;
-		size_t i;
 
 		g->current = mem_strdup(json_object_iter_key(it));
 		json_object_del(g->held, g->current);
-		json_array_foreach(events, i, ev) group_pass(g, ev);
+		for (size_t i = 0; i < json_array_size(events); i++)
+			group_pass(g, json_array_get(events, i));
 		json_decref(events);
 	}
 }

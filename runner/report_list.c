@@ -31,15 +31,11 @@ static void put_file(struct report_list *r, const json_t *ev)
 
 static void put_tags(struct report_list *r, const json_t *tags)
 {
-	json_t *tag;
-	size_t i;
-
 	if (!json_array_size(tags))
 		return;
 	fputs("  [", r->p.out);
-	json_array_foreach(tags, i, tag)
-	{
-		const char *s = json_string_value(tag);
+	for (size_t i = 0; i < json_array_size(tags); i++) {
+		const char *s = json_string_value(json_array_get(tags, i));
 		fputs(i ? ", " : "", r->p.out);
 		print_text(&r->p, PRINT_DIM, s ? s : "?");
 	}
@@ -68,13 +64,12 @@ static void put_test(struct report_list *r, const json_t *test)
 static void put_plan(struct report_list *r, const json_t *ev)
 {
 	const json_t *tests = json_object_get(ev, "tests");
-	json_t *test;
-	size_t i;
 
 	if (!json_array_size(tests))
 		return;
 	put_file(r, ev);
-	json_array_foreach(tests, i, test) put_test(r, test);
+	for (size_t i = 0; i < json_array_size(tests); i++)
+		put_test(r, json_array_get(tests, i));
 	r->n_files++;
 }
 

@@ -108,11 +108,10 @@ static void drop_log(struct report_plain *r)
 
 static void put_consoles(struct report_plain *r, const json_t *ev)
 {
-	json_t *console;
-	size_t i;
+	const json_t *list = json_object_get(ev, "console");
 
-	json_array_foreach(json_object_get(ev, "console"), i, console)
-	{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *console = json_array_get(list, i);
 		const json_t *text = json_object_get(console, "text");
 		const char *vm = get(console, "vm");
 		CLEANUP(free_ptr)

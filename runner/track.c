@@ -168,15 +168,13 @@ static int on_plan(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 {
 	json_t *tests = json_object_get(ev, "tests");
 	json_t *selected = json_array();
-	json_t *test;
-	size_t i;
 
 	if (!json_is_array(tests)) {
 		json_decref(selected);
 		return err_set(err, -EBADMSG, "a plan without tests");
 	}
-	json_array_foreach(tests, i, test)
-	{
+	for (size_t i = 0; i < json_array_size(tests); i++) {
+		json_t *test = json_array_get(tests, i);
 		const char *name =
 		    json_string_value(json_object_get(test, "name"));
 		if (name && is_selected(t, name))
@@ -308,13 +306,12 @@ void track_output(struct track *t, const char *line, size_t n)
 
 void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns)
 {
-	const char *test;
-	json_t *v;
-
 	t->is_ended = false;
 	t->has_progress = false;
 	t->deadline_ns = deadline_of(t, NULL, now_ns);
-	json_object_foreach(t->reported, test, v) strvec_add(skip, test);
+	for (void *it = json_object_iter(t->reported); it;
+	     it = json_object_iter_next(t->reported, it))
+		strvec_add(skip, json_object_iter_key(it));
 }
 
 /* The number of selected tests that are not reported. why: reports them as
@@ -322,11 +319,9 @@ void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns)
 static unsigned for_missing(struct track *t, const char *why)
 {
 	unsigned n = 0;
-	json_t *test;
-	size_t i;
 
-	json_array_foreach(t->planned, i, test)
-	{
+	for (size_t i = 0; i < json_array_size(t->planned); i++) {
+		const json_t *test = json_array_get(t->planned, i);
 		const char *name =
 		    json_string_value(json_object_get(test, "name"));
 		if (is_reported(t, name))
