@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "vmm/qemu_argv.h"
+
+#define GOLDEN "tests/golden/argv/"
+
+/* Compares with tests/golden/argv/<name>; PROVIUM_GOLDEN=write renews it. */
+static void assert_golden(const char *name, const struct strvec *argv)
+{
+	CLEANUP(buf_done) struct buf have = {0};
+	CLEANUP(buf_done) struct buf want = {0};
+	CLEANUP(free_ptr) char *path = mem_printf(GOLDEN "%s", name);
+	CLEANUP(file_closep) FILE *f = NULL;
+	const char *mode = getenv("PROVIUM_GOLDEN");
+
+	for (size_t i = 0; i < argv->n; i++)
+		buf_printf(&have, "%s\n", argv->v[i]);
+	if (mode && strcmp(mode, "write") == 0) {
+		f = fopen(path, "we");
+		assert_non_null(f);
+		fwrite(buf_data(&have), 1, have.len, f);
+		return;
+	}
+	f = fopen(path, "re");
+	assert_non_null(f);
+	buf_commit(&want, fread(buf_room(&want, 16384), 1, 16384, f));
+	buf_append(&want, "", 1);
+	buf_append(&have, "", 1);
+	assert_string_equal((char *)buf_data(&have), (char *)buf_data(&want));
+}
+
+static struct qemu_spec serial_spec(void)
+{
+	return (struct qemu_spec){
+	    .name = "a",
+	    .qemu = "/usr/bin/qemu-system-x86_64",
+	    .kernel = "/cache/vmlinux",
+	    .initrd = "/run/a.initrd",
+	    .cmdline = "console=ttyS0 x=1,2",
+	    .memory = UINT64_C(256) << 20,
+	    .cpus = 1,
+	    .accel = ACCEL_TCG,
+	    .transport = TRANSPORT_SERIAL,
+	    .console_fd = 10,
+	    .qmp_fd = 11,
+	    .agent_fd = 12,
+	    .vhost_fd = -1,
+	};
+}
+
+static void serial_guest_under_tcg(void **state)
+{
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	qemu_argv(&argv, &s);
+	assert_golden("serial-tcg", &argv);
+}
+
+static void vsock_guest_under_kvm_with_extra_arguments(void **state)
+{
+	static const char *const extra[] = {"-device", "virtio-balloon-pci"};
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.accel = ACCEL_KVM;
+	s.transport = TRANSPORT_VSOCK;
+	s.agent_fd = -1;
+	s.vhost_fd = 13;
+	s.guest_cid = 0xdeadbeef;
+	s.cpus = 4;
+	s.memory = UINT64_C(3) << 30;
+	s.extra = extra;
+	s.n_extra = 2;
+	qemu_argv(&argv, &s);
+	assert_golden("vsock-kvm", &argv);
+}
+
+static void a_comma_in_the_name_is_doubled(void **state)
+{
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.name = "a,process=b";
+	qemu_argv(&argv, &s);
+	assert_string_equal(argv.v[1], "-name");
+	assert_string_equal(argv.v[2], "provium-a,,process=b");
+}
+
+static void cmdline_has_ours_then_the_users(void **state)
+{
+	struct err err = {0};
+	CLEANUP(free_ptr)
+	char *line = kernel_cmdline("quiet audit=1", ACCEL_TCG, &err);
+
+	(void)state;
+	assert_non_null(line);
+	assert_ptr_equal(strstr(line, "console=ttyS0"), line);
+	assert_non_null(strstr(line, " rdinit=/.provium/agent "));
+	assert_non_null(strstr(line, " tsc=reliable "));
+	assert_string_equal(line + strlen(line) - 14, " quiet audit=1");
+}
+
+static void cmdline_under_kvm_leaves_the_clock_alone(void **state)
+{
+	struct err err = {0};
+	CLEANUP(free_ptr) char *line = kernel_cmdline("", ACCEL_KVM, &err);
+
+	(void)state;
+	assert_non_null(line);
+	assert_null(strstr(line, "tsc="));
+	assert_int_not_equal(line[strlen(line) - 1], ' ');
+}
+
+static void another_rdinit_is_refused(void **state)
+{
+	static const char *const bad[] = {
+	    "rdinit=/bin/sh", "quiet rdinit=/bin/sh",
+	    "rdinit=", "a=\"b c\"\trdinit=/x", "rdinit=/.provium/agent2"};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
+		assert_null(kernel_cmdline(bad[i], ACCEL_TCG, &err));
+		assert_int_equal(err.code, -EINVAL);
+		assert_non_null(strstr(err.text, "rdinit="));
+	}
+}
+
+static void what_only_looks_like_rdinit_is_taken(void **state)
+{
+	static const char *const good[] = {"rdinit=/.provium/agent",
+					   "x=\"a rdinit=/b\"", "nordinit=1",
+					   "quiet -- rdinit=/argument/of/init"};
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+		char *line = kernel_cmdline(good[i], ACCEL_TCG, &err);
+
+		assert_non_null(line);
+		free(line);
+	}
+}
+
+static void a_cmdline_that_the_kernel_would_cut_is_refused(void **state)
+{
+	struct err err;
+	char user[KERNEL_CMDLINE_MAX];
+	char *line;
+
+	(void)state;
+	memset(user, 'x', sizeof(user) - 1);
+	user[sizeof(user) - 1] = '\0';
+	assert_null(kernel_cmdline(user, ACCEL_TCG, &err));
+	assert_int_equal(err.code, -E2BIG);
+	user[1000] = '\0';
+	line = kernel_cmdline(user, ACCEL_TCG, &err);
+	assert_non_null(line);
+	free(line);
+}
+
+static const struct CMUnitTest tests[] = {
+    cmocka_unit_test(serial_guest_under_tcg),
+    cmocka_unit_test(vsock_guest_under_kvm_with_extra_arguments),
+    cmocka_unit_test(a_comma_in_the_name_is_doubled),
+    cmocka_unit_test(cmdline_has_ours_then_the_users),
+    cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
+    cmocka_unit_test(another_rdinit_is_refused),
+    cmocka_unit_test(what_only_looks_like_rdinit_is_taken),
+    cmocka_unit_test(a_cmdline_that_the_kernel_would_cut_is_refused),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

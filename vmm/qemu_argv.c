@@ -1,0 +1,220 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ * The machine is `q35`, entered through PVH with an uncompressed vmlinux.
+ * Measured against it: `pc` is as fast to the first process, but then each
+ * PCI device that a driver takes costs 0.1 s under TCG, for its _PRT is a loop
+ * in AML that is run for every device; q35's is a table. microvm would be a
+ * little faster, but now and then hangs, and has no ACPI to power off with.
+ * Devices that no test wants (SATA, USB, HPET, VMware port, SMBus) are left
+ * out, as are PCIe ports to plug things into: each costs the guest some 25 ms.
+ *
+ * RAM is a shared memfd, so that a snapshot can take it without QEMU.
+ *
+ * The console, QMP and the agent's port are socketpairs whose ends QEMU
+ * inherits: there is no socket file, no moment at which a byte can be lost,
+ * and nothing to wait for before they can be used.
+ *
+ * QEMU runs in its own seccomp sandbox with every part of it denied.
+ */
+#include "vmm/qemu_argv.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "vmm/overlay.h"
+
+static const char sandbox[] = "on,obsolete=deny,elevateprivileges=deny,"
+			      "spawn=deny,resourcecontrol=deny";
+
+static const char *const fixed_args[] = {
+    "-nodefaults",
+    "-no-user-config",
+    "-display",
+    "none",
+    "-msg",
+    "timestamp=off",
+    "-machine",
+    "q35,memory-backend=ram,sata=off,usb=off,hpet=off,vmport=off,smbus=off",
+    /* A panic is reported (GUEST_PANICKED), then left to us: QEMU would
+     * otherwise end before the rest of the trace is out. */
+    "-action",
+    "panic=none",
+    NULL,
+};
+
+static const char *const accel_args[][5] = {
+    [ACCEL_KVM] = {"-accel", "kvm", "-cpu", "host", NULL},
+    [ACCEL_TCG] = {"-accel", "tcg", "-cpu", "max", NULL},
+};
+
+/*
+ * cryptomgr.notests: no self-test of ciphers, a quarter second under TCG.
+ * i8042.*: do not probe for a keyboard controller. nr_uarts: nor for UARTs.
+ */
+static const char common_cmdline[] = "console=ttyS0 cryptomgr.notests "
+				     "i8042.noaux i8042.nokbd "
+				     "8250.nr_uarts=1";
+
+/*
+ * Under TCG time is spent where code is patched or relocated and where clocks
+ * are calibrated: noreplace-smp alone saves 0.12 s, for without it a kernel
+ * with one CPU patches every lock prefix away.
+ */
+static const char tcg_cmdline[] = " nokaslr noreplace-smp tsc=reliable "
+				  "lpj=4000000 audit=0 apparmor=0 "
+				  "init_on_alloc=0";
+
+static const char *const accel_cmdline[] = {
+    [ACCEL_AUTO] = "",
+    [ACCEL_KVM] = "",
+    [ACCEL_TCG] = tcg_cmdline,
+};
+
+static void add(struct strvec *argv, const char *option, const char *value)
+{
+	strvec_add(argv, option);
+	strvec_add(argv, value);
+}
+
+/* In QEMU's key=value options a comma is written twice. */
+static char *escape_commas(const char *s)
+{
+	struct buf out = {0};
+
+	for (; *s; s++)
+		buf_append(&out, *s == ',' ? ",," : s, *s == ',' ? 2 : 1);
+	buf_append(&out, "", 1);
+	return (char *)out.mem;
+}
+
+static void add_socket(struct strvec *argv, const char *id, int fd)
+{
+	strvec_add(argv, "-chardev");
+	strvec_addf(argv, "socket,id=%s,fd=%d", id, fd);
+}
+
+static void add_machine(struct strvec *argv, const struct qemu_spec *s)
+{
+	for (const char *const *a = fixed_args; *a; a++)
+		strvec_add(argv, *a);
+	add(argv, "-sandbox", sandbox);
+	for (const char *const *a = accel_args[s->accel]; *a; a++)
+		strvec_add(argv, *a);
+	strvec_add(argv, "-smp");
+	strvec_addf(argv, "%u", s->cpus);
+	/* -m takes bytes only with a suffix. */
+	strvec_add(argv, "-m");
+	strvec_addf(argv, "%" PRIu64 "B", s->memory);
+	strvec_add(argv, "-object");
+	strvec_addf(argv,
+		    "memory-backend-memfd,id=ram,size=%" PRIu64 "B,share=on",
+		    s->memory);
+}
+
+static void add_transport(struct strvec *argv, const struct qemu_spec *s)
+{
+	if (s->transport == TRANSPORT_VSOCK) {
+		strvec_add(argv, "-device");
+		strvec_addf(argv, "vhost-vsock-pci,guest-cid=%u,vhostfd=%d",
+			    s->guest_cid, s->vhost_fd);
+		return;
+	}
+	add_socket(argv, "agent", s->agent_fd);
+	add(argv, "-device", "virtio-serial-pci,id=serial0,max_ports=2");
+	add(argv, "-device",
+	    "virtserialport,bus=serial0.0,chardev=agent,"
+	    "name=" QEMU_AGENT_PORT ",id=" QEMU_AGENT_ID);
+}
+
+void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
+{
+	CLEANUP(free_ptr) char *name = escape_commas(s->name);
+
+	strvec_add(argv, s->qemu);
+	strvec_add(argv, "-name");
+	strvec_addf(argv, "provium-%s", name);
+	add_machine(argv, s);
+	add_socket(argv, "console", s->console_fd);
+	add(argv, "-serial", "chardev:console");
+	add_socket(argv, "qmp", s->qmp_fd);
+	add(argv, "-mon", "chardev=qmp,mode=control");
+	add(argv, "-device", "virtio-rng-pci");
+	add(argv, "-device", "pvpanic");
+	add_transport(argv, s);
+	add(argv, "-kernel", s->kernel);
+	add(argv, "-initrd", s->initrd);
+	add(argv, "-append", s->cmdline);
+	for (size_t i = 0; i < s->n_extra; i++)
+		strvec_add(argv, s->extra[i]);
+}
+
+/* The end of the parameter that starts at p: quotes protect spaces, as in the
+ * kernel's next_arg() (lib/cmdline.c). */
+static const char *param_end(const char *p)
+{
+	bool quoted = false;
+
+	for (; *p && (quoted || !isspace((unsigned char)*p)); p++)
+		if (*p == '"')
+			quoted = !quoted;
+	return p;
+}
+
+/* Finds a `rdinit=` that is not ours, up to `--`, behind which stand the
+ * arguments of init. */
+static int refuse_rdinit(const char *user, struct err *err)
+{
+	static const char key[] = "rdinit=";
+	static const char ours[] = "rdinit=" OVERLAY_AGENT_PATH;
+	const char *end;
+
+	for (const char *p = user; *p; p = end) {
+		if (isspace((unsigned char)*p)) {
+			end = p + 1;
+			continue;
+		}
+		end = param_end(p);
+		size_t n = (size_t)(end - p);
+		if (n == 2 && memcmp(p, "--", 2) == 0)
+			return 0;
+		if (strncmp(p, key, strlen(key)) != 0 ||
+		    (n == strlen(ours) && memcmp(p, ours, n) == 0))
+			continue;
+		return err_set(
+		    err, -EINVAL,
+		    "the kernel command line says '%.*s': provium needs rdinit "
+		    "for its agent, which then starts the image's own /init; "
+		    "remove it",
+		    (int)(n < 128 ? n : 128), p);
+	}
+	return 0;
+}
+
+char *kernel_cmdline(const char *user, enum accel accel, struct err *err)
+{
+	CLEANUP(free_ptr) char *line = NULL;
+
+	if (refuse_rdinit(user, err) < 0)
+		return NULL;
+	line = mem_printf("%s%s rdinit=%s%s%s", common_cmdline,
+			  accel_cmdline[accel], OVERLAY_AGENT_PATH,
+			  *user ? " " : "", user);
+	if (strlen(line) >= KERNEL_CMDLINE_MAX) {
+		err_set(
+		    err, -E2BIG,
+		    "the kernel command line has %zu bytes with provium's own "
+		    "%zu; the kernel takes %d",
+		    strlen(line), strlen(line) - strlen(user),
+		    KERNEL_CMDLINE_MAX - 1);
+		return NULL;
+	}
+	return TAKE(line);
+}
