@@ -4,19 +4,30 @@
  * transport and the agent client behind it.
  *
  *	created --boot--> booting --> booted <--pause/resume--> paused
- *	   booted|paused --shutdown--> shutdown --boot--> ...
- *	   any of them --QEMU exit, panic, agent lost--> dead
+ *	   booted|paused --shutdown, the guest powers off--> shutdown
+ *	   shutdown --boot--> ...
+ *	   any with a QEMU --QEMU exit, panic, alarm, agent lost--> dead
  *
- * | state    | legal                                            |
- * |----------|--------------------------------------------------|
- * | created  | vm_boot_start, vm_free                           |
- * | booting  | vm_free (kills it)                               |
- * | booted   | vm_client, vm_shutdown_start, vm_kill, vm_free   |
- * | shutdown | vm_boot_start, vm_free                           |
- * | dead     | vm_free; the console log can still be read       |
+ * | state    | legal                                                      |
+ * |----------|------------------------------------------------------------|
+ * | created  | vm_boot_start, vm_free                                     |
+ * | booting  | vm_free (kills it)                                         |
+ * | booted   | vm_client, vm_shutdown_start, vm_pause_start,              |
+ * |          | vm_reset_start, vm_free                                    |
+ * | paused   | vm_client, vm_shutdown_start, vm_resume_start, vm_free     |
+ * | shutdown | vm_boot_start, vm_free                                     |
+ * | dead     | vm_free; the console log can still be read                 |
+ *
+ * An operation that is not legal finishes at once with -EINVAL and a text that
+ * names the VM and its state; a second one beside boot, shutdown, pause, resume
+ * or reset in flight with -EBUSY. vm_free is always legal, also in callbacks.
  *
  * Death (guest panic, QEMU exit, transport lost) fails every call in flight
- * through client_fail() with a text that ends in the last console lines.
+ * through client_fail() with a text that ends in the last console lines. A
+ * guest that powers itself off is not dead but shutdown; calls in flight fail
+ * with "the guest powered off". A reset (the guest's own, or vm_reset_start)
+ * leaves the VM booted: calls and streams fail with -ECONNRESET "the guest was
+ * reset", and those that follow wait for the agent's return.
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H
@@ -56,7 +67,7 @@ struct vm_spec {
 	bool is_linux_pvh;   /* kernel is an uncompressed vmlinux */
 	uint64_t memory;     /* bytes */
 	unsigned cpus;
-	enum accel accel;         /* not AUTO */
+	enum accel accel;	  /* not AUTO */
 	enum transport transport; /* not AUTO */
 	const struct overlay_file *files;
 	size_t n_files;
@@ -72,11 +83,12 @@ struct vm_spec {
 
 struct vm;
 
-/* The VM became dead, by itself; err says why, with the console's end. */
+/* The VM became dead, by itself, after it was booted; err says why, with the
+ * console's end. From the loop; may free the VM. */
 typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
 
 struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
-    vm_dead_cb on_dead, void *ctx, struct err *err);
+		  vm_dead_cb on_dead, void *ctx, struct err *err);
 /* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
  * console log. Bounded: it does not wait for the guest. */
 struct vm *vm_free(struct vm *vm);
@@ -93,11 +105,17 @@ void vm_boot_start(struct vm *vm, struct op *op, int64_t deadline_ns);
  * deadline; finishes with 0 in each of these cases. */
 void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 
+/* Stop and continue the virtual CPUs. */
+void vm_pause_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+/* A hard reset; finishes with 0 when the agent has answered again. */
+void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_state_name(enum vm_state s);
 const char *vm_name(const struct vm *vm);
-pid_t vm_pid(const struct vm *vm);    /* QEMU's, -1: none */
-int64_t vm_cid(const struct vm *vm);  /* -1 where vsock is not used */
+pid_t vm_pid(const struct vm *vm);	 /* QEMU's, -1: none */
+int64_t vm_cid(const struct vm *vm);	 /* -1 where vsock is not used */
 struct client *vm_client(struct vm *vm); /* NULL unless booted or paused */
 struct console *vm_console(struct vm *vm);
 struct stream_list *vm_streams(struct vm *vm);

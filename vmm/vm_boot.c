@@ -1,0 +1,392 @@
+/* SPDX-License-Identifier: MIT */
+/* Starting QEMU, and reaching the agent: at boot, and after each reset. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "vmm/qemu_argv.h"
+#include "vmm/vm_private.h"
+
+/* A HELLO over vsock that is not answered in this time was sent on a
+ * connection that the guest's reset of its transport has killed silently. */
+#define VSOCK_HELLO_NS (3 * NS_PER_SEC)
+
+/* The sockets of one QEMU: our ends, and those it inherits. */
+struct boot_fds {
+	int console, console_theirs;
+	int qmp, qmp_theirs;
+	int agent, agent_theirs;
+	int vhost;
+};
+
+static void close_boot_fds(struct boot_fds *f)
+{
+	fd_closep(&f->console);
+	fd_closep(&f->console_theirs);
+	fd_closep(&f->qmp);
+	fd_closep(&f->qmp_theirs);
+	fd_closep(&f->agent);
+	fd_closep(&f->agent_theirs);
+	fd_closep(&f->vhost);
+}
+
+static int open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
+{
+	int r = transport_pair(&f->console, &f->console_theirs, err);
+
+	if (r == 0)
+		r = transport_pair(&f->qmp, &f->qmp_theirs, err);
+	if (r == 0 && vm->copy.spec.transport == TRANSPORT_SERIAL)
+		r = transport_pair(&f->agent, &f->agent_theirs, err);
+	else if (r == 0)
+		r = f->vhost = transport_reserve_cid(&vm->cid, err);
+	return r < 0 ? r : 0;
+}
+
+static int write_initrd(struct vm *vm, struct err *err)
+{
+	const struct vm_spec *spec = &vm->copy.spec;
+	CLEANUP(buf_done) struct buf config = {0};
+
+	buf_printf(&config, "transport %s\n", transport_name(spec->transport));
+	if (spec->transport == TRANSPORT_VSOCK)
+		buf_printf(&config, "port %d\n", VSOCK_AGENT_PORT);
+	for (size_t i = 0; i < spec->n_modules; i++)
+		buf_printf(&config, "module %s\n", spec->modules[i]);
+	buf_append(&config, "", 1);
+	return overlay_write(vm->initrd_path, spec->initrd, spec->agent,
+			     spec->agent_n, (char *)buf_data(&config),
+			     spec->files, spec->n_files, err);
+}
+
+static void on_qemu_exit(void *ctx, int status)
+{
+	struct vm *vm = ctx;
+
+	vm->has_exited = true;
+	vm->exit_status = status;
+	/* What QEMU said last is still in the sockets. */
+	qmp_drain(vm->qmp);
+	console_detach(vm->console);
+	vm_kick(vm);
+}
+
+static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
+{
+	const struct vm_spec *spec = &vm->copy.spec;
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	CLEANUP(free_ptr) char *cmdline = NULL;
+	int fds[] = {f->console_theirs, f->qmp_theirs,
+		     f->vhost < 0 ? f->agent_theirs : f->vhost};
+
+	cmdline = kernel_cmdline(spec->cmdline, spec->accel, err);
+	if (!cmdline)
+		return err->code;
+	struct qemu_spec qemu = {
+	    .name = spec->name,
+	    .qemu = spec->qemu,
+	    .kernel = spec->kernel,
+	    .initrd = vm->initrd_path,
+	    .cmdline = cmdline,
+	    .memory = spec->memory,
+	    .cpus = spec->cpus,
+	    .accel = spec->accel,
+	    .transport = spec->transport,
+	    .console_fd = f->console_theirs,
+	    .qmp_fd = f->qmp_theirs,
+	    .agent_fd = f->agent_theirs,
+	    .vhost_fd = f->vhost,
+	    .guest_cid = vm->cid,
+	    .extra = spec->qemu_args,
+	    .n_extra = spec->n_qemu_args,
+	};
+	qemu_argv(&argv, &qemu);
+	vm->process = process_new(vm->loop, (const char *const *)argv.v, fds,
+				  ARRAY_LEN(fds), on_qemu_exit, vm, err);
+	return vm->process ? 0 : err->code;
+}
+
+static void on_qmp_lost(void *ctx, const struct err *err)
+{
+	vm_condemn(ctx, err->code == -EPROTO ? DOOM_ALARM : DOOM_LOST, err);
+}
+
+static void start_qmp(struct vm *vm, int take_fd)
+{
+	int log =
+	    open(vm->qmp_path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+
+	vm->qmp = qmp_new(vm->loop, take_fd, vm_events, on_qmp_lost, vm);
+	qmp_set_log(vm->qmp, log);
+	qmp_call_start(&vm->greet, vm->qmp, "qmp_capabilities", NULL,
+		       CLOCK_NEVER);
+	vm->greet.op.on_done = vm_on_op;
+	vm->greet.op.done_ctx = vm;
+}
+
+/* Over vsock a reset ends the connection, and QMP tells of it a moment later;
+ * while the link is being made, a lost connection is one more try. */
+static void on_client_lost(void *ctx, const struct err *err)
+{
+	struct vm *vm = ctx;
+
+	if (err->code != -EPROTO && vm->cid && vm->link == LINK_HELLO) {
+		vm->hello_lost = true;
+		vm_kick(vm);
+		return;
+	}
+	vm_condemn(vm, err->code == -EPROTO ? DOOM_ALARM : DOOM_LOST, err);
+}
+
+static void start_hello(struct vm *vm)
+{
+	op_done(&vm->hello);
+	vm->link = LINK_HELLO;
+	vm->hello_lost = false;
+	client_hello(vm->client, &vm->hello,
+		     vm->cid ? clock_deadline_ns(VSOCK_HELLO_NS) : CLOCK_NEVER);
+	vm->hello.on_done = vm_on_op;
+	vm->hello.done_ctx = vm;
+	if (op_is_done(&vm->hello))
+		vm_kick(vm);
+}
+
+static void start_client(struct vm *vm, int take_fd)
+{
+	vm->client = client_new(vm->loop, take_fd, on_client_lost, vm);
+	start_hello(vm);
+}
+
+static void start_dial(struct vm *vm)
+{
+	vm->link = LINK_DIALING;
+	dial_vsock_start(&vm->dial, vm->loop, vm->cid, VSOCK_AGENT_PORT,
+			 CLOCK_NEVER);
+	vm->dial.op.on_done = vm_on_op;
+	vm->dial.op.done_ctx = vm;
+}
+
+static int launch(struct vm *vm, struct err *err)
+{
+	CLEANUP(close_boot_fds)
+	struct boot_fds f = {-1, -1, -1, -1, -1, -1, -1};
+	int r = write_initrd(vm, err);
+
+	if (r == 0)
+		r = open_boot_fds(vm, &f, err);
+	if (r == 0)
+		r = start_qemu(vm, &f, err);
+	if (r < 0)
+		return r;
+	console_mark_boot(vm->console);
+	console_attach(vm->console, TAKE_FD(f.console));
+	start_qmp(vm, TAKE_FD(f.qmp));
+	if (vm->cid)
+		start_dial(vm);
+	else
+		start_client(vm, TAKE_FD(f.agent));
+	return 0;
+}
+
+/* The deadline, or the caller gave up: either way it cannot be used. */
+static void on_boot_stop(struct op *op, int reason)
+{
+	struct vm *vm = op->owner;
+	int64_t span_ms = (clock_now_ns() - op->started_ns) / NS_PER_MS;
+
+	vm->op = NULL;
+	if (reason == -ETIMEDOUT)
+		err_set(&op->err, reason,
+			"VM %s: the guest did not answer within %g s%s",
+			vm_name(vm), (double)span_ms / 1000,
+			vm->resets ? "; it was reset meanwhile" : "");
+	else
+		err_set(&op->err, reason, "VM %s: its boot was given up",
+			vm_name(vm));
+	if (!vm->is_freed)
+		vm_die(vm, &op->err);
+	op->err = vm->is_freed ? op->err : vm->death;
+}
+
+void vm_boot_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	struct err err;
+
+	if (vm_refuse(vm, op, "booted", 1u << VM_CREATED | 1u << VM_SHUTDOWN))
+		return;
+	op_init(op, vm->loop, on_boot_stop);
+	op->owner = vm;
+	op_start(op, deadline_ns);
+	vm->op = op;
+	vm_set_state(vm, VM_BOOTING);
+	vm->has_exited = vm->guest_off = vm->reset_seen = false;
+	vm->is_shutting_down = false;
+	vm->doom = DOOM_NONE;
+	vm->off_reason[0] = '\0';
+	vm->resets = 0;
+	if (launch(vm, &err) < 0) {
+		err_wrap(&err, "VM %s", vm_name(vm));
+		vm_die(vm, &err);
+	}
+}
+
+/* A new connection needs a new client; the old one's users keep theirs. */
+void vm_retire_client(struct vm *vm, const struct err *err)
+{
+	struct client *c = TAKE(vm->client);
+
+	op_done(&vm->hello);
+	if (!c)
+		return;
+	vm->retired = mem_realloc_array(vm->retired, vm->n_retired + 1,
+					sizeof(*vm->retired));
+	vm->retired[vm->n_retired++] = c;
+	client_fail(c, err);
+}
+
+void vm_stop_qemu(struct vm *vm)
+{
+	vm->link = LINK_NONE;
+	dial_done(&vm->dial);
+	qmp_call_done(&vm->greet);
+	vm->process = process_free(vm->process);
+	/* The last bytes are worth having, of QMP for the log only. */
+	vm->qmp = qmp_free(vm->qmp);
+	if (vm->console)
+		console_detach(vm->console);
+	vm->panic_lingers = false;
+	vm->cid = 0;
+	if (vm->initrd_path)
+		unlink(vm->initrd_path);
+	if (vm->qmp_path)
+		unlink(vm->qmp_path);
+}
+
+/* The guest starts anew, and so does the conversation. */
+static void handle_reset(struct vm *vm)
+{
+	struct err err;
+
+	vm->reset_seen = false;
+	vm->resets++;
+	if (vm->doom == DOOM_LOST)
+		vm->doom = DOOM_NONE;
+	console_mark_boot(vm->console);
+	if (!vm->client)
+		return; /* still dialing */
+	if (vm->cid) {
+		err_set(&err, -ECONNRESET, "the guest was reset");
+		vm_retire_client(vm, &err);
+		if (!vm->is_freed)
+			start_dial(vm);
+		return;
+	}
+	start_hello(vm);
+}
+
+static void dialed(struct vm *vm)
+{
+	int fd = TAKE_FD(vm->dial.fd);
+
+	dial_done(&vm->dial);
+	start_client(vm, fd);
+}
+
+static void hello_failed(struct vm *vm)
+{
+	struct err err = vm->hello.err;
+
+	if (vm->cid && err.code != -EPROTO) {
+		vm_retire_client(vm, &err);
+		if (!vm->is_freed)
+			start_dial(vm);
+		return;
+	}
+	vm->link = LINK_NONE;
+	vm_condemn(vm, err.code == -EPROTO ? DOOM_ALARM : DOOM_LOST, &err);
+}
+
+static void link_up(struct vm *vm)
+{
+	vm->link = LINK_UP;
+	if (vm->state != VM_BOOTING)
+		return;
+	vm_set_state(vm, VM_BOOTED);
+	vm_finish_op(vm, 0, NULL);
+}
+
+void vm_step_link(struct vm *vm)
+{
+	if (vm->greet.command && op_is_done(&vm->greet.op) &&
+	    vm->greet.op.result == 0) {
+		/* QEMU's main loop runs: it has read its files. */
+		qmp_call_done(&vm->greet);
+		unlink(vm->initrd_path);
+	}
+	if (vm->reset_seen)
+		handle_reset(vm);
+	else if (vm->link == LINK_DIALING && op_is_done(&vm->dial.op))
+		dialed(vm);
+	else if (vm->link == LINK_HELLO && vm->hello_lost)
+		hello_failed(vm);
+	else if (vm->link == LINK_HELLO && op_is_done(&vm->hello) &&
+		 vm->hello.result == 0)
+		link_up(vm);
+	else if (vm->link == LINK_HELLO && op_is_done(&vm->hello))
+		hello_failed(vm);
+}
+
+static void on_shutdown(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+	const char *reason = json_string_value(json_object_get(data, "reason"));
+
+	vm->guest_off = reason && strcmp(reason, "guest-shutdown") == 0;
+	snprintf(vm->off_reason, sizeof(vm->off_reason), "%s",
+		 reason ? reason : "unknown");
+}
+
+static void on_reset(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+
+	(void)data;
+	vm->reset_seen = true;
+	vm_kick(vm);
+}
+
+static void on_panicked(void *ctx, const json_t *data)
+{
+	struct err err;
+
+	(void)data;
+	err_set(&err, -EHOSTDOWN, "the guest's kernel panicked");
+	vm_condemn(ctx, DOOM_PANIC, &err);
+}
+
+/* Also when the machine is reset or powered off: then RESET or the exit
+ * follow, and are the better reason. */
+static void on_port(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+	const char *id = json_string_value(json_object_get(data, "id"));
+	struct err err;
+
+	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link != LINK_UP ||
+	    json_is_true(json_object_get(data, "open")))
+		return;
+	err_set(&err, -EHOSTDOWN, "the agent in the guest ended");
+	vm_condemn(vm, DOOM_LOST, &err);
+}
+
+const struct qmp_event vm_events[] = {
+    {"SHUTDOWN", on_shutdown},
+    {"RESET", on_reset},
+    {"GUEST_PANICKED", on_panicked},
+    {"VSERPORT_CHANGE", on_port},
+    {NULL, NULL},
+};

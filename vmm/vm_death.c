@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT */
+/* How a VM ends: why, when to act on it, and what users are told. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "vmm/vm_private.h"
+
+#define CONSOLE_LOOK 2048 /* bytes from which the last lines are taken */
+#define OUTPUT_SHOWN 240  /* bytes of QEMU's own output */
+#define REASON_SHOWN 300  /* so that some console fits in */
+
+void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err)
+{
+	int64_t wait_ns = doom == DOOM_LOST ? VM_LOST_GRACE_NS : 0;
+
+	if (doom <= vm->doom || vm->state == VM_DEAD)
+		return;
+	vm->doom = doom;
+	vm->doom_at_ns = clock_deadline_ns(wait_ns);
+	vm->doom_err = *err;
+	vm_kick(vm);
+}
+
+/* The start of the last line of p[0..n), which does not end in a newline. */
+static size_t line_start(const uint8_t *p, size_t n)
+{
+	while (n && p[n - 1] != '\n')
+		n--;
+	return n;
+}
+
+/* Where the lines begin that fit, escaped, into room; from the end. */
+static size_t fitting_lines(const uint8_t *p, size_t n, size_t room)
+{
+	size_t start = n;
+
+	while (start) {
+		CLEANUP(buf_done) struct buf line = {0};
+		size_t end = start == n ? n : start - 1;
+		size_t from = line_start(p, end);
+
+		stream_escape_tail(&line, p + from, end - from, CONSOLE_LOOK);
+		if (line.len + strlen("\n  | ") > room)
+			break;
+		room -= line.len + strlen("\n  | ");
+		start = from;
+	}
+	return start;
+}
+
+static void add_lines(struct buf *out, const uint8_t *p, size_t n)
+{
+	while (n) {
+		const uint8_t *nl = memchr(p, '\n', n);
+		size_t len = nl ? (size_t)(nl - p) : n;
+		size_t shown = len && p[len - 1] == '\r' ? len - 1 : len;
+
+		buf_append(out, "\n  | ", 5);
+		stream_escape_tail(out, p, shown, CONSOLE_LOOK);
+		n -= nl ? len + 1 : len;
+		p += nl ? len + 1 : len;
+	}
+}
+
+static bool is_blank(uint8_t c)
+{
+	return c == '\n' || c == '\r' || c == ' ';
+}
+
+void vm_add_console(struct vm *vm, struct err *err)
+{
+	static const char intro[] = "; the console ends:";
+	CLEANUP(buf_done) struct buf tail = {0};
+	CLEANUP(buf_done) struct buf text = {0};
+	size_t from, room;
+
+	console_tail(vm->console, &tail, CONSOLE_LOOK);
+	while (tail.len && is_blank(buf_data(&tail)[tail.len - 1]))
+		tail.len--;
+	if (strlen(err->text) > REASON_SHOWN)
+		memcpy(err->text + REASON_SHOWN - 3, "...", 4);
+	room = sizeof(err->text) - strlen(err->text) - sizeof(intro);
+	from = fitting_lines(buf_data(&tail), tail.len, room);
+	if (from == tail.len)
+		return;
+	add_lines(&text, buf_data(&tail) + from, tail.len - from);
+	snprintf(err->text + strlen(err->text),
+		 sizeof(err->text) - strlen(err->text), "%s%.*s", intro,
+		 (int)text.len, (char *)buf_data(&text));
+}
+
+/* The end of what QEMU printed, as one line. */
+static void add_output(const struct process *p, struct buf *out)
+{
+	const struct buf *b = process_output(p);
+	CLEANUP(buf_done) struct buf line = {0};
+	size_t n = b->len;
+
+	while (n && is_blank(buf_data(b)[n - 1]))
+		n--;
+	if (!n)
+		return;
+	stream_escape_tail(&line, buf_data(b), n, OUTPUT_SHOWN);
+	buf_printf(out, ": %.*s", (int)line.len, (char *)buf_data(&line));
+}
+
+static void describe_exit(struct vm *vm, struct err *err)
+{
+	CLEANUP(buf_done) struct buf text = {0};
+
+	if (vm->guest_off) {
+		err_set(err, -EHOSTDOWN,
+			"VM %s: the guest powered off before its agent "
+			"answered",
+			vm_name(vm));
+		return;
+	}
+	buf_printf(&text, "VM %s: QEMU ", vm_name(vm));
+	process_describe(vm->exit_status, &text);
+	if (vm->off_reason[0])
+		buf_printf(&text, " (%s)", vm->off_reason);
+	add_output(vm->process, &text);
+	err_set(err, -EHOSTDOWN, "%.*s", (int)text.len,
+		(char *)buf_data(&text));
+}
+
+/* Everyone is told, and any of them may free the VM. */
+static void tell_death(struct vm *vm, bool was_booting)
+{
+	const struct err err = vm->death;
+
+	vm_retire_client(vm, &err);
+	if (!vm->is_freed)
+		vm_power_done(vm);
+	if (!vm->is_freed)
+		vm_finish_op(vm, err.code, &err);
+	if (!vm->is_freed && !was_booting && vm->on_dead)
+		vm->on_dead(vm->ctx, &err);
+}
+
+void vm_die(struct vm *vm, const struct err *reason)
+{
+	bool was_booting = vm->state == VM_BOOTING;
+	bool lingers = vm->doom == DOOM_PANIC && vm->process && !vm->has_exited;
+
+	vm->death = *reason;
+	vm->doom = DOOM_NONE;
+	vm->kill_at_ns = CLOCK_NEVER;
+	vm->panic_lingers = lingers;
+	vm->linger_until_ns = clock_deadline_ns(VM_PANIC_LINGER_NS);
+	if (!lingers)
+		vm_stop_qemu(vm);
+	vm_add_console(vm, &vm->death);
+	vm_set_state(vm, VM_DEAD);
+	tell_death(vm, was_booting);
+}
+
+/* QEMU ended because it was asked to, by us or by the guest. */
+static void settle(struct vm *vm)
+{
+	struct err err;
+
+	err_set(&err, -EHOSTDOWN, "VM %s: %s", vm_name(vm),
+		vm->is_shutting_down ? "it was shut down"
+				     : "the guest powered off");
+	vm->kill_at_ns = CLOCK_NEVER;
+	vm->doom = DOOM_NONE;
+	vm_power_done(vm);
+	vm_stop_qemu(vm);
+	vm_set_state(vm, VM_SHUTDOWN);
+	vm_retire_client(vm, &err);
+	if (vm->is_freed)
+		return;
+	if (vm->is_shutting_down)
+		vm_finish_op(vm, 0, NULL);
+	else
+		vm_finish_op(vm, err.code, &err);
+}
+
+static bool step_exit(struct vm *vm)
+{
+	struct err err;
+
+	if (vm->is_shutting_down ||
+	    (vm->guest_off && vm->state != VM_BOOTING)) {
+		settle(vm);
+		return true;
+	}
+	describe_exit(vm, &err);
+	vm_die(vm, &err);
+	return true;
+}
+
+bool vm_step_death(struct vm *vm)
+{
+	if (vm->panic_lingers &&
+	    (vm->has_exited || clock_now_ns() >= vm->linger_until_ns))
+		vm_stop_qemu(vm);
+	if (vm->state == VM_DEAD)
+		return true;
+	if (vm->has_exited && vm->doom < DOOM_ALARM && vm->process)
+		return step_exit(vm);
+	if (vm->doom == DOOM_NONE || clock_now_ns() < vm->doom_at_ns)
+		return false;
+	struct err err = vm->doom_err;
+	err_wrap(&err, "VM %s", vm_name(vm));
+	vm_die(vm, &err);
+	return true;
+}

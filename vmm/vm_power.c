@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/* What a booted VM is asked for: shutdown, pause, resume, reset. */
+#include <errno.h>
+#include <signal.h>
+
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "agent-proto/msg.h"
+#include "vmm/vm_private.h"
+
+struct ask_def {
+	const char *participle; /* "it cannot be ..." */
+	const char *command;	/* QMP's, or NULL */
+	unsigned legal;		/* bits of states */
+	enum vm_state to;
+};
+
+#define IN(s) (1u << (s))
+static const struct ask_def asks[] = {
+    [ASK_PAUSE] = {"paused", "stop", IN(VM_BOOTED), VM_PAUSED},
+    [ASK_RESUME] = {"resumed", "cont", IN(VM_PAUSED), VM_BOOTED},
+    [ASK_RESET] = {"reset", "system_reset", IN(VM_BOOTED), VM_BOOTED},
+    [ASK_SHUTDOWN] = {"shut down", NULL, IN(VM_BOOTED) | IN(VM_PAUSED),
+		      VM_SHUTDOWN},
+};
+#undef IN
+
+bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal)
+{
+	struct err err = {0};
+
+	if (!(legal & 1u << vm->state))
+		err_set(&err, -EINVAL, "VM %s is %s: it cannot be %s",
+			vm_name(vm), vm_state_name(vm->state), what);
+	else if (vm->op)
+		err_set(&err, -EBUSY,
+			"VM %s: it cannot be %s while an earlier boot, "
+			"shutdown, pause, resume or reset is going on",
+			vm_name(vm), what);
+	if (!err.code)
+		return false;
+	op_init(op, vm->loop, NULL);
+	op_start(op, CLOCK_NEVER);
+	op_finish(op, err.code, &err);
+	return true;
+}
+
+void vm_power_done(struct vm *vm)
+{
+	qmp_call_done(&vm->command);
+	vm->farewell = call_free(vm->farewell);
+	vm->kill_at_ns = CLOCK_NEVER;
+	vm->ask = ASK_NONE;
+}
+
+static void on_power_stop(struct op *op, int reason)
+{
+	struct vm *vm = op->owner;
+
+	vm->op = NULL;
+	qmp_call_done(&vm->command);
+	if (vm->ask == ASK_SHUTDOWN)
+		process_kill(vm->process, SIGKILL);
+	else
+		vm->ask = ASK_NONE;
+	if (reason == -ETIMEDOUT)
+		err_set(&op->err, reason,
+			"VM %s: no answer in time, the VM is %s", vm_name(vm),
+			vm_state_name(vm->state));
+}
+
+static void start_command(struct vm *vm, const char *command)
+{
+	qmp_call_start(&vm->command, vm->qmp, command, NULL, CLOCK_NEVER);
+	vm->command.op.on_done = vm_on_op;
+	vm->command.op.done_ctx = vm;
+	vm_kick(vm); /* it may be done already, badly */
+}
+
+static void start_ask(struct vm *vm, enum vm_ask ask, struct op *op,
+		      int64_t deadline_ns)
+{
+	const struct ask_def *def = &asks[ask];
+
+	if (vm_refuse(vm, op, def->participle, def->legal))
+		return;
+	op_init(op, vm->loop, on_power_stop);
+	op->owner = vm;
+	op_start(op, deadline_ns);
+	vm->op = op;
+	vm->ask = ask;
+	vm->resets_before = vm->resets;
+	if (def->command)
+		start_command(vm, def->command);
+}
+
+void vm_pause_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	start_ask(vm, ASK_PAUSE, op, deadline_ns);
+}
+
+void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	start_ask(vm, ASK_RESUME, op, deadline_ns);
+}
+
+void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	start_ask(vm, ASK_RESET, op, deadline_ns);
+}
+
+/* The deadline ends the guest, not the operation. */
+void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	const struct msg bye = {.type = MSG_SHUTDOWN,
+				.shutdown.how = MSG_SHUTDOWN_POWEROFF};
+
+	start_ask(vm, ASK_SHUTDOWN, op, CLOCK_NEVER);
+	if (vm->op != op)
+		return;
+	vm->is_shutting_down = true;
+	vm->kill_at_ns = deadline_ns;
+	if (vm->state == VM_PAUSED)
+		start_command(vm, "cont");
+	vm->farewell = call_new(vm->client);
+	call_start(vm->farewell, &bye, NULL, 0, CLOCK_NEVER);
+	vm->farewell->op.on_done = vm_on_op;
+	vm->farewell->op.done_ctx = vm;
+	vm_kick(vm);
+}
+
+/* An agent that cannot power off will not do so later. */
+static void step_shutdown(struct vm *vm)
+{
+	bool refused = vm->farewell && op_is_done(&vm->farewell->op) &&
+		       vm->farewell->op.result < 0;
+
+	if (!refused && clock_now_ns() < vm->kill_at_ns)
+		return;
+	vm->kill_at_ns = CLOCK_NEVER;
+	process_kill(vm->process, SIGKILL);
+}
+
+static bool is_fulfilled(const struct vm *vm)
+{
+	if (vm->ask != ASK_RESET)
+		return true;
+	return vm->resets != vm->resets_before && vm->link == LINK_UP;
+}
+
+void vm_step_power(struct vm *vm)
+{
+	const struct ask_def *def = &asks[vm->ask];
+
+	if (vm->ask == ASK_SHUTDOWN)
+		step_shutdown(vm);
+	if (vm->ask == ASK_SHUTDOWN || vm->ask == ASK_NONE ||
+	    !op_is_done(&vm->command.op))
+		return;
+	int result = vm->command.op.result;
+	struct err err = vm->command.op.err;
+	if (result >= 0 && !is_fulfilled(vm))
+		return;
+	vm_power_done(vm);
+	if (result >= 0 && vm->state != def->to)
+		vm_set_state(vm, def->to);
+	if (result < 0)
+		err_wrap(&err, "VM %s", vm_name(vm));
+	vm_finish_op(vm, result < 0 ? result : 0, &err);
+}

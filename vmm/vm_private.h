@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of vm share; see vm.c for the theory. */
+#ifndef VMM_VM_PRIVATE_H
+#define VMM_VM_PRIVATE_H
+
+#include "vmm/process.h"
+#include "vmm/qmp.h"
+#include "vmm/transport.h"
+#include "vmm/vm.h"
+#include "vmm/vm_spec.h"
+
+/* After a connection broke, so long the reason is waited for. */
+#define VM_LOST_GRACE_NS (200 * NS_PER_MS)
+/* After a panic, so long QEMU lives on to print the rest of the trace. */
+#define VM_PANIC_LINGER_NS (500 * NS_PER_MS)
+
+/* What is going to kill the VM, the better known the higher. */
+enum vm_doom {
+	DOOM_NONE,
+	DOOM_LOST,  /* a connection broke; there must be a reason */
+	DOOM_EXIT,  /* QEMU ended */
+	DOOM_ALARM, /* the guest or its agent said it; it holds at once */
+	DOOM_PANIC, /* the same, and the guest has more to print */
+};
+
+/* What a VM is being asked for. */
+enum vm_ask { ASK_NONE, ASK_PAUSE, ASK_RESUME, ASK_RESET, ASK_SHUTDOWN };
+
+/* Where the agent's link stands. */
+enum vm_link { LINK_NONE, LINK_DIALING, LINK_HELLO, LINK_UP };
+
+struct vm {
+	struct loop *loop;
+	struct vm_spec_copy copy;
+	vm_dead_cb on_dead;
+	void *ctx;
+	enum vm_state state;
+	struct timer *step_timer;
+	bool in_step;
+	bool kicked; /* a step is due at once */
+	bool is_freed;
+
+	struct console *console;
+	struct stream_list streams;
+	char *console_path;
+	char *initrd_path;
+	char *qmp_path;
+
+	/* One QEMU's life. */
+	struct process *process;
+	struct qmp *qmp;
+	struct qmp_call greet; /* qmp_capabilities; started: greet.command */
+	uint32_t cid;	       /* 0: none */
+	bool has_exited;
+	int exit_status;
+	bool guest_off;	     /* the guest powered the machine off */
+	char off_reason[32]; /* QMP's, of the last SHUTDOWN event */
+	bool reset_seen;
+	unsigned resets;
+	bool panic_lingers;
+	int64_t linger_until_ns;
+
+	/* The link to the agent. */
+	enum vm_link link;
+	struct dial dial;
+	struct op hello;
+	bool hello_lost; /* the connection under the hello broke */
+	struct client *client;
+	/* Clients of earlier links, failed for good: who holds a stream or a
+	 * process of one may still ask it. Freed with the VM. */
+	struct client **retired;
+	size_t n_retired;
+
+	/* What the VM is being asked for, a boot included; at most one. */
+	struct op *op;
+	enum vm_ask ask;
+	struct qmp_call command; /* stop, cont, system_reset */
+	unsigned resets_before;	 /* ASK_RESET: when it was asked */
+	struct call *farewell;	 /* SHUTDOWN to the agent */
+	bool is_shutting_down;
+	int64_t kill_at_ns;
+
+	/* Its death, pending and done. */
+	enum vm_doom doom;
+	int64_t doom_at_ns;
+	struct err doom_err;
+	struct err death;
+};
+
+/* vm.c */
+void vm_set_state(struct vm *vm, enum vm_state to);
+/* Has vm_step() run in the loop's next turn. */
+void vm_kick(struct vm *vm);
+/* An op->on_done that does vm_kick(). */
+void vm_on_op(struct op *op, void *ctx);
+/* Finishes the op in flight, if there is one. Nothing may follow it. */
+void vm_finish_op(struct vm *vm, int result, const struct err *err);
+
+/* vm_boot.c */
+void vm_step_link(struct vm *vm);
+/* Takes down QEMU and all that hangs on it, but the client. */
+void vm_stop_qemu(struct vm *vm);
+/* Fails the client's calls with err; it is kept until the VM is freed. */
+void vm_retire_client(struct vm *vm, const struct err *err);
+
+/* vm_power.c */
+void vm_step_power(struct vm *vm);
+/* Forgets what was asked for, but not its op. */
+void vm_power_done(struct vm *vm);
+/* Starts and fails op unless the state is among the legal ones (bits) and no
+ * other operation is going on. */
+bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal);
+
+/* vm_death.c */
+void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err);
+/* True when it acted, and the VM may be gone. */
+bool vm_step_death(struct vm *vm);
+void vm_die(struct vm *vm, const struct err *reason);
+/* Appends "; the console ends:\n  | ..." to err. */
+void vm_add_console(struct vm *vm, struct err *err);
+
+extern const struct qmp_event vm_events[];
+
+#endif

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/vm_spec.h"
+
+#include <stdlib.h>
+
+static const char *keep(struct vm_spec_copy *c, const char *s)
+{
+	if (!s)
+		return NULL;
+	strvec_add(&c->strings, s);
+	return c->strings.v[c->strings.n - 1];
+}
+
+static const char *const *keep_list(struct strvec *to, const char *const *list,
+				    size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		strvec_add(to, list[i]);
+	return (const char *const *)to->v;
+}
+
+static void keep_files(struct vm_spec_copy *c, const struct vm_spec *from)
+{
+	c->files = mem_realloc_array(NULL, from->n_files, sizeof(*c->files));
+	c->contents = mem_realloc_array(NULL, from->n_files, sizeof(char *));
+	for (size_t i = 0; i < from->n_files; i++) {
+		c->files[i] = from->files[i];
+		c->files[i].path = keep(c, from->files[i].path);
+		c->contents[i] =
+		    mem_dup(from->files[i].content, from->files[i].n);
+		c->files[i].content = c->contents[i];
+	}
+	c->spec.files = c->files;
+}
+
+void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
+{
+	*c = (struct vm_spec_copy){.spec = *spec};
+	c->spec.name = keep(c, spec->name);
+	c->spec.run_dir = keep(c, spec->run_dir);
+	c->spec.qemu = keep(c, spec->qemu);
+	c->spec.kernel = keep(c, spec->kernel);
+	c->spec.initrd = keep(c, spec->initrd);
+	c->spec.cmdline = keep(c, spec->cmdline ? spec->cmdline : "");
+	c->spec.modules =
+	    keep_list(&c->modules, spec->modules, spec->n_modules);
+	c->spec.qemu_args =
+	    keep_list(&c->qemu_args, spec->qemu_args, spec->n_qemu_args);
+	c->spec.alarms = keep_list(&c->alarms, spec->alarms, spec->n_alarms);
+	keep_files(c, spec);
+}
+
+void vm_spec_copy_done(struct vm_spec_copy *c)
+{
+	strvec_done(&c->strings);
+	strvec_done(&c->modules);
+	strvec_done(&c->qemu_args);
+	strvec_done(&c->alarms);
+	for (size_t i = 0; i < c->spec.n_files; i++)
+		free(c->contents[i]);
+	free(c->contents);
+	free(c->files);
+	*c = (struct vm_spec_copy){0};
+}
