@@ -20,9 +20,10 @@ struct buf {
 	size_t cap;
 };
 
+/* NULL while nothing was ever put in. */
 static inline uint8_t *buf_data(const struct buf *b)
 {
-	return b->mem + b->head;
+	return b->mem ? b->mem + b->head : NULL;
 }
 
 /*

@@ -21,6 +21,7 @@
 #include "tests/unit/agent-proto/lib_rnd.h"
 
 #define GOLDEN_DIR "tests/golden/messages"
+#define DICTIONARY "tests/fuzz/corpus/fuzz_msg.dict"
 #define POOL	   64
 
 /* Where field values come from: random ones, or (r NULL) fixed ones, each
@@ -227,14 +228,20 @@ static void every_message_survives_the_round_trip(void **state)
 	buf_done(&again);
 }
 
-static void check_golden(const struct sample *s, const struct buf *wire)
+static bool is_writing(void)
 {
 	const char *mode = getenv("PROVIUM_GOLDEN");
+
+	return mode && !strcmp(mode, "write");
+}
+
+static void check_golden(const struct sample *s, const struct buf *wire)
+{
 	char path[128];
 	uint8_t want[4096];
 
 	snprintf(path, sizeof(path), GOLDEN_DIR "/%s.bin", s->name);
-	bool writes = mode && !strcmp(mode, "write");
+	bool writes = is_writing();
 	FILE *file = fopen(path, writes ? "we" : "re");
 	if (!file)
 		fail_msg("%s: %s; PROVIUM_GOLDEN=write makes it", path,
@@ -264,6 +271,30 @@ static void every_message_is_encoded_as_ever(void **state)
 		filler_done(&f);
 	}
 	buf_done(&wire);
+}
+
+/* Made by PROVIUM_GOLDEN=write, too: it comes from the same table. */
+static void the_fuzz_dictionary_has_every_code(void **state)
+{
+	struct buf want = {0};
+	char have[4096];
+
+	(void)state;
+	buf_printf(&want, "# The codes of messages.def; test_msg makes it.\n");
+	for (size_t i = 0; i < ARRAY_LEN(samples); i++)
+		buf_printf(&want, "%s=\"\\x%02x\\x%02x\"\n", samples[i].name,
+			   samples[i].type & 0xff, samples[i].type >> 8);
+	bool writes = is_writing();
+	FILE *f = fopen(DICTIONARY, writes ? "we" : "re");
+	assert_non_null(f);
+	if (writes) {
+		fwrite(buf_data(&want), 1, want.len, f);
+	} else {
+		assert_int_equal(fread(have, 1, sizeof(have), f), want.len);
+		assert_memory_equal(have, buf_data(&want), want.len);
+	}
+	fclose(f);
+	buf_done(&want);
 }
 
 static void every_truncation_is_refused(void **state)
@@ -480,6 +511,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(every_message_survives_the_round_trip),
 	    cmocka_unit_test(every_message_is_encoded_as_ever),
+	    cmocka_unit_test(the_fuzz_dictionary_has_every_code),
 	    cmocka_unit_test(every_truncation_is_refused),
 	    cmocka_unit_test(trailing_bytes_are_refused),
 	    cmocka_unit_test(changed_bytes_never_break_a_decoder),
