@@ -100,7 +100,7 @@ struct msg_list {
 /* FILE_SEEK whence: as SEEK_SET, SEEK_CUR, SEEK_END of POSIX, 0 1 2. */
 
 #define MSG_TAIL_END	      0 /* at the end; offset is ignored */
-#define MSG_TAIL_START	      1 /* offset from the start, may lie past the end */
+#define MSG_TAIL_START	      1 /* offset from the start, may pass the end */
 #define MSG_TAIL_BEFORE	      2 /* offset bytes before the end, clamped at 0 */
 
 #define MSG_PTR_NONE	      0xff

@@ -28,6 +28,7 @@ struct item {
 	uint8_t bytes[];
 };
 
+STAILQ_HEAD(item_list, item);
 TAILQ_HEAD(chan_list, chan);
 
 struct chan {
@@ -41,7 +42,7 @@ struct chan {
 	TAILQ_ENTRY(chan) queue_link;
 	struct chan_list *queue;
 
-	STAILQ_HEAD(, item) items;
+	struct item_list items;
 	size_t room;  /* credit left */
 	bool starved; /* a chan_write() took less than offered */
 	bool fin_queued;

@@ -7,9 +7,14 @@ dir=${1:-build/release}
 # What may be: signal flags, which a handler can reach in no other way.
 allowed='^(signal_.*|stop_.*)$'
 
+# By section, not by nm's letter: a const table of pointers is in .data.rel.ro.
 bad=$(for a in "$dir"/lib*.a; do
-	nm -A "$a" 2>/dev/null |
-	    awk '$(NF-1) ~ /^[bBdDC]$/ { print $NF, $1 }'
+	objdump -t "$a" 2>/dev/null |
+	    awk -v a="$a" '
+		/file format/ { file = a ":" $1 }
+		/ O \.(data|bss|tdata|tbss)/ && !/ O \.data\.rel\.ro/ {
+			print $NF, file
+		}'
 done | awk -v ok="$allowed" '{
 	sym = $1
 	sub(/\.[0-9]+$/, "", sym)
