@@ -317,7 +317,7 @@ static void check_keys(lua_State *L, const char *method, int idx,
 
 		lua_pop(L, 1);
 		while (o->key && (lua_type(L, -1) != LUA_TSTRING ||
-				  strcmp(o->key, lua_tostring(L, -1))))
+				  strcmp(o->key, lua_tostring(L, -1)) != 0))
 			o++;
 		if (!o->key)
 			fail_key(L, method, opts, lua_gettop(L));

@@ -19,9 +19,9 @@
 #include "runner/worker.h"
 #include "streams/console.h"
 
-#define CONSOLE_EXCERPT	    4096
-#define SHUTDOWN_TIMEOUT_NS (30 * NS_PER_SEC)
-#define FILES_MAX	    4096
+#define CONSOLE_EXCERPT	 4096
+#define POWER_TIMEOUT_NS (60 * NS_PER_SEC)
+#define FILES_MAX	 4096
 
 /* Where the options given to lab:vm() are kept among the object's fields. */
 static const char options_key;
@@ -247,35 +247,49 @@ static void on_dead(void *ctx, const struct err *err)
 		suite_mark(&w->suite, w->L, err->text);
 }
 
-struct boot_call {
+/* An operation on the VM in flight; the VM is kept. */
+struct power_call {
 	struct op op;
-	struct vm_object *v; /* kept */
+	const char *method;
+	struct vm_object *v;
 	bool is_started;
 };
 
-static void boot_release(void *p)
+static void power_release(void *p)
 {
-	struct boot_call *b = p;
+	struct power_call *c = p;
 
-	if (b->is_started)
-		op_done(&b->op);
+	if (c->is_started)
+		op_done(&c->op);
+}
+
+static struct power_call *new_power_call(lua_State *L, const char *method,
+					 struct vm_object *v)
+{
+	struct power_call *c = await_new(L, method, sizeof(*c), power_release);
+
+	await_keep(L, lua_gettop(L), 1);
+	c->method = method;
+	c->v = v;
+	c->is_started = true;
+	return c;
 }
 
 static int boot_finish(lua_State *L, void *p)
 {
-	struct boot_call *b = p;
+	struct power_call *c = p;
 	struct buf text = {0};
 
-	if (b->op.result >= 0) {
+	if (c->op.result >= 0) {
 		lua_settop(L, 1); /* the VM */
 		return 1;
 	}
-	if (!object_is_closed(&b->v->obj) && b->v->vm)
-		console_tail(vm_console(b->v->vm), &text, CONSOLE_EXCERPT);
+	if (!object_is_closed(&c->v->obj) && c->v->vm)
+		console_tail(vm_console(c->v->vm), &text, CONSOLE_EXCERPT);
 	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
 	buf_done(&text);
 	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s",
-		      b->op.err.text, lua_tostring(L, -1));
+		      c->op.err.text, lua_tostring(L, -1));
 }
 
 /* Makes the struct vm that the request describes; files and lists are read
@@ -323,44 +337,88 @@ static int l_boot(lua_State *L)
 		make_vm(L, v, opts, &timeout_ns);
 	int64_t deadline = await_deadline(L, "vm:boot", timeout_ns);
 
-	struct boot_call *b = await_new(L, "vm:boot", sizeof(*b), boot_release);
-	await_keep(L, lua_gettop(L), 1);
-	b->v = v;
-	b->is_started = true;
+	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
-	vm_boot_start(v->vm, &b->op, deadline);
-	return await(L, b, &b->op, boot_finish);
+	vm_boot_start(v->vm, &c->op, deadline);
+	return await(L, c, &c->op, boot_finish);
 }
 
-static int shutdown_finish(lua_State *L, void *p)
+static int power_finish(lua_State *L, void *p)
 {
-	struct boot_call *b = p;
+	struct power_call *c = p;
 
-	if (b->op.result < 0)
-		bind_fail_err(L, "vm:shutdown", &b->op.err);
+	if (c->op.result < 0)
+		bind_fail_err(L, c->method, &c->op.err);
 	return 0;
+}
+
+struct power {
+	const char *method;
+	void (*start)(struct vm *vm, struct op *op, int64_t deadline_ns);
+	unsigned from; /* bits of the states it is legal in */
+	enum vm_state to;
+	bool ends_handles; /* what was open in the guest is gone */
+};
+
+static int power(lua_State *L, const struct power *what)
+{
+	struct vm_object *v = vm_check(L, 1, what->method);
+	enum vm_state s = vm_object_state(v);
+	bool is_legal = what->from & 1u << s;
+
+	if (s == what->to && !is_legal)
+		return 0;
+	if (!is_legal)
+		fail_state(L, what->method, v);
+	int64_t deadline = await_deadline(L, what->method, POWER_TIMEOUT_NS);
+
+	struct power_call *c = new_power_call(L, what->method, v);
+	if (what->ends_handles)
+		v->boots++;
+	what->start(v->vm, &c->op, deadline);
+	return await(L, c, &c->op, power_finish);
 }
 
 static int l_shutdown(lua_State *L)
 {
-	struct vm_object *v = vm_check(L, 1, "vm:shutdown");
-	enum vm_state s = vm_object_state(v);
+	return power(L, &(struct power){
+			    .method = "vm:shutdown",
+			    .start = vm_shutdown_start,
+			    .from = 1u << VM_BOOTED | 1u << VM_PAUSED,
+			    .to = VM_SHUTDOWN,
+			    .ends_handles = true,
+			});
+}
 
-	if (s == VM_SHUTDOWN)
-		return 0;
-	if (s != VM_BOOTED)
-		fail_state(L, "vm:shutdown", v);
-	int64_t deadline =
-	    await_deadline(L, "vm:shutdown", SHUTDOWN_TIMEOUT_NS);
+static int l_pause(lua_State *L)
+{
+	return power(L, &(struct power){
+			    .method = "vm:pause",
+			    .start = vm_pause_start,
+			    .from = 1u << VM_BOOTED,
+			    .to = VM_PAUSED,
+			});
+}
 
-	struct boot_call *b =
-	    await_new(L, "vm:shutdown", sizeof(*b), boot_release);
-	await_keep(L, lua_gettop(L), 1);
-	b->v = v;
-	b->is_started = true;
-	v->boots++;
-	vm_shutdown_start(v->vm, &b->op, deadline);
-	return await(L, b, &b->op, shutdown_finish);
+static int l_resume(lua_State *L)
+{
+	return power(L, &(struct power){
+			    .method = "vm:resume",
+			    .start = vm_resume_start,
+			    .from = 1u << VM_PAUSED,
+			    .to = VM_BOOTED,
+			});
+}
+
+static int l_reset(lua_State *L)
+{
+	return power(L, &(struct power){
+			    .method = "vm:reset",
+			    .start = vm_reset_start,
+			    .from = 1u << VM_BOOTED,
+			    .to = VM_BOOTED,
+			    .ends_handles = true,
+			});
 }
 
 /* --- answers --- */
@@ -425,10 +483,12 @@ static int l_tostring(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"boot", l_boot},	{"shutdown", l_shutdown},
-    {"name", l_name},	{"profile", l_profile},
-    {"state", l_state}, {"cid", l_cid},
-    {"pid", l_pid},	{NULL, NULL},
+    {"boot", l_boot},	    {"shutdown", l_shutdown},
+    {"pause", l_pause},	    {"resume", l_resume},
+    {"reset", l_reset},	    {"name", l_name},
+    {"profile", l_profile}, {"state", l_state},
+    {"cid", l_cid},	    {"pid", l_pid},
+    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

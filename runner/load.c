@@ -131,7 +131,7 @@ static const char *split_position(const char *msg, int *ret_line)
 		char *end;
 		long line = strtol(p + 1, &end, 10);
 
-		if (!isdigit((unsigned char)p[1]) || strncmp(end, ": ", 2))
+		if (!isdigit((unsigned char)p[1]) || strncmp(end, ": ", 2) != 0)
 			continue;
 		*ret_line = (int)line;
 		return end + 2;

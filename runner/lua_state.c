@@ -140,10 +140,10 @@ static const char *strip_position(lua_State *L, const char *msg,
 			size_t n = strlen(forms[i]);
 			char *end;
 
-			if (strncmp(msg, forms[i], n) || msg[n] != ':')
+			if (strncmp(msg, forms[i], n) != 0 || msg[n] != ':')
 				continue;
 			long line = strtol(msg + n + 1, &end, 10);
-			if (end == msg + n + 1 || strncmp(end, ": ", 2))
+			if (end == msg + n + 1 || strncmp(end, ": ", 2) != 0)
 				continue;
 			site_set(ret, ar.source + 1, (int)line);
 			return end + 2;
@@ -207,7 +207,7 @@ int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f)
 void lua_state_run_blob(lua_State *L, const char *name, int n_args)
 {
 	for (const struct lua_blob *b = lua_blobs; b->name; b++) {
-		if (strcmp(b->name, name))
+		if (strcmp(b->name, name) != 0)
 			continue;
 		if (luaL_loadbuffer(L, b->text, strlen(b->text), "=[provium]"))
 			lua_error(L);

@@ -19,8 +19,14 @@ function methods.boot(lab)
   return lab
 end
 
-function methods.shutdown(lab)
-  each_vm(lab, { booted = true }, function(vm)
-    vm:shutdown()
-  end)
+for name, wanted in pairs({
+  shutdown = { booted = true, paused = true },
+  pause = { booted = true },
+  resume = { paused = true },
+}) do
+  methods[name] = function(lab)
+    each_vm(lab, wanted, function(vm)
+      vm[name](vm)
+    end)
+  end
 end
