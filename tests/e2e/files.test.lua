@@ -1,0 +1,126 @@
+-- Files of the guest by path.
+local vm = provium:vm("files"):boot()
+
+local function fails(t, text, fn)
+  t:assert_contains(t:assert_raises(fn), text)
+end
+
+test("what is written is read back", function(t)
+  local data = "\0\1\255 text\r\n"
+  vm:write_file("/tmp/a", data)
+  t:assert_eq(vm:read_file("/tmp/a"), data)
+  vm:write_file("/tmp/a", "")
+  t:assert_eq(vm:read_file("/tmp/a"), "")
+end)
+
+test("megabytes pass whole", function(t)
+  local piece = {}
+  for i = 0, 255 do
+    piece[#piece + 1] = string.char(i)
+  end
+  local data = table.concat(piece):rep(16 * 1024)
+  vm:write_file("/tmp/big", data)
+  t:assert_eq(vm:stat("/tmp/big").size, #data)
+  t:assert(vm:read_file("/tmp/big") == data, "the bytes differ")
+  vm:unlink("/tmp/big")
+end)
+
+test("files without a size are read to their end", function(t)
+  t:assert_contains(vm:read_file("/proc/version"), "Linux")
+end)
+
+test("modes are set and kept", function(t)
+  vm:write_file("/tmp/m", "x")
+  t:assert_eq(vm:stat("/tmp/m").perm, tonumber("644", 8))
+  vm:write_file("/tmp/m", "y", { mode = tonumber("4711", 8) })
+  t:assert_eq(vm:stat("/tmp/m").perm, tonumber("4711", 8))
+  vm:write_file("/tmp/m", "z")
+  t:assert_eq(vm:stat("/tmp/m").perm % 512, tonumber("711", 8))
+  vm:unlink("/tmp/m")
+end)
+
+test("stat tells size, times, owner and type", function(t)
+  vm:run("cd /tmp; printf abc >s; touch -d @1000000000 s; "
+    .. "ln -sf s l; mkfifo p; mkdir d"):assert_ok()
+  local s = vm:stat("/tmp/s")
+  t:assert_eq(s.size, 3)
+  t:assert_eq(s.mtime, 1000000000)
+  t:assert(s.mtime_ns == 1000000000000000000LL)
+  t:assert_eq({ s.uid, s.gid, s.nlink }, { 0, 0, 1 })
+  local types = {}
+  for _, p in ipairs({ "/tmp/s", "/tmp/l", "/tmp/p", "/tmp/d",
+    "/dev/null" }) do
+    types[#types + 1] = vm:stat(p).entry_type
+  end
+  t:assert_eq(types,
+    { "file", "symlink", "fifo", "directory", "char_device" })
+end)
+
+test("directories are made, listed and removed", function(t)
+  vm:mkdir("/tmp/x/y/z", { parents = true })
+  vm:mkdir("/tmp/x/a", { perm = tonumber("700", 8) })
+  t:assert_eq(vm:stat("/tmp/x/a").perm, tonumber("700", 8))
+  vm:write_file("/tmp/x/b", "")
+  t:assert_eq(vm:listdir("/tmp/x"), { "a", "b", "y" })
+  t:assert_eq(vm:listdir("/tmp/x/a"), {})
+  vm:rename("/tmp/x/b", "/tmp/x/c")
+  t:assert_eq(vm:listdir("/tmp/x"), { "a", "c", "y" })
+  vm:unlink("/tmp/x/c")
+  vm:unlink("/tmp/x/a")
+  t:assert_eq(vm:listdir("/tmp/x"), { "y" })
+end)
+
+test("errors carry the guest's words and the path", function(t)
+  fails(t, "No such file or directory", function()
+    vm:read_file("/tmp/nothing")
+  end)
+  fails(t, "/tmp/nothing", function() vm:stat("/tmp/nothing") end)
+  fails(t, "File exists", function() vm:mkdir("/tmp") end)
+  fails(t, "vm:listdir: ", function() vm:listdir("/dev/null") end)
+  fails(t, "Is a directory", function() vm:read_file("/tmp") end)
+  fails(t, "No such file or directory", function()
+    vm:write_file("/no/such/dir/f", ("x"):rep(1000000))
+  end)
+  t:assert_match(t:assert_raises(function() vm:unlink("/nope") end),
+    "files.test.lua:%d+: vm:unlink: ")
+end)
+
+test("misuse is refused", function(t)
+  fails(t, "vm:read_file: path is empty", function() vm:read_file("") end)
+  fails(t, "path holds a NUL byte", function() vm:stat("a\0b") end)
+  fails(t, "data must be a string, got nothing", function()
+    vm:write_file("/tmp/a")
+  end)
+  fails(t, "unknown option 'perms'; valid: mode", function()
+    vm:write_file("/tmp/a", "", { perms = 1 })
+  end)
+  fails(t, "must be permission bits", function()
+    vm:write_file("/tmp/a", "", { mode = 99999 })
+  end)
+end)
+
+test("host files are pushed and pulled, relative to this file", function(t)
+  vm:push_file("files.test.lua", "/tmp/self")
+  t:assert_contains(vm:read_file("/tmp/self"), "relative to this file")
+  local path = os.tmpname()
+  vm:write_file("/tmp/p", "pulled\0")
+  vm:pull_file("/tmp/p", path)
+  local f = assert(io.open(path, "rb"))
+  t:assert_eq(f:read("*a"), "pulled\0")
+  f:close()
+  os.remove(path)
+  fails(t, "on the host", function() vm:push_file("/no/such", "/tmp/n") end)
+end)
+
+test("a pushed program stays executable", function(t)
+  local path = os.tmpname()
+  local f = assert(io.open(path, "w"))
+  f:write("#!/bin/sh\necho ran\n")
+  f:close()
+  os.execute("chmod 755 " .. path)
+  vm:push_file(path, "/tmp/prog")
+  t:assert_eq(vm:run({ "/tmp/prog" }).stdout, "ran\n")
+  vm:push_file(path, "/tmp/prog2", { mode = tonumber("600", 8) })
+  t:assert_eq(vm:stat("/tmp/prog2").perm, tonumber("600", 8))
+  os.remove(path)
+end)
