@@ -27,6 +27,7 @@ struct report_plain {
 	bool is_headed;	 /* the file's name is printed */
 	bool is_planned; /* the file did load */
 	bool wants_gap;	 /* a failure was printed last */
+	bool has_begun;	 /* something was printed */
 	char *file;
 	struct buf log; /* what the running test, or the file, printed */
 	size_t log_cut; /* bytes of it that were dropped */
@@ -61,6 +62,7 @@ static void head(struct report_plain *r)
 	print_text(&r->p, PRINT_TITLE, r->file);
 	put(r, "\n");
 	r->is_headed = true;
+	r->has_begun = true;
 }
 
 /* "  ok    name"; the caller ends the line. */
@@ -122,12 +124,14 @@ static void put_consoles(struct report_plain *r, const json_t *ev)
 	}
 }
 
+/* A trace of one line says no more than the place above it does. */
 static void put_trace(struct report_plain *r, const json_t *ev)
 {
 	const char *s = get(ev, "trace");
+	const char *newline = s ? strchr(s, '\n') : NULL;
 	size_t n = s ? strlen(s) : 0;
 
-	if (!n)
+	if (!newline || !newline[1])
 		return;
 	const char *tail = print_tail(s, n, TRACE_LINES);
 	print_lines(&r->p, PRINT_DIM, INDENT, tail, n - (size_t)(tail - s));
@@ -337,7 +341,8 @@ static void on_run_end(struct report_plain *r, const json_t *ev)
 
 	if (r->failures.n && r->n_tests > RECAP_TESTS)
 		put_recap(r);
-	put(r, "\n");
+	if (r->has_begun)
+		put(r, "\n");
 	if (signal) {
 		CLEANUP(free_ptr)
 		char *note =

@@ -144,6 +144,20 @@ static void a_failure_shows_all_that_is_known(void **state)
 	close(fd);
 }
 
+static void a_trace_of_one_line_is_left_out(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"t\","
+		    "\"status\":\"failed\",\"message\":\"m\","
+		    "\"trace\":\"x.test.lua:1: in function\\n\"}");
+	hides(&f, "in function");
+	end(&f);
+}
+
 static void guest_text_is_never_raw(void **state)
 {
 	static const char *const bad[] = {
@@ -221,8 +235,7 @@ static void quiet_shows_failures_alone(void **state)
 	say(f.sink, PASSED);
 	say(f.sink, SKIPPED);
 	say(f.sink, RUN_END(1, 0, 1, 0));
-	assert_string_equal(f.text,
-			    "\n1 passed, 0 failed, 1 skipped (1.50 s)\n");
+	assert_string_equal(f.text, "1 passed, 0 failed, 1 skipped (1.50 s)\n");
 	end(&f);
 	begin(&f, (struct report_options){.is_quiet = true});
 	say(f.sink, FILE_START);
@@ -377,6 +390,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(a_good_run_reads_well),
 	    cmocka_unit_test(a_failure_shows_all_that_is_known),
+	    cmocka_unit_test(a_trace_of_one_line_is_left_out),
 	    cmocka_unit_test(guest_text_is_never_raw),
 	    cmocka_unit_test(a_file_that_does_not_load_is_a_failure),
 	    cmocka_unit_test(what_a_passing_test_printed_needs_verbose),
