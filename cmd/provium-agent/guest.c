@@ -18,6 +18,7 @@
 #define FS_MOUNT_CLOEXEC     1u
 
 #define KERNEL_SIGNALS	     64
+#define FD_OURS		     200 /* where our own descriptors begin */
 
 static int open_dir(const char *path)
 {
@@ -66,11 +67,26 @@ static void see_root(struct guest *g)
 	g->root_ino = st.st_ino;
 }
 
+int guest_fd_up(int take_fd)
+{
+	int fd = take_fd < 0 ? -1 : fcntl(take_fd, F_DUPFD_CLOEXEC, FD_OURS);
+
+	if (fd < 0)
+		return take_fd;
+	close(take_fd);
+	return fd;
+}
+
 static void finish(struct guest *g)
 {
-	g->null_fd = -1;
-	if (g->dev_fd >= 0)
-		g->null_fd = openat(g->dev_fd, "null", O_RDWR | O_CLOEXEC);
+	int fd = openat(g->dev_fd, "null", O_RDWR | O_CLOEXEC);
+
+	if (fd < 0) /* a kernel without devtmpfs */
+		fd = open("/dev/null", O_RDWR | O_CLOEXEC);
+	g->null_fd = guest_fd_up(fd);
+	g->proc_fd = guest_fd_up(g->proc_fd);
+	g->sys_fd = guest_fd_up(g->sys_fd);
+	g->dev_fd = guest_fd_up(g->dev_fd);
 	if (getrlimit(RLIMIT_NOFILE, &g->nofile) < 0)
 		g->nofile = (struct rlimit){1024, 1024};
 	see_root(g);

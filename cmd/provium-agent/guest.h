@@ -33,6 +33,13 @@ void guest_done(struct guest *g);
 void guest_protect_agent(struct guest *g);
 
 /*
+ * Moves a descriptor of the agent's own out of the way of those that raw
+ * system calls open: a test may expect the lowest number, or close 3. Returns
+ * the new one, or the same when that cannot be.
+ */
+int guest_fd_up(int take_fd);
+
+/*
  * After a switch_root of PID 1 makes its new root ours. Does nothing while
  * that root is the one last seen, so a chroot of our own stays.
  */

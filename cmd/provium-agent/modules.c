@@ -36,12 +36,19 @@ struct span {
 	size_t n;
 };
 
+static bool is_compressed(const char *path)
+{
+	const char *dot = strrchr(path, '.');
+
+	return dot && (!strcmp(dot, ".xz") || !strcmp(dot, ".zst") ||
+		       !strcmp(dot, ".gz"));
+}
+
 /* 0, also for EEXIST; -ENOENT when there is no such file. */
 static int load_file(const char *path)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	const char *dot = strrchr(path, '.');
-	int flags = dot && strcmp(dot, ".ko") != 0 ? INIT_COMPRESSED : 0;
+	int flags = is_compressed(path) ? INIT_COMPRESSED : 0;
 
 	if (fd < 0)
 		return -errno;

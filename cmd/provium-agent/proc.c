@@ -226,7 +226,8 @@ struct procs *procs_new(struct server *s)
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);
 	sigprocmask(SIG_BLOCK, &chld, NULL);
-	ps->signal_fd = signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK);
+	ps->signal_fd =
+	    guest_fd_up(signalfd(-1, &chld, SFD_CLOEXEC | SFD_NONBLOCK));
 	if (ps->signal_fd >= 0)
 		watch_start(s, &ps->w, ps->signal_fd, EPOLLIN);
 	return ps;

@@ -297,20 +297,21 @@ static void on_port(struct watch *w, uint32_t events)
 void server_set_port(struct server *s, int take_fd, enum server_eof eof)
 {
 	int old = s->port.fd;
-	int flags = fcntl(take_fd, F_GETFL);
+	int fd = guest_fd_up(take_fd);
+	int flags = fcntl(fd, F_GETFL);
 
 	if (old >= 0) {
 		watch_stop(s, &s->port);
 		close(old);
 	}
-	fcntl(take_fd, F_SETFL, flags | O_NONBLOCK);
+	fcntl(fd, F_SETFL, flags | O_NONBLOCK);
 	s->eof = eof;
 	s->rx_ready = s->tx_ready = true;
 	/* The tail of a frame for the old peer; a HELLO sorts out the rest. */
 	buf_reset(&s->out);
-	if (watch_start(s, &s->port, take_fd,
+	if (watch_start(s, &s->port, fd,
 			EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET) < 0) {
-		close(take_fd);
+		close(fd);
 		port_ended(s);
 	}
 }
@@ -327,8 +328,10 @@ static void on_listener(struct watch *w, uint32_t events)
 
 void server_set_listener(struct server *s, int take_fd)
 {
-	if (watch_start(s, &s->listener, take_fd, EPOLLIN) < 0) {
-		close(take_fd);
+	int fd = guest_fd_up(take_fd);
+
+	if (watch_start(s, &s->listener, fd, EPOLLIN) < 0) {
+		close(fd);
 		s->ended = true;
 	}
 }
@@ -354,7 +357,7 @@ struct server *server_new(struct guest *guest)
 	watch_init(&s->port, on_port);
 	watch_init(&s->listener, on_listener);
 	s->shutdown_how = -1;
-	s->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+	s->epoll_fd = guest_fd_up(epoll_create1(EPOLL_CLOEXEC));
 	s->session =
 	    session_new(SESSION_AGENT, random_instance(), &session_ops, s);
 	s->procs = procs_new(s);

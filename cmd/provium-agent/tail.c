@@ -385,9 +385,9 @@ struct tails *tails_new(struct server *s)
 	ts->srv = s;
 	watch_init(&ts->inotify_w, on_inotify);
 	watch_init(&ts->timer_w, on_timer);
-	ts->inotify_fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-	ts->timer_fd =
-	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
+	ts->inotify_fd = guest_fd_up(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+	ts->timer_fd = guest_fd_up(
+	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (ts->inotify_fd >= 0)
 		watch_start(s, &ts->inotify_w, ts->inotify_fd, EPOLLIN);
 	if (ts->timer_fd >= 0)

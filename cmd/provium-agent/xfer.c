@@ -23,11 +23,11 @@ static bool fd_ready(int fd, short events)
 
 /* Whether errno is no error but a reason to wait: somebody else was faster.
  * EAGAIN from a file that claims to be ready would be tried for ever. */
-static bool is_passing(int fd, short events)
+static bool is_passing(int fd)
 {
 	if (errno != EAGAIN)
 		return errno == EINTR;
-	if (!fd_ready(fd, events))
+	if (!fd_ready(fd, POLLIN))
 		return true;
 	errno = EAGAIN;
 	return false;
@@ -91,7 +91,7 @@ static void source_step(struct task *t)
 	if (want > s->left)
 		want = (size_t)s->left;
 	n = read(s->fd, piece, want);
-	if (n < 0 && is_passing(s->fd, POLLIN))
+	if (n < 0 && is_passing(s->fd))
 		return;
 	if (n < 0) {
 		task_end_error(t, errno, "%s", s->label);
@@ -159,10 +159,15 @@ void sink_init(struct sink *s, char *take_label)
 	s->label = take_label;
 	s->wait.fd = -1;
 	watch_init(&s->wait.w, sink_on_ready);
-	/* A blocking pipe that polls writable has room for that much. */
 	s->write_max = SSIZE_MAX;
-	if (fstat(s->fd, &st) == 0 &&
-	    (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)))
+	if (fstat(s->fd, &st) < 0)
+		return;
+	/* Only of these is it certain that poll(2) knows of writing: a driver
+	 * may report nothing but input, and would be waited for in vain. */
+	s->asks_first = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
+			(S_ISCHR(st.st_mode) && isatty(s->fd));
+	/* A blocking pipe that polls writable has room for that much. */
+	if (s->asks_first && !S_ISCHR(st.st_mode))
 		s->write_max = PIPE_BUF;
 }
 
@@ -199,23 +204,29 @@ static void sink_end(struct sink *s)
 	task_end_done(&s->t, s->written);
 }
 
+static bool sink_waits(struct sink *s)
+{
+	return !fd_ready(s->fd, POLLOUT) &&
+	       wait_start(&s->t, &s->wait, s->fd, EPOLLOUT);
+}
+
 static void sink_write(struct sink *s)
 {
 	while (sink_has_work(s)) {
 		size_t n = s->pending.len;
 		ssize_t done;
 
-		if (s->wait.w.fd >= 0 ||
-		    (!fd_ready(s->fd, POLLOUT) &&
-		     wait_start(&s->t, &s->wait, s->fd, EPOLLOUT)))
+		if (s->wait.w.fd >= 0 || (s->asks_first && sink_waits(s)))
 			return;
 		if (n > s->write_max)
 			n = s->write_max;
 		done = write(s->fd, buf_data(&s->pending), n);
-		if (done < 0 && is_passing(s->fd, POLLOUT))
+		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0) {
-			sink_fail(s, errno);
+			int errnum = errno;
+			if (errnum != EAGAIN || !sink_waits(s))
+				sink_fail(s, errnum);
 			return;
 		}
 		buf_consume(&s->pending, (size_t)done);

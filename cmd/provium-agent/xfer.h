@@ -47,6 +47,7 @@ struct sink {
 	bool partial;	    /* the rest of the peer's write is to come */
 	bool fin;
 	bool going;
+	bool asks_first;  /* poll before each write */
 	size_t write_max; /* what a writable fd takes without blocking */
 	int64_t written;
 	void (*on_stop)(struct sink *s);

@@ -166,6 +166,40 @@ static void fifo_is_read_from_first_writer_to_last(void **state)
 	assert_data(x, "onetwo");
 }
 
+static void full_fifo_is_written_as_it_empties(void **state)
+{
+	struct peer *p = *state;
+	const char *path = peer_tmp("fifo4");
+	struct msg m = {.type = MSG_WRITE_FILE};
+	struct msg ping = {.type = MSG_PING, .ping.value = 2};
+	uint8_t *bytes = pattern(BIG), *got = mem_alloc(BIG);
+	struct exchange *x;
+	size_t n = 0;
+	int fd;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
+	m.write_file.path = path;
+	m.write_file.perm = MSG_PERM_DEFAULT;
+	x = peer_send(p, &m, false);
+	size_t sent = chan_write(x->chan, bytes, CHAN_WINDOW, true);
+	assert_int_equal(sent, CHAN_WINDOW);
+	peer_settle(p, 50);
+	assert_false(x->fin);
+	assert_int_equal(peer_done(p, &ping), 2);
+	while (!x->fin || n < sent) {
+		ssize_t r = read(fd, got + n, BIG - n);
+		if (r > 0)
+			n += (size_t)r;
+		peer_settle(p, 1);
+	}
+	assert_int_equal(n, sent);
+	assert_memory_equal(got, bytes, n);
+	close(fd);
+	free(bytes);
+	free(got);
+}
+
 static void reset_stops_a_transfer(void **state)
 {
 	struct peer *p = *state;
@@ -442,6 +476,7 @@ int main(void)
 	    PEER_TEST(write_error_comes_while_data_flows),
 	    PEER_TEST(fifo_without_reader_is_enxio_not_a_wait),
 	    PEER_TEST(fifo_is_read_from_first_writer_to_last),
+	    PEER_TEST(full_fifo_is_written_as_it_empties),
 	    PEER_TEST(reset_stops_a_transfer),
 	    PEER_TEST(unread_transfer_delays_nothing_else),
 	    PEER_TEST(open_file_has_one_position),

@@ -114,6 +114,14 @@ static void arguments_and_results_are_64_bit(void **state)
 	assert_int_equal(raw_run(p, &c, SYS_close)->reply.syscall_done.ret, 0);
 }
 
+static void descriptors_begin_at_three(void **state)
+{
+	struct raw c = {.m.syscall.a0 = 0};
+
+	assert_int_equal(raw_run(*state, &c, SYS_dup)->reply.syscall_done.ret,
+			 3);
+}
+
 static void kernel_writes_into_buffers(void **state)
 {
 	struct raw c = {0};
@@ -234,6 +242,7 @@ int main(void)
 	    PEER_TEST(result_is_that_of_the_kernel),
 	    PEER_TEST(failure_is_minus_one_and_errno),
 	    PEER_TEST(arguments_and_results_are_64_bit),
+	    PEER_TEST(descriptors_begin_at_three),
 	    PEER_TEST(kernel_writes_into_buffers),
 	    PEER_TEST(nested_pointers_reach_other_buffers),
 	    PEER_TEST(effects_last_from_call_to_call),
