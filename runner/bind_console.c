@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Console object is a name for its VM's console, which the VM owns: making
+ * many, or closing one, changes nothing for the others. It works in every
+ * state of the VM; the log outlives reset and shutdown.
+ */
+#include "runner/bind_console.h"
+
+#include "agent-proto/mem.h"
+#include "runner/await.h"
+#include "runner/bind_stream.h"
+#include "runner/bind_vm.h"
+#include "streams/console.h"
+
+#define EXPECT_DEFAULT_NS (30 * NS_PER_SEC)
+
+struct console_object {
+	struct object obj;
+	struct vm_object *vm; /* the owner */
+	bool is_open;
+};
+
+static void console_object_close(void *p)
+{
+	struct console_object *c = p;
+
+	c->is_open = false;
+}
+
+static struct console *console_check(lua_State *L, const char *method,
+    struct vm_object **ret_vm)
+{
+	struct console_object *c = object_check(L, 1, &console_class, method);
+
+	if (!c->is_open)
+		bind_fail_arg(L, method, "console is closed");
+	if (ret_vm)
+		*ret_vm = c->vm;
+	return vm_console(c->vm->vm);
+}
+
+int console_l_new(lua_State *L)
+{
+	struct vm_object *vm = vm_check(L, 1, "vm:console");
+
+	if (!vm->vm || !vm_console(vm->vm))
+		bind_fail_arg(L, "vm:console",
+		    "the VM has not been booted: call vm:boot() first");
+	struct console_object *c = object_new(L, &console_class, 1);
+	c->vm = vm;
+	c->is_open = true;
+	return 1;
+}
+
+static int l_read(lua_State *L)
+{
+	struct vm_object *vm;
+	struct console *c = console_check(L, "console:read", &vm);
+	struct stream_label label;
+	struct site site;
+
+	stream_label_here(L, "console_stream", vm_name(vm->vm), &site, &label);
+	stream_push(L, console_stream_new(c, &label, vm_streams(vm->vm)), 1);
+	return 1;
+}
+
+static int l_read_log(lua_State *L)
+{
+	struct console *c = console_check(L, "console:read_log", NULL);
+	/* Userdata, so that raising loses nothing. */
+	luaL_Buffer b;
+	struct err err = { 0 };
+	struct buf log = { 0 };
+
+	if (console_read_log(c, &log, &err) < 0) {
+		buf_done(&log);
+		bind_fail_err(L, "console:read_log", &err);
+	}
+	luaL_buffinit(L, &b);
+	luaL_addlstring(&b, (const char *)buf_data(&log), log.len);
+	buf_done(&log);
+	luaL_pushresult(&b);
+	return 1;
+}
+
+/* --- expect ---------------------------------------------------------------- */
+
+static void expect_release(void *p)
+{
+	console_expect_done(p);
+}
+
+/* 1: the console, 2: the text. */
+static int expect_finish(lua_State *L, void *p)
+{
+	struct console_expect *x = p;
+
+	if (x->op.result < 0)
+		bind_fail_err(L, "console:expect", &x->op.err);
+	lua_pushvalue(L, 2);
+	return 1;
+}
+
+static int l_expect(lua_State *L)
+{
+	static const char method[] = "console:expect";
+	struct console *c = console_check(L, method, NULL);
+	size_t n;
+	const char *text = arg_bytes(L, method, 2, "text", &n);
+	int64_t span = arg_duration(L, method, 3, "timeout",
+	    EXPECT_DEFAULT_NS);
+
+	if (!n)
+		bind_fail_arg(L, method, "text is empty");
+	int64_t deadline = await_deadline(L, method, span);
+	struct console_expect *x = await_new(L, method, sizeof(*x),
+	    expect_release);
+	await_keep(L, 1);
+	await_keep(L, 2);
+	console_expect_start(x, c, text, n, deadline);
+	return await(L, x, &x->op, expect_finish);
+}
+
+/* --- write ----------------------------------------------------------------- */
+
+static void write_release(void *p)
+{
+	console_write_done(p);
+}
+
+static int write_finish(lua_State *L, void *p)
+{
+	struct console_write *w = p;
+
+	if (w->op.result < 0)
+		bind_fail_err(L, "console:write", &w->op.err);
+	return 0;
+}
+
+static int l_write(lua_State *L)
+{
+	static const char method[] = "console:write";
+	struct write_options {
+		int64_t timeout;
+	} o = { .timeout = EXPECT_DEFAULT_NS };
+	static const struct opt opts[] = {
+		{ "timeout", OPT_DURATION,
+		    offsetof(struct write_options, timeout) },
+		{ NULL, OPT_BOOL, 0 },
+	};
+	struct console *c = console_check(L, method, NULL);
+	size_t n;
+	const char *p = arg_bytes(L, method, 2, "data", &n);
+
+	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
+	int64_t deadline = await_deadline(L, method, o.timeout);
+	struct console_write *w = await_new(L, method, sizeof(*w),
+	    write_release);
+	await_keep(L, 1);
+	console_write_start(w, c, p, n, deadline);
+	return await(L, w, &w->op, write_finish);
+}
+
+static const struct bind_method console_methods[] = {
+	{ "read", l_read },
+	{ "read_log", l_read_log },
+	{ "expect", l_expect },
+	{ "write", l_write },
+	{ NULL, NULL },
+};
+
+const struct object_class console_class = {
+	.name = "console",
+	.rank = RANK_PROCESS,
+	.size = sizeof(struct console_object),
+	.close = console_object_close,
+	.methods = console_methods,
+};
+
+void bind_console_register(lua_State *L)
+{
+	bind_class(L, &console_class);
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Console in Lua: what vm:console() answers. */
+#ifndef RUNNER_BIND_CONSOLE_H
+#define RUNNER_BIND_CONSOLE_H
+
+#include <lua.h>
+
+#include "runner/bind.h"
+
+extern const struct object_class console_class;
+
+/* vm:console(). */
+int console_l_new(lua_State *L);
+
+void bind_console_register(lua_State *L);
+
+#endif

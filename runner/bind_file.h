@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* File in Lua: an open file of the guest's agent. */
+#ifndef RUNNER_BIND_FILE_H
+#define RUNNER_BIND_FILE_H
+
+#include <lua.h>
+#include <stdint.h>
+
+#include "runner/bind.h"
+
+extern const struct object_class file_class;
+
+/* vm:open_file(path, {read=, write=, ...}). */
+int file_l_open(lua_State *L);
+
+/* The agent's fd of the open file at idx; raises "file is closed". */
+int32_t file_object_fd(lua_State *L, int idx, const char *method);
+
+void bind_file_register(lua_State *L);
+
+#endif

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: the object holds the engine's stream until it is
+ * closed, and a copy of what is still asked afterwards (kind, detail, site,
+ * bytes). A closed stream answers as one that has ended, except that waiting
+ * for bytes on it is an error that says so.
+ */
+#include "runner/bind_stream.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/mem.h"
+#include "runner/await.h"
+#include "runner/bind_file.h"
+#include "runner/bind_vm.h"
+#include "runner/suite.h"
+#include "runner/worker.h"
+#include "streams/tail.h"
+
+#define NEXT_DEFAULT_NS  (10 * NS_PER_SEC)
+#define DRAIN_DEFAULT_NS (NS_PER_SEC / 2)
+#define DETAIL_MAX       256
+#define KIND_MAX         32
+
+struct stream_object {
+	struct object obj;
+	struct stream *stream; /* owned; NULL: closed */
+	uint64_t bytes;        /* delivered, once closed */
+	enum stream_type type;
+	char kind[KIND_MAX];
+	char detail[DETAIL_MAX];
+	struct site test_site; /* file "" where no test frame opened it */
+};
+
+static struct stream_object *stream_check(lua_State *L, const char *method)
+{
+	return object_check(L, 1, &stream_class, method);
+}
+
+static void stream_object_close(void *p)
+{
+	struct stream_object *so = p;
+
+	if (!so->stream)
+		return;
+	so->bytes = stream_bytes(so->stream);
+	stream_close(so->stream);
+	so->stream = stream_free(so->stream);
+}
+
+void stream_push(lua_State *L, struct stream *take_s, int owner_idx)
+{
+	struct stream_object *so = object_new(L, &stream_class, owner_idx);
+	const struct stream_label *label = stream_label(take_s);
+
+	so->stream = take_s;
+	so->type = stream_type(take_s);
+	snprintf(so->kind, sizeof(so->kind), "%s", label->kind);
+	snprintf(so->detail, sizeof(so->detail), "%s", label->detail);
+	if (label->file) {
+		snprintf(so->test_site.file, sizeof(so->test_site.file), "%s",
+		    label->file);
+		so->test_site.line = label->line;
+	}
+}
+
+void stream_label_here(lua_State *L, const char *kind, const char *detail,
+    struct site *site, struct stream_label *ret)
+{
+	lua_state_test_site(L, site);
+	*ret = (struct stream_label){
+		.kind = kind,
+		.detail = detail,
+		.file = site->file[0] ? site->file : NULL,
+		.line = site->line,
+		.test = suite_running_name(&worker_of(L)->suite),
+	};
+}
+
+/* --- next, drain ----------------------------------------------------------- */
+
+static void wait_release(void *p)
+{
+	stream_wait_done(p);
+}
+
+static int next_finish(lua_State *L, void *p)
+{
+	struct stream_wait *w = p;
+
+	if (w->op.result < 0)
+		bind_fail_err(L, "stream:next", &w->op.err);
+	if (!w->op.result)
+		lua_pushnil(L);
+	else
+		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
+		    w->bytes.len);
+	return 1;
+}
+
+static int l_next(lua_State *L)
+{
+	static const char method[] = "stream:next";
+	struct stream_object *so = stream_check(L, method);
+	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
+
+	if (!so->stream)
+		return lua_pushnil(L), 1;
+	int64_t deadline = await_deadline(L, method, span);
+	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
+	stream_wait_init(w, so->stream);
+	await_keep(L, 1);
+	stream_next(w, deadline);
+	return await(L, w, &w->op, next_finish);
+}
+
+static int drain_finish(lua_State *L, void *p)
+{
+	struct stream_wait *w = p;
+
+	if (w->op.result < 0)
+		bind_fail_err(L, "stream:drain", &w->op.err);
+	lua_createtable(L, (int)w->n_frames, 0);
+	for (size_t i = 0; i < w->n_frames; i++) {
+		lua_pushlstring(L, (const char *)buf_data(&w->frames[i]),
+		    w->frames[i].len);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+	return 1;
+}
+
+static int l_drain(lua_State *L)
+{
+	static const char method[] = "stream:drain";
+	struct stream_object *so = stream_check(L, method);
+	int64_t span = arg_duration(L, method, 2, "timeout", DRAIN_DEFAULT_NS);
+
+	if (!so->stream)
+		return lua_newtable(L), 1;
+	int64_t deadline = await_deadline(L, method, span);
+	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
+	stream_wait_init(w, so->stream);
+	await_keep(L, 1);
+	stream_drain(w, deadline);
+	return await(L, w, &w->op, drain_finish);
+}
+
+/* --- expect, read_until ---------------------------------------------------- */
+
+struct match_call {
+	struct stream_wait wait;
+	const char *method;
+	struct stream_pattern *patterns; /* owned; bytes are kept strings */
+	size_t n;
+	bool is_list;
+};
+
+static void match_release(void *p)
+{
+	struct match_call *m = p;
+
+	stream_wait_done(&m->wait);
+	free(m->patterns);
+}
+
+static int match_finish(lua_State *L, void *p)
+{
+	struct match_call *m = p;
+	struct stream_wait *w = &m->wait;
+
+	if (w->op.result < 0)
+		bind_fail_err(L, m->method, &w->op.err);
+	int n = 0;
+	if (w->keep) {
+		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
+		    w->bytes.len);
+		n++;
+	}
+	if (m->is_list) {
+		lua_pushinteger(L, (lua_Integer)w->index + 1);
+		n++;
+	}
+	return n;
+}
+
+/* How many patterns there are at 2; raises on anything that is not a
+ * non-empty string, or a list of such. */
+static size_t check_patterns(lua_State *L, const char *method)
+{
+	size_t n;
+
+	if (!lua_istable(L, 2)) {
+		arg_bytes(L, method, 2, "pattern", &n);
+		if (!n)
+			bind_fail_arg(L, method, "pattern is empty");
+		return 1;
+	}
+	size_t count = lua_objlen(L, 2);
+	if (!count || count > STREAM_PATTERNS_MAX)
+		bind_fail_arg(L, method,
+		    "pattern is a list of %zu: give 1 to %d", count,
+		    STREAM_PATTERNS_MAX);
+	for (size_t i = 1; i <= count; i++) {
+		lua_rawgeti(L, 2, (int)i);
+		if (lua_type(L, -1) != LUA_TSTRING)
+			bind_fail_arg(L, method, "pattern[%zu]: got %s, "
+			    "want a string", i, arg_type_name(L, -1));
+		if (!lua_objlen(L, -1))
+			bind_fail_arg(L, method, "pattern[%zu] is empty", i);
+		lua_pop(L, 1);
+	}
+	return count;
+}
+
+/* The strings are kept one by one: the list itself may be changed by another
+ * task meanwhile. */
+static void take_patterns(lua_State *L, struct match_call *m)
+{
+	for (size_t i = 0; i < m->n; i++) {
+		if (m->is_list)
+			lua_rawgeti(L, 2, (int)i + 1);
+		else
+			lua_pushvalue(L, 2);
+		lua_insert(L, -2);
+		await_keep(L, -2);
+		m->patterns[i].p = (const uint8_t *)lua_tolstring(L, -2,
+		    &m->patterns[i].n);
+		lua_remove(L, -2);
+	}
+}
+
+static int match(lua_State *L, const char *method, const char *verb,
+    bool keep)
+{
+	static const char *const closed[] = {
+		[STREAM_TAIL] = "stream closed",
+		[STREAM_CAPTURE] = "capture closed",
+		[STREAM_CONSOLE] = "console closed",
+	};
+	struct stream_object *so = stream_check(L, method);
+	size_t n = check_patterns(L, method);
+	int64_t span = arg_duration(L, method, 3, "timeout", NEXT_DEFAULT_NS);
+
+	if (!so->stream)
+		bind_fail_arg(L, method, "%s", closed[so->type]);
+	int64_t deadline = await_deadline(L, method, span);
+	struct match_call *m = await_new(L, method, sizeof(*m), match_release);
+	m->method = method;
+	m->is_list = lua_istable(L, 2);
+	m->n = n;
+	m->patterns = mem_zalloc(n * sizeof(*m->patterns));
+	stream_wait_init(&m->wait, so->stream);
+	await_keep(L, 1);
+	take_patterns(L, m);
+	stream_match(&m->wait, verb, m->patterns, n, keep, deadline);
+	return await(L, m, &m->wait.op, match_finish);
+}
+
+static int l_expect(lua_State *L)
+{
+	return match(L, "stream:expect", "expect", false);
+}
+
+static int l_read_until(lua_State *L)
+{
+	return match(L, "stream:read_until", "read_until", true);
+}
+
+/* --- lines ----------------------------------------------------------------- */
+
+struct line_call {
+	struct stream_wait wait;
+	struct stream_pattern newline;
+	bool is_rest; /* the end has come: what is pending is the last line */
+};
+
+static void line_release(void *p)
+{
+	struct line_call *c = p;
+
+	stream_wait_done(&c->wait);
+}
+
+static int line_finish(lua_State *L, void *p)
+{
+	struct line_call *c = p;
+	struct stream_wait *w = &c->wait;
+
+	if (w->op.result == -EPIPE && !c->is_rest) {
+		struct stream *s = w->stream;
+
+		c->is_rest = true;
+		stream_wait_done(w);
+		stream_wait_init(w, s);
+		stream_drain(w, 0);
+		return await_again(L, c, &w->op, line_finish);
+	}
+	if (w->op.result < 0)
+		bind_fail_err(L, "stream:lines", &w->op.err);
+	if (!c->is_rest) {
+		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
+		    w->bytes.len - 1);
+		return 1;
+	}
+	if (!w->n_frames)
+		return lua_pushnil(L), 1;
+	luaL_Buffer b;
+	luaL_buffinit(L, &b);
+	for (size_t i = 0; i < w->n_frames; i++)
+		luaL_addlstring(&b, (const char *)buf_data(&w->frames[i]),
+		    w->frames[i].len);
+	luaL_pushresult(&b);
+	return 1;
+}
+
+/* One step of s:lines(t): the next line without its end, nil at the end. */
+static int l_next_line(lua_State *L)
+{
+	static const char method[] = "stream:lines";
+	struct stream_object *so = stream_check(L, method);
+	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
+
+	if (!so->stream)
+		return lua_pushnil(L), 1;
+	int64_t deadline = await_deadline(L, method, span);
+	struct line_call *c = await_new(L, method, sizeof(*c), line_release);
+	c->newline = (struct stream_pattern){
+		.p = (const uint8_t *)"\n",
+		.n = 1,
+	};
+	stream_wait_init(&c->wait, so->stream);
+	await_keep(L, 1);
+	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
+	return await(L, c, &c->wait.op, line_finish);
+}
+
+/* --- state ----------------------------------------------------------------- */
+
+static int l_eof(lua_State *L)
+{
+	struct stream_object *so = stream_check(L, "stream:eof");
+
+	lua_pushboolean(L, !so->stream || stream_eof(so->stream));
+	return 1;
+}
+
+static int l_bytes(lua_State *L)
+{
+	struct stream_object *so = stream_check(L, "stream:bytes");
+
+	bind_push_u64(L, so->stream ? stream_bytes(so->stream) : so->bytes);
+	return 1;
+}
+
+static int l_kind(lua_State *L)
+{
+	lua_pushstring(L, stream_check(L, "stream:kind")->kind);
+	return 1;
+}
+
+static int l_detail(lua_State *L)
+{
+	lua_pushstring(L, stream_check(L, "stream:detail")->detail);
+	return 1;
+}
+
+static int l_creation_site(lua_State *L)
+{
+	struct stream_object *so = stream_check(L, "stream:creation_site");
+
+	if (!so->test_site.file[0])
+		return lua_pushnil(L), 1;
+	lua_createtable(L, 0, 2);
+	lua_pushstring(L, so->test_site.file);
+	lua_setfield(L, -2, "file");
+	lua_pushinteger(L, so->test_site.line);
+	lua_setfield(L, -2, "line");
+	return 1;
+}
+
+/* --- opening --------------------------------------------------------------- */
+
+struct tail_call {
+	struct tail_open open;
+	const char *method;
+};
+
+static void tail_release(void *p)
+{
+	struct tail_call *t = p;
+
+	tail_open_done(&t->open);
+}
+
+/* 1: the owner. */
+static int tail_finish(lua_State *L, void *p)
+{
+	struct tail_call *t = p;
+
+	if (t->open.op.result < 0)
+		bind_fail_err(L, t->method, &t->open.op.err);
+	struct stream *s = t->open.stream;
+	t->open.stream = NULL;
+	stream_push(L, s, 1);
+	return 1;
+}
+
+int stream_open_tail(lua_State *L, const char *method, int owner_idx,
+    struct client *c, struct stream_list *list, const struct msg *req,
+    const char *kind, const char *detail)
+{
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+	struct tail_call *t = await_new(L, method, sizeof(*t), tail_release);
+	struct stream_label label;
+	struct site site;
+
+	t->method = method;
+	stream_label_here(L, kind, detail, &site, &label);
+	tail_open_start(&t->open, c, req, &label, list, deadline);
+	await_keep(L, owner_idx);
+	return await(L, t, &t->open.op, tail_finish);
+}
+
+void stream_check_start(lua_State *L, const char *method, int idx,
+    uint8_t *ret_whence, int64_t *ret_offset)
+{
+	*ret_whence = MSG_TAIL_END;
+	*ret_offset = 0;
+	if (!idx || lua_isnil(L, idx))
+		return;
+	if (lua_type(L, idx) == LUA_TSTRING) {
+		const char *s = lua_tostring(L, idx);
+
+		if (!strcmp(s, "end"))
+			return;
+		if (strcmp(s, "beginning") != 0 && strcmp(s, "start") != 0)
+			bind_fail_arg(L, method, "start: got \"%s\", want "
+			    "\"end\", \"beginning\", \"start\" or a number",
+			    s);
+		*ret_whence = MSG_TAIL_START;
+		return;
+	}
+	if (lua_type(L, idx) != LUA_TNUMBER)
+		bind_fail_arg(L, method, "start: got %s, want \"end\", "
+		    "\"beginning\", \"start\" or a number",
+		    arg_type_name(L, idx));
+	double n = trunc(lua_tonumber(L, idx));
+	if (!(fabs(n) < 9007199254740992.0))
+		bind_fail_arg(L, method, "start: not an offset of a file");
+	*ret_whence = n < 0 ? MSG_TAIL_BEFORE : MSG_TAIL_START;
+	*ret_offset = (int64_t)fabs(n);
+}
+
+int stream_l_tail_file(lua_State *L)
+{
+	static const char method[] = "vm:tail_file";
+	struct tail_options {
+		int start;
+	} o = { 0 };
+	static const struct opt opts[] = {
+		{ "start", OPT_VALUE, offsetof(struct tail_options, start) },
+		{ NULL, OPT_BOOL, 0 },
+	};
+	struct vm_object *vm = vm_check(L, 1, method);
+	const char *path = arg_path(L, method, 2, "path");
+	struct msg req = { .type = MSG_TAIL };
+
+	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
+	stream_check_start(L, method, o.start, &req.tail.whence,
+	    &req.tail.offset);
+	req.tail.path = path;
+	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
+	    vm_streams(vm->vm), &req, "tail_file", path);
+}
+
+int stream_l_fd_stream(lua_State *L)
+{
+	static const char method[] = "vm:fd_stream";
+	struct vm_object *vm = vm_check(L, 1, method);
+	struct msg req = { .type = MSG_FD_STREAM };
+	char detail[32];
+
+	if (object_test(L, 2, &file_class))
+		req.fd_stream.fd = file_object_fd(L, 2, method);
+	else
+		req.fd_stream.fd = (int32_t)arg_int(L, method, 2, "fd", 0,
+		    INT32_MAX);
+	snprintf(detail, sizeof(detail), "fd %d", (int)req.fd_stream.fd);
+	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
+	    vm_streams(vm->vm), &req, "fd_stream", detail);
+}
+
+/* --- tables ---------------------------------------------------------------- */
+
+/* s:lines(t): an iterator, over next_line(). */
+static int l_lines(lua_State *L)
+{
+	stream_check(L, "stream:lines");
+	arg_duration(L, "stream:lines", 2, "timeout", NEXT_DEFAULT_NS);
+	lua_settop(L, 2);
+	lua_state_run_blob(L, "runner/lua/lines.lua", 2);
+	return 1;
+}
+
+static const struct bind_method stream_methods[] = {
+	{ "next", l_next },
+	{ "read_until", l_read_until },
+	{ "expect", l_expect },
+	{ "drain", l_drain },
+	{ "lines", l_lines },
+	{ "next_line", l_next_line },
+	{ "eof", l_eof },
+	{ "bytes", l_bytes },
+	{ "kind", l_kind },
+	{ "detail", l_detail },
+	{ "creation_site", l_creation_site },
+	{ NULL, NULL },
+};
+
+const struct object_class stream_class = {
+	.name = "stream",
+	.rank = RANK_STREAM,
+	.size = sizeof(struct stream_object),
+	.close = stream_object_close,
+	.methods = stream_methods,
+};
+
+void bind_stream_register(lua_State *L)
+{
+	bind_class(L, &stream_class);
+}

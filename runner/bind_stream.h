@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams in Lua: Tail, Capture and ConsoleStream share one class and one set
+ * of methods; who opens them differs.
+ */
+#ifndef RUNNER_BIND_STREAM_H
+#define RUNNER_BIND_STREAM_H
+
+#include <lua.h>
+
+#include "agent-proto/msg.h"
+#include "runner/bind.h"
+#include "streams/client.h"
+#include "streams/stream.h"
+
+extern const struct object_class stream_class;
+
+/*
+ * For `return`: opens a Tail with req, which the callee encodes before it
+ * returns, on the VM or process object at owner_idx, and answers the stream.
+ * kind is static; detail is copied.
+ */
+int stream_open_tail(lua_State *L, const char *method, int owner_idx,
+    struct client *c, struct stream_list *list, const struct msg *req,
+    const char *kind, const char *detail);
+
+/* The label of a stream that the running Lua code opens; *site backs it. */
+void stream_label_here(lua_State *L, const char *kind, const char *detail,
+    struct site *site, struct stream_label *ret);
+
+/* Pushes an object for a stream, which it takes. */
+void stream_push(lua_State *L, struct stream *take_s, int owner_idx);
+
+/* The start option of a tail: whence and offset of MSG_TAIL. idx: the value's
+ * stack index, 0 for none. */
+void stream_check_start(lua_State *L, const char *method, int idx,
+    uint8_t *ret_whence, int64_t *ret_offset);
+
+/* vm:tail_file(path, {start=}), vm:fd_stream(fd_or_file). */
+int stream_l_tail_file(lua_State *L);
+int stream_l_fd_stream(lua_State *L);
+
+void bind_stream_register(lua_State *L);
+
+#endif
