@@ -7,8 +7,10 @@
 #ifndef STREAMS_CLIENT_H
 #define STREAMS_CLIENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/err.h"
@@ -28,7 +30,7 @@ struct client;
 typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 
 struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
-    void *ctx);
+			  void *ctx);
 /* Calls still in flight are finished with -ECANCELED, streams end. */
 struct client *client_free(struct client *c);
 
@@ -50,6 +52,16 @@ void client_fail(struct client *c, const struct err *err);
  * (the agent keeps handles over a restore). */
 uint64_t client_new_handle(struct client *c);
 
+/* One channel, as its user in here holds it: private to client, call, feed. */
+struct port_ops;
+struct port {
+	struct client *client;
+	struct chan *chan; /* NULL: closed, or never opened */
+	const struct port_ops *ops;
+	bool is_listed;
+	TAILQ_ENTRY(port) link;
+};
+
 /*
  * One request. The op finishes with 0 when the agent has answered and ended
  * the channel; a guest-side failure finishes with -errnum (the guest's errno,
@@ -59,12 +71,11 @@ uint64_t client_new_handle(struct client *c);
  */
 struct call {
 	struct op op;
-	struct client *client;
-	struct chan *chan;  /* NULL when closed */
-	struct msg reply;   /* valid after success; borrows from reply_bytes */
+	struct port port;
+	struct msg reply; /* valid after success; borrows from reply_bytes */
 	struct buf reply_bytes;
 	struct buf data;
-	size_t max_data;
+	size_t max_data;     /* CALL_DATA_MAX unless set before the start */
 	const uint8_t *body; /* borrowed until done */
 	size_t body_len;
 	size_t body_sent;
@@ -80,7 +91,7 @@ struct call *call_new(struct client *c);
  * Never fails by itself: errors come through the op.
  */
 void call_start(struct call *call, const struct msg *req, const void *body,
-    size_t body_len, int64_t deadline_ns);
+		size_t body_len, int64_t deadline_ns);
 struct call *call_free(struct call *call);
 
 /* Fire and forget: the reply is dropped (RELEASE of a closed handle). */
@@ -102,7 +113,7 @@ struct feed_ops {
 struct feed;
 /* Never calls back before it returns, except through a later loop turn. */
 struct feed *feed_open(struct client *c, const struct msg *req,
-    const struct feed_ops *ops, void *ctx);
+		       const struct feed_ops *ops, void *ctx);
 /* n bytes that data() handed over were used up: the agent may send more. */
 void feed_consumed(struct feed *f, size_t n);
 /* Resets the channel if it is open. No callback afterwards. */

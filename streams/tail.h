@@ -19,13 +19,13 @@
 struct tail_open {
 	struct op op;
 	struct stream *stream; /* owned until taken */
-	int64_t start;         /* the DONE value */
-	void *source;          /* private */
+	int64_t start;	       /* the DONE value */
+	void *source;	       /* private */
 };
 
-void tail_open_start(struct tail_open *t, struct client *c,
-    const struct msg *req, const struct stream_label *label,
-    struct stream_list *list, int64_t deadline_ns);
+void tail_open_start(struct tail_open *t, struct loop *l, struct client *c,
+		     const struct msg *req, const struct stream_label *label,
+		     struct stream_list *list, int64_t deadline_ns);
 /* Cancels if in flight, frees what was not taken. */
 void tail_open_done(struct tail_open *t);
 
