@@ -24,6 +24,9 @@ void rnd_fill(struct rnd *r, void *p, size_t n);
 /* Bytes full of HELLO markers, their halves and their neighbours. */
 void rnd_fill_markers(struct rnd *r, uint8_t *p, size_t n);
 
+/* One or the other. */
+void rnd_fill_any(struct rnd *r, uint8_t *p, size_t n);
+
 /* A number from the environment, or fallback. */
 uint64_t env_number(const char *name, uint64_t fallback);
 

@@ -21,6 +21,7 @@
 #include "agent-proto/mem.h"
 #include "agent-proto/session.h"
 #include "agent-proto/session_impl.h"
+#include "tests/unit/agent-proto/lib_flow.h"
 #include "tests/unit/agent-proto/lib_rnd.h"
 
 #define ROUNDS	    30
@@ -31,22 +32,6 @@
 #define MSG_SIZE    200000
 #define WRITE_SIZE  400000
 #define OUTPUT_SIZE 150000
-
-/* A message or a write that its receiver has not had in full. */
-struct record {
-	STAILQ_ENTRY(record) next;
-	enum frame_kind kind;
-	size_t len;
-	size_t got;
-	uint8_t bytes[];
-};
-
-/* One direction of a channel. */
-struct flow {
-	STAILQ_HEAD(, record) due;
-	bool fin_sent;
-	bool fin_got;
-};
 
 /* A channel: [role] is what that end has of it. */
 struct pipe_chan {
@@ -88,32 +73,6 @@ static bool is_current(const struct model *m, const struct pipe_chan *pc)
 	return pc->epoch == m->epoch && !(pc->spoilt || pc->given_up);
 }
 
-static struct record *expect_record(struct flow *f, enum frame_kind kind,
-				    size_t n)
-{
-	struct record *rec = mem_alloc(sizeof(*rec) + n);
-
-	*rec = (struct record){.kind = kind, .len = n};
-	STAILQ_INSERT_TAIL(&f->due, rec, next);
-	return rec;
-}
-
-static void drop_record(struct flow *f)
-{
-	struct record *rec = STAILQ_FIRST(&f->due);
-
-	STAILQ_REMOVE_HEAD(&f->due, next);
-	free(rec);
-}
-
-static void fill(struct rnd *r, uint8_t *p, size_t n)
-{
-	if (n < 4000 && rnd_once_in(r, 3))
-		rnd_fill_markers(r, p, n);
-	else
-		rnd_fill(r, p, n);
-}
-
 /* Whether what is wrong in p is the begin of a marker at its end: a frame was
  * cut off and completed by the HELLO behind it, before that was all there. */
 static bool is_torn(const struct model *m, const struct side *to,
@@ -151,16 +110,15 @@ static void arrive(struct side *to, struct pipe_chan *pc, enum frame_kind kind,
 	rec->got += n;
 	to->m->bytes += n;
 	if (rec->got == rec->len)
-		drop_record(f);
+		flow_drop(f);
 }
 
 /* --- calls ----------------------------------------------------------------*/
 
-static void do_reset(struct model *m, struct pipe_chan *pc, int role)
+static void do_reset(struct pipe_chan *pc, int role)
 {
 	struct chan *ch = pc->end[role];
 
-	(void)m;
 	pc->end[role] = NULL;
 	pc->given_up = true;
 	chan_reset(ch);
@@ -173,13 +131,13 @@ static void do_open(struct model *m)
 
 	pc->epoch = m->epoch;
 	for (int i = 0; i < 2; i++) {
-		STAILQ_INIT(&pc->from[i].due);
+		flow_init(&pc->from[i]);
 		pc->stopped[i] = rnd_once_in(&m->r, 5);
 	}
 	struct flow *f = &pc->from[SESSION_HOST];
-	struct record *rec = expect_record(f, FRAME_MSG, n);
+	struct record *rec = flow_expect(f, FRAME_MSG, n);
 	le_put64(rec->bytes, m->n_chans);
-	fill(&m->r, rec->bytes + KEY, n - KEY);
+	rnd_fill_any(&m->r, rec->bytes + KEY, n - KEY);
 	f->fin_sent = rnd_once_in(&m->r, 5);
 	m->chans[m->n_chans++] = pc;
 	pc->end[SESSION_HOST] =
@@ -194,8 +152,8 @@ static void do_send(struct model *m, struct pipe_chan *pc, int role)
 	if (f->fin_sent)
 		return;
 	struct record *rec =
-	    expect_record(f, FRAME_MSG, 1 + rnd_size(&m->r, MSG_SIZE));
-	fill(&m->r, rec->bytes, rec->len);
+	    flow_expect(f, FRAME_MSG, 1 + rnd_size(&m->r, MSG_SIZE));
+	rnd_fill_any(&m->r, rec->bytes, rec->len);
 	f->fin_sent = rnd_once_in(&m->r, 12);
 	chan_send(pc->end[role], rec->bytes, rec->len, f->fin_sent);
 }
@@ -210,11 +168,11 @@ static void do_write(struct model *m, struct pipe_chan *pc, int role)
 	if (f->fin_sent)
 		return;
 	uint8_t *p = mem_alloc(n);
-	fill(&m->r, p, n);
+	rnd_fill_any(&m->r, p, n);
 	size_t took = chan_write(pc->end[role], p, n, fin);
 	assert_int_equal(took, n < room ? n : room);
 	if (took)
-		memcpy(expect_record(f, FRAME_DATA, took)->bytes, p, took);
+		memcpy(flow_expect(f, FRAME_DATA, took)->bytes, p, took);
 	if (took < n)
 		pc->starved[role] = true;
 	else
@@ -350,7 +308,7 @@ static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
 	if (rnd_once_in(&m->r, 3))
 		do_send(m, pc, to->role);
 	if (rnd_once_in(&m->r, 40))
-		do_reset(m, pc, to->role);
+		do_reset(pc, to->role);
 }
 
 static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
@@ -369,7 +327,7 @@ static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
 	if (rnd_once_in(&m->r, 2))
 		do_consume(m, pc, to->role);
 	if (rnd_once_in(&m->r, 100))
-		do_reset(m, pc, to->role);
+		do_reset(pc, to->role);
 }
 
 static void on_writable(void *ctx, struct chan *ch)
@@ -475,7 +433,7 @@ static void step(struct model *m)
 	} else if (pc && what < 397) {
 		do_consume(m, pc, role);
 	} else if (pc) {
-		do_reset(m, pc, role);
+		do_reset(pc, role);
 	}
 }
 
@@ -576,9 +534,7 @@ static void model_done(struct model *m)
 	}
 	for (size_t i = 0; i < m->n_chans; i++) {
 		for (int from = 0; from < 2; from++) {
-			struct flow *f = &m->chans[i]->from[from];
-			while (!STAILQ_EMPTY(&f->due))
-				drop_record(f);
+			flow_done(&m->chans[i]->from[from]);
 		}
 		free(m->chans[i]);
 	}
