@@ -13,6 +13,10 @@
  * (the chardev) or goes on by serve_timer, set to now (the readers), so that
  * others have their turn in between.
  *
+ * Readers' code runs from inside a serve, and may free the console: the
+ * struct itself then lives to the end of the turn, with is_freed set and no
+ * readers, so that the functions up the stack come to an end.
+ *
  * The chardev's end, as a read of 0 or any error, is an end and never an
  * error: QEMU is gone or the VM was shut down.
  */
@@ -33,20 +37,6 @@
 /* A socket holds far less; but QEMU may live on and print for ever. */
 #define CONSOLE_DETACH_MAX ((size_t)64 << 20)
 
-void console_enter(struct console *c)
-{
-	c->busy++;
-}
-
-void console_leave(struct console *c)
-{
-	if (--c->busy || !c->is_freed)
-		return;
-	free(c->in);
-	free(c->out);
-	free(c);
-}
-
 /* --- reading ---------------------------------------------------------------
  */
 
@@ -60,14 +50,12 @@ static void hang_up(struct console *c)
 	c->watch = watch_free(c->watch);
 	close(c->fd);
 	c->fd = -1;
-	console_enter(c);
 	console_end_cursors(c);
 	console_serve(c);
 	if (!c->is_freed)
 		fail_writes(c);
 	if (!c->is_freed)
 		alarms_flush(&c->alarms);
-	console_leave(c);
 }
 
 static void take_block(struct console *c, size_t n)
@@ -91,7 +79,6 @@ static void read_some(struct console *c, size_t max)
 {
 	size_t total = 0;
 
-	console_enter(c);
 	while (c->fd >= 0 && total < max) {
 		ssize_t n = read(c->fd, c->in, CONSOLE_BLOCK);
 
@@ -106,7 +93,6 @@ static void read_some(struct console *c, size_t max)
 		total += (size_t)n;
 		take_block(c, (size_t)n);
 	}
-	console_leave(c);
 }
 
 static void on_alarm_timer(void *ctx)
@@ -171,14 +157,12 @@ static bool write_first(struct console *c)
 
 static void write_some(struct console *c)
 {
-	console_enter(c);
 	while (c->fd >= 0 && !TAILQ_EMPTY(&c->writes) && write_first(c))
 		finish_write(TAILQ_FIRST(&c->writes), 0);
 	if (c->fd >= 0)
 		watch_set(c->watch, TAILQ_EMPTY(&c->writes)
 					? LOOP_READ
 					: LOOP_READ | LOOP_WRITE);
-	console_leave(c);
 }
 
 static void on_chardev(void *ctx, int fd, unsigned ready)
@@ -186,12 +170,10 @@ static void on_chardev(void *ctx, int fd, unsigned ready)
 	struct console *c = ctx;
 
 	(void)fd;
-	console_enter(c);
 	if (ready & LOOP_WRITE)
 		write_some(c);
 	if (ready & LOOP_READ)
 		read_some(c, CONSOLE_TURN_MAX);
-	console_leave(c);
 }
 
 static void on_write_stop(struct op *op, int reason)
@@ -253,11 +235,19 @@ struct console *console_new(struct loop *l, const char *log_path,
 	return c;
 }
 
+static void free_memory(void *ptr)
+{
+	struct console *c = ptr;
+
+	free(c->in);
+	free(c->out);
+	free(c);
+}
+
 struct console *console_free(struct console *c)
 {
 	if (!c)
 		return NULL;
-	console_enter(c);
 	c->is_freed = true;
 	c->watch = watch_free(c->watch);
 	if (c->fd >= 0)
@@ -270,7 +260,7 @@ struct console *console_free(struct console *c)
 	console_drop_readers(c);
 	alarms_done(&c->alarms);
 	console_log_done(&c->log);
-	console_leave(c);
+	loop_defer_free(c->loop, c, free_memory);
 	return NULL;
 }
 
@@ -285,7 +275,6 @@ void console_attach(struct console *c, int take_fd)
 
 void console_mark_boot(struct console *c)
 {
-	console_enter(c);
 	read_some(c, CONSOLE_DETACH_MAX);
 	if (!c->is_freed) {
 		c->boot_mark = c->log.size;
@@ -293,16 +282,13 @@ void console_mark_boot(struct console *c)
 		console_end_cursors(c);
 		console_serve(c);
 	}
-	console_leave(c);
 }
 
 void console_detach(struct console *c)
 {
-	console_enter(c);
 	read_some(c, CONSOLE_DETACH_MAX);
 	if (!c->is_freed)
 		hang_up(c);
-	console_leave(c);
 }
 
 void console_set_alarms(struct console *c, const char *const *alarms, size_t n,

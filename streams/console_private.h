@@ -36,18 +36,10 @@ struct console {
 	struct cursor_list cursors;
 	struct expect_list expects;
 	struct write_list writes;
-	unsigned busy; /* functions up the stack that look at it */
-	bool is_freed;
-	uint8_t *in;  /* a block each: as read from the chardev, */
-	uint8_t *out; /* as read from the log */
+	bool is_freed; /* see the theory of operation */
+	uint8_t *in;   /* a block each: as read from the chardev, */
+	uint8_t *out;  /* as read from the log */
 };
-
-/*
- * Readers' code runs from inside a serve, and may free the console. Between
- * these two the struct itself is still there.
- */
-void console_enter(struct console *c);
-void console_leave(struct console *c);
 
 /* Gives every reader what it has not seen. */
 void console_serve(struct console *c);

@@ -21,6 +21,7 @@
 
 struct cursor {
 	TAILQ_ENTRY(cursor) link;
+	struct loop *loop;	 /* borrowed */
 	struct console *console; /* borrowed; NULL: freed */
 	struct stream *stream;	 /* whose source this is */
 	uint64_t base;		 /* log offset of the stream's first byte */
@@ -29,7 +30,7 @@ struct cursor {
 	uint64_t room;		 /* window left */
 	uint64_t turn;
 	bool is_serving; /* cursor_serve() is up the stack */
-	bool is_closed;	 /* to be freed there */
+	bool is_closed;
 };
 
 static void serve_later(struct console *c)
@@ -73,22 +74,17 @@ static void cursor_serve(struct cursor *k)
 
 	if (k->is_serving)
 		return;
-	console_enter(c);
 	k->is_serving = true;
 	while (!k->is_closed && k->console && k->at - from < SERVE_MAX &&
 	       cursor_deliver(k, SERVE_MAX - (k->at - from)))
 		;
-	if (k->is_closed) {
-		free(k);
-		console_leave(c);
-		return;
-	}
 	k->is_serving = false;
+	if (k->is_closed)
+		return;
 	if (k->console && k->room && k->at < k->end && k->at < c->log.size)
 		serve_later(c);
 	if (k->at >= k->end)
 		stream_end(k->stream, NULL);
-	console_leave(c);
 }
 
 static void cursor_consumed(void *ctx, size_t n)
@@ -100,7 +96,7 @@ static void cursor_consumed(void *ctx, size_t n)
 		cursor_serve(k);
 }
 
-static uint64_t cursor_read_upto(const struct cursor *k)
+static uint64_t cursor_read_end(const struct cursor *k)
 {
 	return k->base + stream_taken(k->stream);
 }
@@ -111,14 +107,14 @@ static void cursor_close(void *ctx)
 	struct console *c = k->console;
 
 	if (c) {
-		if (c->unread < cursor_read_upto(k))
-			c->unread = cursor_read_upto(k);
+		if (c->unread < cursor_read_end(k))
+			c->unread = cursor_read_end(k);
 		TAILQ_REMOVE(&c->cursors, k, link);
 	}
 	k->console = NULL;
 	k->is_closed = true;
-	if (!k->is_serving)
-		free(k);
+	/* cursor_serve() may be up the stack. */
+	loop_defer_free(k->loop, k, free);
 }
 
 static const struct stream_source cursor_source = {
@@ -134,8 +130,9 @@ struct stream *console_stream_new(struct console *c,
 
 	k->base = c->unread;
 	TAILQ_FOREACH (other, &c->cursors, link)
-		if (k->base < cursor_read_upto(other))
-			k->base = cursor_read_upto(other);
+		if (k->base < cursor_read_end(other))
+			k->base = cursor_read_end(other);
+	k->loop = c->loop;
 	k->console = c;
 	k->at = k->base;
 	k->end = c->fd >= 0 ? UINT64_MAX : c->log.size;
@@ -286,7 +283,7 @@ void console_expect_done(struct console_expect *x)
 
 void console_restart_expects(struct console *c)
 {
-	struct console_expect *x;
+	struct console_expect *x = NULL;
 
 	TAILQ_FOREACH (x, &c->expects, link) {
 		x->scanned = c->boot_mark;
@@ -324,7 +321,6 @@ void console_serve(struct console *c)
 	struct console_expect *x;
 	struct cursor *k;
 
-	console_enter(c);
 	c->turn++;
 	while ((k = next_cursor(c))) {
 		k->turn = c->turn;
@@ -334,7 +330,6 @@ void console_serve(struct console *c)
 		x->turn = c->turn;
 		expect_serve(x, SERVE_MAX);
 	}
-	console_leave(c);
 }
 
 void console_drop_readers(struct console *c)

@@ -67,13 +67,13 @@ static const struct type_text type_texts[STREAM_TYPES];
 
 /* --- paying and finishing ---------------------------------------------- */
 
-static void pay(struct stream *s, uint64_t upto)
+static void pay(struct stream *s, uint64_t limit)
 {
-	if (s->is_closed || upto <= s->credit)
+	if (s->is_closed || limit <= s->credit)
 		return;
-	size_t n = (size_t)(upto - s->credit);
+	size_t n = (size_t)(limit - s->credit);
 
-	s->credit = upto;
+	s->credit = limit;
 	s->source->consumed(s->source_ctx, n);
 }
 
@@ -156,13 +156,13 @@ static void match_finish_broken(struct stream *s, struct stream_wait *w,
 	finish(s, w, wait_text_broken(&err, code, what, &text), &err);
 }
 
-static void match_take(struct stream *s, struct stream_wait *w, uint64_t upto,
+static void match_take(struct stream *s, struct stream_wait *w, uint64_t limit,
 		       size_t index)
 {
 	uint64_t from = s->q.begin;
 
 	w->index = index;
-	pending_take(&s->q, (size_t)(upto - from), w->keep ? &w->bytes : NULL);
+	pending_take(&s->q, (size_t)(limit - from), w->keep ? &w->bytes : NULL);
 	count_taken(s, from);
 	finish(s, w, 0, NULL);
 }
