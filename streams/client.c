@@ -462,7 +462,7 @@ uint64_t client_new_handle(struct client *c)
 	return ++c->next_handle;
 }
 
-struct loop *client_loop(struct client *c)
+struct loop *client_loop(const struct client *c)
 {
 	return c->loop;
 }

@@ -33,6 +33,7 @@ struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 			  void *ctx);
 /* Calls still in flight are finished with -ECANCELED, streams end. */
 struct client *client_free(struct client *c);
+struct loop *client_loop(const struct client *c);
 
 /*
  * Starts a session (the first, or a new one): sends HELLO. op is finished 0
@@ -116,7 +117,8 @@ struct feed *feed_open(struct client *c, const struct msg *req,
 		       const struct feed_ops *ops, void *ctx);
 /* n bytes that data() handed over were used up: the agent may send more. */
 void feed_consumed(struct feed *f, size_t n);
-/* Resets the channel if it is open. No callback afterwards. */
+/* Frees it, and resets the channel if it is open. No callback afterwards. Due
+ * once for each feed, also after fin and fail; may come from its callbacks. */
 struct feed *feed_close(struct feed *f);
 
 #endif

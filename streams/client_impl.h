@@ -36,7 +36,6 @@ void port_close(struct port *p);
 void port_forget(struct port *p);
 /* Something was queued on a channel: write it before the loop waits. */
 void client_kick(struct client *c);
-struct loop *client_loop(struct client *c);
 
 /* Decodes an answer from bytes, which m borrows. 0; -errnum with the agent's
  * text for ERROR; -EPROTO for what is no answer. */

@@ -1,8 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A source lives from the request on; with the agent's answer it gets its
- * stream, which then owns it. Until then the operation does.
- */
 #include "streams/tail.h"
 
 #include <errno.h>
@@ -10,100 +6,87 @@
 
 #include "agent-proto/mem.h"
 
-struct source {
+/* The source of a Tail's stream. */
+struct tail {
 	struct feed *feed;
-	struct stream *stream;	/* NULL before the answer */
-	struct tail_open *open; /* NULL after it */
-	struct loop *loop;
-	struct stream_list *list;
-	struct stream_label label; /* strings owned */
+	struct stream *stream;	/* whose source this is */
+	struct tail_open *open; /* borrowed; NULL: answered or given up */
 };
 
-static char *dup_or_null(const char *s)
+/* The opening has failed: nothing is left of the stream. */
+static void refuse(struct tail *tail, const struct err *err)
 {
-	return s ? mem_strdup(s) : NULL;
+	struct tail_open *t = tail->open;
+
+	tail->open = NULL;
+	t->source = NULL;
+	t->stream = stream_free(t->stream);
+	op_finish(&t->op, err->code, err);
 }
 
-static void source_free(struct source *src)
+static void refuse_protocol(struct tail *tail)
 {
-	feed_close(src->feed);
-	free((char *)(uintptr_t)src->label.kind);
-	free((char *)(uintptr_t)src->label.detail);
-	free((char *)(uintptr_t)src->label.file);
-	free((char *)(uintptr_t)src->label.test);
-	free(src);
+	struct err err;
+
+	err_set(&err, -EPROTO, "the agent did not say where the stream starts");
+	refuse(tail, &err);
 }
-
-/* --- of the stream ------------------------------------------------------- */
-
-static void source_consumed(void *ctx, size_t n)
-{
-	struct source *src = ctx;
-
-	feed_consumed(src->feed, n);
-}
-
-static void source_close(void *ctx)
-{
-	source_free(ctx);
-}
-
-static const struct stream_source source_ops = {
-    .consumed = source_consumed,
-    .close = source_close,
-};
-
-/* --- of the feed --------------------------------------------------------- */
 
 static void on_reply(void *ctx, const struct msg *m)
 {
-	struct source *src = ctx;
-	struct tail_open *t = src->open;
-	struct err err;
+	struct tail *tail = ctx;
+	struct tail_open *t = tail->open;
 
 	if (m->type != MSG_DONE) {
-		err_set(&err, -EPROTO, "the agent's answer makes no sense");
-		t->source = NULL;
-		source_free(src);
-		op_finish(&t->op, err.code, &err);
+		refuse_protocol(tail);
 		return;
 	}
-	src->open = NULL;
-	src->stream = stream_new(src->loop, STREAM_TAIL, &src->label, src->list,
-				 &source_ops, src);
+	tail->open = NULL;
 	t->source = NULL;
-	t->stream = src->stream;
 	t->start = m->done.value;
 	op_finish(&t->op, 0, NULL);
 }
 
 static void on_data(void *ctx, const uint8_t *p, size_t n, bool more)
 {
-	struct source *src = ctx;
+	struct tail *tail = ctx;
 
-	stream_deliver(src->stream, p, n, more);
+	stream_deliver(tail->stream, p, n, more);
 }
 
 static void on_fin(void *ctx)
 {
-	struct source *src = ctx;
+	struct tail *tail = ctx;
 
-	stream_end(src->stream, NULL);
+	if (tail->open)
+		refuse_protocol(tail);
+	else
+		stream_end(tail->stream, NULL);
 }
 
 static void on_fail(void *ctx, const struct err *err)
 {
-	struct source *src = ctx;
-	struct tail_open *t = src->open;
-	struct err why = *err;
+	struct tail *tail = ctx;
 
-	if (!t) {
-		stream_end(src->stream, &why);
-		return;
-	}
-	t->source = NULL;
-	source_free(src);
-	op_finish(&t->op, why.code, &why);
+	if (tail->open)
+		refuse(tail, err);
+	else
+		stream_end(tail->stream, err);
+}
+
+static void tail_consumed(void *ctx, size_t n)
+{
+	struct tail *tail = ctx;
+
+	feed_consumed(tail->feed, n);
+}
+
+static void tail_close(void *ctx)
+{
+	struct tail *tail = ctx;
+
+	feed_close(tail->feed);
+	free(tail);
 }
 
 static const struct feed_ops feed_ops = {
@@ -113,37 +96,42 @@ static const struct feed_ops feed_ops = {
     .fail = on_fail,
 };
 
-/* --- opening ------------------------------------------------------------- */
+static const struct stream_source tail_source = {
+    .consumed = tail_consumed,
+    .close = tail_close,
+};
 
-static void open_stop(struct op *op, int reason)
+static void on_open_stop(struct op *op, int reason)
 {
 	struct tail_open *t = CONTAINER_OF(op, struct tail_open, op);
+	struct tail *tail = t->source;
 
-	(void)reason;
-	source_free(t->source);
+	if (!tail)
+		return;
+	if (reason == -ETIMEDOUT)
+		err_set(&op->err, reason,
+			"opening %s '%s' timed out: no answer from the guest",
+			stream_label(t->stream)->kind,
+			stream_label(t->stream)->detail);
+	tail->open = NULL;
 	t->source = NULL;
+	t->stream = stream_free(t->stream);
 }
 
-void tail_open_start(struct tail_open *t, struct loop *l, struct client *c,
+void tail_open_start(struct tail_open *t, struct client *c,
 		     const struct msg *req, const struct stream_label *label,
 		     struct stream_list *list, int64_t deadline_ns)
 {
-	struct source *src = mem_zalloc(sizeof(*src));
+	struct tail *tail = mem_zalloc(sizeof(*tail));
+	struct loop *l = client_loop(c);
 
-	*t = (struct tail_open){.source = src};
-	op_init(&t->op, l, open_stop);
+	*t = (struct tail_open){.source = tail};
+	tail->open = t;
+	op_init(&t->op, l, on_open_stop);
 	op_start(&t->op, deadline_ns);
-	src->open = t;
-	src->loop = l;
-	src->list = list;
-	src->label = (struct stream_label){
-	    .kind = mem_strdup(label->kind),
-	    .detail = mem_strdup(label->detail),
-	    .file = dup_or_null(label->file),
-	    .line = label->line,
-	    .test = dup_or_null(label->test),
-	};
-	src->feed = feed_open(c, req, &feed_ops, src);
+	t->stream = tail->stream =
+	    stream_new(l, STREAM_TAIL, label, list, &tail_source, tail);
+	tail->feed = feed_open(c, req, &feed_ops, tail);
 }
 
 void tail_open_done(struct tail_open *t)

@@ -14,7 +14,7 @@
  * Opens the channel with req (TAIL, TAIL_HANDLE, FD_STREAM, PROC_OUTPUT) and
  * finishes with 0 when the agent has fixed the position: t->stream is then
  * the caller's to take (set the field to NULL). A refusal finishes with the
- * guest's -errno.
+ * guest's -errno. The stream counts as open, in list, from the start.
  */
 struct tail_open {
 	struct op op;
@@ -23,7 +23,7 @@ struct tail_open {
 	void *source;	       /* private */
 };
 
-void tail_open_start(struct tail_open *t, struct loop *l, struct client *c,
+void tail_open_start(struct tail_open *t, struct client *c,
 		     const struct msg *req, const struct stream_label *label,
 		     struct stream_list *list, int64_t deadline_ns);
 /* Cancels if in flight, frees what was not taken. */
