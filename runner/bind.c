@@ -10,9 +10,13 @@
 #include <string.h>
 
 #include "runner/await.h"
+#include "runner/bind_console.h"
+#include "runner/bind_file.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
 #include "runner/bind_result.h"
+#include "runner/bind_process.h"
+#include "runner/bind_stream.h"
 #include "runner/bind_test.h"
 #include "runner/bind_vm.h"
 #include "runner/lua_state.h"
@@ -299,6 +303,11 @@ static const registrar registrars[] = {
     bind_result_register,
     bind_test_register,
     bind_vm_register,
+    /* Types whose methods extend vm come behind it. */
+    bind_console_register,
+    bind_file_register,
+    bind_process_register,
+    bind_stream_register,
     NULL,
 };
 

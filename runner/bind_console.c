@@ -28,7 +28,7 @@ static void console_object_close(void *p)
 }
 
 static struct console *console_check(lua_State *L, const char *method,
-    struct vm_object **ret_vm)
+				     struct vm_object **ret_vm)
 {
 	struct console_object *c = object_check(L, 1, &console_class, method);
 
@@ -39,12 +39,13 @@ static struct console *console_check(lua_State *L, const char *method,
 	return vm_console(c->vm->vm);
 }
 
-int console_l_new(lua_State *L)
+static int vm_console_object(lua_State *L)
 {
 	struct vm_object *vm = vm_check(L, 1, "vm:console");
 
 	if (!vm->vm || !vm_console(vm->vm))
-		bind_fail_arg(L, "vm:console",
+		bind_fail_arg(
+		    L, "vm:console",
 		    "the VM has not been booted: call vm:boot() first");
 	struct console_object *c = object_new(L, &console_class, 1);
 	c->vm = vm;
@@ -67,10 +68,9 @@ static int l_read(lua_State *L)
 static int l_read_log(lua_State *L)
 {
 	struct console *c = console_check(L, "console:read_log", NULL);
-	/* Userdata, so that raising loses nothing. */
 	luaL_Buffer b;
-	struct err err = { 0 };
-	struct buf log = { 0 };
+	struct err err = {0};
+	struct buf log = {0};
 
 	if (console_read_log(c, &log, &err) < 0) {
 		buf_done(&log);
@@ -83,7 +83,8 @@ static int l_read_log(lua_State *L)
 	return 1;
 }
 
-/* --- expect ---------------------------------------------------------------- */
+/* --- expect ----------------------------------------------------------------
+ */
 
 static void expect_release(void *p)
 {
@@ -107,21 +108,21 @@ static int l_expect(lua_State *L)
 	struct console *c = console_check(L, method, NULL);
 	size_t n;
 	const char *text = arg_bytes(L, method, 2, "text", &n);
-	int64_t span = arg_duration(L, method, 3, "timeout",
-	    EXPECT_DEFAULT_NS);
+	int64_t span = arg_duration(L, method, 3, "timeout", EXPECT_DEFAULT_NS);
 
 	if (!n)
 		bind_fail_arg(L, method, "text is empty");
 	int64_t deadline = await_deadline(L, method, span);
-	struct console_expect *x = await_new(L, method, sizeof(*x),
-	    expect_release);
-	await_keep(L, 1);
-	await_keep(L, 2);
+	struct console_expect *x =
+	    await_new(L, method, sizeof(*x), expect_release);
+	await_keep(L, lua_gettop(L), 1);
+	await_keep(L, lua_gettop(L), 2);
 	console_expect_start(x, c, text, n, deadline);
 	return await(L, x, &x->op, expect_finish);
 }
 
-/* --- write ----------------------------------------------------------------- */
+/* --- write -----------------------------------------------------------------
+ */
 
 static void write_release(void *p)
 {
@@ -142,11 +143,10 @@ static int l_write(lua_State *L)
 	static const char method[] = "console:write";
 	struct write_options {
 		int64_t timeout;
-	} o = { .timeout = EXPECT_DEFAULT_NS };
+	} o = {.timeout = EXPECT_DEFAULT_NS};
 	static const struct opt opts[] = {
-		{ "timeout", OPT_DURATION,
-		    offsetof(struct write_options, timeout) },
-		{ NULL, OPT_BOOL, 0 },
+	    {"timeout", OPT_DURATION, offsetof(struct write_options, timeout)},
+	    {NULL, OPT_BOOL, 0},
 	};
 	struct console *c = console_check(L, method, NULL);
 	size_t n;
@@ -154,30 +154,34 @@ static int l_write(lua_State *L)
 
 	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
 	int64_t deadline = await_deadline(L, method, o.timeout);
-	struct console_write *w = await_new(L, method, sizeof(*w),
-	    write_release);
-	await_keep(L, 1);
+	struct console_write *w =
+	    await_new(L, method, sizeof(*w), write_release);
+	await_keep(L, lua_gettop(L), 1);
 	console_write_start(w, c, p, n, deadline);
 	return await(L, w, &w->op, write_finish);
 }
 
 static const struct bind_method console_methods[] = {
-	{ "read", l_read },
-	{ "read_log", l_read_log },
-	{ "expect", l_expect },
-	{ "write", l_write },
-	{ NULL, NULL },
+    {"read", l_read},	  {"read_log", l_read_log},
+    {"expect", l_expect}, {"write", l_write},
+    {NULL, NULL},
 };
 
 const struct object_class console_class = {
-	.name = "console",
-	.rank = RANK_PROCESS,
-	.size = sizeof(struct console_object),
-	.close = console_object_close,
-	.methods = console_methods,
+    .name = "console",
+    .rank = RANK_PROCESS,
+    .size = sizeof(struct console_object),
+    .close = console_object_close,
+    .methods = console_methods,
 };
 
 void bind_console_register(lua_State *L)
 {
+	static const struct bind_method vm_methods[] = {
+	    {"console", vm_console_object},
+	    {NULL, NULL},
+	};
+
 	bind_class(L, &console_class);
+	bind_class_extend(L, &vm_class, vm_methods);
 }

@@ -9,9 +9,6 @@
 
 extern const struct object_class console_class;
 
-/* vm:console(). */
-int console_l_new(lua_State *L);
-
 void bind_console_register(lua_State *L);
 
 #endif

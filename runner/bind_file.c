@@ -31,7 +31,7 @@ static void file_object_close(void *p)
 {
 	struct file_object *f = p;
 	struct client *c = vm_client(f->vm->vm);
-	struct msg m = { .type = MSG_RELEASE };
+	struct msg m = {.type = MSG_RELEASE};
 
 	if (!f->is_open)
 		return;
@@ -59,7 +59,8 @@ int32_t file_object_fd(lua_State *L, int idx, const char *method)
 	return f->fd;
 }
 
-/* --- open ------------------------------------------------------------------ */
+/* --- open ------------------------------------------------------------------
+ */
 
 struct open_call {
 	struct call *call;
@@ -104,40 +105,41 @@ struct open_options {
 
 static uint32_t open_flags(const struct open_options *o)
 {
-	return (o->read ? MSG_OPEN_READ : 0) |
-	    (o->write ? MSG_OPEN_WRITE : 0) |
-	    (o->append ? MSG_OPEN_APPEND : 0) |
-	    (o->create ? MSG_OPEN_CREATE : 0) |
-	    (o->truncate ? MSG_OPEN_TRUNCATE : 0) |
-	    (o->exclusive ? MSG_OPEN_EXCLUSIVE : 0);
+	return (o->read ? MSG_OPEN_READ : 0) | (o->write ? MSG_OPEN_WRITE : 0) |
+	       (o->append ? MSG_OPEN_APPEND : 0) |
+	       (o->create ? MSG_OPEN_CREATE : 0) |
+	       (o->truncate ? MSG_OPEN_TRUNCATE : 0) |
+	       (o->exclusive ? MSG_OPEN_EXCLUSIVE : 0);
 }
 
-int file_l_open(lua_State *L)
+static int vm_open_file(lua_State *L)
 {
 	static const char method[] = "vm:open_file";
-#define O(key, type) { #key, type, offsetof(struct open_options, key) }
+#define O(key, type)                                                           \
+	{                                                                      \
+#key, type, offsetof(struct open_options, key)                 \
+	}
 	static const struct opt opts[] = {
-		O(read, OPT_BOOL), O(write, OPT_BOOL), O(create, OPT_BOOL),
-		O(truncate, OPT_BOOL), O(append, OPT_BOOL),
-		O(exclusive, OPT_BOOL), O(perm, OPT_INT),
-		{ NULL, OPT_BOOL, 0 },
+	    O(read, OPT_BOOL),	   O(write, OPT_BOOL),	O(create, OPT_BOOL),
+	    O(truncate, OPT_BOOL), O(append, OPT_BOOL), O(exclusive, OPT_BOOL),
+	    O(perm, OPT_INT),	   {NULL, OPT_BOOL, 0},
 	};
 #undef O
 	struct vm_object *vm = vm_check(L, 1, method);
-	struct open_options o = { .perm = 0644 };
-	struct msg m = { .type = MSG_FILE_OPEN };
+	struct open_options o = {.perm = 0644};
+	struct msg m = {.type = MSG_FILE_OPEN};
 
 	m.file_open.path = arg_path(L, method, 2, "path");
 	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
 	if (!o.read && !o.write && !o.append)
 		bind_fail_arg(L, method,
-		    "opts: say at least one of read, write, append");
+			      "opts: say at least one of read, write, append");
 	if (o.perm < 0 || o.perm > 07777)
 		bind_fail_arg(L, method, "perm: want 0 to 4095 (octal 7777)");
 	struct client *c = vm_object_client(L, vm, method);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct open_call *oc = await_new(L, method, sizeof(*oc), open_release);
-	await_keep(L, 1);
+	await_keep(L, lua_gettop(L), 1);
 	oc->vm = vm;
 	oc->handle = client_new_handle(c);
 	snprintf(oc->path, sizeof(oc->path), "%s", m.file_open.path);
@@ -149,7 +151,8 @@ int file_l_open(lua_State *L)
 	return await(L, oc, &oc->call->op, open_finish);
 }
 
-/* --- requests on a handle -------------------------------------------------- */
+/* --- requests on a handle --------------------------------------------------
+ */
 
 struct file_call {
 	struct call *call;
@@ -170,7 +173,7 @@ static int data_finish(lua_State *L, void *p)
 	if (fc->call->op.result < 0)
 		bind_fail_err(L, fc->method, &fc->call->op.err);
 	lua_pushlstring(L, (const char *)buf_data(&fc->call->data),
-	    fc->call->data.len);
+			fc->call->data.len);
 	return 1;
 }
 
@@ -186,8 +189,8 @@ static int value_finish(lua_State *L, void *p)
 
 /* For `return`: one request on the file at 1; kept_idx: a string that is the
  * body, or 0. */
-static int file_request(lua_State *L, const char *method,
-    struct file_object *f, const struct msg *m, int body_idx, await_cb finish)
+static int file_request(lua_State *L, const char *method, struct file_object *f,
+			const struct msg *m, int body_idx, await_cb finish)
 {
 	struct client *c = vm_object_client(L, f->vm, method);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
@@ -195,10 +198,10 @@ static int file_request(lua_State *L, const char *method,
 	const char *body = NULL;
 	size_t n = 0;
 
-	await_keep(L, 1);
+	await_keep(L, lua_gettop(L), 1);
 	if (body_idx) {
 		body = lua_tolstring(L, body_idx, &n);
-		await_keep(L, body_idx);
+		await_keep(L, lua_gettop(L), body_idx);
 	}
 	fc->method = method;
 	fc->call = call_new(c);
@@ -210,11 +213,11 @@ static int l_read(lua_State *L)
 {
 	static const char method[] = "file:read";
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_FILE_READ };
+	struct msg m = {.type = MSG_FILE_READ};
 
 	m.file_read.handle = f->handle;
-	m.file_read.count = (uint64_t)arg_int(L, method, 2, "count", 0,
-	    (int64_t)CALL_DATA_MAX);
+	m.file_read.count =
+	    (uint64_t)arg_int(L, method, 2, "count", 0, (int64_t)CALL_DATA_MAX);
 	return file_request(L, method, f, &m, 0, data_finish);
 }
 
@@ -222,7 +225,7 @@ static int l_read_all(lua_State *L)
 {
 	static const char method[] = "file:read_all";
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_FILE_READ };
+	struct msg m = {.type = MSG_FILE_READ};
 
 	m.file_read.handle = f->handle;
 	m.file_read.count = UINT64_MAX;
@@ -233,7 +236,7 @@ static int l_write(lua_State *L)
 {
 	static const char method[] = "file:write";
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_FILE_WRITE };
+	struct msg m = {.type = MSG_FILE_WRITE};
 	size_t n;
 
 	arg_bytes(L, method, 2, "data", &n);
@@ -244,16 +247,16 @@ static int l_write(lua_State *L)
 static int l_seek(lua_State *L)
 {
 	static const char method[] = "file:seek";
-	static const char *const whences[] = { "set", "cur", "end", NULL };
+	static const char *const whences[] = {"set", "cur", "end", NULL};
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_FILE_SEEK };
+	struct msg m = {.type = MSG_FILE_SEEK};
 
 	m.file_seek.handle = f->handle;
-	m.file_seek.offset = arg_int(L, method, 2, "offset", INT64_MIN,
-	    INT64_MAX);
+	m.file_seek.offset =
+	    arg_int(L, method, 2, "offset", INT64_MIN, INT64_MAX);
 	if (!lua_isnoneornil(L, 3))
-		m.file_seek.whence = (uint8_t)arg_enum(L, method, 3, "whence",
-		    whences);
+		m.file_seek.whence =
+		    (uint8_t)arg_enum(L, method, 3, "whence", whences);
 	return file_request(L, method, f, &m, 0, value_finish);
 }
 
@@ -261,7 +264,7 @@ static int l_tell(lua_State *L)
 {
 	static const char method[] = "file:tell";
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_FILE_SEEK };
+	struct msg m = {.type = MSG_FILE_SEEK};
 
 	m.file_seek.handle = f->handle;
 	m.file_seek.whence = 1;
@@ -279,43 +282,49 @@ static int l_tail_stream(lua_State *L)
 	static const char method[] = "file:tail_stream";
 	struct tail_options {
 		int start;
-	} o = { 0 };
+	} o = {0};
 	static const struct opt opts[] = {
-		{ "start", OPT_VALUE, offsetof(struct tail_options, start) },
-		{ NULL, OPT_BOOL, 0 },
+	    {"start", OPT_VALUE, offsetof(struct tail_options, start)},
+	    {NULL, OPT_BOOL, 0},
 	};
 	struct file_object *f = file_check(L, method);
-	struct msg m = { .type = MSG_TAIL_HANDLE };
+	struct msg m = {.type = MSG_TAIL_HANDLE};
 
 	bind_options(L, method, arg_opt_table(L, method, 2, "opts"), opts, &o);
 	stream_check_start(L, method, o.start, &m.tail_handle.whence,
-	    &m.tail_handle.offset);
+			   &m.tail_handle.offset);
 	m.tail_handle.handle = f->handle;
-	return stream_open_tail(L, method, 1,
-	    vm_object_client(L, f->vm, method), vm_streams(f->vm->vm), &m,
-	    "file_tail_stream", f->path);
+	return stream_open_tail(
+	    L, method, 1, vm_object_client(L, f->vm, method),
+	    vm_streams(f->vm->vm), &m, "file_tail_stream", f->path);
 }
 
 static const struct bind_method file_methods[] = {
-	{ "read", l_read },
-	{ "read_all", l_read_all },
-	{ "write", l_write },
-	{ "seek", l_seek },
-	{ "tell", l_tell },
-	{ "fd", l_fd },
-	{ "tail_stream", l_tail_stream },
-	{ NULL, NULL },
+    {"read", l_read},
+    {"read_all", l_read_all},
+    {"write", l_write},
+    {"seek", l_seek},
+    {"tell", l_tell},
+    {"fd", l_fd},
+    {"tail_stream", l_tail_stream},
+    {NULL, NULL},
 };
 
 const struct object_class file_class = {
-	.name = "file",
-	.rank = RANK_FILE,
-	.size = sizeof(struct file_object),
-	.close = file_object_close,
-	.methods = file_methods,
+    .name = "file",
+    .rank = RANK_FILE,
+    .size = sizeof(struct file_object),
+    .close = file_object_close,
+    .methods = file_methods,
 };
 
 void bind_file_register(lua_State *L)
 {
+	static const struct bind_method vm_methods[] = {
+	    {"open_file", vm_open_file},
+	    {NULL, NULL},
+	};
+
 	bind_class(L, &file_class);
+	bind_class_extend(L, &vm_class, vm_methods);
 }

@@ -10,9 +10,6 @@
 
 extern const struct object_class file_class;
 
-/* vm:open_file(path, {read=, write=, ...}). */
-int file_l_open(lua_State *L);
-
 /* The agent's fd of the open file at idx; raises "file is closed". */
 int32_t file_object_fd(lua_State *L, int idx, const char *method);
 

@@ -20,15 +20,15 @@
 #include "runner/worker.h"
 #include "streams/tail.h"
 
-#define NEXT_DEFAULT_NS  (10 * NS_PER_SEC)
+#define NEXT_DEFAULT_NS	 (10 * NS_PER_SEC)
 #define DRAIN_DEFAULT_NS (NS_PER_SEC / 2)
-#define DETAIL_MAX       256
-#define KIND_MAX         32
+#define DETAIL_MAX	 256
+#define KIND_MAX	 32
 
 struct stream_object {
 	struct object obj;
 	struct stream *stream; /* owned; NULL: closed */
-	uint64_t bytes;        /* delivered, once closed */
+	uint64_t bytes;	       /* delivered, once closed */
 	enum stream_type type;
 	char kind[KIND_MAX];
 	char detail[DETAIL_MAX];
@@ -62,25 +62,26 @@ void stream_push(lua_State *L, struct stream *take_s, int owner_idx)
 	snprintf(so->detail, sizeof(so->detail), "%s", label->detail);
 	if (label->file) {
 		snprintf(so->test_site.file, sizeof(so->test_site.file), "%s",
-		    label->file);
+			 label->file);
 		so->test_site.line = label->line;
 	}
 }
 
 void stream_label_here(lua_State *L, const char *kind, const char *detail,
-    struct site *site, struct stream_label *ret)
+		       struct site *site, struct stream_label *ret)
 {
 	lua_state_test_site(L, site);
 	*ret = (struct stream_label){
-		.kind = kind,
-		.detail = detail,
-		.file = site->file[0] ? site->file : NULL,
-		.line = site->line,
-		.test = suite_running_name(&worker_of(L)->suite),
+	    .kind = kind,
+	    .detail = detail,
+	    .file = site->file[0] ? site->file : NULL,
+	    .line = site->line,
+	    .test = suite_running_name(&worker_of(L)->suite),
 	};
 }
 
-/* --- next, drain ----------------------------------------------------------- */
+/* --- next, drain -----------------------------------------------------------
+ */
 
 static void wait_release(void *p)
 {
@@ -97,7 +98,7 @@ static int next_finish(lua_State *L, void *p)
 		lua_pushnil(L);
 	else
 		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
-		    w->bytes.len);
+				w->bytes.len);
 	return 1;
 }
 
@@ -112,7 +113,7 @@ static int l_next(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
 	stream_wait_init(w, so->stream);
-	await_keep(L, 1);
+	await_keep(L, lua_gettop(L), 1);
 	stream_next(w, deadline);
 	return await(L, w, &w->op, next_finish);
 }
@@ -126,7 +127,7 @@ static int drain_finish(lua_State *L, void *p)
 	lua_createtable(L, (int)w->n_frames, 0);
 	for (size_t i = 0; i < w->n_frames; i++) {
 		lua_pushlstring(L, (const char *)buf_data(&w->frames[i]),
-		    w->frames[i].len);
+				w->frames[i].len);
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 	return 1;
@@ -143,12 +144,13 @@ static int l_drain(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
 	stream_wait_init(w, so->stream);
-	await_keep(L, 1);
+	await_keep(L, lua_gettop(L), 1);
 	stream_drain(w, deadline);
 	return await(L, w, &w->op, drain_finish);
 }
 
-/* --- expect, read_until ---------------------------------------------------- */
+/* --- expect, read_until ----------------------------------------------------
+ */
 
 struct match_call {
 	struct stream_wait wait;
@@ -176,7 +178,7 @@ static int match_finish(lua_State *L, void *p)
 	int n = 0;
 	if (w->keep) {
 		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
-		    w->bytes.len);
+				w->bytes.len);
 		n++;
 	}
 	if (m->is_list) {
@@ -201,13 +203,15 @@ static size_t check_patterns(lua_State *L, const char *method)
 	size_t count = lua_objlen(L, 2);
 	if (!count || count > STREAM_PATTERNS_MAX)
 		bind_fail_arg(L, method,
-		    "pattern is a list of %zu: give 1 to %d", count,
-		    STREAM_PATTERNS_MAX);
+			      "pattern is a list of %zu: give 1 to %d", count,
+			      STREAM_PATTERNS_MAX);
 	for (size_t i = 1; i <= count; i++) {
 		lua_rawgeti(L, 2, (int)i);
 		if (lua_type(L, -1) != LUA_TSTRING)
-			bind_fail_arg(L, method, "pattern[%zu]: got %s, "
-			    "want a string", i, arg_type_name(L, -1));
+			bind_fail_arg(L, method,
+				      "pattern[%zu]: got %s, "
+				      "want a string",
+				      i, arg_type_name(L, -1));
 		if (!lua_objlen(L, -1))
 			bind_fail_arg(L, method, "pattern[%zu] is empty", i);
 		lua_pop(L, 1);
@@ -217,28 +221,26 @@ static size_t check_patterns(lua_State *L, const char *method)
 
 /* The strings are kept one by one: the list itself may be changed by another
  * task meanwhile. */
-static void take_patterns(lua_State *L, struct match_call *m)
+static void take_patterns(lua_State *L, struct match_call *m, int block)
 {
 	for (size_t i = 0; i < m->n; i++) {
 		if (m->is_list)
 			lua_rawgeti(L, 2, (int)i + 1);
 		else
 			lua_pushvalue(L, 2);
-		lua_insert(L, -2);
-		await_keep(L, -2);
-		m->patterns[i].p = (const uint8_t *)lua_tolstring(L, -2,
-		    &m->patterns[i].n);
-		lua_remove(L, -2);
+		await_keep(L, block, lua_gettop(L));
+		m->patterns[i].p =
+		    (const uint8_t *)lua_tolstring(L, -1, &m->patterns[i].n);
+		lua_pop(L, 1);
 	}
 }
 
-static int match(lua_State *L, const char *method, const char *verb,
-    bool keep)
+static int match(lua_State *L, const char *method, const char *verb, bool keep)
 {
 	static const char *const closed[] = {
-		[STREAM_TAIL] = "stream closed",
-		[STREAM_CAPTURE] = "capture closed",
-		[STREAM_CONSOLE] = "console closed",
+	    [STREAM_TAIL] = "stream closed",
+	    [STREAM_CAPTURE] = "capture closed",
+	    [STREAM_CONSOLE] = "console closed",
 	};
 	struct stream_object *so = stream_check(L, method);
 	size_t n = check_patterns(L, method);
@@ -253,8 +255,8 @@ static int match(lua_State *L, const char *method, const char *verb,
 	m->n = n;
 	m->patterns = mem_zalloc(n * sizeof(*m->patterns));
 	stream_wait_init(&m->wait, so->stream);
-	await_keep(L, 1);
-	take_patterns(L, m);
+	await_keep(L, lua_gettop(L), 1);
+	take_patterns(L, m, lua_gettop(L));
 	stream_match(&m->wait, verb, m->patterns, n, keep, deadline);
 	return await(L, m, &m->wait.op, match_finish);
 }
@@ -269,7 +271,8 @@ static int l_read_until(lua_State *L)
 	return match(L, "stream:read_until", "read_until", true);
 }
 
-/* --- lines ----------------------------------------------------------------- */
+/* --- lines -----------------------------------------------------------------
+ */
 
 struct line_call {
 	struct stream_wait wait;
@@ -302,7 +305,7 @@ static int line_finish(lua_State *L, void *p)
 		bind_fail_err(L, "stream:lines", &w->op.err);
 	if (!c->is_rest) {
 		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
-		    w->bytes.len - 1);
+				w->bytes.len - 1);
 		return 1;
 	}
 	if (!w->n_frames)
@@ -311,7 +314,7 @@ static int line_finish(lua_State *L, void *p)
 	luaL_buffinit(L, &b);
 	for (size_t i = 0; i < w->n_frames; i++)
 		luaL_addlstring(&b, (const char *)buf_data(&w->frames[i]),
-		    w->frames[i].len);
+				w->frames[i].len);
 	luaL_pushresult(&b);
 	return 1;
 }
@@ -328,16 +331,17 @@ static int l_next_line(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct line_call *c = await_new(L, method, sizeof(*c), line_release);
 	c->newline = (struct stream_pattern){
-		.p = (const uint8_t *)"\n",
-		.n = 1,
+	    .p = (const uint8_t *)"\n",
+	    .n = 1,
 	};
 	stream_wait_init(&c->wait, so->stream);
-	await_keep(L, 1);
+	await_keep(L, lua_gettop(L), 1);
 	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
 	return await(L, c, &c->wait.op, line_finish);
 }
 
-/* --- state ----------------------------------------------------------------- */
+/* --- state -----------------------------------------------------------------
+ */
 
 static int l_eof(lua_State *L)
 {
@@ -381,7 +385,8 @@ static int l_creation_site(lua_State *L)
 	return 1;
 }
 
-/* --- opening --------------------------------------------------------------- */
+/* --- opening ---------------------------------------------------------------
+ */
 
 struct tail_call {
 	struct tail_open open;
@@ -409,8 +414,9 @@ static int tail_finish(lua_State *L, void *p)
 }
 
 int stream_open_tail(lua_State *L, const char *method, int owner_idx,
-    struct client *c, struct stream_list *list, const struct msg *req,
-    const char *kind, const char *detail)
+		     struct client *c, struct stream_list *list,
+		     const struct msg *req, const char *kind,
+		     const char *detail)
 {
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct tail_call *t = await_new(L, method, sizeof(*t), tail_release);
@@ -419,13 +425,14 @@ int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 
 	t->method = method;
 	stream_label_here(L, kind, detail, &site, &label);
-	tail_open_start(&t->open, c, req, &label, list, deadline);
-	await_keep(L, owner_idx);
+	tail_open_start(&t->open, worker_of(L)->loop, c, req, &label, list,
+			deadline);
+	await_keep(L, lua_gettop(L), owner_idx);
 	return await(L, t, &t->open.op, tail_finish);
 }
 
 void stream_check_start(lua_State *L, const char *method, int idx,
-    uint8_t *ret_whence, int64_t *ret_offset)
+			uint8_t *ret_whence, int64_t *ret_offset)
 {
 	*ret_whence = MSG_TAIL_END;
 	*ret_offset = 0;
@@ -437,16 +444,19 @@ void stream_check_start(lua_State *L, const char *method, int idx,
 		if (!strcmp(s, "end"))
 			return;
 		if (strcmp(s, "beginning") != 0 && strcmp(s, "start") != 0)
-			bind_fail_arg(L, method, "start: got \"%s\", want "
+			bind_fail_arg(
+			    L, method,
+			    "start: got \"%s\", want "
 			    "\"end\", \"beginning\", \"start\" or a number",
 			    s);
 		*ret_whence = MSG_TAIL_START;
 		return;
 	}
 	if (lua_type(L, idx) != LUA_TNUMBER)
-		bind_fail_arg(L, method, "start: got %s, want \"end\", "
-		    "\"beginning\", \"start\" or a number",
-		    arg_type_name(L, idx));
+		bind_fail_arg(L, method,
+			      "start: got %s, want \"end\", "
+			      "\"beginning\", \"start\" or a number",
+			      arg_type_name(L, idx));
 	double n = trunc(lua_tonumber(L, idx));
 	if (!(fabs(n) < 9007199254740992.0))
 		bind_fail_arg(L, method, "start: not an offset of a file");
@@ -454,46 +464,47 @@ void stream_check_start(lua_State *L, const char *method, int idx,
 	*ret_offset = (int64_t)fabs(n);
 }
 
-int stream_l_tail_file(lua_State *L)
+static int vm_tail_file(lua_State *L)
 {
 	static const char method[] = "vm:tail_file";
 	struct tail_options {
 		int start;
-	} o = { 0 };
+	} o = {0};
 	static const struct opt opts[] = {
-		{ "start", OPT_VALUE, offsetof(struct tail_options, start) },
-		{ NULL, OPT_BOOL, 0 },
+	    {"start", OPT_VALUE, offsetof(struct tail_options, start)},
+	    {NULL, OPT_BOOL, 0},
 	};
 	struct vm_object *vm = vm_check(L, 1, method);
 	const char *path = arg_path(L, method, 2, "path");
-	struct msg req = { .type = MSG_TAIL };
+	struct msg req = {.type = MSG_TAIL};
 
 	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
 	stream_check_start(L, method, o.start, &req.tail.whence,
-	    &req.tail.offset);
+			   &req.tail.offset);
 	req.tail.path = path;
 	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
-	    vm_streams(vm->vm), &req, "tail_file", path);
+				vm_streams(vm->vm), &req, "tail_file", path);
 }
 
-int stream_l_fd_stream(lua_State *L)
+static int vm_fd_stream(lua_State *L)
 {
 	static const char method[] = "vm:fd_stream";
 	struct vm_object *vm = vm_check(L, 1, method);
-	struct msg req = { .type = MSG_FD_STREAM };
+	struct msg req = {.type = MSG_FD_STREAM};
 	char detail[32];
 
 	if (object_test(L, 2, &file_class))
 		req.fd_stream.fd = file_object_fd(L, 2, method);
 	else
-		req.fd_stream.fd = (int32_t)arg_int(L, method, 2, "fd", 0,
-		    INT32_MAX);
+		req.fd_stream.fd =
+		    (int32_t)arg_int(L, method, 2, "fd", 0, INT32_MAX);
 	snprintf(detail, sizeof(detail), "fd %d", (int)req.fd_stream.fd);
 	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
-	    vm_streams(vm->vm), &req, "fd_stream", detail);
+				vm_streams(vm->vm), &req, "fd_stream", detail);
 }
 
-/* --- tables ---------------------------------------------------------------- */
+/* --- tables ----------------------------------------------------------------
+ */
 
 /* s:lines(t): an iterator, over next_line(). */
 static int l_lines(lua_State *L)
@@ -506,29 +517,36 @@ static int l_lines(lua_State *L)
 }
 
 static const struct bind_method stream_methods[] = {
-	{ "next", l_next },
-	{ "read_until", l_read_until },
-	{ "expect", l_expect },
-	{ "drain", l_drain },
-	{ "lines", l_lines },
-	{ "next_line", l_next_line },
-	{ "eof", l_eof },
-	{ "bytes", l_bytes },
-	{ "kind", l_kind },
-	{ "detail", l_detail },
-	{ "creation_site", l_creation_site },
-	{ NULL, NULL },
+    {"next", l_next},
+    {"read_until", l_read_until},
+    {"expect", l_expect},
+    {"drain", l_drain},
+    {"lines", l_lines},
+    {"next_line", l_next_line},
+    {"eof", l_eof},
+    {"bytes", l_bytes},
+    {"kind", l_kind},
+    {"detail", l_detail},
+    {"creation_site", l_creation_site},
+    {NULL, NULL},
 };
 
 const struct object_class stream_class = {
-	.name = "stream",
-	.rank = RANK_STREAM,
-	.size = sizeof(struct stream_object),
-	.close = stream_object_close,
-	.methods = stream_methods,
+    .name = "stream",
+    .rank = RANK_STREAM,
+    .size = sizeof(struct stream_object),
+    .close = stream_object_close,
+    .methods = stream_methods,
+};
+
+static const struct bind_method vm_stream_methods[] = {
+    {"tail_file", vm_tail_file},
+    {"fd_stream", vm_fd_stream},
+    {NULL, NULL},
 };
 
 void bind_stream_register(lua_State *L)
 {
 	bind_class(L, &stream_class);
+	bind_class_extend(L, &vm_class, vm_stream_methods);
 }

@@ -21,12 +21,13 @@ extern const struct object_class stream_class;
  * kind is static; detail is copied.
  */
 int stream_open_tail(lua_State *L, const char *method, int owner_idx,
-    struct client *c, struct stream_list *list, const struct msg *req,
-    const char *kind, const char *detail);
+		     struct client *c, struct stream_list *list,
+		     const struct msg *req, const char *kind,
+		     const char *detail);
 
 /* The label of a stream that the running Lua code opens; *site backs it. */
 void stream_label_here(lua_State *L, const char *kind, const char *detail,
-    struct site *site, struct stream_label *ret);
+		       struct site *site, struct stream_label *ret);
 
 /* Pushes an object for a stream, which it takes. */
 void stream_push(lua_State *L, struct stream *take_s, int owner_idx);
@@ -34,11 +35,7 @@ void stream_push(lua_State *L, struct stream *take_s, int owner_idx);
 /* The start option of a tail: whence and offset of MSG_TAIL. idx: the value's
  * stack index, 0 for none. */
 void stream_check_start(lua_State *L, const char *method, int idx,
-    uint8_t *ret_whence, int64_t *ret_offset);
-
-/* vm:tail_file(path, {start=}), vm:fd_stream(fd_or_file). */
-int stream_l_tail_file(lua_State *L);
-int stream_l_fd_stream(lua_State *L);
+			uint8_t *ret_whence, int64_t *ret_offset);
 
 void bind_stream_register(lua_State *L);
 
