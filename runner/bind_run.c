@@ -165,6 +165,9 @@ struct run_args *run_args_read(lua_State *L, const char *method, int idx,
 			       bool is_async)
 {
 	const struct opt *valid = is_async ? async_options : run_options;
+	/* What is not given is nil, not the next thing that is pushed. */
+	if (lua_gettop(L) < idx + 1)
+		lua_settop(L, idx + 1);
 	struct run_args *a = push_run_args(L);
 	int a_idx = lua_gettop(L);
 	struct run_opts o = {.timeout_ns = CLOCK_NEVER};

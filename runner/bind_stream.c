@@ -425,8 +425,7 @@ int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 
 	t->method = method;
 	stream_label_here(L, kind, detail, &site, &label);
-	tail_open_start(&t->open, worker_of(L)->loop, c, req, &label, list,
-			deadline);
+	tail_open_start(&t->open, c, req, &label, list, deadline);
 	await_keep(L, lua_gettop(L), owner_idx);
 	return await(L, t, &t->open.op, tail_finish);
 }
