@@ -12,6 +12,7 @@
  *	log         file, test, text		t:log, print
  *	output      file, test, text		what the worker's stdout got
  *	test_end    file, test, line, status, duration, ...
+ *	artifacts   file, paths			console logs that were kept
  *	file_end    file, duration
  *	run_end     passed, failed, skipped, errors, files_run, duration,
  *	            interrupted?		name of the signal
@@ -22,8 +23,8 @@
  *
  * timeout is how long the worker will let the chunk (file_start) or the test
  * run, in seconds; without it the job's default counts. A worker that is
- * silent for some seconds after it is killed by the parent. "output" comes
- * from the parent alone, and so do run_start and run_end.
+ * silent for some seconds after it is killed by the parent. "output" and
+ * "artifacts" come from the parent alone, and so do run_start and run_end.
  */
 #ifndef RUNNER_EVENT_H
 #define RUNNER_EVENT_H

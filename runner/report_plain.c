@@ -315,6 +315,17 @@ static void on_file_error(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
+static void on_artifacts(struct report_plain *r, const json_t *ev)
+{
+	const json_t *paths = json_object_get(ev, "paths");
+
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		put_status(r, PRINT_DIM, "kept",
+			   json_string_value(json_array_get(paths, i)));
+		put(r, "\n");
+	}
+}
+
 static void put_recap(struct report_plain *r)
 {
 	put(r, "\n");
@@ -371,6 +382,7 @@ static const struct plain_handler handlers[] = {
     {"log", on_print},
     {"output", on_print},
     {"test_end", on_test_end},
+    {"artifacts", on_artifacts},
     {"run_end", on_run_end},
 };
 

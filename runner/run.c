@@ -24,6 +24,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "runner/artifacts.h"
 #include "runner/rundir.h"
 #include "runner/worker_proc.h"
 
@@ -33,9 +34,10 @@ struct slot {
 	struct track track;
 	struct worker_proc *proc;
 	struct timer *timer;
-	char *dir;	   /* the worker's runtime directory */
-	char *why;	   /* we ended it: the reason, owned; else NULL */
-	int64_t end_by_ns; /* when it must have exited; CLOCK_NEVER: open */
+	char *dir;	     /* the worker's runtime directory */
+	unsigned bad_before; /* failures of the file when it started */
+	char *why;	     /* we ended it: the reason, owned; else NULL */
+	int64_t end_by_ns;   /* when it must have exited; CLOCK_NEVER: open */
 };
 
 struct run {
@@ -74,12 +76,31 @@ static void slot_finish_file(struct slot *s)
 	s->run->n_busy--;
 }
 
-static void slot_drop_dir(struct slot *s)
+static unsigned slot_failures(const struct slot *s)
 {
-	if (s->dir)
-		rundir_remove(s->dir);
-	free(s->dir);
-	s->dir = NULL;
+	return s->track.totals.failed + s->track.totals.errors;
+}
+
+/* Removes a worker's directory; the logs in it are kept first if the worker
+ * had failures and the user wants them. */
+static void slot_drop_dir(struct slot *s, char *take_dir, bool is_bad)
+{
+	CLEANUP(free_ptr) char *dir = take_dir;
+	const char *artifacts = s->run->opts->artifacts;
+	struct strvec kept = {0};
+	struct err err;
+
+	if (!dir)
+		return;
+	if (artifacts && is_bad) {
+		if (artifacts_keep(artifacts, s->file->display, dir, &kept,
+				   &err) < 0)
+			track_output(&s->track, err.text, strlen(err.text));
+		if (kept.n)
+			track_artifacts(&s->track, &kept);
+		strvec_done(&kept);
+	}
+	rundir_remove(dir);
 }
 
 static void slot_arm(struct slot *s)
@@ -195,19 +216,21 @@ static void on_exited(void *ctx, int status)
 	struct run *run = s->run;
 	CLEANUP(free_ptr) char *why = slot_reason(s, status);
 	int64_t now_ns = clock_now_ns();
+	bool wants_more = false;
 
 	s->proc = worker_proc_free(s->proc);
 	timer_set(s->timer, CLOCK_NEVER);
-	slot_drop_dir(s);
-	if (s->track.is_ended) {
+	if (s->track.is_ended)
 		track_worker_end(&s->track, why, now_ns);
-	} else if (run->result.signal) {
+	else if (run->result.signal)
 		track_interrupt(&s->track, "interrupted", now_ns);
-	} else if (track_worker_lost(&s->track, why, now_ns)) {
+	else
+		wants_more = track_worker_lost(&s->track, why, now_ns);
+	slot_drop_dir(s, TAKE(s->dir), slot_failures(s) > s->bad_before);
+	if (wants_more)
 		slot_start_worker(s);
-		return;
-	}
-	slot_finish_file(s);
+	else
+		slot_finish_file(s);
 }
 
 static int slot_spawn(struct slot *s, struct err *err)
@@ -231,6 +254,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	};
 
 	s->end_by_ns = CLOCK_NEVER;
+	s->bad_before = slot_failures(s);
 	s->dir = rundir_new_sub(&s->run->dir, err);
 	job.run_dir = s->dir;
 	track_worker_start(&s->track, &job.skip, clock_now_ns());
@@ -251,7 +275,7 @@ static void slot_start_worker(struct slot *s)
 		slot_arm(s);
 		return;
 	}
-	slot_drop_dir(s);
+	slot_drop_dir(s, TAKE(s->dir), false);
 	track_worker_lost(&s->track, err.text, clock_now_ns());
 	slot_finish_file(s);
 }

@@ -19,10 +19,11 @@
 #define RUN_JOBS_MAX	    256
 
 struct run_options {
-	const char *config; /* path of the config in use, "" for none */
-	const char *filter; /* "": all */
-	const char *worker; /* program to run as worker; NULL: this one */
-	int64_t timeout_ns; /* default of a test */
+	const char *config;    /* path of the config in use, "" for none */
+	const char *filter;    /* "": all */
+	const char *artifacts; /* keep failures' console logs here, or NULL */
+	const char *worker;    /* program to run as worker; NULL: this one */
+	int64_t timeout_ns;    /* default of a test */
 	/* What a worker gets to end a test that is overdue, and to exit. */
 	int64_t grace_ns;
 	unsigned jobs; /* files at a time, 1..RUN_JOBS_MAX */

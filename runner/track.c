@@ -302,6 +302,18 @@ void track_output(struct track *t, const char *line, size_t n)
 	emit(t, ev);
 }
 
+void track_artifacts(struct track *t, const struct strvec *paths)
+{
+	json_t *ev = event_new("artifacts");
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < paths->n; i++)
+		json_array_append_new(
+		    list, event_string(paths->v[i], strlen(paths->v[i])));
+	json_object_set_new(ev, "paths", list);
+	emit(t, ev);
+}
+
 /* --- workers --------------------------------------------------------------*/
 
 void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns)

@@ -62,6 +62,9 @@ int track_event(struct track *t, const char *line, size_t n, int64_t now_ns,
 /* A line that the worker printed. */
 void track_output(struct track *t, const char *line, size_t n);
 
+/* What was kept of the worker: paths. */
+void track_artifacts(struct track *t, const struct strvec *paths);
+
 /*
  * The worker ended, or was ended, before the file did; why is said of the
  * test that ran, or else of the file. True: the rest of the file wants

@@ -174,6 +174,7 @@ static int run_found(struct session *x, struct err *err)
 	struct run_options opts = {
 	    .config = x->config.path ? x->config.path : "",
 	    .filter = x->s->filter,
+	    .artifacts = x->s->artifacts,
 	    .timeout_ns = x->s->timeout_ns,
 	    .grace_ns = RUN_GRACE_DEFAULT,
 	    .jobs = x->s->jobs,

@@ -36,6 +36,13 @@ static int set_events(struct settings *s, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_artifacts(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->artifacts = value;
+	return 0;
+}
+
 static int set_timeout(struct settings *s, const char *value, struct err *err)
 {
 	CLEANUP(free_ptr) char *seconds = mem_printf("%ss", value);
@@ -264,6 +271,9 @@ const struct option_def option_defs[] = {
      "write what happens as JSON, an object a line; '-' is standard output, "
      "and moves the report to standard error",
      FOR_RUN, set_events},
+    {"artifacts", 'a', "DIR",
+     "keep the whole console logs of VMs of files with failures in DIR",
+     FOR_RUN, set_artifacts},
     {"allow-empty", '\0', NULL, "finding no test is fine: status 0, not 2",
      FOR_RUN | FOR_LIST, set_allow_empty},
     {"verbose", 'v', NULL,

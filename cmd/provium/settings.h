@@ -19,9 +19,10 @@ enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 
 /* Strings are borrowed from argv. */
 struct settings {
-	const char *config; /* or NULL */
-	const char *filter; /* "": all */
-	const char *events; /* file, "-", or NULL */
+	const char *config;    /* or NULL */
+	const char *filter;    /* "": all */
+	const char *events;    /* file, "-", or NULL */
+	const char *artifacts; /* directory, or NULL */
 	int64_t timeout_ns;
 	unsigned jobs;
 	int verbose;

@@ -284,6 +284,27 @@ static void the_run_directory_of_a_worker_goes_with_it(void **state)
 	assert_int_equal(count_entries(f, "provium-"), 0);
 }
 
+static void failures_leave_their_console_logs(void **state)
+{
+	struct fixture *f = *state;
+	char *out = mem_printf("%s/kept", f->dir);
+	const char *events;
+
+	f->opts.artifacts = out;
+	add_file(f, "touch a.console\n" GOOD);
+	add_file(f, "touch b.console\ndie 11\n");
+	events = run(f);
+	assert_non_null(strstr(events, "Segmentation fault)\nartifacts\n"));
+	assert_int_equal(count_entries(f, "kept"), 1);
+	char *log = mem_printf("%s/b.test.lua/2-b.console", out);
+	assert_int_equal(access(log, F_OK), 0);
+	char *none = mem_printf("%s/a.test.lua", out);
+	assert_int_equal(access(none, F_OK), -1);
+	free(none);
+	free(log);
+	free(out);
+}
+
 static pid_t read_pid(const char *path)
 {
 	FILE *in = fopen(path, "re");
@@ -430,6 +451,7 @@ int main(int argc, char **argv)
 	    RUN(output_arrives_by_lines),
 	    RUN(endless_output_is_bounded),
 	    RUN(the_run_directory_of_a_worker_goes_with_it),
+	    RUN(failures_leave_their_console_logs),
 	    RUN(what_a_worker_leaves_behind_is_killed),
 	    RUN(an_interrupt_ends_the_run_in_order),
 	    RUN(a_second_interrupt_does_not_wait),

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/artifacts.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <string.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+
+#define SUFFIX	  ".console"
+#define DEPTH_MAX 3
+
+struct keeper {
+	const char *to; /* the directory for the copies */
+	struct strvec *ret;
+	struct err *err;
+};
+
+/* mkdir -p */
+static int make_dirs(const char *path, struct err *err)
+{
+	CLEANUP(free_ptr) char *p = mem_strdup(path);
+
+	for (char *slash = p; slash;) {
+		slash = strchr(slash + 1, '/');
+		if (slash)
+			*slash = '\0';
+		if (mkdir(p, 0777) < 0 && errno != EEXIST)
+			return err_set(err, -errno, "cannot make '%s': %s", p,
+				       strerror(errno));
+		if (slash)
+			*slash = '/';
+	}
+	return 0;
+}
+
+static int copy_end(int from, int to)
+{
+	struct stat st;
+	ssize_t n = 1;
+
+	if (fstat(from, &st) < 0)
+		return -errno;
+	if (!S_ISREG(st.st_mode))
+		return -EINVAL;
+	if (st.st_size > ARTIFACT_MAX)
+		lseek(from, st.st_size - ARTIFACT_MAX, SEEK_SET);
+	while (n > 0)
+		n = sendfile(to, from, NULL, ARTIFACT_MAX);
+	return n < 0 ? -errno : 0;
+}
+
+static int keep_file(struct keeper *k, int dir_fd, const char *name,
+		     const char *copy)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", k->to, copy);
+	CLEANUP(fd_closep)
+	int from = openat(dir_fd, name,
+			  O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+	CLEANUP(fd_closep) int to = -1;
+	int r;
+
+	if (from < 0)
+		return 0;
+	r = make_dirs(k->to, k->err);
+	if (r < 0)
+		return r;
+	to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	r = to < 0 ? -errno : copy_end(from, to);
+	if (r < 0)
+		return err_set(k->err, r, "cannot write '%s': %s", path,
+			       strerror(-r));
+	strvec_add(k->ret, path);
+	return 0;
+}
+
+static bool is_log(const char *name)
+{
+	size_t n = strlen(name);
+	size_t m = strlen(SUFFIX);
+
+	return n > m && !strcmp(name + n - m, SUFFIX);
+}
+
+/* The logs in the directory `name` and below; prefix begins their copies'
+ * names. */
+static int keep_below(struct keeper *k, int dir_fd, const char *name,
+		      const char *prefix, int depth)
+{
+	int fd = openat(dir_fd, name,
+			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	DIR *d = fd < 0 ? NULL : fdopendir(fd);
+	struct dirent *e;
+	int r = 0;
+
+	while (!r && d && (e = readdir(d))) {
+		if (e->d_name[0] == '.')
+			continue;
+		CLEANUP(free_ptr)
+		char *full = mem_printf("%s-%s", prefix, e->d_name);
+		if (is_log(e->d_name))
+			r = keep_file(k, fd, e->d_name, full);
+		else if (depth < DEPTH_MAX)
+			r = keep_below(k, fd, e->d_name, full, depth + 1);
+	}
+	if (d)
+		closedir(d);
+	else
+		fd_closep(&fd);
+	return r;
+}
+
+int artifacts_keep(const char *dir, const char *display, const char *run_dir,
+		   struct strvec *ret, struct err *err)
+{
+	/* The last component of run_dir is a number of its own in the run. */
+	const char *slash = strrchr(run_dir, '/');
+	const char *number = slash ? slash + 1 : run_dir;
+	CLEANUP(free_ptr) char *to = mem_printf("%s/%s", dir, display);
+	struct keeper k = {.to = to, .ret = ret, .err = err};
+
+	for (char *p = to + strlen(dir) + 1; *p; p++) {
+		if (*p == '/')
+			*p = '_';
+	}
+	if (to[strlen(dir) + 1] == '.')
+		to[strlen(dir) + 1] = '_';
+	return keep_below(&k, AT_FDCWD, run_dir, number, 0);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "runner/artifacts.h"
+#include "runner/rundir.h"
+
+struct fixture {
+	char base[32];
+	char *run_dir;
+	char *out;
+};
+
+static int set_up(void **state)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	strcpy(f->base, "/tmp/provium-unit-XXXXXX");
+	assert_non_null(mkdtemp(f->base));
+	f->run_dir = mem_printf("%s/7", f->base);
+	f->out = mem_printf("%s/kept/here", f->base);
+	assert_int_equal(mkdir(f->run_dir, 0700), 0);
+	*state = f;
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	struct fixture *f = *state;
+
+	rundir_remove(f->base);
+	free(f->run_dir);
+	free(f->out);
+	free(f);
+	return 0;
+}
+
+static void put(const struct fixture *f, const char *name, const char *text)
+{
+	char *path = mem_printf("%s/%s", f->run_dir, name);
+	FILE *out = fopen(path, "we");
+
+	assert_non_null(out);
+	fputs(text, out);
+	fclose(out);
+	free(path);
+}
+
+static void make_dir(const struct fixture *f, const char *name)
+{
+	char *path = mem_printf("%s/%s", f->run_dir, name);
+
+	assert_int_equal(mkdir(path, 0700), 0);
+	free(path);
+}
+
+static void console_logs_are_copied(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+	char text[64];
+
+	make_dir(f, "vm1");
+	put(f, "vm1/a.console", "hello\r\n");
+	put(f, "vm1/a.qmp", "not this");
+	assert_int_equal(
+	    artifacts_keep(f->out, "t/x.test.lua", f->run_dir, &kept, &err), 0);
+	assert_int_equal(kept.n, 1);
+	char *want = mem_printf("%s/t_x.test.lua/7-vm1-a.console", f->out);
+	assert_string_equal(kept.v[0], want);
+	FILE *in = fopen(want, "re");
+	assert_non_null(in);
+	assert_non_null(fgets(text, sizeof(text), in));
+	assert_string_equal(text, "hello\r\n");
+	fclose(in);
+	free(want);
+	strvec_done(&kept);
+}
+
+static void without_a_log_nothing_is_made(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+
+	put(f, "a.qmp", "");
+	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
+			 0);
+	assert_int_equal(kept.n, 0);
+	assert_int_equal(access(f->out, F_OK), -1);
+}
+
+static void links_and_names_lead_nowhere_else(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+	char *link = mem_printf("%s/l.console", f->run_dir);
+	char *pipe = mem_printf("%s/p.console", f->run_dir);
+
+	assert_int_equal(symlink("/etc/passwd", link), 0);
+	put(f, "a.console", "x");
+	assert_int_equal(
+	    artifacts_keep(f->out, "../../x", f->run_dir, &kept, &err), 0);
+	assert_int_equal(kept.n, 1);
+	assert_int_equal(strncmp(kept.v[0], f->out, strlen(f->out)), 0);
+	assert_null(strstr(kept.v[0], "/../"));
+	assert_int_equal(mkfifo(pipe, 0600), 0);
+	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
+			 -EINVAL);
+	strvec_done(&kept);
+	free(link);
+	free(pipe);
+}
+
+static void an_unwritable_place_is_an_error(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+
+	put(f, "a.console", "x");
+	assert_true(artifacts_keep("/proc/nope", "x", f->run_dir, &kept, &err) <
+		    0);
+	assert_non_null(strstr(err.text, "/proc/nope"));
+	assert_int_equal(kept.n, 0);
+}
+
+int main(void)
+{
+#define IN_DIR(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+	static const struct CMUnitTest tests[] = {
+	    IN_DIR(console_logs_are_copied),
+	    IN_DIR(without_a_log_nothing_is_made),
+	    IN_DIR(links_and_names_lead_nowhere_else),
+	    IN_DIR(an_unwritable_place_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
