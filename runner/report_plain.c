@@ -108,6 +108,19 @@ static void drop_log(struct report_plain *r)
 	r->log_cut = 0;
 }
 
+/* Whether the message quotes the console to its end, as that of a dead VM
+ * does. */
+static bool is_quoted(const json_t *ev, const char *console, size_t n)
+{
+	const char *message = get(ev, "message");
+
+	while (n && strchr("\r\n ", console[n - 1]))
+		n--;
+	const char *last = print_tail(console, n, 1);
+	size_t len = n - (size_t)(last - console);
+	return message && len && memmem(message, strlen(message), last, len);
+}
+
 static void put_consoles(struct report_plain *r, const json_t *ev)
 {
 	const json_t *list = json_object_get(ev, "console");
@@ -118,7 +131,9 @@ static void put_consoles(struct report_plain *r, const json_t *ev)
 		const char *vm = get(console, "vm");
 		CLEANUP(free_ptr)
 		char *title = mem_printf("console of %s", vm ? vm : "?");
-		if (json_string_length(text))
+		if (json_string_length(text) &&
+		    !is_quoted(ev, json_string_value(text),
+			       json_string_length(text)))
 			put_quoted(r, title, json_string_value(text),
 				   json_string_length(text), CONSOLE_LINES);
 	}

@@ -158,6 +158,26 @@ static void a_trace_of_one_line_is_left_out(void **state)
 	end(&f);
 }
 
+static void
+a_console_that_the_message_ends_with_is_not_shown_again(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink,
+	    "{\"event\":\"test_end\",\"test\":\"t\",\"status\":\"failed\","
+	    "\"message\":\"dead; the console ends:\\n  | a\\n  | oops\","
+	    "\"console\":[{\"vm\":\"dead\",\"text\":\"a\\r\\noops\\r\\n\"},"
+	    "{\"vm\":\"alive\",\"text\":\"login:\"},"
+	    "{\"vm\":\"mute\",\"text\":\"\\r\\n\"}]}");
+	hides(&f, "console of dead");
+	shows(&f, "console of alive\n");
+	shows(&f, "console of mute\n");
+	end(&f);
+}
+
 static void guest_text_is_never_raw(void **state)
 {
 	static const char *const bad[] = {
@@ -391,6 +411,8 @@ int main(void)
 	    cmocka_unit_test(a_good_run_reads_well),
 	    cmocka_unit_test(a_failure_shows_all_that_is_known),
 	    cmocka_unit_test(a_trace_of_one_line_is_left_out),
+	    cmocka_unit_test(
+		a_console_that_the_message_ends_with_is_not_shown_again),
 	    cmocka_unit_test(guest_text_is_never_raw),
 	    cmocka_unit_test(a_file_that_does_not_load_is_a_failure),
 	    cmocka_unit_test(what_a_passing_test_printed_needs_verbose),
