@@ -275,13 +275,13 @@ file crash/c.test.lua <<'END'
 local ffi = require("ffi")
 ffi.cdef("int raise(int);")
 test("before", function(t) end)
-test("crashes", function(t) ffi.C.raise(11) end)
+test("crashes", function(t) ffi.C.raise(6) end)
 test("after", function(t) end)
 END
 run 1 run crash
 out "  ok    before"
 out "  FAIL  crashes"
-out "the worker died: SIGSEGV"
+out "the worker died: SIGABRT"
 out "  ok    after"
 last_line "2 passed, 1 failed"
 
