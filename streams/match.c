@@ -37,8 +37,11 @@
 #define TABLE_MAX ((size_t)1 << 20)
 /* memmem() prepares a table of its own; not worth it for less. */
 #define MEMMEM_MIN 48
+/* Of a piece that several singles search: how much at a time. */
+#define BLOCK_MIN ((size_t)256)
+#define BLOCK_MAX ((size_t)32 << 10)
 
-#define HIT	   UINT32_C(0x80000000)
+#define HIT	  UINT32_C(0x80000000)
 
 struct single {
 	const uint8_t *p;
@@ -292,13 +295,16 @@ void match_reset(struct match *m)
 		m->singles[i].held = 0;
 }
 
-bool match_feed(struct match *m, const uint8_t *p, size_t n,
-		struct match_hit *ret_hit)
+static size_t grown(size_t block)
+{
+	return block < BLOCK_MAX ? block * 2 : block;
+}
+
+static bool singles_feed(struct match *m, const uint8_t *p, size_t n,
+			 struct match_hit *ret_hit)
 {
 	bool is_hit = false;
 
-	if (m->table)
-		return table_feed(m->table, p, n, &m->work, ret_hit);
 	for (size_t i = 0; i < m->count; i++) {
 		size_t end = single_feed(&m->singles[i], p, n, &m->work);
 
@@ -309,6 +315,27 @@ bool match_feed(struct match *m, const uint8_t *p, size_t n,
 		n = end - 1;
 	}
 	return is_hit;
+}
+
+bool match_feed(struct match *m, const uint8_t *p, size_t n,
+		struct match_hit *ret_hit)
+{
+	size_t block = m->count > 1 ? BLOCK_MIN : n, at = 0;
+
+	if (m->table)
+		return table_feed(m->table, p, n, &m->work, ret_hit);
+	/* All have a look at a block before any looks at the next: else the
+	 * first would search a long piece to its end each time that the
+	 * second matches near its beginning. */
+	for (; at < n; at += block, block = grown(block)) {
+		if (block > n - at)
+			block = n - at;
+		if (singles_feed(m, p + at, block, ret_hit)) {
+			ret_hit->end += at;
+			return true;
+		}
+	}
+	return false;
 }
 
 uint64_t match_work(const struct match *m)

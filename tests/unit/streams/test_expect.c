@@ -317,6 +317,34 @@ static void a_million_small_frames_are_taken_one_by_one(void **state)
 	assert_int_equal(f->src.consumed, n);
 }
 
+/* A backlog of short lines, taken line by line with a pattern beside it that
+ * never comes. */
+static void near_matches_in_a_long_backlog_cost_what_they_take(void **state)
+{
+	const struct stream_pattern pats[] = {pat("panic"), pat("\n"),
+					      pat("oops"), pat("BUG:")};
+	struct fixture *f = *state;
+	size_t total = 4 << 20, line = 64;
+	uint8_t *bytes = mem_alloc(total);
+
+	for (size_t i = 0; i < total; i++)
+		bytes[i] = i % line == line - 1 ? '\n' : 'x';
+	for (size_t count = 2; count <= 4; count++) {
+		uint64_t work = stream_work(f->src.stream);
+
+		source_put_bytes(&f->src, bytes, total, false);
+		for (size_t i = 0; i < total / line; i++) {
+			stream_match(&f->w, "read_until", pats, count, true,
+				     CLOCK_NEVER);
+			assert_int_equal(f->w.op.result, 0);
+			assert_int_equal(f->w.bytes.len, line);
+		}
+		work = stream_work(f->src.stream) - work;
+		assert_true(work <= 16 * count * total);
+	}
+	free(bytes);
+}
+
 #define T(name)                                                                \
 	cmocka_unit_test_setup_teardown(name, fixture_setup, fixture_teardown)
 
@@ -338,6 +366,7 @@ int main(void)
 	    T(bad_patterns_are_refused),
 	    T(a_second_waiter_is_refused),
 	    T(scanning_is_linear_in_the_bytes_received),
+	    T(near_matches_in_a_long_backlog_cost_what_they_take),
 	    T(a_million_small_frames_are_taken_one_by_one),
 	};
 
