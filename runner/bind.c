@@ -14,8 +14,9 @@
 #include "runner/bind_file.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
-#include "runner/bind_result.h"
+#include "runner/bind_pack.h"
 #include "runner/bind_process.h"
+#include "runner/bind_result.h"
 #include "runner/bind_stream.h"
 #include "runner/bind_test.h"
 #include "runner/bind_vm.h"
@@ -25,7 +26,9 @@
 
 typedef void (*registrar)(lua_State *L);
 
-static const char strvec_key; /* registry: metatable of a strvec */
+/* registry: metatables of what Lua releases */
+static const char strvec_key;
+static const char buf_key;
 static const char settle_key; /* registry: the wrapper of settle.lua */
 
 /* --- errors --- */
@@ -264,22 +267,39 @@ static int strvec_gc(lua_State *L)
 	return 0;
 }
 
-struct strvec *bind_push_strvec(lua_State *L)
+static int buf_gc(lua_State *L)
 {
-	struct strvec *sv = lua_newuserdata(L, sizeof(*sv));
-
-	*sv = (struct strvec){0};
-	push_key(L, &strvec_key);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	lua_setmetatable(L, -2);
-	return sv;
+	buf_done(lua_touserdata(L, 1));
+	return 0;
 }
 
-static void install_strvec(lua_State *L)
+/* Pushes a zeroed userdata with the metatable registered under key. */
+static void *push_owned(lua_State *L, size_t size, const char *key)
 {
-	push_key(L, &strvec_key);
+	void *p = lua_newuserdata(L, size);
+
+	memset(p, 0, size);
+	push_key(L, key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_setmetatable(L, -2);
+	return p;
+}
+
+struct strvec *bind_push_strvec(lua_State *L)
+{
+	return push_owned(L, sizeof(struct strvec), &strvec_key);
+}
+
+struct buf *bind_push_buf(lua_State *L)
+{
+	return push_owned(L, sizeof(struct buf), &buf_key);
+}
+
+static void install_owned(lua_State *L, const char *key, lua_CFunction gc)
+{
+	push_key(L, key);
 	lua_createtable(L, 0, 1);
-	set_function(L, "__gc", strvec_gc);
+	set_function(L, "__gc", gc);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
@@ -300,6 +320,7 @@ static const registrar registrars[] = {
     bind_int_register,
     bind_json_register,
     bind_lab_register,
+    bind_pack_register,
     bind_result_register,
     bind_test_register,
     bind_vm_register,
@@ -314,7 +335,8 @@ static const registrar registrars[] = {
 void bind_register_all(lua_State *L)
 {
 	install_settle(L);
-	install_strvec(L);
+	install_owned(L, &strvec_key, strvec_gc);
+	install_owned(L, &buf_key, buf_gc);
 	for (const registrar *r = registrars; *r; r++)
 		(*r)(L);
 }

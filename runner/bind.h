@@ -48,6 +48,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/err.h"
 #include "agent-proto/mem.h"
 #include "runner/scope.h"
@@ -142,6 +143,8 @@ void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 
 /* Pushes an empty vector that Lua releases. */
 struct strvec *bind_push_strvec(lua_State *L);
+/* The same for bytes. */
+struct buf *bind_push_buf(lua_State *L);
 
 /* --- option tables ----------------------------------------------------------
  */

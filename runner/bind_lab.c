@@ -12,6 +12,7 @@
 
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_pack.h"
 #include "runner/bind_vm.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
@@ -308,6 +309,8 @@ static const struct bind_method methods[] = {
     {"vm", l_vm},
     {"lab", l_lab},
     {"name", l_name},
+    {"pack", bind_pack_lab_pack},
+    {"unpack", bind_pack_lab_unpack},
     {"vm_names", l_vm_names},
     {"sub_lab_names", l_sub_lab_names},
     {NULL, NULL},
