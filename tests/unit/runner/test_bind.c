@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/* Labs, VMs that were not booted, scopes and names; argument errors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/runner/lib_lua.h"
+
+#define PASSES(body)	  lua_run_expect(body, "passed", NULL)
+#define FAILS(body, part) lua_run_expect(body, "failed", part)
+
+static void a_vm_is_created_by_name(void **state)
+{
+	(void)state;
+	PASSES("local vm = provium:vm('a') t:assert_eq(vm:name(), 'a') "
+	       "t:assert_eq(vm:state(), 'created') "
+	       "t:assert_eq(vm:profile(), 'default') "
+	       "t:assert(provium:vm('a') == vm) t:assert(provium.a == vm) "
+	       "t:assert_eq(vm:pid(), nil) t:assert_eq(provium.b, nil)");
+	PASSES("provium:vm('a', {memory = '64M', cpus = 2}) "
+	       "provium:vm('b', 'default', {memory = 67108864}) "
+	       "provium:vm('c', nil, {}) "
+	       "t:assert_eq(provium:vm_names(), {'a', 'b', 'c'})");
+}
+
+static void names_are_unique(void **state)
+{
+	(void)state;
+	FAILS("provium:vm('a') provium:vm('a', {})",
+	      "lab:vm: vm 'a' is already declared at x.test.lua:1");
+	FAILS("provium:vm('vm')", "'vm' is a reserved name");
+	FAILS("provium:vm('pack')", "'pack' is a reserved name");
+	FAILS("provium:vm('a b')", "bad name 'a b'");
+	FAILS("provium:vm('')", "name is empty");
+	FAILS("provium:vm()", "name must be a string, got nothing");
+}
+
+static void unknown_options_and_profiles_are_refused(void **state)
+{
+	(void)state;
+	FAILS("provium:vm('a', {memroy = 1})",
+	      "lab:vm: unknown option 'memroy'; valid: memory, cpus, ");
+	FAILS("provium:vm('a', {memory = 'big'})", "memory 'big' is no size");
+	FAILS("provium:vm('a', {memory = 1024})", "no kernel boots in less");
+	FAILS("provium:vm('a', {cpus = 'x'})",
+	      "cpus must be an integer, got a string");
+	FAILS("provium:vm('a', {cpus = 1.5})",
+	      "cpus must be an integer, got 1.5");
+	FAILS("provium:vm('a', {files = {{path = 'x', content = ''}}})",
+	      "files[1] needs a path that begins with /");
+	FAILS("provium:vm('a', {files = {{path = '/x'}}})",
+	      "files[1] needs content");
+	FAILS("provium:vm('a', 'nope')", "nope");
+	FAILS("provium:vm('a', {1})", "options must have names as keys");
+	FAILS("provium:vm('a'):boot({cpu = 1})",
+	      "vm:boot: unknown option 'cpu'");
+	FAILS("provium:vm('a'):boot({agent_timeout = 'soon'})",
+	      "agent_timeout 'soon' is no duration");
+}
+
+static void a_wrong_state_names_what_helps(void **state)
+{
+	(void)state;
+	FAILS("provium:vm('a'):run('true')",
+	      "vm:run: VM 'a' is created: call vm:boot() first");
+	FAILS("provium:vm('a'):shutdown()",
+	      "vm:shutdown: VM 'a' is created: call vm:boot() first");
+	FAILS("local vm = provium:vm('a') vm:close() vm:close() vm:name()",
+	      "vm:name: the VM is closed");
+	FAILS("local vm = provium:vm('a') vm.run('true')",
+	      "must be called on a vm");
+}
+
+static void fields_may_be_added(void **state)
+{
+	(void)state;
+	PASSES("local vm = provium:vm('a') vm.role = 'server' "
+	       "t:assert_eq(vm.role, 'server') t:assert_eq(vm.other, nil) "
+	       "local l = provium:lab('l') l.x = 1 t:assert_eq(l.x, 1)");
+}
+
+static void every_vm_prints_differently(void **state)
+{
+	(void)state;
+	PASSES("t:assert_neq(tostring(provium:vm('a')), "
+	       "tostring(provium:vm('b')))");
+}
+
+static void a_closed_vm_frees_its_name(void **state)
+{
+	(void)state;
+	PASSES("local a = provium:vm('a') a:close() "
+	       "t:assert(provium:vm('a') ~= a)");
+}
+
+static void sub_labs_see_no_siblings(void **state)
+{
+	(void)state;
+	PASSES("local l = provium:lab('l') t:assert(provium:lab('l') == l) "
+	       "t:assert_eq(l:name(), 'l') l:vm('a') "
+	       "t:assert_eq(provium.a, nil) t:assert(l.a) "
+	       "t:assert(provium.l == l) "
+	       "t:assert_eq(provium:lab():name(), '__lab_0') "
+	       "t:assert_eq(provium:sub_lab_names(), {'__lab_0', 'l'})");
+}
+
+static void scopes_end_with_their_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r,
+		"local f = provium:vm('f')\n"
+		"test('a', function(t) t:assert(provium.f == f) "
+		"provium:vm('x', {}) end)\n"
+		"test('b', function(t) t:assert_eq(provium.x, nil) "
+		"provium:vm('x', {}) t:assert_eq(f:state(), 'created') end)\n"
+		"test('c', function(t) provium:vm('f', {}) end)\n");
+	assert_string_equal(lua_run_end(&r, "a", "status"), "passed");
+	assert_string_equal(lua_run_end(&r, "b", "status"), "passed");
+	assert_string_equal(lua_run_end(&r, "c", "message"),
+			    "lab:vm: vm 'f' is already declared in the file's "
+			    "scope at x.test.lua:1");
+	lua_run_done(&r);
+}
+
+static void objects_of_an_ended_test_are_closed(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local x\n"
+		    "test('a', function(t) x = provium:vm('x') end)\n"
+		    "test('b', function(t) collectgarbage() x:name() end)\n");
+	assert_string_equal(lua_run_end(&r, "b", "message"),
+			    "vm:name: the VM is closed");
+	lua_run_done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_vm_is_created_by_name),
+	    cmocka_unit_test(names_are_unique),
+	    cmocka_unit_test(unknown_options_and_profiles_are_refused),
+	    cmocka_unit_test(a_wrong_state_names_what_helps),
+	    cmocka_unit_test(fields_may_be_added),
+	    cmocka_unit_test(every_vm_prints_differently),
+	    cmocka_unit_test(a_closed_vm_frees_its_name),
+	    cmocka_unit_test(sub_labs_see_no_siblings),
+	    cmocka_unit_test(scopes_end_with_their_test),
+	    cmocka_unit_test(objects_of_an_ended_test_are_closed),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

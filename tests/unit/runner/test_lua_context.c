@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT */
+/* The test context, wait_until, json, and 64-bit integers. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/runner/lib_lua.h"
+
+#define PASSES(body)	  lua_run_expect(body, "passed", NULL)
+#define FAILS(body, part) lua_run_expect(body, "failed", part)
+
+static void assertions_pass_on_what_holds(void **state)
+{
+	(void)state;
+	PASSES("t:assert(1); t:assert_eq(1, 1); t:assert_neq(1, 2)");
+	PASSES("t:assert_contains('a.b', '.'); t:assert_match('ab', '^a.$')");
+	PASSES("t:assert_eq({1, {a = {}}}, {1, {a = {}}})");
+	PASSES("local a, b = {}, {} a.s = a; b.s = b; t:assert_eq(a, b)");
+	PASSES("t:assert_eq(2LL ^ 40LL, 2 ^ 40)");
+}
+
+static void assertions_say_what_is_wrong(void **state)
+{
+	(void)state;
+	FAILS("t:assert(nil)", "assertion failed: the value is nil");
+	FAILS("t:assert(false, 'why')", "why");
+	FAILS("t:assert_eq(1, '1')", "got:      1\n  expected: \"1\"");
+	FAILS("t:assert_eq(1, 2, 'n')", "n: values differ");
+	FAILS("t:assert_neq({1}, {1})", "both values are {1}");
+	FAILS("t:assert_contains('abc', 'x')",
+	      "\"abc\" does not contain \"x\"");
+	FAILS("t:assert_match('abc', '^b')",
+	      "\"abc\" does not match the pattern \"^b\"");
+	FAILS("t:fail('because')", "because");
+}
+
+static void tables_that_differ_are_told_by_path(void **state)
+{
+	(void)state;
+	FAILS("t:assert_eq({a = {b = {1, 2}}}, {a = {b = {1, 3}}})",
+	      "  .a.b[2]: got 2, expected 3");
+	FAILS("t:assert_eq({x = 1}, {['y z'] = 1})",
+	      "  .x: got 1, expected nothing\n"
+	      "  [\"y z\"]: got nothing, expected 1");
+}
+
+static void texts_that_differ_are_told_by_line(void **state)
+{
+	(void)state;
+	FAILS("t:assert_eq('a\\nb\\n', 'a\\nc\\n')",
+	      "differ from line 2 on:\n    \"a\"\n  - \"c\"");
+}
+
+static void misuse_of_assertions_is_an_error(void **state)
+{
+	(void)state;
+	FAILS("t.fail('x')", "call it with a colon");
+	FAILS("t:assert()", "t:assert: needs a condition");
+	FAILS("t:assert_contains(nil, 'x')", "the text must be a string");
+	FAILS("t:assert_match('x', '[')", "bad pattern");
+	FAILS("t:assert_raises(1)", "needs a function, got 1");
+}
+
+static void a_swallowed_failure_fails_the_test(void **state)
+{
+	(void)state;
+	FAILS("pcall(function() t:assert(false, 'swallowed') end)",
+	      "swallowed");
+	FAILS("coroutine.wrap(function() pcall(t.fail, t, 'co') end)()", "co");
+}
+
+static void an_error_that_was_caught_fails_nothing(void **state)
+{
+	(void)state;
+	PASSES("pcall(error, 'x')");
+}
+
+static void assert_raises_restores_the_mark(void **state)
+{
+	(void)state;
+	PASSES("local e = t:assert_raises(function() t:fail('x') end) "
+	       "t:assert_eq(e, 'x.test.lua:1: x')");
+	FAILS("pcall(t.fail, t, 'first') "
+	      "t:assert_raises(function() t:fail('second') end)",
+	      "first");
+	FAILS("t:assert_raises(function() end)", "no error was raised");
+	PASSES("t:assert_eq(t:assert_raises(function() error({1}) end), {1})");
+}
+
+static void skip_ends_the_test(void **state)
+{
+	(void)state;
+	lua_run_expect("t:skip('no') error('x')", "skipped", NULL);
+	lua_run_expect("t:assert_raises(function() t:skip() end)", "skipped",
+		       NULL);
+	FAILS("pcall(t.fail, t, 'x') t:skip()", "x");
+}
+
+static void name_and_meta_are_there(void **state)
+{
+	(void)state;
+	PASSES("t:assert_eq(t.name, 'x') t:assert_eq(t.meta, {})");
+}
+
+static void a_context_cannot_be_used_after_its_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local old\n"
+		    "test('a', function(t) old = t end)\n"
+		    "test('b', function(t) old:fail('x') end)\n");
+	assert_string_equal(lua_run_end(&r, "b", "message"),
+			    "t:fail: this context's test is over");
+	lua_run_done(&r);
+}
+
+static void wait_until_returns_the_value(void **state)
+{
+	(void)state;
+	PASSES("local n = 0 t:assert_eq(wait_until(function() n = n + 1 "
+	       "return n > 2 and n end, {interval = '1ms'}), 3)");
+	PASSES("t:assert_eq(wait_until(function() return 1 end, "
+	       "{timeout = 0}), 1)");
+}
+
+static void wait_until_says_what_did_not_come(void **state)
+{
+	(void)state;
+	FAILS("wait_until(function() end, {timeout = 0.02, desc = 'rain'})",
+	      "wait_until: rain not met within 0.02s");
+	FAILS("wait_until(function() error('inner') end)", "inner");
+	FAILS("wait_until(function() end, {timout = 1})",
+	      "unknown option \"timout\"; valid: timeout, interval, desc");
+	FAILS("wait_until(function() end, {timeout = 0/0})",
+	      "timeout must be a finite duration");
+	FAILS("wait_until(function() end, {timeout = -1})",
+	      "timeout must be a finite duration of 0 or more, got -1");
+	FAILS("wait_until(function() end, {timeout = '5 apples'})",
+	      "timeout '5 apples' is no duration");
+}
+
+static void wait_until_zero_polls_once(void **state)
+{
+	(void)state;
+	PASSES("local n = 0 pcall(wait_until, function() n = n + 1 end, "
+	       "{timeout = 0}) t:assert_eq(n, 1)");
+}
+
+static void json_keeps_values(void **state)
+{
+	(void)state;
+	PASSES("for _, s in ipairs({'{\"a\":[1,2.5,\"x\"],\"b\":true}', "
+	       "'[]', '{}', '[{}]', '9007199254740993', '\"\\\\u0000\"'}) do "
+	       "t:assert_eq(json.encode(json.decode(s)), s) end");
+	PASSES("t:assert_eq(json.encode({1, nil, 3}), '[1,null,3]')");
+	PASSES("t:assert_eq(json.decode('null'), nil)");
+	PASSES("t:assert(json.decode('9007199254740993') == "
+	       "9007199254740993LL)");
+	PASSES("t:assert_eq(type(json.decode('9007199254740992')), 'number')");
+}
+
+static void json_refuses_what_has_no_form(void **state)
+{
+	(void)state;
+	FAILS("json.encode({print})", "json.encode: a function has no JSON");
+	FAILS("local a = {} a.a = a json.encode(a)", "a cycle?");
+	FAILS("json.encode(0/0)", "is not a JSON number");
+	FAILS("json.encode({1, a = 2})", "both names and positions");
+	FAILS("json.encode('\\255')", "not UTF-8");
+	FAILS("json.encode(18446744073709551615ULL)", "beyond what JSON");
+	FAILS("json.encode({[true] = 1})", "a key must be a string");
+}
+
+static void json_errors_give_line_and_column(void **state)
+{
+	(void)state;
+	FAILS("json.decode('[1,\\n2,]')", "json.decode: line 2, column");
+	FAILS("json.decode('')", "json.decode: line 1");
+	FAILS("json.decode(5)", "text must be a string, got a number");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(assertions_pass_on_what_holds),
+	    cmocka_unit_test(assertions_say_what_is_wrong),
+	    cmocka_unit_test(tables_that_differ_are_told_by_path),
+	    cmocka_unit_test(texts_that_differ_are_told_by_line),
+	    cmocka_unit_test(misuse_of_assertions_is_an_error),
+	    cmocka_unit_test(a_swallowed_failure_fails_the_test),
+	    cmocka_unit_test(an_error_that_was_caught_fails_nothing),
+	    cmocka_unit_test(assert_raises_restores_the_mark),
+	    cmocka_unit_test(skip_ends_the_test),
+	    cmocka_unit_test(name_and_meta_are_there),
+	    cmocka_unit_test(a_context_cannot_be_used_after_its_test),
+	    cmocka_unit_test(wait_until_returns_the_value),
+	    cmocka_unit_test(wait_until_says_what_did_not_come),
+	    cmocka_unit_test(wait_until_zero_polls_once),
+	    cmocka_unit_test(json_keeps_values),
+	    cmocka_unit_test(json_refuses_what_has_no_form),
+	    cmocka_unit_test(json_errors_give_line_and_column),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,439 @@
+/* SPDX-License-Identifier: MIT */
+/* The suite, the worker and how files are loaded: what events come of it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "tests/unit/runner/lib_lua.h"
+
+#define PASSES "passed", NULL
+#define FAILS  "failed"
+
+static int count(const struct lua_run *r, const char *event)
+{
+	int n = 0;
+
+	while (lua_run_event(r, event, (size_t)n))
+		n++;
+	return n;
+}
+
+static const char *file_error(const struct lua_run *r)
+{
+	const json_t *ev = lua_run_event(r, "file_error", 0);
+
+	return json_string_value(json_object_get(ev, "message"));
+}
+
+/* Loads text, which must fail with a message holding part. */
+static void expect_file_error(const char *text, const char *part)
+{
+	struct lua_run r;
+
+	lua_run_init(&r);
+	lua_run(&r, text);
+	assert_non_null(file_error(&r));
+	if (!strstr(file_error(&r), part))
+		fail_msg("lacks: %s\nin: %s", part, file_error(&r));
+	assert_int_equal(count(&r, "test_start"), 0);
+	assert_int_equal(count(&r, "file_end"), 1);
+	lua_run_done(&r);
+}
+
+static void tests_run_in_order_each_with_a_start_and_an_end(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('b', function() end)\n"
+		    "test('a', function() error('no') end)\n");
+	assert_int_equal(count(&r, "file_start"), 1);
+	assert_int_equal(count(&r, "plan"), 1);
+	assert_int_equal(count(&r, "test_start"), 2);
+	assert_int_equal(count(&r, "test_end"), 2);
+	assert_string_equal(json_string_value(json_object_get(
+				lua_run_event(&r, "test_start", 0), "test")),
+			    "b");
+	assert_string_equal(lua_run_end(&r, "b", "status"), "passed");
+	assert_string_equal(lua_run_end(&r, "a", "status"), "failed");
+	assert_string_equal(lua_run_end(&r, "a", "message"), "no");
+	assert_int_equal(lua_run_line(&r, "a"), 2);
+	assert_string_equal(json_string_value(json_object_get(
+				lua_run_event(&r, "file_start", 0), "file")),
+			    LUA_DISPLAY);
+	lua_run_done(&r);
+}
+
+static void the_plan_carries_tags_skips_and_unread_keys(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('a', {tags = {'x', 'y'}, skip = 'later', slow = "
+		    "true, spec = {n = 1}}, function() end)");
+	const json_t *t = json_array_get(
+	    json_object_get(lua_run_event(&r, "plan", 0), "tests"), 0);
+	char *text = json_dumps(t, JSON_COMPACT | JSON_SORT_KEYS);
+	assert_string_equal(
+	    text, "{\"line\":1,\"meta\":{\"spec\":{\"n\":1}},\"name\":\"a\","
+		  "\"skip\":\"later\",\"slow\":true,\"tags\":[\"x\",\"y\"]}");
+	free(text);
+	assert_string_equal(lua_run_end(&r, "a", "status"), "skipped");
+	assert_string_equal(lua_run_end(&r, "a", "reason"), "later");
+	lua_run_done(&r);
+}
+
+static void a_duplicate_name_is_an_error_that_names_both(void **state)
+{
+	(void)state;
+	expect_file_error("test('a', function() end)\n"
+			  "test('a', function() end)\n",
+			  LUA_DISPLAY ":2: test: 'a' is already the name of "
+				      "the test at " LUA_DISPLAY ":1");
+}
+
+static void bad_registrations_are_refused(void **state)
+{
+	(void)state;
+	expect_file_error("test(1, function() end)", "name must be a string");
+	expect_file_error("test('', function() end)", "name is empty");
+	expect_file_error("test('a')", "must be a function, got nothing");
+	expect_file_error("test('a', {timeout = '1 parsec'}, function() end)",
+			  "timeout '1 parsec' is no duration");
+	expect_file_error("test('a', {timeout = 0}, function() end)",
+			  "timeout must be more than 0");
+	expect_file_error("test('a', {slow = 'very'}, function() end)",
+			  "slow must be a boolean, got a string");
+	expect_file_error("test('a', {x = print}, function() end)",
+			  "a function has no JSON form");
+	expect_file_error("test('a', 5, function() end)",
+			  "meta must be a table, got a number");
+}
+
+static void tests_cannot_be_registered_by_tests(void **state)
+{
+	(void)state;
+	lua_run_expect("test('y', function() end)", FAILS,
+		       "not while tests run");
+}
+
+static void todo_skips_every_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('a', function() error('x') end)\n"
+		    "todo('not yet')\n"
+		    "test('b', function() error('x') end)\n");
+	assert_string_equal(lua_run_end(&r, "a", "reason"), "not yet");
+	assert_string_equal(lua_run_end(&r, "b", "status"), "skipped");
+	lua_run_done(&r);
+}
+
+static void syntax_errors_name_the_line(void **state)
+{
+	(void)state;
+	expect_file_error("local x = 1\nlocal y = = 2\n", LUA_DISPLAY ":2: ");
+}
+
+static void later_syntax_gets_a_hint(void **state)
+{
+	(void)state;
+	expect_file_error("return 7 // 2", "math.floor(a / b)");
+	expect_file_error("local x = 1 & 2", "bit.band(a, b)");
+	expect_file_error("local x = 1 | 2", "bit.bor(a, b)");
+	expect_file_error("local x <const> = 1", "plain local");
+	expect_file_error("local x = 1 << 2", "bit.lshift");
+	expect_file_error("local x = ~1", "bit.bxor");
+}
+
+static void syntax_of_this_lua_gets_no_hint(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local a = 'x // y' ~= '&' then -- a | b\n");
+	assert_non_null(file_error(&r));
+	assert_null(strstr(file_error(&r), "LuaJIT"));
+	lua_run_done(&r);
+}
+
+static void goto_and_a_shebang_are_fine(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "#!/usr/bin/env provium\n"
+		    "test('a', function(t) goto out\n"
+		    "t:fail()\n"
+		    "::out:: error('here') end)\n");
+	assert_null(file_error(&r));
+	assert_int_equal(lua_run_line(&r, "a"), 4);
+	lua_run_done(&r);
+}
+
+static void an_error_of_the_chunk_is_one_of_the_file(void **state)
+{
+	(void)state;
+	expect_file_error("\nlocal x\nx.y = 1", LUA_DISPLAY ":3: attempt to "
+							    "index local 'x'");
+}
+
+static void required_files_are_found_beside_the_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run_add(&r, "helper.lua",
+		    "local M = {}\nfunction M.f(t)\n  t:fail('in f')\nend\n"
+		    "return M\n");
+	lua_run(&r, "local h = require('helper')\n"
+		    "test('a', function(t) h.f(t) end)\n");
+	assert_null(file_error(&r));
+	assert_string_equal(lua_run_end(&r, "a", "message"), "in f");
+	/* The nearest frame of an author's file is the helper's. */
+	assert_int_equal(lua_run_line(&r, "a"), 3);
+	assert_non_null(
+	    strstr(lua_run_end(&r, "a", "trace"), LUA_DISPLAY ":2: in "));
+	lua_run_done(&r);
+}
+
+static void a_bad_required_file_is_named(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run_add(&r, "helper.lua", "\nreturn 1 // 2\n");
+	lua_run(&r, "require('helper')\n");
+	assert_non_null(strstr(file_error(&r), "helper.lua:2: "));
+	assert_non_null(strstr(file_error(&r), "math.floor"));
+	lua_run_done(&r);
+}
+
+static void a_filter_selects_by_part_of_the_name(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	free(r.job.filter);
+	r.job.filter = mem_strdup("two");
+	lua_run(&r, "test('one', function() end)\n"
+		    "test('part two', function() end)\n");
+	assert_int_equal(count(&r, "test_start"), 1);
+	assert_non_null(lua_run_end(&r, "part two", "status"));
+	lua_run_done(&r);
+}
+
+static void a_filter_of_the_path_selects_all(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	free(r.job.filter);
+	r.job.filter = mem_strdup("x.test");
+	lua_run(&r, "test('one', function() end)\n"
+		    "test('two', function() end)\n");
+	assert_int_equal(count(&r, "test_start"), 2);
+	lua_run_done(&r);
+}
+
+static void tests_reported_before_are_not_run_again(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	strvec_add(&r.job.skip, "one");
+	lua_run(&r, "test('one', function() end)\n"
+		    "test('two', function() end)\n");
+	assert_int_equal(count(&r, "test_start"), 1);
+	assert_null(lua_run_end(&r, "one", "status"));
+	lua_run_done(&r);
+}
+
+static void listing_runs_nothing_and_touches_no_vm(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	r.job.list_only = true;
+	lua_run(&r,
+		"provium.timeout = 3\n"
+		"local vm = provium:vm('a', 'none', {x = 1}):boot()\n"
+		"local text = vm:run('x').stdout .. 'y'\n"
+		"for _, n in ipairs(provium:vm_names()) do error('no') end\n"
+		"test('one', function(t) error('ran') end)\n");
+	assert_null(file_error(&r));
+	assert_int_equal(count(&r, "plan"), 1);
+	assert_int_equal(count(&r, "test_start"), 0);
+	lua_run_done(&r);
+}
+
+static void print_and_log_become_events(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "print('a', 1, nil)\n"
+		    "test('x', function(t) t:log({n = 1}) end)\n");
+	const json_t *one = lua_run_event(&r, "log", 0);
+	const json_t *two = lua_run_event(&r, "log", 1);
+	assert_string_equal(json_string_value(json_object_get(one, "text")),
+			    "a\t1\tnil");
+	assert_null(json_object_get(one, "test"));
+	assert_string_equal(json_string_value(json_object_get(two, "text")),
+			    "{n = 1}");
+	assert_string_equal(json_string_value(json_object_get(two, "test")),
+			    "x");
+	lua_run_done(&r);
+}
+
+static void a_time_out_is_raised_in_the_call_that_waits(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('x', {timeout = '50ms'}, function(t)\n"
+		    "  wait_until(function() end)\nend)\n"
+		    "test('y', function() end)\n");
+	assert_string_equal(lua_run_end(&r, "x", "message"),
+			    "timed out after 50ms in wait_until "
+			    "at " LUA_DISPLAY ":2");
+	assert_string_equal(lua_run_end(&r, "y", "status"), "passed");
+	lua_run_done(&r);
+}
+
+static void a_swallowed_time_out_fails_the_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r,
+		"test('x', {timeout = '50ms'}, function(t)\n"
+		"  pcall(wait_until, function() end)\nend)\n"
+		"test('y', {timeout = '50ms'}, function(t)\n"
+		"  t:assert_raises(function() wait_until(function() end) end)"
+		"\nend)\n");
+	assert_string_equal(lua_run_end(&r, "x", "status"), "failed");
+	assert_string_equal(lua_run_end(&r, "y", "status"), "failed");
+	lua_run_done(&r);
+}
+
+static void code_that_never_waits_is_interrupted(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	/* Interpreted: compiled loops are the parent's to end. */
+	lua_run(&r, "jit.off()\n"
+		    "test('x', {timeout = '50ms'}, function(t)\n"
+		    "  while true do end\nend)\n"
+		    "test('y', function() end)\n");
+	assert_string_equal(lua_run_end(&r, "x", "message"),
+			    "timed out after 50ms in Lua code "
+			    "at " LUA_DISPLAY ":3");
+	assert_string_equal(lua_run_end(&r, "y", "status"), "passed");
+	lua_run_done(&r);
+}
+
+static void retries_repeat_a_failed_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local n = 0\n"
+		    "test('x', {retries = 3}, function(t)\n"
+		    "  n = n + 1\n  t:assert(n == 2)\nend)\n");
+	assert_string_equal(lua_run_end(&r, "x", "status"), "passed");
+	const json_t *ev = lua_run_event(&r, "test_end", 0);
+	assert_int_equal(json_integer_value(json_object_get(ev, "attempts")),
+			 2);
+	assert_int_equal(count(&r, "test_end"), 1);
+	lua_run_done(&r);
+}
+
+static void leaving_the_process_is_an_error(void **state)
+{
+	(void)state;
+	lua_run_expect("os.exit(0)", FAILS, "os.exit: a test must not end");
+}
+
+static void file_settings_are_checked(void **state)
+{
+	(void)state;
+	expect_file_error("provium.timeot = 1",
+			  "unknown setting 'timeot'; valid: timeout");
+	expect_file_error("provium.timeout = 'x'", "timeout 'x' is no");
+	expect_file_error("provium.on_console = {1, {}}",
+			  "on_console[2] must be a string, got a table");
+	lua_run_expect("provium.timeout = 1", FAILS,
+		       "a setting of the file, not of a test");
+}
+
+static void the_files_timeout_holds_for_its_tests(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "provium.timeout = '50ms'\n"
+		    "test('x', function(t) wait_until(function() end) end)\n");
+	assert_non_null(strstr(lua_run_end(&r, "x", "message"),
+			       "timed out after 50ms in wait_until"));
+	lua_run_done(&r);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(tests_run_in_order_each_with_a_start_and_an_end),
+	    cmocka_unit_test(the_plan_carries_tags_skips_and_unread_keys),
+	    cmocka_unit_test(a_duplicate_name_is_an_error_that_names_both),
+	    cmocka_unit_test(bad_registrations_are_refused),
+	    cmocka_unit_test(tests_cannot_be_registered_by_tests),
+	    cmocka_unit_test(todo_skips_every_test),
+	    cmocka_unit_test(syntax_errors_name_the_line),
+	    cmocka_unit_test(later_syntax_gets_a_hint),
+	    cmocka_unit_test(syntax_of_this_lua_gets_no_hint),
+	    cmocka_unit_test(goto_and_a_shebang_are_fine),
+	    cmocka_unit_test(an_error_of_the_chunk_is_one_of_the_file),
+	    cmocka_unit_test(required_files_are_found_beside_the_test),
+	    cmocka_unit_test(a_bad_required_file_is_named),
+	    cmocka_unit_test(a_filter_selects_by_part_of_the_name),
+	    cmocka_unit_test(a_filter_of_the_path_selects_all),
+	    cmocka_unit_test(tests_reported_before_are_not_run_again),
+	    cmocka_unit_test(listing_runs_nothing_and_touches_no_vm),
+	    cmocka_unit_test(print_and_log_become_events),
+	    cmocka_unit_test(a_time_out_is_raised_in_the_call_that_waits),
+	    cmocka_unit_test(a_swallowed_time_out_fails_the_test),
+	    cmocka_unit_test(code_that_never_waits_is_interrupted),
+	    cmocka_unit_test(retries_repeat_a_failed_test),
+	    cmocka_unit_test(leaving_the_process_is_an_error),
+	    cmocka_unit_test(file_settings_are_checked),
+	    cmocka_unit_test(the_files_timeout_holds_for_its_tests),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
