@@ -261,7 +261,12 @@ static void memory_in_place_of_a_full_disk_is_bounded(void **state)
 	assert_memory_equal(buf_data(&all), "abc", 3);
 	assert_memory_equal(buf_data(&all) + all.len - 7, "the end", 7);
 	check_expect(d, "the end", 0);
-	check_expect(d, "abc\0", 0);
+	check_expect(d, "abc", 0);
+	/* What is not beside each other does not match together. */
+	struct console_expect x;
+	console_expect_start(&x, d->con, "c\0", 2, 0);
+	assert_int_equal(op_wait(&x.op), -ETIMEDOUT);
+	console_expect_done(&x);
 	buf_done(&all);
 	free(block);
 }
