@@ -30,4 +30,4 @@ say "nothing left behind"
 suite python3 tests/e2e/kill.py build/provium
 
 say "kernel vhost-vsock, nested in a guest"
-suite sh tests/e2e/nested-vsock.sh build/provium
+suite sh tests/nested/vsock.sh build/provium
