@@ -51,6 +51,7 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s);
  * override all but rdinit=. Owned by the caller; NULL with err where the user
  * asks for another rdinit, or the whole is too long for the kernel.
  */
-char *kernel_cmdline(const char *user, enum accel accel, struct err *err);
+char *kernel_cmdline(const char *user, enum accel accel, unsigned cpus,
+		     struct err *err);
 
 #endif

@@ -83,7 +83,7 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	int fds[] = {f->console_theirs, f->qmp_theirs,
 		     f->vhost < 0 ? f->agent_theirs : f->vhost};
 
-	cmdline = kernel_cmdline(spec->cmdline, spec->accel, err);
+	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
 	if (!cmdline)
 		return err->code;
 	struct qemu_spec qemu = {

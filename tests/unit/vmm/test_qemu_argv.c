@@ -106,7 +106,7 @@ static void cmdline_has_ours_then_the_users(void **state)
 {
 	struct err err = {0};
 	CLEANUP(free_ptr)
-	char *line = kernel_cmdline("quiet audit=1", ACCEL_TCG, &err);
+	char *line = kernel_cmdline("quiet audit=1", ACCEL_TCG, 1, &err);
 
 	(void)state;
 	assert_non_null(line);
@@ -119,12 +119,23 @@ static void cmdline_has_ours_then_the_users(void **state)
 static void cmdline_under_kvm_leaves_the_clock_alone(void **state)
 {
 	struct err err = {0};
-	CLEANUP(free_ptr) char *line = kernel_cmdline("", ACCEL_KVM, &err);
+	CLEANUP(free_ptr) char *line = kernel_cmdline("", ACCEL_KVM, 1, &err);
 
 	(void)state;
 	assert_non_null(line);
 	assert_null(strstr(line, "tsc="));
 	assert_int_not_equal(line[strlen(line) - 1], ' ');
+}
+
+static void only_a_single_cpu_does_without_the_apic_timer(void **state)
+{
+	struct err err;
+	CLEANUP(free_ptr) char *one = kernel_cmdline("", ACCEL_TCG, 1, &err);
+	CLEANUP(free_ptr) char *two = kernel_cmdline("", ACCEL_TCG, 2, &err);
+
+	(void)state;
+	assert_non_null(strstr(one, " nolapic_timer "));
+	assert_null(strstr(two, "nolapic_timer"));
 }
 
 static void another_rdinit_is_refused(void **state)
@@ -136,7 +147,7 @@ static void another_rdinit_is_refused(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
-		assert_null(kernel_cmdline(bad[i], ACCEL_TCG, &err));
+		assert_null(kernel_cmdline(bad[i], ACCEL_TCG, 1, &err));
 		assert_int_equal(err.code, -EINVAL);
 		assert_non_null(strstr(err.text, "rdinit="));
 	}
@@ -151,7 +162,7 @@ static void what_only_looks_like_rdinit_is_taken(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(good); i++) {
-		char *line = kernel_cmdline(good[i], ACCEL_TCG, &err);
+		char *line = kernel_cmdline(good[i], ACCEL_TCG, 1, &err);
 
 		assert_non_null(line);
 		free(line);
@@ -167,10 +178,10 @@ static void a_cmdline_that_the_kernel_would_cut_is_refused(void **state)
 	(void)state;
 	memset(user, 'x', sizeof(user) - 1);
 	user[sizeof(user) - 1] = '\0';
-	assert_null(kernel_cmdline(user, ACCEL_TCG, &err));
+	assert_null(kernel_cmdline(user, ACCEL_TCG, 1, &err));
 	assert_int_equal(err.code, -E2BIG);
 	user[1000] = '\0';
-	line = kernel_cmdline(user, ACCEL_TCG, &err);
+	line = kernel_cmdline(user, ACCEL_TCG, 1, &err);
 	assert_non_null(line);
 	free(line);
 }
@@ -181,6 +192,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(cmdline_has_ours_then_the_users),
     cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
+    cmocka_unit_test(only_a_single_cpu_does_without_the_apic_timer),
     cmocka_unit_test(another_rdinit_is_refused),
     cmocka_unit_test(what_only_looks_like_rdinit_is_taken),
     cmocka_unit_test(a_cmdline_that_the_kernel_would_cut_is_refused),
