@@ -288,6 +288,10 @@ struct client *vm_client(struct vm *vm)
 {
 	if (vm->state != VM_BOOTED && vm->state != VM_PAUSED)
 		return NULL;
+	/* Over vsock there is none between a reset and the agent's return: the
+	 * last one then says so. */
+	if (!vm->client && vm->n_retired)
+		return vm->retired[vm->n_retired - 1];
 	return vm->client;
 }
 

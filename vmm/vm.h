@@ -26,8 +26,8 @@
  * through client_fail() with a text that ends in the last console lines. A
  * guest that powers itself off is not dead but shutdown; calls in flight fail
  * with "the guest powered off". A reset (the guest's own, or vm_reset_start)
- * leaves the VM booted: calls and streams fail with -ECONNRESET "the guest was
- * reset", and those that follow wait for the agent's return.
+ * leaves the VM booted: calls and streams fail with -ECONNRESET; those that
+ * follow fail until the agent is back.
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H

@@ -8,7 +8,6 @@
 --   log(text)
 --   duration(method, name, value, default)  seconds
 --   now(), sleep(seconds)
---   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
 local core, diff = ...
 
@@ -117,10 +116,6 @@ method("log", function(...)
     local v = select(i, ...)
     core.log(type(v) == "string" and v or diff.show(v))
   end
-end)
-
-method("tmpdir", function()
-  return core.tmpdir()
 end)
 
 local wait_keys = { timeout = true, interval = true, desc = true }
