@@ -124,6 +124,12 @@ $(B)/provium-agent: $(AGENT_OBJ)
 	$(Q)$(AGENT_CC) -static -Wl,--gc-sections -o $@.full $^
 	$(Q)strip -o $@ $@.full
 
+# An agent that speaks another protocol, for the test that it is refused.
+$(B)/provium-agent-other: $(SRC_agent) $(SRC_agent-proto) $(B)/provium-agent
+	$(say) LD $@
+	$(Q)$(AGENT_CC) $(filter-out -MMD -MP,$(BASE)) -DPROTO_VERSION=9999u \
+	    -static -o $@ $(SRC_agent) $(SRC_agent-proto)
+
 $(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^

@@ -236,11 +236,11 @@ void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 
 	for (int i = 1; i <= n; i++) {
 		lua_rawgeti(L, idx, i);
-		const char *s = lua_tostring(L, -1);
-		if (!s)
+		if (!lua_isstring(L, -1))
 			bind_fail_arg(L, method,
 				      "%s[%d] must be a string, got %s", name,
 				      i, arg_type_name(L, -1));
+		const char *s = lua_tostring(L, -1);
 		if (strlen(s) != lua_objlen(L, -1))
 			bind_fail_arg(L, method, "%s[%d] holds a NUL byte",
 				      name, i);

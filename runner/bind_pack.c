@@ -248,7 +248,7 @@ static uint64_t get_int(lua_State *L, struct unpacker *u, size_t size,
 		if (i < 8)
 			v = v << 8 | b;
 	}
-	if (is_signed && size < 8) {
+	if (is_signed && size > 0 && size < 8) {
 		uint64_t sign = UINT64_C(1) << (size * 8 - 1);
 
 		v = (v ^ sign) - sign;
@@ -289,13 +289,14 @@ static void unpack_bytes(lua_State *L, struct unpacker *u, size_t n)
 
 static void unpack_zero(lua_State *L, struct unpacker *u)
 {
-	const uint8_t *end = memchr(u->p + u->at, 0, u->n - u->at);
+	const char *s = (const char *)u->p + u->at;
+	size_t n = strnlen(s, u->n - u->at);
 
-	if (!end)
+	if (n == u->n - u->at)
 		bind_fail_arg(L, u->method,
 			      "the string at position %zu has no end",
 			      u->at + 1);
-	unpack_bytes(L, u, (size_t)(end - u->p) - u->at);
+	unpack_bytes(L, u, n);
 	u->at++;
 }
 

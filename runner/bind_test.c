@@ -5,11 +5,13 @@
  */
 #include "runner/bind_test.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
+#include "runner/rundir.h"
 #include "runner/worker.h"
 
 static const char context_key; /* registry: makes a `t` */
@@ -146,6 +148,48 @@ void bind_test_pop_context(lua_State *L)
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
+/* --- t:tmpdir() --- */
+
+struct tmpdir_object {
+	struct object obj;
+	char *path; /* owned */
+};
+
+static void tmpdir_close(void *p)
+{
+	struct tmpdir_object *d = p;
+
+	if (d->path)
+		rundir_remove(d->path);
+	free(d->path);
+	d->path = NULL;
+}
+
+/* Behind all else: what is closed earlier may still write there. */
+static const struct object_class tmpdir_class = {
+    .name = "tmpdir",
+    .rank = RANK_LAB,
+    .size = sizeof(struct tmpdir_object),
+    .close = tmpdir_close,
+};
+
+static int core_tmpdir(lua_State *L)
+{
+	struct tmpdir_object *d = object_new(L, &tmpdir_class, 0);
+	char *path = mem_printf("%s/tmp-XXXXXX", worker_of(L)->job->run_dir);
+
+	if (!mkdtemp(path)) {
+		int code = errno;
+
+		free(path);
+		bind_fail(L, "t:tmpdir: cannot make a directory in '%s': %s",
+			  worker_of(L)->job->run_dir, strerror(code));
+	}
+	d->path = path;
+	lua_pushstring(L, path);
+	return 1;
+}
+
 static const struct bind_method core[] = {
     {"fail", core_fail},
     {"raise", core_raise},
@@ -159,12 +203,14 @@ static const struct bind_method core[] = {
     {"log", core_log},
     {"duration", core_duration},
     {"now", core_now},
+    {"tmpdir", core_tmpdir},
     {"sleep", await_l_sleep},
     {NULL, NULL},
 };
 
 void bind_test_register(lua_State *L)
 {
+	bind_class(L, &tmpdir_class);
 	lua_pushcfunction(L, suite_l_test);
 	lua_setglobal(L, "test");
 	lua_pushcfunction(L, suite_l_todo);

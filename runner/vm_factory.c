@@ -110,7 +110,7 @@ static int find_agent(struct vm_factory *f, struct vm_spec *spec,
 	}
 	f->has_agent = true;
 	spec->agent = agent_blob;
-	spec->agent_n = (size_t)(agent_blob_end - agent_blob);
+	spec->agent_n = (uintptr_t)agent_blob_end - (uintptr_t)agent_blob;
 	if (f->agent.len) {
 		spec->agent = buf_data(&f->agent);
 		spec->agent_n = f->agent.len;
@@ -249,8 +249,8 @@ static void merge_lists(const struct config_profile *p,
 
 	d->files =
 	    mem_zalloc((p->n_files + r->n_files) * sizeof(*d->files) + 1);
-	for (size_t i = 0; i < p->n_files; i++)
-		d->files[n++] = (struct overlay_file){
+	for (size_t i = 0; i < p->n_files; i++, n++)
+		d->files[n] = (struct overlay_file){
 		    .path = p->files[i].path,
 		    .content = p->files[i].content,
 		    .n = p->files[i].n,

@@ -18,9 +18,9 @@
  * the op is done. */
 struct exec_spec {
 	const char *const *argv; /* NULL-terminated, at least one */
-	const char *const *env;  /* NAME=VALUE, NULL-terminated, or NULL */
+	const char *const *env;	 /* NAME=VALUE, NULL-terminated, or NULL */
 	bool env_clear;
-	const char *cwd;            /* NULL: "/" */
+	const char *cwd;	    /* NULL: "/" */
 	const uint8_t *stdin_bytes; /* NULL: stdin is /dev/null */
 	size_t stdin_len;
 };
@@ -48,13 +48,13 @@ struct exec {
 /* Owned by the caller. */
 struct exec *exec_new(struct client *c);
 void exec_start(struct exec *x, const struct exec_spec *spec,
-    int64_t deadline_ns);
+		int64_t deadline_ns);
 struct exec *exec_free(struct exec *x);
 
 /* Builds the SPAWN message of a spec into out (for asynchronous processes).
  * -E2BIG etc. through err. stdin_pipe: leave stdin open for PROC_STDIN. */
 int exec_encode_spawn(const struct exec_spec *spec, uint64_t handle,
-    bool stdin_pipe, struct msg *ret_msg, struct buf *ret_store,
-    struct err *err);
+		      bool stdin_pipe, struct msg *ret_msg,
+		      struct buf *ret_store, struct err *err);
 
 #endif

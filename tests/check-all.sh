@@ -22,12 +22,16 @@ export PROVIUM_B=build/release
 say "command line"
 suite sh tests/e2e/cli.sh build/provium
 
+say "bad input, explained"
+make -s build/release/provium-agent-other || exit 1
+suite sh tests/e2e/refusals.sh build/provium build/release/provium-agent-other
+
 say "behaviour on real guests"
 build/provium guest build || exit 1
-suite build/provium run tests/demo tests/e2e
+suite build/provium run tests/demo tests/smoke tests/e2e
 
 say "nothing left behind"
 suite python3 tests/e2e/kill.py build/provium
 
 say "kernel vhost-vsock, nested in a guest"
-suite sh tests/e2e/nested-vsock.sh build/provium
+suite sh tests/nested/vsock.sh build/provium

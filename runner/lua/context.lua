@@ -8,6 +8,7 @@
 --   log(text)
 --   duration(method, name, value, default)  seconds
 --   now(), sleep(seconds)
+--   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
 local core, diff = ...
 
@@ -116,6 +117,10 @@ method("log", function(...)
     local v = select(i, ...)
     core.log(type(v) == "string" and v or diff.show(v))
   end
+end)
+
+method("tmpdir", function()
+  return core.tmpdir()
 end)
 
 local wait_keys = { timeout = true, interval = true, desc = true }

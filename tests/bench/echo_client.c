@@ -53,7 +53,8 @@ int main(int argc, char **argv)
 	int count = argc == 3 ? atoi(argv[2]) : 0;
 
 	if (count < 100) {
-		fputs("usage: echo_client SOCKET COUNT (100 or more)\n", stderr);
+		fputs("usage: echo_client SOCKET COUNT (100 or more)\n",
+		      stderr);
 		return 2;
 	}
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);

@@ -13,65 +13,7 @@ export XDG_RUNTIME_DIR="$work/runtime" PROVIUM_CACHE_DIR="$work/cache"
 mkdir -m 700 "$XDG_RUNTIME_DIR"
 cd "$work" || exit 2
 
-passed=0
-failed=0
-name=
-complaint=
-
-# Ends the claim before and begins one. What follows is about it.
-claim() {
-	if [ -n "$name" ]; then
-		if [ -z "$complaint" ]; then
-			passed=$((passed + 1))
-			echo "  ok      $name"
-		else
-			failed=$((failed + 1))
-			echo "  FAIL    $name: $complaint"
-			sed 's/^/    out: /' out
-			sed 's/^/    err: /' err
-		fi
-	fi
-	name=${1-}
-	complaint=
-	: >out
-	: >err
-}
-
-complain() {
-	[ -n "$complaint" ] || complaint=$*
-}
-
-# run STATUS ARGUMENT...: runs provium, keeps what it prints in out and err.
-run() {
-	want=$1
-	shift
-	timeout 120 "$provium" "$@" >out 2>err </dev/null
-	got=$?
-	[ "$got" = "$want" ] || complain "$*: status $got, not $want"
-}
-
-out() {
-	grep -qF -e "$1" out || complain "no '$1' in the output"
-}
-
-err() {
-	grep -qF -e "$1" err || complain "no '$1' in the errors"
-}
-
-no_out() {
-	! grep -qF -e "$1" out || complain "'$1' in the output"
-}
-
-last_line() {
-	[ "$(tail -n 1 out | sed 's/ (.*//')" = "$1" ] ||
-	    complain "the last line is not '$1'"
-}
-
-# file NAME, with the text on standard input.
-file() {
-	mkdir -p "$(dirname "$1")"
-	cat >"$1"
-}
+. "$top/tests/e2e/claims.sh"
 
 file good/a.test.lua <<'END'
 test("adds", function(t) t:assert_eq(1 + 1, 2) end)
@@ -461,6 +403,4 @@ out "FAIL  qemu"
 out "PROVIUM_QEMU is '/nonexistent'"
 out "tests cannot run here"
 
-claim
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+claims_end

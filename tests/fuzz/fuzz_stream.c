@@ -16,7 +16,7 @@
 #include "streams/stream.h"
 
 #define MODEL_MAX    4096
-#define PATTERNS_MAX 6
+#define PATTERNS_MAX 9
 #define PATTERN_LEN  8
 
 /* Stays in with any build flags. */

@@ -184,6 +184,24 @@ static void json_errors_give_line_and_column(void **state)
 	FAILS("json.decode(5)", "text must be a string, got a number");
 }
 
+static void a_tmpdir_goes_with_its_test(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r,
+		"local d\n"
+		"test('a', function(t) d = t:tmpdir() "
+		"t:assert_neq(d, t:tmpdir()) "
+		"assert(io.open(d .. '/f', 'w')):close() end)\n"
+		"test('b', function(t) t:assert_eq(io.open(d .. '/f'), nil) "
+		"t:assert(not os.rename(d, d)) end)\n");
+	assert_string_equal(lua_run_end(&r, "a", "status"), "passed");
+	assert_string_equal(lua_run_end(&r, "b", "status"), "passed");
+	lua_run_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -204,6 +222,7 @@ int main(void)
 	    cmocka_unit_test(json_keeps_values),
 	    cmocka_unit_test(json_refuses_what_has_no_form),
 	    cmocka_unit_test(json_errors_give_line_and_column),
+	    cmocka_unit_test(a_tmpdir_goes_with_its_test),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

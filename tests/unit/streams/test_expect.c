@@ -267,17 +267,21 @@ static void a_second_waiter_is_refused(void **state)
 static void scanning_is_linear_in_the_bytes_received(void **state)
 {
 	static const size_t frames[] = {1, 100, 65536};
-	struct stream_pattern pats[5] = {
-	    pat("ab"), pat("aaaaaab"),
+	struct stream_pattern pats[7] = {
+	    pat("ab"),
+	    pat("aaaaaab"),
 	    pat("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab"),
-	    pat("b"), pat("cab")};
+	    pat("b"),
+	    pat("cab"),
+	    pat("zz"),
+	    pat("y")};
 	struct fixture *f = *state;
 	size_t total = 1 << 20;
 	uint8_t *bytes = mem_alloc(total);
 
 	memset(bytes, 'a', total);
 	for (size_t i = 0; i < ARRAY_LEN(frames); i++) {
-		for (size_t count = 1; count <= 5; count += 2) {
+		for (size_t count = 1; count <= 7; count += 3) {
 			uint64_t work = stream_work(f->src.stream);
 
 			stream_match(&f->w, "expect", pats, count, false,

@@ -126,13 +126,14 @@ static void of_matches_that_end_together_the_earlier_listed_wins(void **state)
 	const struct stream_pattern few[] = {pat("panic"), pat("ic"),
 					     pat("panic")};
 	const struct stream_pattern many[] = {
-	    pat("zzz"), pat("ic"), pat("panic"), pat("nic"), pat("ic")};
+	    pat("zzz"), pat("ic"), pat("panic"), pat("nic"),
+	    pat("ic"),	pat("y"),  pat("x"),	 pat("panics")};
 
 	(void)state;
 	check_every_step(few, 3, (const uint8_t *)"a panic", 7);
-	check_every_step(many, 5, (const uint8_t *)"a panic", 7);
+	check_every_step(many, 8, (const uint8_t *)"a panic", 7);
 
-	struct match *m = match_new(many, 5);
+	struct match *m = match_new(many, 8);
 	struct match_hit hit;
 	assert_true(match_feed(m, (const uint8_t *)"a panic", 7, &hit));
 	assert_int_equal(hit.index, 1);
@@ -142,7 +143,7 @@ static void of_matches_that_end_together_the_earlier_listed_wins(void **state)
 static void every_byte_value_can_be_matched(void **state)
 {
 	uint8_t text[512];
-	struct stream_pattern pats[5];
+	struct stream_pattern pats[8];
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(text); i++)
@@ -150,9 +151,10 @@ static void every_byte_value_can_be_matched(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(pats); i++)
 		pats[i] = (struct stream_pattern){text + 254 - i, 3 + 2 * i};
 	check_every_step(pats, 1, text, sizeof(text));
-	check_every_step(pats, 5, text, sizeof(text));
+	check_every_step(pats, 4, text, sizeof(text));
+	check_every_step(pats, 8, text, sizeof(text));
 	pats[4] = (struct stream_pattern){text + 1, 256};
-	check_every_step(pats, 5, text, sizeof(text));
+	check_every_step(pats, 8, text, sizeof(text));
 }
 
 static void random_cuts_agree_with_the_definition(void **state)
@@ -162,8 +164,8 @@ static void random_cuts_agree_with_the_definition(void **state)
 
 	(void)state;
 	for (int round = 0; round < 400; round++) {
-		struct stream_pattern pats[8];
-		size_t count = 1 + next_random(&seed) % 8;
+		struct stream_pattern pats[12];
+		size_t count = 1 + next_random(&seed) % 12;
 		unsigned letters = 1 + next_random(&seed) % 3;
 		/* Some longer than the blocks that many patterns share. */
 		size_t n = round % 20 ? 200 : sizeof(text);
@@ -183,7 +185,7 @@ static void random_cuts_agree_with_the_definition(void **state)
 
 static void patterns_too_large_for_one_table_are_found_too(void **state)
 {
-	enum { LEN = 5000, N = 4 };
+	enum { LEN = 5000, N = 8 };
 	uint32_t seed = 7;
 	uint8_t *bytes = mem_alloc(LEN * N);
 	struct stream_pattern pats[N];
@@ -225,7 +227,7 @@ static void work_is_linear_whatever_the_cuts(void **state)
 				       999, 1000, 1001, 4096, 65536, 1 << 20};
 	size_t n = 1 << 20;
 	uint8_t *text = mem_alloc(n), *long_one = mem_alloc(1000);
-	struct stream_pattern pats[4];
+	struct stream_pattern pats[8];
 
 	(void)state;
 	/* The worst there is: the text repeats all of the pattern but its
@@ -233,13 +235,13 @@ static void work_is_linear_whatever_the_cuts(void **state)
 	memset(text, 'a', n);
 	memset(long_one, 'a', 1000);
 	long_one[999] = 'b';
-	for (size_t i = 0; i < 4; i++)
+	for (size_t i = 0; i < 8; i++)
 		pats[i] =
 		    (struct stream_pattern){long_one + i * 100, 1000 - i * 100};
 	for (size_t i = 0; i < ARRAY_LEN(steps); i++) {
 		assert_true(work_per_byte(pats, 1, text, n, steps[i]) <= 4);
 		assert_true(work_per_byte(pats, 3, text, n, steps[i]) <= 12);
-		assert_true(work_per_byte(pats, 4, text, n, steps[i]) <= 1);
+		assert_true(work_per_byte(pats, 8, text, n, steps[i]) <= 1);
 	}
 	free(text);
 	free(long_one);

@@ -4,7 +4,7 @@
 # and a guest image; in it vhost_vsock is loaded and provium runs the smoke
 # suite over vsock, on a guest within the guest. Emulation in emulation: a
 # minute or two.
-#   nested-vsock.sh PROVIUM
+#   vsock.sh PROVIUM
 set -eu
 
 provium=$(readlink -f "$1")
@@ -56,13 +56,33 @@ done
 cp "$image/vmlinux" "$root/nested/guest/vmlinux"
 cp "$image/initrd.cpio" "$root/nested/guest/initrd.cpio"
 cp -r "$top/tests/smoke" "$root/nested/tests"
-cp "$top/tests/e2e/nested/inner.lua" "$root/nested/tests/provium.lua"
+
+# The modules that the agent loads for a transport, as a Lua list.
+modules_for() {
+	sed -n "s|^$1 \\(.*\\)|\"\\1\",|p" "$image/modules.list"
+}
+
+# In there: the smoke suite on a guest of its own, over vsock.
+cat >"$root/nested/tests/provium.lua" <<EOF
+return {
+  default_profile = "inner",
+  profiles = {
+    inner = {
+      kernel = "/nested/guest/vmlinux",
+      initrd = "/nested/guest/initrd.cpio",
+      modules = {$(modules_for vsock)},
+      memory = "128M",
+      transport = "vsock",
+    },
+  },
+}
+EOF
 
 # Two archives in a row are one initrd.
 (cd "$root" && find . | cpio -o -H newc --quiet) >"$work/nested.cpio"
 cat "$image/initrd.cpio" "$work/nested.cpio" >"$work/outer.cpio"
 mkdir "$work/tests"
-cp "$top/tests/e2e/nested/outer.test.lua" "$work/tests/"
+cp "$top/tests/nested/outer.test.lua" "$work/tests/"
 cat >"$work/tests/provium.lua" <<EOF
 return {
   default_profile = "outer",
@@ -70,11 +90,11 @@ return {
     outer = {
       kernel = "$image/vmlinux",
       initrd = "$work/outer.cpio",
+      modules = {$(modules_for serial)},
       memory = "1G",
       cmdline = "quiet",
     },
   },
 }
 EOF
-# The transport's modules are those of the default image.
 "$provium" run --config "$work/tests/provium.lua" "$work/tests"

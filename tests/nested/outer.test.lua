@@ -5,6 +5,7 @@ test("the smoke suite passes over the kernel's vhost-vsock", function(t)
   local vm = provium:vm("outer"):boot({agent_timeout = 120})
   vm:run([[
     cd /nested
+    modprobe vmw_vsock_virtio_transport_common || exit 1
     for m in vhost_iotlb vhost vhost_vsock; do
       for f in $m.ko*; do
         case $f in *.xz) xz -d $f ;; *.zst) zstd -d --rm $f ;; esac

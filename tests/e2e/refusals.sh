@@ -1,0 +1,119 @@
+#!/bin/sh
+# What cannot work is refused in one clear line: configs, profiles, kernels,
+# QEMUs and agents that are not what they should be. Ends with "N passed,
+# N failed".
+#   refusals.sh PROVIUM OTHER_AGENT
+set -u
+
+provium=$(readlink -f "$1")
+other_agent=$(readlink -f "$2")
+top=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/provium-refusals.XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+unset NO_COLOR
+export XDG_RUNTIME_DIR="$work/runtime"
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+cd "$work" || exit 2
+. "$top/tests/e2e/claims.sh"
+
+file boot/a.test.lua <<'END'
+test("a", function(t) provium:vm("a"):boot({agent_timeout = 4}) end)
+END
+
+claim "an unknown profile is named, with those there are"
+file profile/provium.lua <<'END'
+return {profiles = {mine = {memory = "128M"}}}
+END
+file profile/a.test.lua <<'END'
+test("a", function(t) provium:vm("a", "yours") end)
+END
+run 1 run --config profile/provium.lua profile
+out "yours"
+out "mine"
+out "profile/a.test.lua:1:"
+
+claim "a config that is not a table is refused"
+file config1/provium.lua <<'END'
+return 7
+END
+run 2 run --config config1/provium.lua boot
+err "config1/provium.lua"
+err "table"
+
+claim "an unknown key of the config is refused with the nearest"
+file config2/provium.lua <<'END'
+return {defualt_profile = "x"}
+END
+run 2 run --config config2/provium.lua boot
+err "config2/provium.lua"
+err "defualt_profile"
+err "default_profile"
+
+claim "a config with a syntax error is refused with its line"
+file config3/provium.lua <<'END'
+return {
+  roots = ,
+}
+END
+run 2 run --config config3/provium.lua boot
+err "config3/provium.lua:2:"
+
+claim "a config that is missing is refused"
+run 2 run --config nowhere.lua boot
+err "nowhere.lua"
+
+claim "a missing kernel is named"
+file kernel/provium.lua <<'END'
+return {default_profile = "k", profiles = {k = {kernel = "/no/vmlinuz"}}}
+END
+run 1 run --config kernel/provium.lua boot
+out "/no/vmlinuz"
+out "No such file or directory"
+out "boot/a.test.lua:1:"
+
+claim "a missing initrd is named"
+image=$("$provium" guest path) || exit 2
+file initrd/provium.lua <<END
+return {default_profile = "k", profiles = {
+  k = {kernel = "$image/vmlinux", initrd = "/no/initrd"}}}
+END
+run 1 run --config initrd/provium.lua boot
+out "/no/initrd"
+
+claim "a missing QEMU says what to install"
+PROVIUM_QEMU=/no/qemu run 1 run boot
+out "/no/qemu"
+
+claim "a QEMU that refuses its arguments is quoted"
+file args/a.test.lua <<'END'
+test("a", function(t) provium:vm("a"):boot({qemu_args = {"-bogus"}}) end)
+END
+run 1 run args
+out "-bogus: invalid option"
+
+claim "an agent of another protocol is refused at once"
+PROVIUM_AGENT=$other_agent run 1 run boot
+out "agent speaks protocol 9999"
+
+claim "a guest that never answers is told with its console"
+file silent/provium.lua <<END
+return {default_profile = "k", profiles = {
+  k = {kernel = "$image/vmlinux"}}}
+END
+file silent/a.test.lua <<'END'
+test("a", function(t) provium:vm("a"):boot({agent_timeout = 4}) end)
+END
+run 1 run --config silent/provium.lua silent
+out "did not answer within 4 s"
+out "last console output:"
+
+claim "a conflicting rdinit= is refused"
+file rdinit/a.test.lua <<'END'
+test("a", function(t)
+  provium:vm("a"):boot({kernel_cmdline_append = "rdinit=/bin/sh"})
+end)
+END
+run 1 run rdinit
+out "rdinit="
+
+claims_end
