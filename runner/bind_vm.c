@@ -278,18 +278,22 @@ static struct power_call *new_power_call(lua_State *L, const char *method,
 static int boot_finish(lua_State *L, void *p)
 {
 	struct power_call *c = p;
+	const struct err *why = &c->op.err;
 	struct buf text = {0};
 
 	if (c->op.result >= 0) {
 		lua_settop(L, 1); /* the VM */
 		return 1;
 	}
-	if (!object_is_closed(&c->v->obj) && c->v->vm)
+	if (!object_is_closed(&c->v->obj) && c->v->vm) {
 		console_tail(vm_console(c->v->vm), &text, CONSOLE_EXCERPT);
+		if (vm_death_reason(c->v->vm))
+			why = vm_death_reason(c->v->vm);
+	}
 	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
 	buf_done(&text);
 	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s",
-		      c->op.err.text, lua_tostring(L, -1));
+		      why->text, lua_tostring(L, -1));
 }
 
 /* Makes the struct vm that the request describes; files and lists are read

@@ -305,6 +305,11 @@ struct stream_list *vm_streams(struct vm *vm)
 	return &vm->streams;
 }
 
+const struct err *vm_death_reason(const struct vm *vm)
+{
+	return vm->state == VM_DEAD ? &vm->reason : NULL;
+}
+
 const struct err *vm_death(const struct vm *vm)
 {
 	return vm->state == VM_DEAD ? &vm->death : NULL;

@@ -121,6 +121,8 @@ struct console *vm_console(struct vm *vm);
 struct stream_list *vm_streams(struct vm *vm);
 /* Why it is dead; NULL otherwise. */
 const struct err *vm_death(const struct vm *vm);
+/* The same without the console's last lines. */
+const struct err *vm_death_reason(const struct vm *vm);
 const char *vm_console_path(const struct vm *vm);
 
 #endif

@@ -155,6 +155,7 @@ void vm_die(struct vm *vm, const struct err *reason)
 	vm->linger_until_ns = clock_deadline_ns(VM_PANIC_LINGER_NS);
 	if (!lingers)
 		vm_stop_qemu(vm);
+	vm->reason = vm->death;
 	vm_add_console(vm, &vm->death);
 	vm_set_state(vm, VM_DEAD);
 	tell_death(vm, was_booting);

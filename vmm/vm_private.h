@@ -85,6 +85,7 @@ struct vm {
 	int64_t doom_at_ns;
 	struct err doom_err;
 	struct err death;
+	struct err reason; /* the same without the console's end */
 };
 
 /* vm.c */

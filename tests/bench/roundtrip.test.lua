@@ -1,5 +1,5 @@
--- Round trips of the agent, and of a bare echo over a second port of the same
--- device of the same guest.
+-- Round trips of the agent, and of a bare echo over a port of a second
+-- device of the same kind in the same guest.
 local ffi = require("ffi")
 ffi.cdef [[
   struct bench_timespec { long sec; long nsec; };
@@ -27,10 +27,11 @@ local function measure(name, fn)
 end
 
 test("round trips", {timeout = "300s"}, function(t)
-  local path = t:tmpdir() .. "/echo"
+  local path = os.getenv("BENCH_OUT") .. ".echo"
   local vm = provium:vm("rtt"):boot({qemu_args = {
     "-chardev", "socket,id=bench,server=on,wait=off,path=" .. path,
-    "-device", "virtserialport,chardev=bench,name=bench.0"}})
+    "-device", "virtio-serial-pci,id=bench",
+    "-device", "virtserialport,bus=bench.0,chardev=bench,name=bench.0"}})
   local echo = vm:run_async([[
     for d in /sys/class/virtio-ports/*; do
       [ "$(cat $d/name)" = bench.0 ] && exec 3<>/dev/${d##*/}
