@@ -1,171 +1,193 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A call: a request, perhaps a body, and the whole answer. It is over when the
- * agent has ended its direction, whether or not all of the body was sent: an
- * agent that refuses does not wait for it.
+ * A call: one request, its body, one answer and the data that follows it. It
+ * is over when the agent has ended its direction; an ERROR is held in op.err
+ * until then.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
 #include "agent-proto/mem.h"
 #include "streams/client_impl.h"
 
-static struct call *call_of(struct port *p)
+static const struct client_user_ops call_user_ops;
+
+static struct call *call_of(struct client_user *u)
 {
-	return CONTAINER_OF(p, struct call, port);
+	return CONTAINER_OF(u, struct call, user);
 }
 
-/* Closes the channel and finishes; call may be gone afterwards. */
-static void call_end(struct call *call, int result, const struct err *err)
+static void on_stop(struct op *op, int reason)
 {
-	port_close(&call->port);
-	op_finish(&call->op, result, err);
+	struct call *call = CONTAINER_OF(op, struct call, op);
+
+	(void)reason;
+	client_user_leave(&call->user, true);
 }
 
-static void call_message(struct port *p, const uint8_t *msg, size_t n)
+/* The last thing a call does: it may be gone afterwards. */
+static void finish(struct call *call, const struct err *err)
 {
-	struct call *call = call_of(p);
+	client_user_leave(&call->user, false);
+	op_finish(&call->op, err ? err->code : 0, err);
+}
+
+static void give_up(struct call *call, const struct err *err)
+{
+	client_user_leave(&call->user, true);
+	op_finish(&call->op, err->code, err);
+}
+
+static void give_up_broken(struct call *call, const char *what)
+{
 	struct err err;
 
-	if (call->has_reply) {
-		/* Behind an answer only an error may come. */
-		struct msg late;
-
-		if (client_decode_reply(&late, msg, n, &err) == 0)
-			err_set(&err, -EPROTO, "the agent answered twice");
-		call_end(call, err.code, &err);
-		return;
-	}
-	buf_append(&call->reply_bytes, msg, n);
-	if (client_decode_reply(&call->reply, buf_data(&call->reply_bytes), n,
-				&err) < 0) {
-		call_end(call, err.code, &err);
-		return;
-	}
-	call->has_reply = true;
+	reply_broken(&err, call->request, what);
+	give_up(call, &err);
 }
 
-static void call_data(struct port *p, const uint8_t *bytes, size_t n, bool more)
+/* --- what comes ----------------------------------------------------------- */
+
+static void call_message(struct client_user *u, const uint8_t *p, size_t n)
 {
-	struct call *call = call_of(p);
+	struct call *call = call_of(u);
+	struct err *err = &call->op.err;
+	struct msg m;
+
+	if (call->is_refused) {
+		give_up_broken(call, "was answered again after its ERROR");
+		return;
+	}
+	struct buf bytes = {0};
+	buf_append(&bytes, p, n);
+	if (reply_decode(call->request, buf_data(&bytes), n, &m, err) < 0) {
+		buf_done(&bytes);
+		give_up(call, err);
+		return;
+	}
+	if (m.type == MSG_ERROR || call->has_reply)
+		buf_done(&bytes);
+	if (m.type == MSG_ERROR) {
+		call->is_refused = true;
+	} else if (call->has_reply) {
+		give_up_broken(call, "was answered twice");
+	} else {
+		call->has_reply = true;
+		call->reply = m;
+		call->reply_bytes = bytes;
+	}
+}
+
+static void call_data(struct client_user *u, const uint8_t *p, size_t n,
+		      bool more)
+{
+	struct call *call = call_of(u);
 	struct err err;
 
 	(void)more;
+	chan_consumed(u->chan, n);
+	if (!call->has_reply || call->is_refused) {
+		give_up_broken(call, "got data where none belongs");
+		return;
+	}
 	if (n > call->max_data - call->data.len) {
-		err_set(&err, -EFBIG, "the answer is larger than %zu bytes",
-			call->max_data);
-		call_end(call, err.code, &err);
+		err_set(&err, -EFBIG, "%s: the guest sent more than %zu bytes",
+			msg_name(call->request), call->max_data);
+		give_up(call, &err);
 		return;
 	}
-	buf_append(&call->data, bytes, n);
-	chan_consumed(p->chan, n);
+	buf_append(&call->data, p, n);
 }
 
-static void send_body(struct call *call)
+static void call_finished(struct client_user *u)
 {
-	call->body_sent +=
-	    chan_write(call->port.chan, call->body + call->body_sent,
-		       call->body_len - call->body_sent, true);
-	client_kick(call->port.client);
-}
+	struct call *call = call_of(u);
 
-static void call_writable(struct port *p)
-{
-	struct call *call = call_of(p);
-
-	if (call->body_sent < call->body_len)
-		send_body(call);
-}
-
-static void call_finished(struct port *p)
-{
-	struct call *call = call_of(p);
-	struct err err;
-
-	if (!call->has_reply) {
-		err_set(&err, -EPROTO, "the agent ended without an answer");
-		call_end(call, err.code, &err);
-		return;
-	}
-	if (call->body_sent < call->body_len)
-		port_close(p);
+	if (call->is_refused)
+		finish(call, &call->op.err);
+	else if (!call->has_reply)
+		give_up_broken(call, "was not answered");
+	else if (!u->fin_sent)
+		give_up_broken(call, "was answered before its end");
 	else
-		port_forget(p);
-	op_finish(&call->op, 0, NULL);
+		finish(call, NULL);
 }
 
-static void call_lost(struct port *p, const struct err *err)
+static void call_fail(struct client_user *u, const struct err *err)
 {
-	op_finish(&call_of(p)->op, err->code, err);
+	op_finish(&call_of(u)->op, err->code, err);
 }
 
-static const struct port_ops call_ops = {
-    .message = call_message,
-    .data = call_data,
-    .writable = call_writable,
-    .finished = call_finished,
-    .lost = call_lost,
-};
+/* --- what goes ------------------------------------------------------------ */
 
-static void call_stop(struct op *op, int reason)
+static void send_body(struct client_user *u)
 {
-	(void)reason;
-	port_close(&CONTAINER_OF(op, struct call, op)->port);
+	struct call *call = call_of(u);
+	size_t left = call->body_len - call->body_sent;
+	size_t n =
+	    chan_write(u->chan, call->body + call->body_sent, left, true);
+
+	call->body_sent += n;
+	u->fin_sent = n == left;
+	link_kick(u->client);
+}
+
+void call_init(struct call *call, struct client *c)
+{
+	*call = (struct call){.max_data = CALL_DATA_MAX};
+	op_init(&call->op, c->loop, on_stop);
+	call->op.owner = c;
+	call->user.ops = &call_user_ops;
+}
+
+void call_done(struct call *call)
+{
+	op_done(&call->op);
+	buf_done(&call->reply_bytes);
+	buf_done(&call->data);
 }
 
 struct call *call_new(struct client *c)
 {
-	struct call *call = mem_zalloc(sizeof(*call));
+	struct call *call = mem_alloc(sizeof(*call));
 
-	op_init(&call->op, client_loop(c), call_stop);
-	call->port.client = c;
-	call->max_data = CALL_DATA_MAX;
+	call_init(call, c);
 	return call;
-}
-
-void call_start(struct call *call, const struct msg *req, const void *body,
-		size_t body_len, int64_t deadline_ns)
-{
-	struct err err;
-
-	op_start(&call->op, deadline_ns);
-	call->body = body;
-	call->body_len = body_len;
-	if (port_open(&call->port, call->port.client, &call_ops, req, !body_len,
-		      &err) < 0) {
-		op_finish(&call->op, err.code, &err);
-		return;
-	}
-	if (body_len && call->port.chan)
-		send_body(call);
 }
 
 struct call *call_free(struct call *call)
 {
 	if (!call)
 		return NULL;
-	op_done(&call->op);
-	buf_done(&call->reply_bytes);
-	buf_done(&call->data);
+	call_done(call);
 	free(call);
 	return NULL;
 }
 
-static void on_posted(struct op *op, void *ctx)
+void call_start(struct call *call, const struct msg *req, const void *body,
+		size_t body_len, int64_t deadline_ns)
 {
-	(void)op;
-	call_free(ctx);
-}
+	struct client_user *u = &call->user;
+	struct err err;
 
-void client_post(struct client *c, const struct msg *req)
-{
-	struct call *call = call_new(c);
-
-	call_start(call, req, NULL, 0, CLOCK_NEVER);
-	if (op_is_done(&call->op)) {
-		call_free(call);
+	assert(call->op.state == OP_IDLE);
+	call->request = req->type;
+	call->body = body;
+	call->body_len = body_len;
+	op_start(&call->op, deadline_ns);
+	if (client_user_open(call->op.owner, u, req, !body_len, &err) < 0) {
+		op_finish(&call->op, err.code, &err);
 		return;
 	}
-	call->op.on_done = on_posted;
-	call->op.done_ctx = call;
+	if (body_len && u->chan)
+		send_body(u);
 }
+
+static const struct client_user_ops call_user_ops = {
+    .message = call_message,
+    .data = call_data,
+    .writable = send_body,
+    .finished = call_finished,
+    .fail = call_fail,
+};

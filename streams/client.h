@@ -31,11 +31,16 @@ typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 
 struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 			  void *ctx);
-/* Calls still in flight are finished with -ECANCELED, streams end. */
+/* Calls still in flight are finished with -ECANCELED, streams end. Allowed in
+ * any callback. What is over may be freed after the client. */
 struct client *client_free(struct client *c);
 struct loop *client_loop(const struct client *c);
 
 /*
+ * How it fails: -ENOTCONN before a session was started, the error of the loss
+ * or of client_fail() afterwards, -ECONNRESET when a new session began.
+ * Requests made in one go leave in one write, when the loop is about to wait.
+ *
  * Starts a session (the first, or a new one): sends HELLO. op is finished 0
  * when the agent answered. Calls and streams of an earlier session fail with
  * -ECONNRESET. op is the caller's, initialised by this call; release it with
@@ -53,14 +58,13 @@ void client_fail(struct client *c, const struct err *err);
  * (the agent keeps handles over a restore). */
 uint64_t client_new_handle(struct client *c);
 
-/* One channel, as its user in here holds it: private to client, call, feed. */
-struct port_ops;
-struct port {
-	struct client *client;
-	struct chan *chan; /* NULL: closed, or never opened */
-	const struct port_ops *ops;
-	bool is_listed;
-	TAILQ_ENTRY(port) link;
+/* Whoever has a channel: the part of it that the client knows. Private. */
+struct client_user {
+	const struct client_user_ops *ops;
+	struct client *client; /* NULL when it is over */
+	struct chan *chan;     /* NULL: none yet, or none any more */
+	bool fin_sent;	       /* or queued: nothing else will be sent */
+	TAILQ_ENTRY(client_user) link;
 };
 
 /*
@@ -68,19 +72,24 @@ struct port {
  * the channel; a guest-side failure finishes with -errnum (the guest's errno,
  * Linux numbering on both sides) and the agent's text in op.err.
  * Data that the agent sends is collected in data, up to max_data bytes, more
- * is -EFBIG. Freeing a call in flight resets its channel.
+ * is -EFBIG; an answer that is none is -EPROTO. Freeing a call in flight
+ * resets its channel.
  */
 struct call {
 	struct op op;
-	struct port port;
-	struct msg reply; /* valid after success; borrows from reply_bytes */
+	struct client_user user; /* private */
+	enum msg_type request;	 /* what was asked */
+	struct msg reply;	 /* valid after success; of the type that the
+				  * request is answered by, never another;
+				  * borrows from reply_bytes */
 	struct buf reply_bytes;
 	struct buf data;
-	size_t max_data;     /* CALL_DATA_MAX unless set before the start */
+	size_t max_data; /* CALL_DATA_MAX, or less as set before the start */
 	const uint8_t *body; /* borrowed until done */
 	size_t body_len;
 	size_t body_sent;
 	bool has_reply;
+	bool is_refused; /* op.err holds what the agent said */
 };
 
 #define CALL_DATA_MAX ((size_t)1 << 30)

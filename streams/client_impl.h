@@ -1,45 +1,93 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * Private to client.c, call.c and feed.c: a port is one channel and what its
- * user wants to hear of it.
- */
+/* Inside the client: what its files share. Nobody else includes this. */
 #ifndef STREAMS_CLIENT_IMPL_H
 #define STREAMS_CLIENT_IMPL_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
 #include "streams/client.h"
 
-/* Each may close or free the port; nobody looks at it afterwards. */
-struct port_ops {
-	void (*message)(struct port *p, const uint8_t *msg, size_t n);
-	void (*data)(struct port *p, const uint8_t *bytes, size_t n, bool more);
-	void (*writable)(struct port *p);
-	/* The agent ended its direction. */
-	void (*finished)(struct port *p);
-	/* The channel is gone before that; the port is closed already. */
-	void (*lost)(struct port *p, const struct err *err);
+enum client_state {
+	CLIENT_IDLE,   /* no session was asked for */
+	CLIENT_HELLO,  /* HELLO is on its way */
+	CLIENT_OPEN,   /* requests may be made */
+	CLIENT_LOST,   /* the owner was told, and will say why */
+	CLIENT_FAILED, /* by client_fail() */
+	CLIENT_DEAD,   /* freed, but a caller up the stack may look at it */
 };
 
-/*
- * Opens a channel with req; fin: nothing follows. Returns 0; 0 too when the
- * connection is lost and its owner is about to say why (then lost() comes).
- * Negative with err: nothing will be heard of p.
- */
-int port_open(struct port *p, struct client *c, const struct port_ops *ops,
-	      const struct msg *req, bool fin, struct err *err);
-/* Resets the channel if it is open; nothing more is heard of p. */
-void port_close(struct port *p);
-/* Nothing more is heard of p, whose channel ends by itself. */
-void port_forget(struct port *p);
-/* Something was queued on a channel: write it before the loop waits. */
-void client_kick(struct client *c);
+/* What a channel's user is told. fail: it was taken out already. */
+struct client_user_ops {
+	void (*message)(struct client_user *u, const uint8_t *p, size_t n);
+	void (*data)(struct client_user *u, const uint8_t *p, size_t n,
+		     bool more);
+	void (*writable)(struct client_user *u);
+	void (*finished)(struct client_user *u);
+	void (*fail)(struct client_user *u, const struct err *err);
+};
 
-/* Decodes an answer from bytes, which m borrows. 0; -errnum with the agent's
- * text for ERROR; -EPROTO for what is no answer. */
-int client_decode_reply(struct msg *m, const uint8_t *bytes, size_t n,
-			struct err *err);
+TAILQ_HEAD(client_users, client_user);
+
+struct client {
+	struct loop *loop;
+	enum client_state state;
+	struct err err; /* LOST, FAILED, DEAD: why */
+	client_lost_cb on_lost;
+	void *ctx;
+
+	struct session *session;
+	struct op *hello; /* borrowed while it runs */
+	uint64_t nonce;
+	uint64_t instance;
+	uint64_t handle;
+
+	struct client_users users; /* have a channel, or wait for a failure */
+	struct buf scratch;	   /* a message being encoded */
+
+	/* link.c */
+	int fd;
+	struct watch *watch;
+	struct loop_hook flush_hook;
+	struct buf out;
+	bool is_blocked; /* waits until fd is writable */
+	int write_error; /* negative errno */
+};
+
+/* client.c */
+
+/* Opens a channel for u with req; fin: no body follows. Returns 0, or a
+ * negative errno with err filled; u is then nobody's. */
+int client_user_open(struct client *c, struct client_user *u,
+		     const struct msg *req, bool fin, struct err *err);
+/* Out of the client, for good; the channel is reset unless all was said. */
+void client_user_leave(struct client_user *u, bool reset);
+/* The byte stream is of no use any more. */
+void client_lose(struct client *c, const struct err *err);
+static inline bool client_is_live(const struct client *c)
+{
+	return c->state <= CLIENT_OPEN;
+}
+
+/* link.c */
+
+void link_open(struct client *c, int take_fd);
+void link_close(struct client *c);
+/* There may be something to send. */
+void link_kick(struct client *c);
+
+/* reply.c */
+
+/*
+ * Decodes a message that answers request. Returns 0, or -EPROTO for what is no
+ * answer to that. The agent's ERROR is a success of this function: ret->type
+ * is MSG_ERROR, and err says what the agent did, code included.
+ */
+int reply_decode(enum msg_type request, const uint8_t *p, size_t n,
+		 struct msg *ret, struct err *err);
+/* The errors of a conversation that went wrong. */
+void reply_broken(struct err *err, enum msg_type request, const char *what);
+
+/* call.c: for those who hold a call inside of something else. */
+
+void call_init(struct call *call, struct client *c);
+void call_done(struct call *call);
 
 #endif

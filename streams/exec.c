@@ -17,7 +17,6 @@
 #include <string.h>
 
 #include "agent-proto/mem.h"
-#include "streams/client_impl.h"
 
 enum part { PART_SPAWN, PART_OUT, PART_ERR, PART_WAIT, PART_STDIN, PARTS };
 

@@ -1,8 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * A feed: one request that is answered by data without end in sight. Its
- * owner returns credit as it likes, and is told of the end exactly once.
- */
+/* A feed: a channel whose owner is told what comes as it comes. */
 #include <errno.h>
 #include <stdlib.h>
 
@@ -10,95 +7,100 @@
 #include "streams/client_impl.h"
 
 struct feed {
-	struct port port;
+	struct client_user user;
+	enum msg_type request;
 	const struct feed_ops *ops;
 	void *ctx;
 	bool has_reply;
-	struct timer *refused; /* tells the owner, from the loop */
+	bool is_refused;      /* err is what the agent said */
+	struct timer *doomed; /* to tell err of a feed that never was open */
 	struct err err;
 };
 
-static struct feed *feed_of(struct port *p)
+static const struct client_user_ops feed_user_ops;
+
+static struct feed *feed_of(struct client_user *u)
 {
-	return CONTAINER_OF(p, struct feed, port);
+	return CONTAINER_OF(u, struct feed, user);
 }
 
-static void feed_fail(struct feed *f, const struct err *err)
+/* The last word: f may be gone afterwards. */
+static void feed_fail(struct client_user *u, const struct err *err)
 {
-	port_close(&f->port);
+	struct feed *f = feed_of(u);
+
 	f->ops->fail(f->ctx, err);
 }
 
-static void feed_message(struct port *p, const uint8_t *bytes, size_t n)
+static void give_up(struct feed *f)
 {
-	struct feed *f = feed_of(p);
-	struct msg m;
-	struct err err;
+	client_user_leave(&f->user, true);
+	f->ops->fail(f->ctx, &f->err);
+}
 
-	if (client_decode_reply(&m, bytes, n, &err) < 0) {
-		feed_fail(f, &err);
+static void give_up_broken(struct feed *f, const char *what)
+{
+	reply_broken(&f->err, f->request, what);
+	give_up(f);
+}
+
+static void feed_message(struct client_user *u, const uint8_t *p, size_t n)
+{
+	struct feed *f = feed_of(u);
+	struct msg m;
+
+	if (f->is_refused) {
+		give_up_broken(f, "was answered again after its ERROR");
+		return;
+	}
+	if (reply_decode(f->request, p, n, &m, &f->err) < 0) {
+		give_up(f);
+		return;
+	}
+	if (m.type == MSG_ERROR) {
+		f->is_refused = true;
 		return;
 	}
 	if (f->has_reply) {
-		err_set(&err, -EPROTO, "the agent answered twice");
-		feed_fail(f, &err);
+		give_up_broken(f, "was answered twice");
 		return;
 	}
 	f->has_reply = true;
 	f->ops->reply(f->ctx, &m);
 }
 
-static void feed_data(struct port *p, const uint8_t *bytes, size_t n, bool more)
+static void feed_data(struct client_user *u, const uint8_t *p, size_t n,
+		      bool more)
 {
-	struct feed *f = feed_of(p);
-	struct err err;
+	struct feed *f = feed_of(u);
 
-	if (f->has_reply) {
-		f->ops->data(f->ctx, bytes, n, more);
+	if (!f->has_reply || f->is_refused) {
+		give_up_broken(f, "got data where none belongs");
 		return;
 	}
-	err_set(&err, -EPROTO, "the agent sent data before its answer");
-	feed_fail(f, &err);
+	f->ops->data(f->ctx, p, n, more);
 }
 
-static void feed_writable(struct port *p)
+static void feed_finished(struct client_user *u)
 {
-	(void)p;
-}
+	struct feed *f = feed_of(u);
 
-static void feed_finished(struct port *p)
-{
-	struct feed *f = feed_of(p);
-	struct err err;
-
-	if (f->has_reply) {
-		port_forget(p);
+	if (!f->has_reply && !f->is_refused) {
+		give_up_broken(f, "was not answered");
+		return;
+	}
+	client_user_leave(u, false);
+	if (f->is_refused)
+		f->ops->fail(f->ctx, &f->err);
+	else
 		f->ops->fin(f->ctx);
-		return;
-	}
-	err_set(&err, -EPROTO, "the agent ended without an answer");
-	feed_fail(f, &err);
 }
 
-static void feed_lost(struct port *p, const struct err *err)
-{
-	struct feed *f = feed_of(p);
-
-	f->ops->fail(f->ctx, err);
-}
-
-static const struct port_ops feed_port_ops = {
-    .message = feed_message,
-    .data = feed_data,
-    .writable = feed_writable,
-    .finished = feed_finished,
-    .lost = feed_lost,
-};
-
-static void on_refused(void *ctx)
+static void on_doomed(void *ctx)
 {
 	struct feed *f = ctx;
 
+	f->doomed = timer_free(f->doomed);
 	f->ops->fail(f->ctx, &f->err);
 }
 
@@ -107,29 +109,39 @@ struct feed *feed_open(struct client *c, const struct msg *req,
 {
 	struct feed *f = mem_zalloc(sizeof(*f));
 
+	f->user.ops = &feed_user_ops;
+	f->request = req->type;
 	f->ops = ops;
 	f->ctx = ctx;
-	if (port_open(&f->port, c, &feed_port_ops, req, true, &f->err) < 0) {
-		f->refused = timer_new(client_loop(c), on_refused, f);
-		timer_set(f->refused, 0);
+	if (client_user_open(c, &f->user, req, true, &f->err) < 0) {
+		f->doomed = timer_new(c->loop, on_doomed, f);
+		timer_set(f->doomed, 0);
 	}
 	return f;
 }
 
 void feed_consumed(struct feed *f, size_t n)
 {
-	if (!f->port.chan)
+	if (!f->user.chan)
 		return;
-	chan_consumed(f->port.chan, n);
-	client_kick(f->port.client);
+	chan_consumed(f->user.chan, n);
+	link_kick(f->user.client);
 }
 
 struct feed *feed_close(struct feed *f)
 {
 	if (!f)
 		return NULL;
-	port_close(&f->port);
-	timer_free(f->refused);
+	client_user_leave(&f->user, true);
+	timer_free(f->doomed);
 	free(f);
 	return NULL;
 }
+
+/* All is said with the request, so nothing ever waits to be writable. */
+static const struct client_user_ops feed_user_ops = {
+    .message = feed_message,
+    .data = feed_data,
+    .finished = feed_finished,
+    .fail = feed_fail,
+};

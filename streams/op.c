@@ -77,7 +77,7 @@ void op_finish(struct op *op, int result, const struct err *err)
 {
 	assert(result >= 0 || err);
 	over(op, result);
-	if (result < 0)
+	if (result < 0 && err != &op->err)
 		op->err = *err;
 	tell_waiter(op);
 }
