@@ -142,9 +142,10 @@ def bench_roundtrip(b, rounds=3000):
     """stat, a raw system call and run("true") against a bare echo."""
     echo = b.compile("echo_client.c")
     got = {}
-    for line in b.run_test("roundtrip", rounds, BENCH_ECHO=echo):
-        name, p50, p99 = line.split()
-        got.setdefault(name, []).append((float(p50), float(p99)))
+    for _ in range(3):  # the quietest of them is what counts
+        for line in b.run_test("roundtrip", rounds, BENCH_ECHO=echo):
+            name, p50, p99 = line.split()
+            got.setdefault(name, []).append((float(p50), float(p99)))
     best = {k: min(v) for k, v in got.items()}
     for name in ("stat", "syscall"):
         b.row(f"{name} round trip, p50 / bare echo", best[name][0],
