@@ -292,8 +292,8 @@ static int boot_finish(lua_State *L, void *p)
 	}
 	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
 	buf_done(&text);
-	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s",
-		      why->text, lua_tostring(L, -1));
+	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s", why->text,
+		      lua_tostring(L, -1));
 }
 
 /* Makes the struct vm that the request describes; files and lists are read

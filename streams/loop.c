@@ -43,7 +43,7 @@ struct loop {
 	int wake_fd;
 	bool is_turning;
 	unsigned users; /* watches and timers */
-	TAILQ_HEAD(, loop_hook) hooks;
+	TAILQ_HEAD(hook_list, loop_hook) hooks;
 	struct deferred *deferred;
 	size_t n_deferred;
 	size_t max_deferred;

@@ -43,7 +43,7 @@ struct qmp {
 	struct buf in;
 	size_t scanned; /* bytes of in known to hold no newline */
 	struct buf out;
-	TAILQ_HEAD(, qmp_call) calls;
+	TAILQ_HEAD(qmp_call_list, qmp_call) calls;
 	struct err lost_err;
 	enum qmp_state state;
 	json_int_t last_id;
