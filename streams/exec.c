@@ -64,6 +64,8 @@ static void collect(struct exec *x)
 		x->signalled = wait->reply.exited.signalled;
 		x->status = wait->reply.exited.status;
 		x->duration_ns = wait->reply.exited.duration_ns;
+		if (x->duration_ns < 0)
+			x->duration_ns = 0;
 	} else {
 		x->signalled = true;
 		x->status = SIGKILL;
@@ -85,30 +87,51 @@ static void fail(struct exec *x, const struct err *err)
 	op_finish(&x->op, why.code, &why);
 }
 
+/*
+ * A child that ends, or closes its stdin, before it has read all of it is
+ * nothing unusual.
+ */
+static bool is_harmless(enum part part, int result)
+{
+	return part == PART_STDIN && (result == -EPIPE || result == -ESRCH);
+}
+
+/* The first in order that failed: what cannot be started makes the others
+ * fail for want of a process. */
+static const struct call *failed_part(const struct exec_priv *p)
+{
+	for (int i = 0; i < PARTS; i++) {
+		const struct call *call = p->parts[i];
+
+		if (call && op_is_done(&call->op) && call->op.result < 0 &&
+		    !is_harmless(i, call->op.result))
+			return call;
+	}
+	return NULL;
+}
+
 /* Something is done: all of it? */
 static void step(struct exec *x)
 {
 	struct exec_priv *p = x->priv;
+	const struct call *bad = failed_part(p);
 
-	for (int i = 0; i < PART_STDIN; i++) {
-		struct call *call = p->parts[i];
+	if (bad) {
+		struct err err = bad->op.err;
 
-		if (op_is_done(&call->op) && call->op.result < 0) {
-			/* The first in order: what fails to start makes the
-			 * others fail for want of a process. */
-			fail(x, &call->op.err);
-			return;
-		}
-		if (!op_is_done(&call->op))
-			return;
-	}
-	if (p->parts[PART_WAIT]->reply.type != MSG_EXITED) {
-		struct err err;
-
-		err_set(&err, -EPROTO, "the agent's answer makes no sense");
+		if (err.code == -EFBIG)
+			err_set(&err, -EFBIG,
+				"the command wrote more than %zu bytes to its "
+				"%s",
+				bad->max_data,
+				bad == p->parts[PART_OUT] ? "stdout"
+							  : "stderr");
 		fail(x, &err);
 		return;
 	}
+	for (int i = 0; i < PART_STDIN; i++)
+		if (!op_is_done(&p->parts[i]->op))
+			return;
 	collect(x);
 	op_finish(&x->op, 0, NULL);
 }
@@ -155,6 +178,7 @@ struct exec *exec_new(struct client *c)
 
 	op_init(&x->op, client_loop(c), exec_stop);
 	x->priv = p;
+	x->max_output = CALL_DATA_MAX;
 	p->client = c;
 	p->deadline = timer_new(client_loop(c), on_deadline, x);
 	return x;
@@ -178,15 +202,15 @@ struct exec *exec_free(struct exec *x)
 
 /* --- starting ------------------------------------------------------------ */
 
-static struct call *start_part(struct exec *x, enum part part,
-			       const struct msg *m, const void *body, size_t n)
+static void start_part(struct exec *x, enum part part, const struct msg *m,
+		       const void *body, size_t n)
 {
 	struct exec_priv *p = x->priv;
 	struct call *call = call_new(p->client);
 
 	p->parts[part] = call;
+	call->max_data = x->max_output;
 	call_start(call, m, body, n, CLOCK_NEVER);
-	return call;
 }
 
 static void start_output(struct exec *x, enum part part, uint8_t fd)
@@ -239,15 +263,14 @@ void exec_start(struct exec *x, const struct exec_spec *spec,
 	m.proc_wait.handle = p->handle;
 	start_part(x, PART_WAIT, &m, NULL, 0);
 	timer_set(p->deadline, deadline_ns);
-	for (int i = 0; i < PART_STDIN; i++) {
-		if (op_is_done(&p->parts[i]->op)) {
-			/* Refused on the spot: the connection is gone. */
-			fail(x, &p->parts[i]->op.err);
-			return;
-		}
+	for (int i = 0; i < PARTS; i++) {
+		if (!p->parts[i])
+			continue;
 		p->parts[i]->op.on_done = on_part;
 		p->parts[i]->op.done_ctx = x;
 	}
+	/* A part may be refused on the spot: the connection is gone. */
+	step(x);
 }
 
 static uint32_t add_strings(struct buf *items, const char *const *v)

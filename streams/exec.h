@@ -30,7 +30,8 @@ struct exec_spec {
  * the deadline the process group is killed, and the op finishes with 0 too,
  * timed_out set, with the output so far; it waits for the guest's word on
  * that EXEC_KILL_GRACE_NS at the most. A command that cannot be started
- * finishes with the guest's -errno and a text that names it.
+ * finishes with the guest's -errno and a text that names it. That the command
+ * did not read all of its stdin is no failure.
  */
 struct exec {
 	struct op op;
@@ -40,6 +41,8 @@ struct exec {
 	bool timed_out;
 	int status; /* exit code, or the signal's number */
 	int64_t duration_ns;
+	size_t max_output; /* of each of the two; more is -EFBIG.
+			    * CALL_DATA_MAX, or less as set before the start */
 	void *priv;
 };
 

@@ -233,6 +233,12 @@ size_t fake_data(struct fake_agent *a, struct chan *ch, const void *p, size_t n,
 	return taken;
 }
 
+void fake_consumed(struct fake_agent *a, struct chan *ch, size_t n)
+{
+	chan_consumed(ch, n);
+	flush_soon(a);
+}
+
 void fake_raw(struct fake_agent *a, const void *p, size_t n)
 {
 	flush(a);

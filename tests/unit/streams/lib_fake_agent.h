@@ -68,6 +68,8 @@ void fake_error(struct fake_agent *a, struct chan *ch, int errnum,
 /* Returns how much was taken. */
 size_t fake_data(struct fake_agent *a, struct chan *ch, const void *p, size_t n,
 		 bool fin);
+/* Gives back credit for data that script->data() did not consume. */
+void fake_consumed(struct fake_agent *a, struct chan *ch, size_t n);
 /* Bytes past the session, as a broken agent would send them. */
 void fake_raw(struct fake_agent *a, const void *p, size_t n);
 /* Sends what there is, then closes the connection. */

@@ -188,19 +188,37 @@ static void on_request(struct fake_agent *a, struct chan *ch,
 		fake_done(a, ch, m->ping.value, true);
 	if (m->type == MSG_READ_FILE)
 		on_read_file(a, ch, m->read_file.path);
+	if (m->type == MSG_WRITE_FILE)
+		chan_set_ctx(ch, zeros);
 	for (size_t i = 0; m->type == MSG_STAT && i < ARRAY_LEN(manners); i++)
 		if (!strcmp(m->stat.path, manners[i].path))
 			manners[i].act(a, ch);
 }
 
-/* WRITE_FILE and PROC_STDIN are answered when all has come. */
+/* WRITE_FILE is answered when all has come. */
 static void on_finished(struct fake_agent *a, struct chan *ch)
 {
-	if (a->last == MSG_WRITE_FILE)
+	if (chan_ctx(ch) == zeros)
 		fake_done(a, ch, (int64_t)a->data_bytes, true);
 }
 
+/* Data that the test itself consumes, later. */
+static bool is_lazy;
+static struct chan *lazy_chan;
+
+static void on_data(struct fake_agent *a, struct chan *ch, const uint8_t *p,
+		    size_t n)
+{
+	(void)a;
+	(void)p;
+	if (is_lazy)
+		lazy_chan = ch;
+	else
+		chan_consumed(ch, n);
+}
+
 static const struct fake_script script = {
+    .data = on_data,
     .request = on_request,
     .finished = on_finished,
     .writable = send_more,
@@ -356,6 +374,36 @@ static void a_body_is_sent_whole(void **state)
 	free(body);
 }
 
+static void a_slow_reader_holds_back_the_body(void **state)
+{
+	struct fixture *f = *state;
+	const struct msg m = {.type = MSG_WRITE_FILE, .write_file.path = "/x"};
+	size_t n = 2000000;
+	uint8_t *body = mem_zalloc(n);
+	struct call *call = call_new(f->client);
+	uint64_t seen = 0;
+
+	lazy_chan = NULL;
+	is_lazy = true;
+	call_start(call, &m, body, n, clock_deadline_ns(10 * NS_PER_SEC));
+	while (seen < n) {
+		fixture_settle(f);
+		/* The window, and no more, however long it takes. */
+		uint64_t unread = f->agent->data_bytes - seen;
+		assert_true(unread > 0 && unread <= CHAN_WINDOW);
+		assert_true(call->body_sent <= seen + CHAN_WINDOW);
+		fixture_check_ping(f);
+		seen += unread;
+		if (seen < n) /* else it is answered, and gone */
+			fake_consumed(f->agent, lazy_chan, unread);
+	}
+	assert_int_equal(0, op_wait(&call->op));
+	assert_int_equal(n, call->reply.done.value);
+	call_free(call);
+	free(body);
+	is_lazy = false;
+}
+
 static void a_thousand_calls_leave_in_few_writes(void **state)
 {
 	struct fixture *f = *state;
@@ -499,6 +547,7 @@ static const struct CMUnitTest tests[] = {
     TEST(data_past_the_limit_is_an_error_and_stops_the_agent),
     TEST(an_error_after_data_fails_the_call),
     TEST(a_body_is_sent_whole),
+    TEST(a_slow_reader_holds_back_the_body),
     TEST(a_thousand_calls_leave_in_few_writes),
     TEST(too_many_calls_are_refused_with_a_reason),
     TEST(a_request_that_is_too_large_is_refused),
