@@ -305,8 +305,9 @@ void client_hello(struct client *c, struct op *op, int64_t deadline_ns)
 	session_hello(c->session, ++c->nonce);
 	link_kick(c);
 	/* All is set: those who are told now may do what they like. */
-	err_set(&err, -ECONNRESET,
-		"a new session with the guest's agent was started");
+	err_set(
+	    &err, -ECONNRESET,
+	    "the guest was reset: a new session with its agent was started");
 	if (old)
 		op_finish(old, err.code, &err);
 	fail_users(c, &err);

@@ -218,6 +218,7 @@ static void a_guest_that_reboots_comes_back(void **state)
 	free(vm_exec_out(f, "touch /left-over"));
 	vm_exec(f, "reboot -f");
 	assert_int_equal(op_wait(&f->exec->op), -ECONNRESET);
+	vm_expect_text(f->exec->op.err.text, "the guest was reset");
 	assert_int_equal(vm_state(f->vm), VM_BOOTED);
 	vm_wait_ping(f);
 	free(vm_exec_out(f, "! test -e /left-over"));
