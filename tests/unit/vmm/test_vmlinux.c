@@ -84,10 +84,10 @@ static void damaged_images_are_errors(void **state)
 	assert_int_equal(extract(&image, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "cut off"));
 	image.len += 100;
-	memset(buf_data(&image) + 0x600 + 20, 0xff, 30);
+	memset(image.mem + image.head + 0x600 + 20, 0xff, 30);
 	assert_int_equal(extract(&image, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "damaged"));
-	memset(buf_data(&image) + 0x248, 0xff, 8);
+	memset(image.mem + image.head + 0x248, 0xff, 8);
 	assert_int_equal(extract(&image, &err), -EBADMSG);
 	assert_int_equal(extract(&other, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, "not an ELF"));
