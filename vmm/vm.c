@@ -249,6 +249,8 @@ struct vm *vm_free(struct vm *vm)
 		op_cancel(vm->op);
 	vm_power_done(vm);
 	vm_stop_qemu(vm);
+	if (vm->qmp_path)
+		unlink(vm->qmp_path);
 	/* Someone in the client or the console may be calling us. */
 	if (vm->in_step)
 		return NULL;

@@ -90,7 +90,8 @@ typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
 struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		  vm_dead_cb on_dead, void *ctx, struct err *err);
 /* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
- * console log. Bounded: it does not wait for the guest. */
+ * console log (<name>.qmp, what was said with QEMU, lasts until here). Bounded:
+ * it does not wait for the guest. */
 struct vm *vm_free(struct vm *vm);
 
 /*

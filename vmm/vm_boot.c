@@ -196,20 +196,24 @@ static int launch(struct vm *vm, struct err *err)
 static void on_boot_stop(struct op *op, int reason)
 {
 	struct vm *vm = op->owner;
-	int64_t span_ms = (clock_now_ns() - op->started_ns) / NS_PER_MS;
+	/* In tenths: the deadline was made a moment before the start. */
+	int64_t tenth = 100 * NS_PER_MS;
+	int64_t span = (op->deadline_ns - op->started_ns + tenth / 2) / tenth;
 
 	vm->op = NULL;
 	if (reason == -ETIMEDOUT)
 		err_set(&op->err, reason,
 			"VM %s: the guest did not answer within %g s%s",
-			vm_name(vm), (double)span_ms / 1000,
+			vm_name(vm), (double)span / 10,
 			vm->resets ? "; it was reset meanwhile" : "");
 	else
 		err_set(&op->err, reason, "VM %s: its boot was given up",
 			vm_name(vm));
-	if (!vm->is_freed)
-		vm_die(vm, &op->err);
-	op->err = vm->is_freed ? op->err : vm->death;
+	if (vm->is_freed)
+		return;
+	/* Nobody has the client yet: nobody who hears of this frees the VM. */
+	vm_die(vm, &op->err);
+	op->err = vm->death;
 }
 
 void vm_boot_start(struct vm *vm, struct op *op, int64_t deadline_ns)
@@ -254,7 +258,6 @@ void vm_stop_qemu(struct vm *vm)
 	dial_done(&vm->dial);
 	qmp_call_done(&vm->greet);
 	vm->process = process_free(vm->process);
-	/* The last bytes are worth having, of QMP for the log only. */
 	vm->qmp = qmp_free(vm->qmp);
 	if (vm->console)
 		console_detach(vm->console);
@@ -262,8 +265,6 @@ void vm_stop_qemu(struct vm *vm)
 	vm->cid = 0;
 	if (vm->initrd_path)
 		unlink(vm->initrd_path);
-	if (vm->qmp_path)
-		unlink(vm->qmp_path);
 }
 
 /* The guest starts anew, and so does the conversation. */

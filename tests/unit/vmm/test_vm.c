@@ -61,7 +61,7 @@ static void after_a_shutdown_it_boots_again(void **state)
 	free(vm_exec_out(f, "! test -e /left-over"));
 }
 
-static void files_of_the_boot_options_are_there(void **state)
+static void boot_options_reach_the_guest(void **state)
 {
 	static const struct overlay_file file = {"/etc/greeting", "hello", 5,
 						 0600};
@@ -70,12 +70,14 @@ static void files_of_the_boot_options_are_there(void **state)
 	f->spec.files = &file;
 	f->spec.n_files = 1;
 	f->spec.cmdline = "provium.word=42";
+	f->spec.cpus = 2;
 	vm_must_boot(f);
 	CLEANUP(free_ptr)
 	char *out = vm_exec_out(f, "stat -c %a /etc/greeting; "
 				   "cat /etc/greeting; "
-				   "grep -o 'provium.word=.*' /proc/cmdline");
-	assert_string_equal(out, "600\nhelloprovium.word=42\n");
+				   "grep -o 'provium.word=.*' /proc/cmdline; "
+				   "nproc");
+	assert_string_equal(out, "600\nhelloprovium.word=42\n2\n");
 }
 
 static void a_killed_qemu_fails_calls_at_once(void **state)
@@ -143,7 +145,7 @@ static void a_silent_guest_times_out_with_its_last_lines(void **state)
 	f->spec.agent = agent;
 	f->spec.agent_n = strlen(agent);
 	assert_int_equal(vm_try_boot(f, 12 * NS_PER_SEC), -ETIMEDOUT);
-	vm_expect_text(f->op.err.text, "did not answer within 12");
+	vm_expect_text(f->op.err.text, "did not answer within 12 s");
 	vm_expect_text(f->op.err.text, "my own init");
 	assert_int_equal(vm_state(f->vm), VM_DEAD);
 	assert_false(vm_is_running(f->pid));
@@ -432,7 +434,7 @@ static void a_name_cannot_leave_the_run_dir(void **state)
 static const struct CMUnitTest tests[] = {
     T(it_boots_answers_and_shuts_down),
     T(after_a_shutdown_it_boots_again),
-    T(files_of_the_boot_options_are_there),
+    T(boot_options_reach_the_guest),
     T(a_killed_qemu_fails_calls_at_once),
     T(a_panic_fails_calls_at_once_and_its_trace_is_logged),
     T(a_panic_while_booting_is_told),
