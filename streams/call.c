@@ -6,7 +6,9 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent-proto/mem.h"
 #include "streams/client_impl.h"
@@ -135,8 +137,9 @@ static void send_body(struct client_user *u)
 
 void call_init(struct call *call, struct client *c)
 {
-	*call = (struct call){.max_data = CALL_DATA_MAX};
 	op_init(&call->op, c->loop, on_stop);
+	memset(&call->user, 0, sizeof(*call) - offsetof(struct call, user));
+	call->max_data = CALL_DATA_MAX;
 	call->op.owner = c;
 	call->user.ops = &call_user_ops;
 }

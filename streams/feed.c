@@ -32,10 +32,18 @@ static void feed_fail(struct client_user *u, const struct err *err)
 	f->ops->fail(f->ctx, err);
 }
 
+/* The owner may close f and look at err then. */
+static void tell_fail(struct feed *f)
+{
+	struct err err = f->err;
+
+	f->ops->fail(f->ctx, &err);
+}
+
 static void give_up(struct feed *f)
 {
 	client_user_leave(&f->user, true);
-	f->ops->fail(f->ctx, &f->err);
+	tell_fail(f);
 }
 
 static void give_up_broken(struct feed *f, const char *what)
@@ -91,7 +99,7 @@ static void feed_finished(struct client_user *u)
 	}
 	client_user_leave(u, false);
 	if (f->is_refused)
-		f->ops->fail(f->ctx, &f->err);
+		tell_fail(f);
 	else
 		f->ops->fin(f->ctx);
 }
@@ -101,7 +109,7 @@ static void on_doomed(void *ctx)
 	struct feed *f = ctx;
 
 	f->doomed = timer_free(f->doomed);
-	f->ops->fail(f->ctx, &f->err);
+	tell_fail(f);
 }
 
 struct feed *feed_open(struct client *c, const struct msg *req,

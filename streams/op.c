@@ -4,10 +4,16 @@
 #include <assert.h>
 #include <errno.h>
 #include <stddef.h>
+#include <string.h>
 
 void op_init(struct op *op, struct loop *l, op_stop_cb stop)
 {
-	*op = (struct op){.loop = l, .stop = stop};
+	/* All but the text, which is most of it: this is done a lot. */
+	memset(op, 0, offsetof(struct op, err));
+	err_clear(&op->err);
+	op->loop = l;
+	op->stop = stop;
+	op->started_ns = op->deadline_ns = 0;
 }
 
 /* The last step of every way to an end; may free the op. */

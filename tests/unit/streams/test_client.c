@@ -4,12 +4,14 @@
 
 #include <errno.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -298,6 +300,30 @@ static void a_peer_that_reads_no_more_is_a_loss(void **state)
 	check_over(&call, 1, -ECONNABORTED, "the VM died of it");
 }
 
+/* A process of its own, which ends without a word. */
+static void an_agent_that_is_killed_is_a_loss(void **state)
+{
+	struct fixture *f = *state;
+	struct call *calls[2];
+	struct op hello;
+	int fd;
+
+	client_free(f->client);
+	pid_t pid = fake_agent_fork(&script, NULL, &fd);
+	assert_true(pid > 0);
+	f->client = client_new(f->loop, fd, fixture_on_lost, f);
+	client_hello(f->client, &hello, clock_deadline_ns(10 * NS_PER_SEC));
+	assert_int_equal(0, op_wait(&hello));
+	op_done(&hello);
+	fixture_check_ping(f);
+	unanswered(f, calls, 2);
+	loop_poll(f->loop);
+	kill(pid, SIGKILL);
+	assert_int_equal(-ECONNABORTED, op_wait(&calls[0]->op));
+	check_over(calls, 2, -ECONNABORTED, "the VM died of it");
+	assert_int_equal(pid, waitpid(pid, NULL, 0));
+}
+
 static void a_failed_client_refuses_at_once_with_the_reason(void **state)
 {
 	struct fixture *f = *state;
@@ -456,6 +482,7 @@ static const struct CMUnitTest tests[] = {
     TEST(the_last_words_before_an_end_are_heard),
     TEST(a_write_to_a_dead_connection_is_a_loss),
     TEST(a_peer_that_reads_no_more_is_a_loss),
+    TEST(an_agent_that_is_killed_is_a_loss),
     TEST(a_failed_client_refuses_at_once_with_the_reason),
     TEST(freeing_cancels_calls_which_outlive_it),
     TEST(a_client_may_be_freed_by_a_waiter),

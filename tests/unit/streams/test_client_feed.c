@@ -126,9 +126,10 @@ static void on_fail(void *ctx, const struct err *err)
 	struct reader *r = ctx;
 
 	assert_false(r->is_over);
-	r->err = *err;
 	r->is_over = true;
 	r->feed = feed_close(r->feed);
+	/* It is not the feed's. */
+	r->err = *err;
 }
 
 static const struct feed_ops ops = {
