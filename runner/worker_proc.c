@@ -69,10 +69,15 @@ static ssize_t first_line(struct lines *in)
 	return end - data;
 }
 
+static void drain(struct lines *in);
+
 static void feed_events(struct lines *in)
 {
 	struct worker_proc *w = in->w;
 
+	/* What was printed before these events were sent comes before them,
+	 * though it took another way: a test's output stays its own. */
+	drain(&w->output);
 	for (ssize_t n; !w->is_overlong && (n = first_line(in)) >= 0;) {
 		w->ops.event(w->ctx, (char *)buf_data(&in->buf), (size_t)n);
 		buf_consume(&in->buf, (size_t)n + 1);

@@ -17,11 +17,12 @@ struct tail {
 static void refuse(struct tail *tail, const struct err *err)
 {
 	struct tail_open *t = tail->open;
+	struct err why = *err; /* err goes with the feed */
 
 	tail->open = NULL;
 	t->source = NULL;
 	t->stream = stream_free(t->stream);
-	op_finish(&t->op, err->code, err);
+	op_finish(&t->op, why.code, &why);
 }
 
 static void refuse_protocol(struct tail *tail)
