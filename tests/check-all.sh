@@ -1,5 +1,5 @@
 # Sourced by check.sh: every test there is, cheapest first. Uses its
-# functions unit, step and suite.
+# functions unit and suite.
 # shellcheck shell=sh
 
 jobs=$(nproc)

@@ -30,21 +30,6 @@ unit() {
 	fi
 }
 
-# A command that is one test by itself.
-step() {
-	name=$1
-	shift
-	if "$@" >"$log" 2>&1; then
-		passed=$((passed + 1))
-		echo "  ok      $name"
-	else
-		status=$?
-		echo "  FAIL    $name (status $status)"
-		sed 's/^/    /' "$log" | tail -n 80
-		failed=$((failed + 1))
-	fi
-}
-
 # Tests that provium runs: the closing "N passed, N failed" is counted.
 suite() {
 	"$@" 2>&1 | tee "$log"
@@ -74,21 +59,13 @@ unit)
 	done
 	;;
 fuzz)
-	dir=$2
-	seconds=$3
-	for t in "$dir"/fuzz/fuzz_*; do
-		case $t in *.d) continue ;; esac
-		name=${t##*/}
-		seeds=tests/fuzz/corpus/$name
-		work=$dir/corpus/$name
-		mkdir -p "$work"
-		set -- "$work"
-		[ -d "$seeds" ] && set -- "$@" "$seeds"
-		[ -f "$seeds.dict" ] && set -- "$@" "-dict=$seeds.dict"
-		step "$name, $seconds s" "$t" "$@" "-max_total_time=$seconds" \
-		    -timeout=10 -rss_limit_mb=2048 -print_final_stats=1 \
-		    "-artifact_prefix=$dir/"
-	done
+	# As many at a time as there are processors.
+	find "$2/fuzz" -name 'fuzz_*' ! -name '*.d' | sort |
+	    xargs -P "$(nproc)" -n 1 sh tests/fuzz/run.sh "$2" "$3" |
+	    tee "$log"
+	passed=$(grep -c '^  ok' "$log")
+	failed=$(grep -c '^  FAIL' "$log")
+	[ "$passed" -gt 0 ] || failed=$((failed + 1))
 	;;
 all)
 	. tests/check-all.sh
