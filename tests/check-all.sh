@@ -30,6 +30,9 @@ say "behaviour on real guests"
 build/provium guest build || exit 1
 suite build/provium run tests/demo tests/smoke tests/e2e
 
+say "images with an init of their own"
+suite sh tests/e2e/foreign.sh build/provium
+
 say "nothing left behind"
 suite python3 tests/e2e/kill.py build/provium
 
