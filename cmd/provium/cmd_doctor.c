@@ -165,6 +165,21 @@ static void check_kernel_of(struct doctor *d, const char *name,
 	bad(d, name, &err);
 }
 
+/* Whether an image was made before: then none is fetched. */
+static bool has_image(const struct doctor *d)
+{
+	struct guest_image *images = NULL;
+	size_t n = 0;
+	struct err err;
+
+	if (guest_list(d->config.cache_dir, &images, &n, &err) < 0)
+		return false;
+	for (size_t i = 0; i < n; i++)
+		guest_image_done(&images[i]);
+	free(images);
+	return n > 0;
+}
+
 /* Makes the default guest if its parts are here; does not fetch them. */
 static void check_default_guest(struct doctor *d, const char *name)
 {
@@ -173,7 +188,7 @@ static void check_default_guest(struct doctor *d, const char *name)
 	struct err err;
 
 	guest_places_get(&places);
-	if (!guest_source_is_local(&places)) {
+	if (!guest_source_is_local(&places) && !has_image(d)) {
 		put(d, PRINT_WARN, "-", name,
 		    "no kernel in /boot: the first run, or provium guest "
 		    "build, fetches Debian's");
