@@ -22,6 +22,9 @@ export PROVIUM_B=build/release
 say "command line"
 suite sh tests/e2e/cli.sh build/provium
 
+say "installation"
+suite sh tests/e2e/install.sh
+
 say "bad input, explained"
 make -s build/release/provium-agent-other || exit 1
 suite sh tests/e2e/refusals.sh build/provium build/release/provium-agent-other
