@@ -45,7 +45,7 @@ done
 # The vhost modules of the guest's kernel: this machine's, or the package's.
 modules=/lib/modules/$release
 if [ ! -d "$modules" ]; then
-	(cd "$work" && apt-get -qq download "linux-image-$release" &&
+	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "linux-image-$release" &&
 	    dpkg-deb -x linux-image-*.deb "$work/kernel")
 	modules=$work/kernel/lib/modules/$release
 fi
