@@ -46,12 +46,18 @@ class Bench:
         return out
 
     def plain_kernel(self):
-        """A bzImage of the guest's release, where one is readable."""
+        """The bzImage of the guest's release: installed, or fetched."""
         with open(os.path.join(self.image, "info"), encoding="utf-8") as f:
             info = dict(line.split(" ", 1) for line in f.read().splitlines()
                         if " " in line)
-        path = "/boot/vmlinuz-" + info.get("release", "")
-        return path if os.access(path, os.R_OK) else None
+        path = "/boot/vmlinuz-" + info["release"]
+        if os.access(path, os.R_OK):
+            return path
+        subprocess.run(
+            "apt-get -qq -o APT::Sandbox::User=root download "
+            f"linux-image-{info['release']} && dpkg-deb -x *.deb kernel",
+            shell=True, check=True, cwd=self.tmp.name)
+        return self.tmp.name + "/kernel" + path
 
     def run_test(self, name, rounds, **env):
         """Runs tests/bench/NAME.test.lua; returns the lines it wrote."""
@@ -127,15 +133,14 @@ def bench_boot(b, rounds=10):
           statistics.median(floors), "s", 1.10)
 
     bzimage = b.plain_kernel()
-    if bzimage:
-        plain = [timed(["qemu-system-x86_64", "-M", "q35", "-accel", "tcg",
-                        "-m", "256M", "-nodefaults", "-display", "none",
-                        "-serial", "null", "-no-reboot",
-                        "-kernel", bzimage, "-initrd", initrd,
-                        "-append", "console=ttyS0 rdinit=/init"])
-                 for _ in range(max(3, rounds // 2))]
-        b.row("boot to the first answer / plain q35 bzImage",
-              statistics.median(ours), statistics.median(plain), "s", 0.7)
+    plain = [timed(["qemu-system-x86_64", "-M", "q35", "-accel", "tcg",
+                    "-m", "256M", "-nodefaults", "-display", "none",
+                    "-serial", "null", "-no-reboot",
+                    "-kernel", bzimage, "-initrd", initrd,
+                    "-append", "console=ttyS0 rdinit=/init"])
+             for _ in range(max(3, rounds // 2))]
+    b.row("boot to the first answer / plain q35 bzImage",
+          statistics.median(ours), statistics.median(plain), "s", 0.7)
 
 
 def bench_roundtrip(b, rounds=3000):
