@@ -229,9 +229,12 @@ static void turn_until_done(struct worker *w, struct op *op)
 
 	a->depth++;
 	while (!op_is_done(op)) {
+		/* A task that yields by itself is ready again at once: the
+		 * loop must have its turn all the same. */
 		if (a->depth == 1 && !a->running && task_resume_ready(w))
-			continue;
-		loop_turn(w->loop);
+			loop_poll(w->loop);
+		else
+			loop_turn(w->loop);
 	}
 	a->depth--;
 }
@@ -253,6 +256,17 @@ static int wait_block(lua_State *L, int idx)
 		if (!op_is_done(b->op)) {
 			struct task *t = task_of(w, L);
 
+			if (t && !lua_isyieldable(L)) {
+				/* Nothing is set up yet that a yield refused
+				 * by LuaJIT would leave behind. */
+				block_release(b);
+				bind_fail_arg(L, b->method,
+					      "attempt to yield across C-call "
+					      "boundary: a task cannot wait "
+					      "inside a callback of "
+					      "string.gsub, table.sort and "
+					      "the like");
+			}
 			if (t) {
 				b->task = t;
 				b->op->on_done = on_task_op_done;

@@ -23,6 +23,7 @@ struct file_object {
 	struct vm_object *vm; /* the owner */
 	uint64_t handle;
 	int32_t fd;
+	unsigned boots; /* of the VM, when it was opened */
 	bool is_open;
 	char path[FILE_PATH_MAX];
 };
@@ -30,32 +31,39 @@ struct file_object {
 static void file_object_close(void *p)
 {
 	struct file_object *f = p;
-	struct client *c = vm_client(f->vm->vm);
-	struct msg m = {.type = MSG_RELEASE};
 
 	if (!f->is_open)
 		return;
 	f->is_open = false;
-	m.release.handle = f->handle;
-	if (c)
-		client_post(c, &m);
+	vm_object_release(f->vm, f->boots, f->handle);
 }
 
-static struct file_object *file_check(lua_State *L, const char *method)
-{
-	struct file_object *f = object_check(L, 1, &file_class, method);
-
-	if (!f->is_open)
-		bind_fail_arg(L, method, "file is closed");
-	return f;
-}
-
-int32_t file_object_fd(lua_State *L, int idx, const char *method)
+static struct file_object *check_open(lua_State *L, int idx, const char *method)
 {
 	struct file_object *f = object_check(L, idx, &file_class, method);
 
 	if (!f->is_open)
 		bind_fail_arg(L, method, "file is closed");
+	if (f->boots != f->vm->boots)
+		bind_fail_arg(L, method,
+			      "the file is gone: the guest was started anew "
+			      "since");
+	return f;
+}
+
+static struct file_object *file_check(lua_State *L, const char *method)
+{
+	return check_open(L, 1, method);
+}
+
+int32_t file_object_fd(lua_State *L, int idx, const struct vm_object *vm,
+		       const char *method)
+{
+	struct file_object *f = check_open(L, idx, method);
+
+	if (f->vm != vm)
+		bind_fail_arg(L, method, "the file is open in VM %s, not in %s",
+			      f->vm->name, vm->name);
 	return f->fd;
 }
 
@@ -66,6 +74,8 @@ struct open_call {
 	struct call *call;
 	struct vm_object *vm;
 	uint64_t handle;
+	unsigned boots;
+	bool is_taken; /* by the object that was made for it */
 	char path[FILE_PATH_MAX];
 };
 
@@ -74,6 +84,8 @@ static void open_release(void *p)
 	struct open_call *o = p;
 
 	call_free(o->call);
+	if (!o->is_taken && o->handle)
+		vm_object_release(o->vm, o->boots, o->handle);
 }
 
 /* 1: the VM. */
@@ -84,7 +96,11 @@ static int open_finish(lua_State *L, void *p)
 
 	if (call->op.result < 0)
 		bind_fail_err(L, "vm:open_file", &call->op.err);
+	if (object_is_closed(&o->vm->obj))
+		bind_fail_arg(L, "vm:open_file", "the VM was closed");
 	struct file_object *f = object_new(L, &file_class, 1);
+	o->is_taken = true;
+	f->boots = o->boots;
 	f->vm = o->vm;
 	f->handle = o->handle;
 	f->fd = (int32_t)call->reply.done.value;
@@ -141,6 +157,7 @@ static int vm_open_file(lua_State *L)
 	struct open_call *oc = await_new(L, method, sizeof(*oc), open_release);
 	await_keep(L, lua_gettop(L), 1);
 	oc->vm = vm;
+	oc->boots = vm->boots;
 	oc->handle = client_new_handle(c);
 	snprintf(oc->path, sizeof(oc->path), "%s", m.file_open.path);
 	m.file_open.handle = oc->handle;

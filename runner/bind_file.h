@@ -10,8 +10,12 @@
 
 extern const struct object_class file_class;
 
-/* The agent's fd of the open file at idx; raises "file is closed". */
-int32_t file_object_fd(lua_State *L, int idx, const char *method);
+struct vm_object;
+
+/* The agent's fd of the open file at idx; raises when it is closed, or not a
+ * file of vm. */
+int32_t file_object_fd(lua_State *L, int idx, const struct vm_object *vm,
+		       const char *method);
 
 void bind_file_register(lua_State *L);
 

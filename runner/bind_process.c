@@ -37,13 +37,9 @@ struct process_object {
 static void process_object_close(void *p)
 {
 	struct process_object *po = p;
-	struct client *c = po->vm->vm ? vm_client(po->vm->vm) : NULL;
-	struct msg m = {.type = MSG_RELEASE};
 
-	if (po->is_open && c && po->boots == po->vm->boots) {
-		m.release.handle = po->handle;
-		client_post(c, &m);
-	}
+	if (po->is_open)
+		vm_object_release(po->vm, po->boots, po->handle);
 	po->is_open = false;
 	free(po->command);
 	po->command = NULL;
@@ -77,8 +73,10 @@ struct spawn_call {
 	struct call *call;
 	struct call *input; /* sends opts.stdin; or NULL */
 	const struct run_args *args;
+	struct vm_object *vm;
 	uint64_t handle;
 	unsigned boots;
+	bool is_taken; /* by the object that was made for it */
 };
 
 static void spawn_release(void *p)
@@ -87,6 +85,8 @@ static void spawn_release(void *p)
 
 	call_free(s->call);
 	call_free(s->input);
+	if (!s->is_taken && s->handle)
+		vm_object_release(s->vm, s->boots, s->handle);
 }
 
 /* 1: the VM. */
@@ -96,8 +96,11 @@ static int spawn_finish(lua_State *L, void *p)
 
 	if (s->call->op.result < 0)
 		bind_fail_err(L, "vm:run_async", &s->call->op.err);
+	if (object_is_closed(&s->vm->obj))
+		bind_fail_arg(L, "vm:run_async", "the VM was closed");
 	struct process_object *po = object_new(L, &process_class, 1);
-	po->vm = object_check(L, 1, &vm_class, "vm:run_async");
+	s->is_taken = true;
+	po->vm = s->vm;
 	po->handle = s->handle;
 	po->pid = s->call->reply.done.value;
 	po->boots = s->boots;
@@ -136,6 +139,7 @@ static int vm_run_async(lua_State *L)
 	if (a->stdin_idx)
 		await_keep(L, block, a->stdin_idx);
 	s->args = a;
+	s->vm = vm;
 	s->boots = vm->boots;
 	s->handle = client_new_handle(c);
 	if (exec_encode_spawn(&spec, s->handle, true, &m, &store, &err) < 0) {
@@ -161,7 +165,7 @@ struct wait_call {
 	struct call *exited;
 	struct call *out;
 	struct call *err_out;
-	const struct process_object *po; /* kept */
+	char *command; /* owned: another task may close the process */
 };
 
 static void wait_release(void *p)
@@ -171,6 +175,7 @@ static void wait_release(void *p)
 	call_free(w->exited);
 	call_free(w->out);
 	call_free(w->err_out);
+	free(w->command);
 }
 
 static int wait_all_done(lua_State *L, void *p)
@@ -183,13 +188,13 @@ static int wait_all_done(lua_State *L, void *p)
 			return await_again(L, p, &calls[i]->op, wait_all_done);
 		if (calls[i]->op.result == -ETIMEDOUT)
 			bind_fail_arg(L, "process:wait",
-				      "`%s` is still running", w->po->command);
+				      "`%s` is still running", w->command);
 		if (calls[i]->op.result < 0)
 			bind_fail_err(L, "process:wait", &calls[i]->op.err);
 	}
 	const struct msg_exited *e = &w->exited->reply.exited;
 	struct run_outcome o = {
-	    .command = w->po->command,
+	    .command = w->command,
 	    .out = &w->out->data,
 	    .err_out = &w->err_out->data,
 	    .signalled = e->signalled,
@@ -228,7 +233,7 @@ static int l_wait(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct wait_call *w = await_new(L, method, sizeof(*w), wait_release);
 	await_keep(L, lua_gettop(L), 1);
-	w->po = po;
+	w->command = mem_strdup(po->command);
 	m.proc_wait.handle = po->handle;
 	w->exited = call_new(c);
 	call_start(w->exited, &m, NULL, 0, deadline);

@@ -276,6 +276,7 @@ static int l_read_until(lua_State *L)
 
 struct line_call {
 	struct stream_wait wait;
+	const struct stream_object *so; /* kept */
 	struct stream_pattern newline;
 	bool is_rest; /* the end has come: what is pending is the last line */
 };
@@ -293,14 +294,18 @@ static int line_finish(lua_State *L, void *p)
 	struct stream_wait *w = &c->wait;
 
 	if (w->op.result == -EPIPE && !c->is_rest) {
-		struct stream *s = w->stream;
-
+		/* Another task may have closed it meanwhile. */
+		if (!c->so->stream)
+			return lua_pushnil(L), 1;
 		c->is_rest = true;
 		stream_wait_done(w);
-		stream_wait_init(w, s);
+		stream_wait_init(w, c->so->stream);
 		stream_drain(w, 0);
 		return await_again(L, c, &w->op, line_finish);
 	}
+	/* Closed is an end like any other, as for next(). */
+	if (w->op.result == -ESHUTDOWN)
+		return lua_pushnil(L), 1;
 	if (w->op.result < 0)
 		bind_fail_err(L, "stream:lines", &w->op.err);
 	if (!c->is_rest) {
@@ -334,6 +339,7 @@ static int l_next_line(lua_State *L)
 	    .p = (const uint8_t *)"\n",
 	    .n = 1,
 	};
+	c->so = so;
 	stream_wait_init(&c->wait, so->stream);
 	await_keep(L, lua_gettop(L), 1);
 	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
@@ -493,7 +499,7 @@ static int vm_fd_stream(lua_State *L)
 	char detail[32];
 
 	if (object_test(L, 2, &file_class))
-		req.fd_stream.fd = file_object_fd(L, 2, method);
+		req.fd_stream.fd = file_object_fd(L, 2, vm, method);
 	else
 		req.fd_stream.fd =
 		    (int32_t)arg_int(L, method, 2, "fd", 0, INT32_MAX);

@@ -339,12 +339,26 @@ static int l_boot(lua_State *L)
 	/* Again as it was, it keeps its console log. */
 	if (s == VM_CREATED || opts)
 		make_vm(L, v, opts, &timeout_ns);
+	else
+		timeout_ns = v->agent_timeout_ns;
+	v->agent_timeout_ns = timeout_ns;
 	int64_t deadline = await_deadline(L, "vm:boot", timeout_ns);
 
 	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
 	vm_boot_start(v->vm, &c->op, deadline);
 	return await(L, c, &c->op, boot_finish);
+}
+
+void vm_object_release(const struct vm_object *v, unsigned boots,
+		       uint64_t handle)
+{
+	struct client *c = v->vm ? vm_client(v->vm) : NULL;
+	struct msg m = {.type = MSG_RELEASE};
+
+	m.release.handle = handle;
+	if (c && boots == v->boots)
+		client_post(c, &m);
 }
 
 static int power_finish(lua_State *L, void *p)
@@ -377,9 +391,10 @@ static int power(lua_State *L, const struct power *what)
 	int64_t deadline = await_deadline(L, what->method, POWER_TIMEOUT_NS);
 
 	struct power_call *c = new_power_call(L, what->method, v);
-	if (what->ends_handles)
-		v->boots++;
 	what->start(v->vm, &c->op, deadline);
+	bool is_refused = op_is_done(&c->op) && c->op.result < 0;
+	if (what->ends_handles && !is_refused)
+		v->boots++;
 	return await(L, c, &c->op, power_finish);
 }
 

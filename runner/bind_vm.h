@@ -15,9 +15,10 @@
 
 struct vm_object {
 	struct object obj;
-	struct vm *vm;	/* NULL before the first boot */
-	char *name;	/* owned */
-	char *profile;	/* owned; NULL: the default */
+	struct vm *vm;		  /* NULL before the first boot */
+	char *name;		  /* owned */
+	char *profile;		  /* owned; NULL: the default */
+	int64_t agent_timeout_ns; /* of the last boot */
 	unsigned boots; /* differs whenever handles of before are void */
 };
 
@@ -38,6 +39,10 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method);
 struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method);
 enum vm_state vm_object_state(const struct vm_object *v);
+/* Has the agent forget a handle of the boot numbered boots, if it still runs;
+ * never raises. */
+void vm_object_release(const struct vm_object *v, unsigned boots,
+		       uint64_t handle);
 
 /* More methods of vm; each ends with NULL. */
 extern const struct bind_method vm_run_methods[];

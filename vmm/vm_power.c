@@ -122,10 +122,15 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	vm->kill_at_ns = deadline_ns;
 	if (vm->state == VM_PAUSED)
 		start_command(vm, "cont");
-	vm->farewell = call_new(vm->client);
-	call_start(vm->farewell, &bye, NULL, 0, CLOCK_NEVER);
-	vm->farewell->op.on_done = vm_on_op;
-	vm->farewell->op.done_ctx = vm;
+	if (vm->client) {
+		vm->farewell = call_new(vm->client);
+		call_start(vm->farewell, &bye, NULL, 0, CLOCK_NEVER);
+		vm->farewell->op.on_done = vm_on_op;
+		vm->farewell->op.done_ctx = vm;
+	} else {
+		/* The guest restarts just now: nobody to say it to. */
+		vm->kill_at_ns = clock_now_ns();
+	}
 	vm_kick(vm);
 }
 
