@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -169,8 +170,9 @@ static void keep_output(struct process *p, const void *bytes, size_t n)
 		buf_consume(&p->output, p->output.len - PROCESS_OUTPUT_MAX);
 }
 
-/* Reads one chunk; false at end of file, on error and when nothing is there. */
-static bool read_output(struct process *p)
+/* Reads one chunk: its size; 0 at end of file, on error and when nothing is
+ * there. */
+static size_t read_output(struct process *p)
 {
 	char bytes[READ_CHUNK];
 	ssize_t n = read(p->out_fd, bytes, sizeof(bytes));
@@ -179,7 +181,23 @@ static bool read_output(struct process *p)
 		keep_output(p, bytes, (size_t)n);
 	else if (n == 0 || (errno != EAGAIN && errno != EINTR))
 		watch_set(p->out_watch, 0);
-	return n > 0;
+	return n > 0 ? (size_t)n : 0;
+}
+
+/* What the program left in the pipe, and not to its end of file: a grandchild
+ * that moved to a group of its own may hold it, and go on writing. */
+static void read_rest(struct process *p)
+{
+	int left = 0;
+	size_t n;
+
+	if (ioctl(p->out_fd, FIONREAD, &left) < 0)
+		return;
+	for (size_t got = 0; got < (size_t)left; got += n) {
+		n = read_output(p);
+		if (n == 0)
+			break;
+	}
 }
 
 static void on_output(void *ctx, int fd, unsigned ready)
@@ -203,10 +221,7 @@ static void on_pidfd(void *ctx, int fd, unsigned ready)
 		return;
 	p->pid = -1;
 	watch_set(p->exit_watch, 0);
-	/* Not to its end: a grandchild may hold the pipe, and fill it. */
-	for (int i = 0; i <= PROCESS_OUTPUT_MAX / READ_CHUNK; i++)
-		if (!read_output(p))
-			break;
+	read_rest(p);
 	p->on_exit(p->ctx, status);
 }
 

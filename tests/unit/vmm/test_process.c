@@ -135,6 +135,22 @@ static void only_the_end_of_much_output_is_kept(void **state)
 	assert_string_equal(text + strlen(text) - 13, "line 2999\nend");
 }
 
+/* The pipe holds more than is kept; nobody reads until the program is gone. */
+static void the_end_is_kept_when_exit_is_seen_first(void **state)
+{
+	struct fixture *f = *state;
+	siginfo_t info;
+
+	start(f, "head -c 60000 /dev/zero | tr '\\0' x; printf end");
+	assert_int_equal(waitid(P_PID, (id_t)process_pid(f->process), &info,
+				WEXITED | WNOWAIT),
+			 0);
+	wait_exit(f);
+	CLEANUP(free_ptr) char *text = output(f);
+	assert_int_equal(strlen(text), PROCESS_OUTPUT_MAX);
+	assert_string_equal(text + strlen(text) - 4, "xend");
+}
+
 static void a_missing_program_is_an_error(void **state)
 {
 	struct fixture *f = *state;
@@ -289,6 +305,7 @@ static const struct CMUnitTest tests[] = {
     T(exit_is_told_once_with_its_status),
     T(both_outputs_are_in_at_exit),
     T(only_the_end_of_much_output_is_kept),
+    T(the_end_is_kept_when_exit_is_seen_first),
     T(a_missing_program_is_an_error),
     T(given_fds_are_open_and_no_others),
     T(kill_reaches_the_whole_group),
