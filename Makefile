@@ -66,7 +66,7 @@ endif
 LAYERS := agent-proto streams vmm runner
 SRC_agent-proto := $(sort $(wildcard agent-proto/*.c))
 SRC_streams     := $(sort $(wildcard streams/*.c))
-SRC_vmm         := $(sort $(wildcard vmm/*.c))
+SRC_vmm         := $(sort $(wildcard vmm/*.c vmm/net/*.c))
 SRC_runner      := $(sort $(wildcard runner/*.c))
 SRC_provium     := $(sort $(wildcard cmd/provium/*.c))
 SRC_agent       := $(sort $(wildcard cmd/provium-agent/*.c))

@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A network of guests, without root: a learning Ethernet switch in this
+ * process's loop. Each NIC is one end of a datagram socketpair, one datagram a
+ * frame (QEMU: -netdev dgram,local.type=fd); the other end is a port here. The
+ * bridge has a port of its own, its gateway, which gives leases by DHCP,
+ * answers for names, and can be pinged.
+ *
+ *	guest a -- port --.            .-- port -- guest b
+ *	                   \__switch__/
+ *	                       |   `-- taps (captures)
+ *	                    gateway: ARP, ICMP echo, DHCP, DNS
+ *
+ * Addresses are the same in every run: they follow from the order in which
+ * bridges were made and guests attached. Everything from a guest is hostile.
+ */
+#ifndef VMM_NET_BRIDGE_H
+#define VMM_NET_BRIDGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "agent-proto/err.h"
+#include "streams/capture.h"
+#include "streams/loop.h"
+#include "streams/stream.h"
+
+#define MAC_LEN 6
+/* "52:54:00:00:01:02" and its NUL. */
+#define MAC_TEXT_MAX  18
+#define IPV4_TEXT_MAX 16
+
+#define BRIDGES_MAX   250u
+/* Ports of one bridge: hosts of its /24, without the gateway. */
+#define PORTS_MAX 240u
+
+struct net;
+struct bridge;
+struct port;
+
+/* What the bridges of one worker share: numbers for addresses. spool_dir, a
+ * private folder for captures that are read slowly, is copied. */
+struct net *net_new(struct loop *l, const char *spool_dir);
+/* Every bridge must be freed before. */
+struct net *net_free(struct net *n);
+
+/* name: the domain of its guests' names; copied. NULL with err: -ENOSPC. */
+struct bridge *bridge_new(struct net *n, const char *name, struct err *err);
+/* Captures end (EOF); ports are freed, their guests see silence. */
+struct bridge *bridge_free(struct bridge *b);
+const char *bridge_name(const struct bridge *b);
+/* The gateway's address, host byte order. */
+uint32_t bridge_ip(const struct bridge *b);
+/* Its open captures, those of single ports among them: what a snapshot of a
+ * guest on it must refuse on. */
+struct stream_list *bridge_captures(struct bridge *b);
+
+/*
+ * A guest's place on the bridge, with its MAC, its address and its name; from
+ * attach to detach, however often the guest boots. guest: the host part of its
+ * DNS name, `guest` and `guest.bridge`; copied. A guest may have a port on any
+ * number of bridges (the gateway of each answers for the names on all of
+ * them), one on each: else NULL with err -EEXIST; -ENOSPC: PORTS_MAX.
+ */
+struct port *bridge_attach(struct bridge *b, const char *guest,
+			   struct err *err);
+/* Detaches; the guest's end goes silent. */
+struct port *port_free(struct port *p);
+
+/* The guest boots: *ret_theirs is the end for QEMU, close-on-exec, the
+ * caller's. A socket of an earlier boot is closed. 0 or -errno. */
+int port_plug(struct port *p, int *ret_theirs, struct err *err);
+/* The guest is off. Idempotent. */
+void port_unplug(struct port *p);
+
+struct bridge *port_bridge(const struct port *p);
+const char *port_guest(const struct port *p);
+const uint8_t *port_mac(const struct port *p); /* MAC_LEN bytes */
+/* The address that DHCP gives it, host byte order: known from the start. */
+uint32_t port_ip(const struct port *p);
+/* It was given in this boot. */
+bool port_has_lease(const struct port *p);
+
+/* As seen by the guest. dropped: frames for it that found its queue full. */
+struct port_counters {
+	uint64_t rx_frames, rx_bytes;
+	uint64_t tx_frames, tx_bytes;
+	uint64_t dropped;
+};
+void port_counters(const struct port *p, struct port_counters *ret);
+
+/*
+ * Taps the whole bridge, where a frame is seen once, when it enters the
+ * switch; or one port: what its guest sends and what is sent to it. Frames
+ * that were on their way when this was called are not in it, every later one
+ * is. The stream is the caller's; NULL with err as for capture_new().
+ */
+struct stream *bridge_capture(struct bridge *b, struct port *only,
+			      const struct capture_options *o,
+			      const struct stream_label *label,
+			      struct err *err);
+
+void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX]);
+void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX]);
+
+#endif
