@@ -53,6 +53,8 @@ struct msg_list {
 #define MSG_PROC_SIGNAL_FIELDS(F) F(U64, handle) F(I32, signo) F(U8, group)
 #define MSG_RELEASE_FIELDS(F)     F(U64, handle)
 #define MSG_PROC_STATUS_FIELDS(F) F(U64, handle)
+#define MSG_WORKER_SPAWN_FIELDS(F) F(U64, handle)
+#define MSG_WORKER_LINK_FIELDS(F)  F(U64, handle)
 #define MSG_STAT_FIELDS(F)        F(STR, path) F(U8, nofollow)
 #define MSG_FILE_STATUS_FIELDS(F)                                              \
 	F(U64, size) F(I64, mtime_sec) F(U32, mtime_nsec) F(U32, mode)         \
@@ -81,13 +83,17 @@ struct msg_list {
 
 /* SPAWN flags. env entries are NAME=VALUE, added to the agent's own unless
  * ENV_CLEAR; argv[0] is searched in PATH when it holds no slash; an empty cwd
- * means "/". Without STDIN_PIPE stdin is /dev/null. */
+ * means "/", in a worker its own. Without STDIN_PIPE stdin is /dev/null. */
 #define MSG_SPAWN_ENV_CLEAR   1u
 #define MSG_SPAWN_STDIN_PIPE  2u
 
 #define MSG_OUTPUT_UNTIL_EXIT 1u
 
-#define MSG_PERM_DEFAULT      UINT32_MAX
+/* PROC_SIGNAL to a worker: ends the system call it blocks in with EINTR, and
+ * has no other effect. The last of Linux's real-time signals. */
+#define MSG_SIGNAL_INTERRUPT 64
+
+#define MSG_PERM_DEFAULT     UINT32_MAX
 
 /* FILE_OPEN flags; at least one of the first three. */
 #define MSG_OPEN_READ	   1u

@@ -23,7 +23,8 @@
  * failed or freed there ignores the rest of it, and its memory goes when the
  * turn is over.
  *
- * Files: client.c (states, users), link.c (bytes), reply.c (what an answer
+ * Files: client.c (states, users), link.c (bytes), tunnel.c (bytes in a
+ * channel of another client), reply.c (what an answer
  * may be), call.c, feed.c.
  */
 #include "streams/client.h"
@@ -213,8 +214,8 @@ static uint64_t random_start(void)
 	return n;
 }
 
-struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
-			  void *ctx)
+struct client *client_new_unlinked(struct loop *l, client_lost_cb on_lost,
+				   void *ctx)
 {
 	struct client *c = mem_zalloc(sizeof(*c));
 
@@ -225,6 +226,15 @@ struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 	c->handle = random_start();
 	TAILQ_INIT(&c->users);
 	c->session = session_new(SESSION_HOST, 0, &session_ops, c);
+	link_init(c);
+	return c;
+}
+
+struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
+			  void *ctx)
+{
+	struct client *c = client_new_unlinked(l, on_lost, ctx);
+
 	link_open(c, take_fd);
 	return c;
 }

@@ -31,6 +31,14 @@ typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 
 struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 			  void *ctx);
+/*
+ * The session with a worker (WORKER_SPAWN) of outer's agent: a client like any
+ * other, whose bytes travel in a channel of outer, opened here. It is lost
+ * when the worker ends, and with outer: by its failure, its end, or a new
+ * session of it. The worker lives on in the last case: link it anew.
+ */
+struct client *client_new_worker(struct client *outer, uint64_t handle,
+				 client_lost_cb on_lost, void *ctx);
 /* Calls still in flight are finished with -ECANCELED, streams end. Allowed in
  * any callback. What is over may be freed after the client. */
 struct client *client_free(struct client *c);

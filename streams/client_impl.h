@@ -26,6 +26,8 @@ struct client_user_ops {
 
 TAILQ_HEAD(client_users, client_user);
 
+struct tunnel;
+
 struct client {
 	struct loop *loop;
 	enum client_state state;
@@ -45,6 +47,7 @@ struct client {
 	/* link.c */
 	int fd;
 	struct watch *watch;
+	struct tunnel *tunnel; /* in place of fd and watch */
 	struct loop_hook flush_hook;
 	struct buf out;
 	bool is_blocked; /* waits until fd is writable */
@@ -52,6 +55,10 @@ struct client {
 };
 
 /* client.c */
+
+/* Without a byte stream yet: link_open(), or tunnel.c, gives it one. */
+struct client *client_new_unlinked(struct loop *l, client_lost_cb on_lost,
+				   void *ctx);
 
 /* Opens a channel for u with req; fin: no body follows. Returns 0, or a
  * negative errno with err filled; u is then nobody's. */
@@ -68,10 +75,17 @@ static inline bool client_is_live(const struct client *c)
 
 /* link.c */
 
+void link_init(struct client *c);
 void link_open(struct client *c, int take_fd);
 void link_close(struct client *c);
 /* There may be something to send. */
 void link_kick(struct client *c);
+
+/* tunnel.c */
+
+/* What the session has to say goes into outer's channel; false: no room. */
+bool tunnel_flush(struct client *c);
+void tunnel_close(struct client *c);
 
 /* reply.c */
 

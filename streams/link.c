@@ -55,13 +55,17 @@ static void on_before_wait(void *ctx)
 {
 	struct client *c = ctx;
 
-	if (c->watch && !c->is_blocked)
+	if (c->is_blocked)
+		return;
+	if (c->tunnel)
+		c->is_blocked = !tunnel_flush(c);
+	else if (c->watch)
 		link_flush(c);
 }
 
 void link_kick(struct client *c)
 {
-	if (c->watch && !c->is_blocked && !c->write_error)
+	if ((c->watch || c->tunnel) && !c->is_blocked && !c->write_error)
 		loop_before_wait(c->loop, &c->flush_hook);
 }
 
@@ -116,11 +120,16 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 		lose_errno(c, "write to", c->write_error);
 }
 
+void link_init(struct client *c)
+{
+	c->fd = -1;
+	c->flush_hook = (struct loop_hook){.cb = on_before_wait, .ctx = c};
+}
+
 void link_open(struct client *c, int take_fd)
 {
 	c->fd = take_fd;
 	fcntl(take_fd, F_SETFL, fcntl(take_fd, F_GETFL) | O_NONBLOCK);
-	c->flush_hook = (struct loop_hook){.cb = on_before_wait, .ctx = c};
 	c->watch = watch_new(c->loop, take_fd, on_ready, c);
 	watch_set(c->watch, LOOP_READ);
 }
@@ -128,6 +137,7 @@ void link_open(struct client *c, int take_fd)
 void link_close(struct client *c)
 {
 	loop_hook_cancel(c->loop, &c->flush_hook);
+	tunnel_close(c);
 	c->watch = watch_free(c->watch);
 	if (c->fd >= 0)
 		close(c->fd);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -11,6 +12,8 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "agent-proto/msg.h"
 
 /* linux/mount.h; spelt here because old headers lack them. */
 #define FS_OPEN_CLOEXEC	     1u
@@ -145,6 +148,58 @@ void guest_protect_agent(struct guest *g)
 	fd = openat(g->proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd >= 0 && write(fd, "-1000", 5) < 0)
 		return; /* then it is as likely a victim as others */
+}
+
+static int by_number(const void *a, const void *b)
+{
+	return *(const int *)a - *(const int *)b;
+}
+
+/* All but 0 to 2 and those kept. */
+static void close_others(int *keep, size_t n)
+{
+	int from = 3;
+
+	qsort(keep, n, sizeof(*keep), by_number);
+	for (size_t i = 0; i < n; i++) {
+		if (keep[i] < from)
+			continue;
+		if (keep[i] > from)
+			close_range((unsigned)from, (unsigned)keep[i] - 1, 0);
+		from = keep[i] + 1;
+	}
+	close_range((unsigned)from, ~0u, 0);
+}
+
+static void be_a_victim(const struct guest *g)
+{
+	CLEANUP(fd_closep) int fd = -1;
+
+	if (g->proc_fd < 0 || !g->owns_machine)
+		return;
+	fd = openat(g->proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd >= 0 && write(fd, "0", 1) < 0)
+		return; /* a kernel without OOM killer */
+}
+
+static void on_interrupt(int signo)
+{
+	(void)signo;
+}
+
+void guest_become_worker(struct guest *g, int keep_fd)
+{
+	int keep[] = {keep_fd, g->proc_fd, g->sys_fd, g->dev_fd, g->null_fd};
+	/* Without SA_RESTART: a call that blocks ends with EINTR. */
+	const struct sigaction interrupt = {.sa_handler = on_interrupt};
+
+	be_a_victim(g);
+	close_others(keep, ARRAY_LEN(keep));
+	setrlimit(RLIMIT_NOFILE, &g->nofile);
+	sigaction(MSG_SIGNAL_INTERRUPT, &interrupt, NULL);
+	g->is_worker = true;
+	g->owns_machine = false;
+	g->foreign_init = false;
 }
 
 void guest_follow_root(struct guest *g)

@@ -17,6 +17,7 @@ struct guest {
 	int dev_fd;
 	int null_fd;	      /* /dev/null */
 	bool owns_machine;    /* SHUTDOWN may power it off */
+	bool is_worker;	      /* what it is stays: root, limits, signals */
 	bool foreign_init;    /* PID 1 is not ours: its root may move */
 	struct rlimit nofile; /* what children get */
 	dev_t root_dev;	      /* PID 1's root when last seen */
@@ -31,6 +32,10 @@ void guest_done(struct guest *g);
 
 /* Not to be chosen by the OOM killer, no SIGPIPE, many files. */
 void guest_protect_agent(struct guest *g);
+
+/* In a forked worker: a principal of its own, with the descriptors of g and
+ * keep_fd and no others, that the OOM killer may choose. */
+void guest_become_worker(struct guest *g, int keep_fd);
 
 /*
  * Moves a descriptor of the agent's own out of the way of those that raw

@@ -39,6 +39,10 @@ void op_proc_wait(const struct req *r);
 void op_proc_signal(const struct req *r);
 void op_proc_status(const struct req *r);
 
+/* worker.c */
+void op_worker_spawn(const struct req *r);
+void op_worker_link(const struct req *r);
+
 /* tail.c */
 void op_tail(const struct req *r);
 void op_tail_handle(const struct req *r);

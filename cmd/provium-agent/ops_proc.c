@@ -88,10 +88,11 @@ static void spawn_proc(const struct req *r, const struct strvec *argv,
 	static char *const no_env[] = {NULL};
 	const struct msg_spawn *q = &r->m->spawn;
 	struct msg m = {.type = MSG_ERROR};
+	const char *home = server_guest(r->srv)->is_worker ? NULL : "/";
 	struct err err;
 	struct proc *p = proc_new(
 	    r->srv, q->handle, argv->v, envp->v ? envp->v : no_env,
-	    *q->cwd ? q->cwd : "/", q->flags & MSG_SPAWN_STDIN_PIPE, &err);
+	    *q->cwd ? q->cwd : home, q->flags & MSG_SPAWN_STDIN_PIPE, &err);
 
 	if (p) {
 		req_done(r, p->pid);

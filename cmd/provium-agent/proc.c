@@ -49,6 +49,7 @@ static void proc_free(struct proc *p)
 	spool_done(&p->out[0]);
 	spool_done(&p->out[1]);
 	proc_stdin_close(p);
+	fd_closep(&p->worker_fd);
 	LIST_REMOVE(p, link);
 	free(p);
 }
@@ -168,6 +169,7 @@ static struct proc *proc_wrap(struct server *s, uint64_t handle,
 	struct proc *p = mem_zalloc(sizeof(*p));
 
 	p->srv = s;
+	p->worker_fd = -1;
 	p->refs = 4; /* the handle, the process, two pipes */
 	TAILQ_INIT(&p->waiters);
 	p->stdin_fd = TAKE_FD(pp->ours[0]);
@@ -208,6 +210,35 @@ struct proc *proc_new(struct server *s, uint64_t handle, char *const *argv,
 			p->pid = pid;
 			p->start_ns = start_ns;
 		}
+	}
+	pipes_done(&pp, g->null_fd);
+	return p;
+}
+
+struct proc *proc_fork(struct server *s, uint64_t handle,
+		       void (*run)(struct server *s, void *ctx), void *ctx,
+		       struct err *err)
+{
+	struct guest *g = server_guest(s);
+	struct proc *p = NULL;
+	struct pipes pp;
+	int rc = pipes_open(&pp, g->null_fd, false);
+	pid_t pid = rc < 0 ? -1 : fork();
+
+	if (pid == 0) {
+		for (int i = 0; i < 3; i++)
+			dup2(pp.theirs[i], i);
+		run(s, ctx);
+		_exit(EXIT_FAILURE);
+	}
+	if (rc < 0) {
+		err_set(err, rc, "pipe: %s", strerror(-rc));
+	} else if (pid < 0) {
+		err_set(err, -errno, "fork: %s", strerror(errno));
+	} else {
+		p = proc_wrap(s, handle, &pp);
+		p->pid = pid;
+		p->start_ns = clock_now_ns();
 	}
 	pipes_done(&pp, g->null_fd);
 	return p;

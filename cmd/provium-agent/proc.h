@@ -19,6 +19,7 @@
 
 struct proc_wait;
 struct proc_stdin;
+struct worker_link;
 
 struct proc {
 	struct handle h;
@@ -38,6 +39,8 @@ struct proc {
 	TAILQ_HEAD(proc_stdin_list, proc_stdin)
 	stdin_queue; /* the first one writes */
 	TAILQ_HEAD(proc_wait_list, proc_wait) waiters;
+	int worker_fd;		       /* a worker's session; -1: it is none */
+	struct worker_link *link_task; /* who serves it, or NULL */
 };
 
 struct procs *procs_new(struct server *s);
@@ -52,6 +55,11 @@ struct proc *proc_find(const struct handle_table *t, uint64_t id);
 struct proc *proc_new(struct server *s, uint64_t handle, char *const *argv,
 		      char *const *envp, const char *cwd, bool stdin_pipe,
 		      struct err *err);
+/* Forks this very program: run() is what the child does, with stdout and
+ * stderr piped as for any process, and does not return. */
+struct proc *proc_fork(struct server *s, uint64_t handle,
+		       void (*run)(struct server *s, void *ctx), void *ctx,
+		       struct err *err);
 /* Its handle is gone: kills its group if it still runs. */
 void proc_release(struct proc *p);
 

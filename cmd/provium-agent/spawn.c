@@ -34,6 +34,8 @@ __attribute__((noreturn)) static void child_fail(struct child *c,
 /* The agent is shielded from the OOM killer; what tests start is not. */
 static void child_unprotect(const struct guest *g)
 {
+	if (g->is_worker)
+		return;
 	setrlimit(RLIMIT_NOFILE, &g->nofile);
 	if (!g->owns_machine || g->proc_fd < 0)
 		return;
@@ -42,14 +44,16 @@ static void child_unprotect(const struct guest *g)
 		close(fd); /* a kernel without OOM killer */
 }
 
+/* The agent ignores or blocks just these; what else a worker blocks, a test
+ * had it block. */
 static void child_signals(void)
 {
-	sigset_t none;
+	sigset_t chld;
 
-	/* The agent ignores or blocks just these. */
 	signal(SIGPIPE, SIG_DFL);
-	sigemptyset(&none);
-	sigprocmask(SIG_SETMASK, &none, NULL);
+	sigemptyset(&chld);
+	sigaddset(&chld, SIGCHLD);
+	sigprocmask(SIG_UNBLOCK, &chld, NULL);
 }
 
 /* As execvp(3) tries: a candidate that may not be run is remembered. */
@@ -78,7 +82,7 @@ __attribute__((noinline, noreturn)) static void child_run(struct child *c)
 		if (dup2(sp->fds[i], i) < 0)
 			child_fail(c, "dup2");
 	child_unprotect(sp->guest);
-	if (chdir(sp->cwd) < 0)
+	if (sp->cwd && chdir(sp->cwd) < 0)
 		child_fail(c, "chdir");
 	child_signals();
 	/* Descriptors that raw system calls left open without CLOEXEC. */

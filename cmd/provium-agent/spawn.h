@@ -17,7 +17,7 @@ struct spawn {
 	const struct guest *guest;
 	char *const *argv; /* argv[0] without a slash is searched in PATH */
 	char *const *envp;
-	const char *cwd;
+	const char *cwd; /* NULL: where we are */
 	int fds[3]; /* all >= 3 */
 };
 

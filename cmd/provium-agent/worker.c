@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Workers: forks of the agent, each of which serves a session of its own in
+ * its one thread, over a socketpair. The bytes of that session travel in a
+ * channel of ours, which a link task moves to and fro without looking at them.
+ *
+ * A worker that sits in a system call reads nothing: its socket fills, then
+ * the link returns no credit, and the host's requests wait, for this worker
+ * only. A worker outlives its link, and a new one begins in the middle of
+ * anything; the HELLO with which a session starts sorts that out.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/proc.h"
+
+/* --- the worker's side ---------------------------------------------------- */
+
+/* Our caller's server is a copy that nobody serves. */
+static void run_worker(struct server *parent, void *ctx)
+{
+	struct guest g = *server_guest(parent);
+	int *sock = ctx;
+	struct server *s;
+
+	setsid();
+	guest_become_worker(&g, *sock);
+	s = server_new(&g);
+	server_set_port(s, *sock, EOF_EXITS);
+	server_run(s);
+	_exit(EXIT_SUCCESS);
+}
+
+void op_worker_spawn(const struct req *r)
+{
+	uint64_t handle = r->m->worker_spawn.handle;
+	int rc = handle_check(server_handles(r->srv), handle);
+	CLEANUP(fd_closep) int ours = -1;
+	CLEANUP(fd_closep) int theirs = -1;
+	int pair[2] = {-1, -1};
+	struct err err;
+	struct proc *p;
+
+	if (!rc && socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) < 0)
+		rc = -errno;
+	if (rc < 0) {
+		req_error(r, -rc, "worker as handle %" PRIu64, handle);
+		return;
+	}
+	ours = guest_fd_up(pair[0]);
+	theirs = guest_fd_up(pair[1]);
+	p = proc_fork(r->srv, handle, run_worker, &theirs, &err);
+	if (!p) {
+		req_error(r, -err.code, "worker");
+		return;
+	}
+	fcntl(ours, F_SETFL, O_RDWR | O_NONBLOCK);
+	p->worker_fd = TAKE_FD(ours);
+	req_done(r, p->pid);
+}
+
+/* --- the link ------------------------------------------------------------- */
+
+struct worker_link {
+	struct task t;
+	struct watch w;
+	struct proc *p;
+	struct buf pending; /* for the worker, which does not read */
+};
+
+static void flush(struct worker_link *l)
+{
+	while (l->pending.len) {
+		ssize_t n = send(l->p->worker_fd, buf_data(&l->pending),
+				 l->pending.len, MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0 && errno == EAGAIN)
+			return;
+		if (n < 0) /* it is gone, as reading will tell */
+			n = (ssize_t)l->pending.len;
+		buf_consume(&l->pending, (size_t)n);
+		chan_consumed(l->t.ch, (size_t)n);
+	}
+}
+
+static void link_data(struct task *t, const uint8_t *p, size_t n, bool more)
+{
+	struct worker_link *l = CONTAINER_OF(t, struct worker_link, t);
+
+	(void)more;
+	buf_append(&l->pending, p, n);
+	flush(l);
+}
+
+static void link_step(struct task *t)
+{
+	struct worker_link *l = CONTAINER_OF(t, struct worker_link, t);
+	uint8_t *piece = server_scratch(t->srv);
+	ssize_t n = read(l->p->worker_fd, piece, task_room(t));
+
+	if (n > 0)
+		task_write(t, piece, (size_t)n);
+	else if (n < 0 && errno == EAGAIN)
+		task_sleep(t);
+	else if (n == 0 || errno != EINTR)
+		task_end_fin(t);
+}
+
+/* Edge-triggered: step reads until there is nothing. */
+static void link_on_event(struct watch *w, uint32_t events)
+{
+	struct worker_link *l = CONTAINER_OF(w, struct worker_link, w);
+
+	if (events & EPOLLOUT)
+		flush(l);
+	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
+		task_wake(&l->t);
+}
+
+static void link_stop(struct task *t)
+{
+	struct worker_link *l = CONTAINER_OF(t, struct worker_link, t);
+	struct proc *p = l->p;
+
+	watch_stop(t->srv, &l->w);
+	p->link_task = NULL;
+	buf_done(&l->pending);
+	free(l);
+	proc_unref(p);
+}
+
+static const struct task_ops link_ops = {
+    .data = link_data,
+    .step = link_step,
+    .stop = link_stop,
+};
+
+void op_worker_link(const struct req *r)
+{
+	uint64_t handle = r->m->worker_link.handle;
+	struct proc *p = proc_find(server_handles(r->srv), handle);
+	struct worker_link *l;
+	int rc;
+
+	if (!p || p->worker_fd < 0) {
+		req_error(r, EBADF, "worker handle %" PRIu64, handle);
+		return;
+	}
+	if (p->link_task)
+		task_end_error(&p->link_task->t, ECONNRESET,
+			       "worker handle %" PRIu64, handle);
+	l = mem_zalloc(sizeof(*l));
+	l->p = p;
+	p->link_task = l;
+	proc_ref(p);
+	watch_init(&l->w, link_on_event);
+	task_start(&l->t, r, &link_ops);
+	task_send_done(&l->t, p->pid);
+	rc = watch_start(r->srv, &l->w, p->worker_fd,
+			 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+	if (rc < 0)
+		task_end_error(&l->t, -rc, "worker handle %" PRIu64, handle);
+	else
+		task_wake(&l->t);
+}
