@@ -76,8 +76,9 @@ struct msg_list {
 #define MSG_FD_STREAM_FIELDS(F)   F(I32, fd)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
 	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
-	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested)
+	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested) F(U8, flags)
 #define MSG_SYSCALL_DONE_FIELDS(F) F(I64, ret) F(I32, errnum) F(LIST, bufs)
+#define MSG_READ_MEM_FIELDS(F)     F(U64, address) F(U64, n)
 #define MSG_SHUTDOWN_FIELDS(F)     F(U8, how)
 /* clang-format on */
 
@@ -112,6 +113,9 @@ struct msg_list {
 #define MSG_PTR_NONE	      0xff
 #define MSG_SYSCALL_BUFS      64
 #define MSG_NESTED_RECORD     16
+#define MSG_SYSCALL_THREAD    1u
+
+#define MSG_READ_MEM_MAX      (UINT64_C(64) << 20)
 
 #define MSG_SHUTDOWN_POWEROFF 0
 #define MSG_SHUTDOWN_REBOOT   1

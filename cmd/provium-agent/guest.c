@@ -135,13 +135,22 @@ static void reset_signals(void)
 			KERNEL_SIGNALS / 8);
 }
 
+static void on_interrupt(int signo)
+{
+	(void)signo;
+}
+
 void guest_protect_agent(struct guest *g)
 {
 	struct rlimit many = {g->nofile.rlim_max, g->nofile.rlim_max};
 	CLEANUP(fd_closep) int fd = -1;
 
+	/* Without SA_RESTART: a call that blocks ends with EINTR. */
+	const struct sigaction interrupt = {.sa_handler = on_interrupt};
+
 	reset_signals();
 	signal(SIGPIPE, SIG_IGN);
+	sigaction(MSG_SIGNAL_INTERRUPT, &interrupt, NULL);
 	setrlimit(RLIMIT_NOFILE, &many);
 	if (g->proc_fd < 0 || !g->owns_machine)
 		return;
@@ -182,21 +191,12 @@ static void be_a_victim(const struct guest *g)
 		return; /* a kernel without OOM killer */
 }
 
-static void on_interrupt(int signo)
-{
-	(void)signo;
-}
-
 void guest_become_worker(struct guest *g, int keep_fd)
 {
 	int keep[] = {keep_fd, g->proc_fd, g->sys_fd, g->dev_fd, g->null_fd};
-	/* Without SA_RESTART: a call that blocks ends with EINTR. */
-	const struct sigaction interrupt = {.sa_handler = on_interrupt};
-
 	be_a_victim(g);
 	close_others(keep, ARRAY_LEN(keep));
 	setrlimit(RLIMIT_NOFILE, &g->nofile);
-	sigaction(MSG_SIGNAL_INTERRUPT, &interrupt, NULL);
 	g->is_worker = true;
 	g->owns_machine = false;
 	g->foreign_init = false;

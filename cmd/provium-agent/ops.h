@@ -50,6 +50,9 @@ void op_tail_handle(const struct req *r);
 /* ops_syscall.c */
 void op_syscall(const struct req *r);
 
+/* ops_mem.c */
+void op_read_mem(const struct req *r);
+
 /* ops.c: the rest */
 void op_ping(const struct req *r);
 void op_release(const struct req *r);

@@ -13,17 +13,9 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "cmd/provium-agent/raw_call.h"
 
 #define BUF_ALIGN 16
-#define SLOTS	  6
-
-struct raw_call {
-	long args[SLOTS];
-	uint8_t *p[MSG_SYSCALL_BUFS];
-	uint32_t n[MSG_SYSCALL_BUFS];
-	unsigned bufs;
-	uint8_t *block; /* owned */
-};
 
 static uint64_t read_le(const uint8_t *p, int bytes)
 {
@@ -99,44 +91,66 @@ static const char *place_nested(struct raw_call *c, struct msg_bytes nested)
 	return NULL;
 }
 
-static void reply(const struct req *r, const struct raw_call *c, long ret,
-		  int errnum)
+static const char *raw_call_read(struct raw_call *c,
+				 const struct msg_syscall *q)
+{
+	*c = (struct raw_call){
+	    .nr = (long)q->nr,
+	    .args = {(long)q->a0, (long)q->a1, (long)q->a2, (long)q->a3,
+		     (long)q->a4, (long)q->a5},
+	};
+	const char *wrong = copy_bufs(c, q->bufs);
+
+	if (!wrong)
+		wrong = place_args(c, q->ptrs);
+	if (!wrong)
+		wrong = place_nested(c, q->nested);
+	if (!wrong && q->flags & ~MSG_SYSCALL_THREAD)
+		wrong = "unknown flags";
+	return wrong;
+}
+
+void raw_call_run(struct raw_call *c)
+{
+	const long *a = c->args;
+
+	errno = 0;
+	c->ret = syscall(c->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+	c->errnum = c->ret == -1 ? errno : 0;
+}
+
+struct msg raw_call_reply(const struct raw_call *c, struct buf *items)
 {
 	struct msg m = {.type = MSG_SYSCALL_DONE};
-	struct buf items = {0};
 	uint32_t count = 0;
 
 	for (unsigned i = 0; i < c->bufs; i++)
-		msg_list_add(&items, &count, c->p[i], c->n[i]);
-	m.syscall_done.ret = ret;
-	m.syscall_done.errnum = errnum;
-	m.syscall_done.bufs = msg_list_of(&items, count);
-	req_reply(r, &m);
-	buf_done(&items);
+		msg_list_add(items, &count, c->p[i], c->n[i]);
+	m.syscall_done.ret = c->ret;
+	m.syscall_done.errnum = c->errnum;
+	m.syscall_done.bufs = msg_list_of(items, count);
+	return m;
 }
 
 void op_syscall(const struct req *r)
 {
 	const struct msg_syscall *q = &r->m->syscall;
-	struct raw_call c = {
-	    .args = {(long)q->a0, (long)q->a1, (long)q->a2, (long)q->a3,
-		     (long)q->a4, (long)q->a5},
-	};
-	const char *wrong = copy_bufs(&c, q->bufs);
+	struct raw_call c;
+	const char *wrong = raw_call_read(&c, q);
 
-	if (!wrong)
-		wrong = place_args(&c, q->ptrs);
-	if (!wrong)
-		wrong = place_nested(&c, q->nested);
 	if (wrong) {
 		req_error(r, EINVAL, "syscall %lld: %s", (long long)q->nr,
 			  wrong);
+	} else if (q->flags & MSG_SYSCALL_THREAD &&
+		   !server_guest(r->srv)->is_worker) {
+		raw_call_start(r, &c);
 	} else {
-		errno = 0;
-		const long *a = c.args;
-		long ret =
-		    syscall((long)q->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-		reply(r, &c, ret, ret == -1 ? errno : 0);
+		struct buf items = {0};
+
+		raw_call_run(&c);
+		struct msg m = raw_call_reply(&c, &items);
+		req_reply(r, &m);
+		buf_done(&items);
 	}
 	free(c.block);
 }

@@ -43,6 +43,7 @@
 #include "cmd/provium-agent/handle.h"
 #include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/raw_call.h"
 #include "cmd/provium-agent/server_impl.h"
 #include "cmd/provium-agent/tail.h"
 
@@ -362,6 +363,7 @@ struct server *server_new(struct guest *guest)
 	    session_new(SESSION_AGENT, random_instance(), &session_ops, s);
 	s->procs = procs_new(s);
 	s->tails = tails_new(s);
+	s->raw_threads = raw_threads_new(s);
 	return s;
 }
 
@@ -385,6 +387,7 @@ struct server *server_free(struct server *s)
 	}
 	procs_free(s->procs);
 	tails_free(s->tails);
+	raw_threads_free(s->raw_threads);
 	session_free(s->session);
 	fd_closep(&s->port.fd);
 	fd_closep(&s->listener.fd);
@@ -443,6 +446,11 @@ struct guest *server_guest(struct server *s)
 uint8_t *server_scratch(struct server *s)
 {
 	return s->scratch;
+}
+
+struct raw_threads *server_raw_threads(struct server *s)
+{
+	return s->raw_threads;
 }
 
 struct procs *server_procs(struct server *s)

@@ -129,6 +129,8 @@ uint8_t *server_scratch(struct server *s);
 /* State of the groups of operations, made at start. */
 struct procs;
 struct tails;
+struct raw_threads;
+struct raw_threads *server_raw_threads(struct server *s);
 struct procs *server_procs(struct server *s);
 struct tails *server_tails(struct server *s);
 

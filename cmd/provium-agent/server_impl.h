@@ -31,6 +31,7 @@ struct server {
 	struct handle_table handles;
 	struct procs *procs;
 	struct tails *tails;
+	struct raw_threads *raw_threads;
 	struct epoll_event events[EVENTS_MAX];
 	int n_events;
 	uint8_t scratch[PIECE_MAX];

@@ -18,7 +18,7 @@ struct spawn {
 	char *const *argv; /* argv[0] without a slash is searched in PATH */
 	char *const *envp;
 	const char *cwd; /* NULL: where we are */
-	int fds[3]; /* all >= 3 */
+	int fds[3];	 /* all >= 3 */
 };
 
 /* Returns the pid, or -errno with the reason: "run 'x': No such file ...". */

@@ -436,8 +436,8 @@ static void an_oversized_message_leaves_the_buffer_as_it_was(void **state)
 	struct buf b = {0};
 
 	(void)state;
-	/* 2 + 7 * 8 numbers + 8 list + 5 of ptrs + 5 of nested */
-	const uint32_t rest = 2 + 56 + 8 + 5 + 5;
+	/* 2 + 7 * 8 numbers + 8 list + 5 of ptrs + 5 of nested + 1 flags */
+	const uint32_t rest = 2 + 56 + 8 + 5 + 5 + 1;
 	m.syscall.nested = (struct msg_bytes){big, MSG_MAX - rest};
 	assert_int_equal(msg_encode(&m, &b), 0);
 	assert_int_equal(b.len, MSG_MAX);

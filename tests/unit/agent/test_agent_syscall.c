@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* Raw system calls. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -44,7 +46,7 @@ static void raw_nest(struct raw *c, uint32_t parent, uint32_t child,
 	c->nested_n += MSG_NESTED_RECORD;
 }
 
-static struct exchange *raw_run(struct peer *p, struct raw *c, long nr)
+static struct exchange *raw_send(struct peer *p, struct raw *c, long nr)
 {
 	struct exchange *x;
 
@@ -53,8 +55,16 @@ static struct exchange *raw_run(struct peer *p, struct raw *c, long nr)
 	c->m.syscall.bufs = msg_list_of(&c->items, c->count);
 	c->m.syscall.ptrs = (struct msg_bytes){c->ptrs, c->count};
 	c->m.syscall.nested = (struct msg_bytes){c->nested, c->nested_n};
-	x = peer_call(p, &c->m);
+	x = peer_send(p, &c->m, true);
 	buf_done(&c->items);
+	return x;
+}
+
+static struct exchange *raw_run(struct peer *p, struct raw *c, long nr)
+{
+	struct exchange *x = raw_send(p, c, nr);
+
+	peer_wait_fin(x);
 	return x;
 }
 
@@ -233,6 +243,125 @@ static void too_many_buffers_are_refused(void **state)
 	buf_done(&c.items);
 }
 
+/* A read of an eventfd that nothing was written to, on a thread. */
+static struct exchange *blocked_read(struct peer *p, int64_t *ret_fd)
+{
+	struct raw make = {0}, c = {0};
+	uint8_t room[8] = {0};
+
+	*ret_fd = raw_run(p, &make, SYS_eventfd2)->reply.syscall_done.ret;
+	c.m.syscall.flags = MSG_SYSCALL_THREAD;
+	c.m.syscall.a0 = (uint64_t)*ret_fd;
+	c.m.syscall.a2 = sizeof(room);
+	raw_buf(&c, room, sizeof(room), 1);
+	return raw_send(p, &c, SYS_read);
+}
+
+/* The states of all threads of a process: "S", "SS", "RS". */
+static void thread_states(pid_t pid, char ret[8])
+{
+	char path[300];
+	size_t n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d)) && n < 7;) {
+		if (e->d_name[0] == '.')
+			continue;
+		snprintf(path, sizeof(path), "/proc/%d/task/%s/stat", (int)pid,
+			 e->d_name);
+		FILE *f = fopen(path, "re");
+		if (f && fscanf(f, "%*d (%*[^)]) %c", &ret[n]) == 1)
+			n++;
+		if (f)
+			fclose(f);
+	}
+	ret[n] = '\0';
+	closedir(d);
+}
+
+/* Serves p until its threads are in these states; the test hangs before it
+ * fails for being slow. */
+static void wait_states(struct peer *p, const char *want)
+{
+	char now[8];
+
+	for (thread_states(p->pid, now); strcmp(now, want) != 0;
+	     thread_states(p->pid, now))
+		peer_settle(p, 5);
+}
+
+static void a_call_on_a_thread_blocks_nobody(void **state)
+{
+	struct peer *p = *state;
+	struct raw other = {0}, post = {0};
+	uint64_t one = 1;
+	int64_t fd;
+	struct exchange *x = blocked_read(p, &fd);
+
+	assert_int_equal(raw_run(p, &other, SYS_getpid)->reply.syscall_done.ret,
+			 p->pid);
+	assert_int_equal(x->replies, 0);
+	post.m.syscall.a0 = (uint64_t)fd;
+	post.m.syscall.a2 = sizeof(one);
+	raw_buf(&post, &one, sizeof(one), 1);
+	raw_run(p, &post, SYS_write);
+	peer_wait_fin(x);
+	assert_int_equal(x->reply.syscall_done.ret, 8);
+	assert_memory_equal(out_buf(x, 0).p, &one, sizeof(one));
+}
+
+static void a_call_given_up_is_interrupted(void **state)
+{
+	struct peer *p = *state;
+	int64_t fd;
+	struct exchange *x = blocked_read(p, &fd);
+
+	wait_states(p, "SS"); /* the thread is in its call */
+	chan_reset(x->chan);
+	x->chan = NULL;
+	wait_states(p, "S");
+}
+
+static void memory_is_read(void **state)
+{
+	struct peer *p = *state;
+	struct raw c = {0};
+	struct msg m = {.type = MSG_READ_MEM};
+
+	c.m.syscall.a1 = 4096;
+	c.m.syscall.a2 = 3;    /* PROT_READ | PROT_WRITE */
+	c.m.syscall.a3 = 0x22; /* MAP_PRIVATE | MAP_ANONYMOUS */
+	c.m.syscall.a4 = (uint64_t)-1;
+	int64_t at = raw_run(p, &c, SYS_mmap)->reply.syscall_done.ret;
+
+	struct raw name = {0};
+	name.m.syscall.a0 = (uint64_t)at; /* struct utsname */
+	assert_int_equal(raw_run(p, &name, SYS_uname)->reply.syscall_done.ret,
+			 0);
+	m.read_mem.address = (uint64_t)at;
+	m.read_mem.n = 6;
+	struct exchange *x = peer_call(p, &m);
+	assert_int_equal(x->reply.done.value, 6);
+	assert_int_equal(x->data.len, 6);
+	assert_memory_equal(buf_data(&x->data), "Linux", 6);
+	m.read_mem.n = 4096;
+	assert_int_equal(peer_call(p, &m)->data.len, 4096);
+
+	struct raw gone = {0};
+	gone.m.syscall.a0 = (uint64_t)at;
+	gone.m.syscall.a1 = 4096;
+	raw_run(p, &gone, SYS_munmap);
+	peer_fails(p, &m, EFAULT, "bytes at 0x");
+	m.read_mem.address = 0;
+	peer_fails(p, &m, EFAULT, "read 4096 bytes at 0x0: Bad address");
+	m.read_mem.n = MSG_READ_MEM_MAX + 1;
+	peer_fails(p, &m, EFBIG, "File too large");
+	m.read_mem.n = 0;
+	assert_int_equal(peer_done(p, &m), 0);
+}
+
 #define PEER_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, peer_setup, peer_teardown)
 
@@ -248,6 +377,9 @@ int main(void)
 	    PEER_TEST(effects_last_from_call_to_call),
 	    PEER_TEST(bad_pointers_are_refused_before_the_call),
 	    PEER_TEST(too_many_buffers_are_refused),
+	    PEER_TEST(a_call_on_a_thread_blocks_nobody),
+	    PEER_TEST(a_call_given_up_is_interrupted),
+	    PEER_TEST(memory_is_read),
 	};
 
 	return cmocka_run_group_tests_name("agent syscall", tests, NULL, NULL);

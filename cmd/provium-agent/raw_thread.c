@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * System calls on threads: one that blocks leaves the loop alone. A thread
+ * runs one call and tells so by writing the call's address into a pipe that
+ * the loop watches; whoever reads it there owns the call.
+ *
+ * A request that is given up interrupts its call. That is one signal, which
+ * comes to nothing when the thread is not in the call yet, or blocks it again;
+ * then the thread lives until its call returns, counted, and nobody waits.
+ *
+ * The threads exist only while their calls do: between them the agent has one
+ * thread, as some system calls of tests demand.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "cmd/provium-agent/raw_call.h"
+
+/* A system call and its wrapper need little. */
+#define STACK_SIZE (64u << 10)
+
+struct raw_thread {
+	struct task t;
+	struct raw_call call;
+	pthread_t thread;
+	int done_fd;
+	bool abandoned; /* the request is over */
+};
+
+struct raw_threads {
+	struct server *srv;
+	struct watch w;
+	int done_rd;
+	int done_wr;
+	unsigned n;
+};
+
+static void *run_thread(void *arg)
+{
+	struct raw_thread *rt = arg;
+	int fd = rt->done_fd;
+	ssize_t n;
+
+	raw_call_run(&rt->call);
+	/* A pointer at a time is atomic, and the pipe holds all there are. */
+	do
+		n = write(fd, &rt, sizeof(rt));
+	while (n < 0 && errno == EINTR);
+	return NULL;
+}
+
+static void free_thread(struct raw_thread *rt)
+{
+	free(rt->call.block);
+	free(rt);
+}
+
+static void thread_done(struct raw_threads *rts, struct raw_thread *rt)
+{
+	struct buf items = {0};
+
+	pthread_join(rt->thread, NULL);
+	rts->n--;
+	if (rt->abandoned) {
+		free_thread(rt);
+		return;
+	}
+	rt->abandoned = true; /* stop() frees it */
+	struct msg m = raw_call_reply(&rt->call, &items);
+	task_end_reply(&rt->t, &m);
+	buf_done(&items);
+	free_thread(rt);
+}
+
+static void on_done(struct watch *w, uint32_t events)
+{
+	struct raw_threads *rts = CONTAINER_OF(w, struct raw_threads, w);
+	struct raw_thread *rt;
+
+	(void)events;
+	while (read(rts->done_rd, &rt, sizeof(rt)) == (ssize_t)sizeof(rt))
+		thread_done(rts, rt);
+}
+
+/* The request is over, the thread may not be. */
+static void thread_stop(struct task *t)
+{
+	struct raw_thread *rt = CONTAINER_OF(t, struct raw_thread, t);
+
+	if (rt->abandoned)
+		return;
+	rt->abandoned = true;
+	pthread_kill(rt->thread, MSG_SIGNAL_INTERRUPT);
+}
+
+static const struct task_ops thread_ops = {.stop = thread_stop};
+
+static int start(struct raw_thread *rt)
+{
+	pthread_attr_t attr;
+	int rc = pthread_attr_init(&attr);
+
+	if (rc)
+		return rc;
+	pthread_attr_setstacksize(&attr, STACK_SIZE);
+	rc = pthread_create(&rt->thread, &attr, run_thread, rt);
+	pthread_attr_destroy(&attr);
+	return rc;
+}
+
+void raw_call_start(const struct req *r, struct raw_call *c)
+{
+	struct raw_threads *rts = server_raw_threads(r->srv);
+	struct raw_thread *rt;
+	int rc;
+
+	if (rts->n == RAW_THREADS_MAX) {
+		req_error(r, EAGAIN, "syscall %ld: %u are running", c->nr,
+			  RAW_THREADS_MAX);
+		return;
+	}
+	rt = mem_zalloc(sizeof(*rt));
+	rt->call = *c;
+	rt->done_fd = rts->done_wr;
+	c->block = NULL;
+	rc = start(rt);
+	if (rc) {
+		req_error(r, rc, "syscall %ld: thread", c->nr);
+		free_thread(rt);
+		return;
+	}
+	rts->n++;
+	task_start(&rt->t, r, &thread_ops);
+}
+
+struct raw_threads *raw_threads_new(struct server *s)
+{
+	struct raw_threads *rts = mem_zalloc(sizeof(*rts));
+	int fds[2] = {-1, -1};
+
+	rts->srv = s;
+	watch_init(&rts->w, on_done);
+	if (pipe2(fds, O_CLOEXEC) == 0) {
+		rts->done_rd = guest_fd_up(fds[0]);
+		rts->done_wr = guest_fd_up(fds[1]);
+		fcntl(rts->done_rd, F_SETFL, O_RDONLY | O_NONBLOCK);
+		watch_start(s, &rts->w, rts->done_rd, EPOLLIN);
+	} else {
+		rts->done_rd = rts->done_wr = -1;
+	}
+	return rts;
+}
+
+/* What their threads still use stays: the process is about to end. */
+struct raw_threads *raw_threads_free(struct raw_threads *rts)
+{
+	if (!rts)
+		return NULL;
+	on_done(&rts->w, 0);
+	watch_stop(rts->srv, &rts->w);
+	if (!rts->n) {
+		fd_closep(&rts->done_rd);
+		fd_closep(&rts->done_wr);
+	}
+	free(rts);
+	return NULL;
+}
