@@ -13,12 +13,12 @@
  * may bring on (consumed), which is what the reader took, and while a
  * read_until or expect waits also what that has searched, so that a match may
  * lie any distance ahead; a next does so for the rest of a frame of which a
- * part is there, a drain for what it collects. What was paid for early is
- * not paid for again when it is taken: once everything is read, the sum of
- * consumed is the sum delivered. The bytes themselves stay pending, up to
- * STREAM_PENDING_MAX: a match that has not come by then is -ENOBUFS (and
- * still nothing is lost), a drain lets its source wait. With no waiter, only
- * what the source's own window lets through is held.
+ * part is there, a take for what it wants, a drain for what it collects. What
+ * was paid for early is not paid for again when it is taken: once everything is
+ * read, the sum of consumed is the sum delivered. The bytes themselves stay
+ * pending, up to STREAM_PENDING_MAX: a match that has not come by then is
+ * -ENOBUFS (and still nothing is lost), a drain lets its source wait. With no
+ * waiter, only what the source's own window lets through is held.
  *
  * Deadlines: one in the past still sees what is pending, and what the next
  * loop turn brings, for a turn runs timers after I/O.
@@ -105,6 +105,11 @@ void stream_end(struct stream *s, const struct err *err);
  * -ENOBUFS see above, -EINVAL an empty or too long pattern, too many or none.
  * The patterns' bytes are borrowed until the op is done.
  *
+ * stream_take: the next n bytes, whatever the frames: result = their number,
+ * in w->bytes. Fewer only at the end of the stream (0 behind it, and after
+ * close). At the deadline -ETIMEDOUT "X timed out: 3 of 16 bytes there", X
+ * being the verb. n above STREAM_TAKE_MAX: -EINVAL.
+ *
  * stream_drain: result = number of frames in w->frames: the pending bytes,
  * then every frame that arrives before the deadline; ends early only at EOF.
  *
@@ -115,11 +120,12 @@ void stream_end(struct stream *s, const struct err *err);
 struct stream_wait {
 	struct op op;
 	struct stream *stream;
-	const char *verb; /* "expect" or "read_until", for messages */
+	const char *verb; /* "expect", "read_until", ...: for messages */
 	const struct stream_pattern *patterns;
 	size_t n_patterns;
 	bool keep;
-	unsigned mode; /* the engine's */
+	size_t n_bytes; /* that a take wants */
+	unsigned mode;	/* the engine's */
 	size_t index;
 	struct buf bytes;
 	struct buf *frames; /* owned array */
@@ -134,6 +140,9 @@ struct stream_wait {
 /* Frames that one drain collects; what comes after them stays pending. */
 #define STREAM_DRAIN_MAX ((size_t)1 << 24)
 
+/* Bytes that one take may ask for. */
+#define STREAM_TAKE_MAX ((size_t)128 << 20)
+
 void stream_wait_init(struct stream_wait *w, struct stream *s);
 void stream_wait_done(struct stream_wait *w);
 
@@ -142,6 +151,8 @@ void stream_match(struct stream_wait *w, const char *verb,
 		  const struct stream_pattern *patterns, size_t n, bool keep,
 		  int64_t deadline_ns);
 void stream_drain(struct stream_wait *w, int64_t deadline_ns);
+void stream_take(struct stream_wait *w, const char *verb, size_t n,
+		 int64_t deadline_ns);
 
 /* Drops pending bytes; idempotent; a waiter finishes as if it came later. */
 void stream_close(struct stream *s);

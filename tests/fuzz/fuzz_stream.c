@@ -26,7 +26,7 @@
 			abort();                                               \
 	} while (0)
 
-enum call { CALL_NONE, CALL_NEXT, CALL_DRAIN, CALL_MATCH };
+enum call { CALL_NONE, CALL_NEXT, CALL_DRAIN, CALL_MATCH, CALL_TAKE };
 
 struct model {
 	uint8_t bytes[MODEL_MAX];
@@ -51,6 +51,7 @@ struct run {
 	uint8_t text[PATTERNS_MAX][PATTERN_LEN];
 	struct stream_pattern patterns[PATTERNS_MAX];
 	size_t n_patterns;
+	size_t n_wanted; /* by a take */
 	uint64_t delivered;
 	uint64_t consumed;
 	uint64_t taken;
@@ -193,6 +194,26 @@ static bool judge_match(struct run *r, bool is_late, int *ret)
 	return is_late;
 }
 
+static bool judge_take(struct run *r, bool is_late, int *ret)
+{
+	size_t n = r->n_wanted;
+
+	if (r->m.n < n && !r->m.is_ended) {
+		*ret = -ETIMEDOUT;
+		return is_late;
+	}
+	if (r->m.n < n && r->m.is_broken) {
+		*ret = -EIO;
+		return true;
+	}
+	if (n > r->m.n)
+		n = r->m.n;
+	*ret = (int)n;
+	check_buf(&r->wait.bytes, r->m.bytes, n);
+	model_take(r, n);
+	return true;
+}
+
 static bool judge(struct run *r, bool is_late, int *ret)
 {
 	if (r->m.is_closed) {
@@ -207,6 +228,8 @@ static bool judge(struct run *r, bool is_late, int *ret)
 		return judge_next(r, is_late, ret);
 	if (r->call == CALL_DRAIN)
 		return judge_drain(r, is_late, ret);
+	if (r->call == CALL_TAKE)
+		return judge_take(r, is_late, ret);
 	return judge_match(r, is_late, ret);
 }
 
@@ -286,6 +309,12 @@ static void start_match(struct run *r, int64_t deadline_ns)
 		     deadline_ns);
 }
 
+static void start_take(struct run *r, int64_t deadline_ns)
+{
+	r->n_wanted = take(r) % 64;
+	stream_take(&r->wait, "take", r->n_wanted, deadline_ns);
+}
+
 /* A call that ends now, or one that stays in flight. */
 static void start(struct run *r, enum call call, bool is_now)
 {
@@ -298,6 +327,8 @@ static void start(struct run *r, enum call call, bool is_now)
 		stream_next(&r->wait, deadline_ns);
 	else if (call == CALL_DRAIN)
 		stream_drain(&r->wait, deadline_ns);
+	else if (call == CALL_TAKE)
+		start_take(r, deadline_ns);
 	else
 		start_match(r, deadline_ns);
 	if (is_now && !op_is_done(&r->wait.op))
@@ -341,6 +372,9 @@ static void act(struct run *r)
 	case 11:
 	case 12:
 		start(r, CALL_MATCH, what & 16);
+		break;
+	case 7:
+		start(r, CALL_TAKE, what & 16);
 		break;
 	case 13:
 		op_cancel(&r->wait.op);
