@@ -7,15 +7,16 @@ allowed() {
 	case $1 in
 	agent-proto) echo agent-proto ;;
 	streams) echo streams agent-proto ;;
-	vmm) echo vmm streams agent-proto ;;
-	runner) echo runner vmm streams agent-proto ;;
-	cmd/provium) echo cmd/provium runner vmm streams agent-proto ;;
+	vmm | vmm/net) echo vmm vmm/net streams agent-proto ;;
+	runner) echo runner vmm vmm/net streams agent-proto ;;
+	cmd/provium) echo cmd/provium runner vmm vmm/net streams agent-proto ;;
 	cmd/provium-agent) echo cmd/provium-agent agent-proto ;;
 	esac
 }
 
 bad=0
-for from in agent-proto streams vmm runner cmd/provium cmd/provium-agent; do
+for from in agent-proto streams vmm vmm/net runner cmd/provium \
+    cmd/provium-agent; do
 	ok=$(allowed "$from")
 	for f in "$from"/*.[ch]; do
 		[ -e "$f" ] || continue
