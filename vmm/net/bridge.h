@@ -25,13 +25,9 @@
 #include "streams/capture.h"
 #include "streams/loop.h"
 #include "streams/stream.h"
+#include "vmm/net/addr.h"
 
-#define MAC_LEN 6
-/* "52:54:00:00:01:02" and its NUL. */
-#define MAC_TEXT_MAX  18
-#define IPV4_TEXT_MAX 16
-
-#define BRIDGES_MAX   250u
+#define BRIDGES_MAX 250u
 /* Ports of one bridge: hosts of its /24, without the gateway. */
 #define PORTS_MAX 240u
 
@@ -47,7 +43,8 @@ struct net *net_free(struct net *n);
 
 /* name: the domain of its guests' names; copied. NULL with err: -ENOSPC. */
 struct bridge *bridge_new(struct net *n, const char *name, struct err *err);
-/* Captures end (EOF); ports are freed, their guests see silence. */
+/* Captures end (EOF); ports are freed, their guests see silence. Streams of
+ * captures may outlive it. */
 struct bridge *bridge_free(struct bridge *b);
 const char *bridge_name(const struct bridge *b);
 /* The gateway's address, host byte order. */
@@ -82,11 +79,13 @@ uint32_t port_ip(const struct port *p);
 /* It was given in this boot. */
 bool port_has_lease(const struct port *p);
 
-/* As seen by the guest. dropped: frames for it that found its queue full. */
+/* As seen by the guest, since it was attached. dropped: frames for it that
+ * found its queue full. errors: what it sent that no switch takes, too short,
+ * too long or from the address of a group. */
 struct port_counters {
 	uint64_t rx_frames, rx_bytes;
 	uint64_t tx_frames, tx_bytes;
-	uint64_t dropped;
+	uint64_t dropped, errors;
 };
 void port_counters(const struct port *p, struct port_counters *ret);
 
@@ -100,8 +99,5 @@ struct stream *bridge_capture(struct bridge *b, struct port *only,
 			      const struct capture_options *o,
 			      const struct stream_label *label,
 			      struct err *err);
-
-void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX]);
-void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX]);
 
 #endif

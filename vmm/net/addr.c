@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/net/addr.h"
+
+#include <stdio.h>
+
+void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX])
+{
+	snprintf(ret, MAC_TEXT_MAX, "%02x:%02x:%02x:%02x:%02x:%02x", mac[0],
+		 mac[1], mac[2], mac[3], mac[4], mac[5]);
+}
+
+void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX])
+{
+	snprintf(ret, IPV4_TEXT_MAX, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 0xff,
+		 ip >> 8 & 0xff, ip & 0xff);
+}

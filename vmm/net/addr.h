@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* Ethernet and IPv4 addresses as text. */
+#ifndef VMM_NET_ADDR_H
+#define VMM_NET_ADDR_H
+
+#include <stdint.h>
+
+#define MAC_LEN 6
+/* "52:54:00:00:01:02" and its NUL. */
+#define MAC_TEXT_MAX  18
+#define IPV4_TEXT_MAX 16
+
+void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX]);
+/* ip in host byte order. */
+void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ *	QEMU --datagrams--> wire --> port --> switch --> port --> wire --> QEMU
+ *	                                        |`--> taps
+ *	                                        `--> gateway
+ *
+ * A wire (wire.c) moves frames between a socket and its port, a bounded number
+ * a turn. The switch (switch.c) decides where a frame goes; it and the gateway
+ * (gateway.c, over dhcp.c and dns.c) know neither sockets nor time and take
+ * frames one at a time. This file gives numbers and ties them together.
+ *
+ * Numbers are the lowest that are free: bridge N has 10.77.N.0/24, its gateway
+ * is .1, and the guest in slot S is .10+S, with MACs that say the same. So a
+ * test that makes the same objects in the same order sees the same addresses,
+ * whatever ran before it.
+ *
+ * Memory: a port or bridge may be freed while a frame goes through it (by a
+ * callback of a capture's reader, say), so their memory goes when the turn is
+ * over; a bridge's also waits for captures that are still open on it.
+ */
+#include "vmm/net/bridge.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/mem.h"
+#include "vmm/net/bridge_private.h"
+
+static_assert(HOST_FIRST + PORTS_MAX <= 255, "hosts of a /24");
+static_assert(BRIDGES_MAX <= 255, "the third byte of an address");
+
+/* --- what the gateway asks ----------------------------------------------- */
+
+static struct port *port_at(const struct bridge *b, const struct swport *at)
+{
+	for (size_t i = 0; i < PORTS_MAX; i++)
+		if (b->ports[i] && &b->ports[i]->swport == at)
+			return b->ports[i];
+	return NULL;
+}
+
+/* Whether mac is that of another port of the net. */
+static bool is_elsewhere(const struct port *p, const uint8_t *mac)
+{
+	const struct net *n = p->bridge->net;
+
+	for (size_t i = 0; i < BRIDGES_MAX; i++)
+		for (size_t j = 0; n->bridges[i] && j < PORTS_MAX; j++) {
+			const struct port *other = n->bridges[i]->ports[j];
+
+			if (other && other != p &&
+			    !memcmp(other->mac, mac, MAC_LEN))
+				return true;
+		}
+	return false;
+}
+
+/* A guest that bridges two networks lets the requests of others through: only
+ * their own gateway is to answer them. */
+static bool on_lease(void *ctx, const struct swport *from,
+		     const uint8_t mac[MAC_LEN], struct dhcp_lease *ret)
+{
+	const struct bridge *b = ctx;
+	const struct port *p = port_at(b, from);
+
+	if (!p || is_elsewhere(p, mac))
+		return false;
+	*ret = (struct dhcp_lease){
+	    .ip = p->ip,
+	    .mask = NET_MASK,
+	    .server = b->gateway.ip,
+	    .mtu = NET_MTU,
+	    .host = p->guest,
+	    .domain = b->name,
+	};
+	return true;
+}
+
+static void on_leased(void *ctx, const struct swport *from, bool is_leased)
+{
+	struct port *p = port_at(ctx, from);
+
+	if (p)
+		p->has_lease = is_leased;
+}
+
+static bool on_address(void *ctx, const struct swport *from, const char *name,
+		       uint32_t *ret_ip)
+{
+	const struct port *p = port_at(ctx, from);
+
+	return p && names_find_address(p, name, ret_ip);
+}
+
+static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
+		    char ret[DNS_NAME_MAX])
+{
+	const struct port *p = port_at(ctx, from);
+
+	return p && names_find_name(p, ip, ret);
+}
+
+static const struct gateway_owner gateway_owner = {on_lease, on_leased,
+						   on_address, on_name};
+
+/* --- the net ------------------------------------------------------------- */
+
+struct net *net_new(struct loop *l, const char *spool_dir)
+{
+	struct net *n = mem_zalloc(sizeof(*n));
+
+	n->loop = l;
+	n->spool_dir = mem_strdup(spool_dir);
+	wire_arena_init(&n->arena);
+	return n;
+}
+
+struct net *net_free(struct net *n)
+{
+	if (!n)
+		return NULL;
+	for (size_t i = 0; i < BRIDGES_MAX; i++)
+		assert(!n->bridges[i]);
+	wire_arena_done(&n->arena);
+	free(n->spool_dir);
+	free(n);
+	return NULL;
+}
+
+/* --- bridges ------------------------------------------------------------- */
+
+void bridge_host(const struct bridge *b, unsigned host,
+		 uint8_t ret_mac[MAC_LEN], uint32_t *ret_ip)
+{
+	const uint8_t mac[MAC_LEN] = {
+	    0x52, 0x54, 0x00, 0x00, (uint8_t)b->number, (uint8_t)host};
+
+	memcpy(ret_mac, mac, MAC_LEN);
+	*ret_ip = NET_PREFIX | b->number << 8 | host;
+}
+
+struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
+{
+	struct bridge *b;
+	unsigned i = 0;
+
+	while (i < BRIDGES_MAX && n->bridges[i])
+		i++;
+	if (i == BRIDGES_MAX) {
+		err_set(err, -ENOSPC,
+			"cannot make bridge '%s': there are %u already", name,
+			BRIDGES_MAX);
+		return NULL;
+	}
+	b = n->bridges[i] = mem_zalloc(sizeof(*b));
+	b->net = n;
+	b->loop = n->loop;
+	b->name = mem_strdup(name);
+	b->number = i + 1;
+	TAILQ_INIT(&b->captures);
+	b->sw = vswitch_new();
+	bridge_host(b, HOST_GATEWAY, b->gateway.mac, &b->gateway.ip);
+	b->gateway.mask = NET_MASK;
+	b->gateway.owner = &gateway_owner;
+	b->gateway.ctx = b;
+	gateway_join(&b->gateway, b->sw);
+	bridge_hold(b);
+	return b;
+}
+
+static void destroy(void *ctx)
+{
+	struct bridge *b = ctx;
+
+	vswitch_free(b->sw);
+	free(b->name);
+	free(b);
+}
+
+void bridge_hold(struct bridge *b)
+{
+	b->n_holds++;
+}
+
+void bridge_release(struct bridge *b)
+{
+	assert(b->n_holds);
+	if (!--b->n_holds)
+		loop_defer_free(b->loop, b, destroy);
+}
+
+struct bridge *bridge_free(struct bridge *b)
+{
+	if (!b)
+		return NULL;
+	for (size_t i = 0; i < PORTS_MAX; i++)
+		port_free(b->ports[i]);
+	gateway_leave(&b->gateway);
+	b->net->bridges[b->number - 1] = NULL;
+	b->net = NULL;
+	bridge_release(b);
+	return NULL;
+}
+
+const char *bridge_name(const struct bridge *b)
+{
+	return b->name;
+}
+
+uint32_t bridge_ip(const struct bridge *b)
+{
+	return b->gateway.ip;
+}
+
+struct stream_list *bridge_captures(struct bridge *b)
+{
+	return &b->captures;
+}
+
+struct port *bridge_attach(struct bridge *b, const char *guest, struct err *err)
+{
+	unsigned slot = PORTS_MAX;
+
+	for (unsigned i = PORTS_MAX; i-- > 0;) {
+		if (!b->ports[i])
+			slot = i;
+		else if (!strcmp(b->ports[i]->guest, guest)) {
+			err_set(err, -EEXIST, "'%s' is on bridge '%s' already",
+				guest, b->name);
+			return NULL;
+		}
+	}
+	if (slot == PORTS_MAX) {
+		err_set(err, -ENOSPC,
+			"no place for '%s' on bridge '%s': it has %u guests",
+			guest, b->name, PORTS_MAX);
+		return NULL;
+	}
+	b->ports[slot] = port_new(b, slot, guest);
+	return b->ports[slot];
+}

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* What the files of a bridge share. */
+#ifndef VMM_NET_BRIDGE_PRIVATE_H
+#define VMM_NET_BRIDGE_PRIVATE_H
+
+#include "vmm/net/bridge.h"
+#include "vmm/net/gateway.h"
+#include "vmm/net/switch.h"
+#include "vmm/net/wire.h"
+
+/*
+ * 10.NET.BRIDGE.HOST: of the private ranges (RFC 1918) the one that has room
+ * for a /24 a bridge, and in it a number that home routers (10.0, 10.1), QEMU's
+ * user network (10.0.2) and container engines (10.88, 172.17) leave alone: an
+ * uplink must not shadow the host's own networks.
+ */
+#define NET_PREFIX   (UINT32_C(10) << 24 | UINT32_C(77) << 16)
+#define NET_MASK     UINT32_C(0xffffff00)
+#define HOST_GATEWAY 1u
+#define HOST_FIRST   10u
+/* What DHCP tells guests: Ethernet's. The switch takes longer frames too. */
+#define NET_MTU 1500u
+
+struct net {
+	struct loop *loop;
+	char *spool_dir;
+	struct wire_arena arena;
+	struct bridge *bridges[BRIDGES_MAX]; /* holes are NULL */
+};
+
+struct bridge {
+	struct net *net; /* NULL: freed, and kept by open captures */
+	struct loop *loop;
+	char *name;
+	unsigned number; /* 1 to BRIDGES_MAX */
+	struct vswitch *sw;
+	struct gateway gateway;
+	struct port *ports[PORTS_MAX]; /* holes are NULL */
+	struct stream_list captures;
+	unsigned n_holds;
+};
+
+struct port {
+	struct bridge *bridge;
+	char *guest;
+	unsigned slot;
+	uint8_t mac[MAC_LEN];
+	uint32_t ip;
+	struct swport swport;
+	struct wire wire;
+	bool has_lease;
+	struct port_counters counters;
+};
+
+/* 52:54:00 is QEMU's, locally administered; then 0, bridge and host. */
+void bridge_host(const struct bridge *b, unsigned host,
+		 uint8_t ret_mac[MAC_LEN], uint32_t *ret_ip);
+/* A freed bridge goes when its last hold is released. */
+void bridge_hold(struct bridge *b);
+void bridge_release(struct bridge *b);
+
+struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
+
+/* --- names.c: who is called what, as seen by one port ----------------------
+ */
+
+bool names_find_address(const struct port *asker, const char *name,
+			uint32_t *ret_ip);
+bool names_find_name(const struct port *asker, uint32_t ip,
+		     char ret[DNS_NAME_MAX]);
+
+#endif

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A DNS responder over UDP without I/O or state (RFC 1035; an OPT record, RFC
+ * 6891, is understood): the bytes of a query and a directory of names give the
+ * bytes of a response.
+ *
+ * A and PTR are answered; another type of a name that exists has no records;
+ * a name that does not exist is NXDOMAIN. There is no cache, no delegation and
+ * nothing else that would need a look at other servers.
+ */
+#ifndef VMM_NET_DNS_H
+#define VMM_NET_DNS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "vmm/net/dns_name.h"
+
+#define DNS_PORT 53u
+/* Header, question, one record with a name, OPT: below the 512 bytes that
+ * every client takes, but for absurdly long names in the question. */
+#define DNS_REPLY_MAX 1232u
+/* Seconds that a client may keep an answer: addresses of a restored guest's
+ * peers may be others. */
+#define DNS_TTL 1u
+
+/* Names as seen by who asks; compare with dns_name_equal(). */
+struct dns_directory {
+	/* True: there is such a name. */
+	bool (*address)(void *ctx, const char *name, uint32_t *ret_ip);
+	bool (*name)(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX]);
+	void *ctx;
+};
+
+/* The length of the response, 0: none is due. */
+size_t dns_answer(const uint8_t *p, size_t n, const struct dns_directory *d,
+		  uint8_t ret[DNS_REPLY_MAX]);
+
+#endif

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/net/gateway.h"
+
+#include <string.h>
+
+#include "agent-proto/mem.h"
+#include "vmm/net/dns.h"
+
+/* A packet for the gateway, and who sent it. */
+struct asked {
+	struct gateway *g;
+	const struct swport *from;
+	const uint8_t *src_mac;
+	struct ipv4_view ip;
+	struct udp_view udp;
+};
+
+static struct packet_path path_to(const struct gateway *g, const uint8_t *mac,
+				  uint32_t ip)
+{
+	struct packet_path path = {.src_ip = g->ip, .dst_ip = ip};
+
+	memcpy(path.src_mac, g->mac, MAC_LEN);
+	memcpy(path.dst_mac, mac, MAC_LEN);
+	return path;
+}
+
+/* --- ARP (RFC 826) ------------------------------------------------------- */
+
+static size_t on_arp(struct gateway *g, const struct eth_view *eth)
+{
+	struct arp_view arp;
+
+	if (!arp_parse(&arp, eth->body, eth->len) || arp.op != ARP_REQUEST ||
+	    arp.target_ip != g->ip || mac_is_group(arp.sender_mac))
+		return 0;
+	/* A probe (RFC 5227) has no address yet: it is answered as well. */
+	struct packet_path path = path_to(g, arp.sender_mac, arp.sender_ip);
+	return arp_build(g->reply, &path, ARP_REPLY);
+}
+
+/* --- ICMP ---------------------------------------------------------------- */
+
+static size_t on_icmp(struct asked *a)
+{
+	struct gateway *g = a->g;
+	struct icmp_view icmp;
+
+	/* RFC 1122, 3.2.2.6: an echo to a broadcast may be left alone. */
+	if (a->ip.dst != g->ip || !icmp_parse(&icmp, &a->ip) ||
+	    icmp.type != ICMP_ECHO_REQUEST || icmp.code)
+		return 0;
+	struct packet_path path = path_to(g, a->src_mac, a->ip.src);
+	memcpy(ICMP_PAYLOAD(g->reply), icmp.rest, icmp.len);
+	return icmp_finish(g->reply, &path, ICMP_ECHO_REPLY, 0, icmp.len);
+}
+
+/* --- DHCP ---------------------------------------------------------------- */
+
+static size_t on_dhcp(struct asked *a)
+{
+	static const uint8_t everybody[MAC_LEN] = {0xff, 0xff, 0xff,
+						   0xff, 0xff, 0xff};
+	struct gateway *g = a->g;
+	struct dhcp_lease lease;
+	struct dhcp_reply reply;
+	struct packet_path path;
+	uint8_t mac[MAC_LEN];
+
+	if (!dhcp_client(a->udp.body, a->udp.len, mac) ||
+	    !g->owner->lease(g->ctx, a->from, mac, &lease))
+		return 0;
+	dhcp_answer(a->udp.body, a->udp.len, &lease, &reply);
+	if (reply.event != DHCP_NOTHING)
+		g->owner->leased(g->ctx, a->from, reply.event == DHCP_GRANTED);
+	if (!reply.len)
+		return 0;
+	path = reply.is_broadcast ? path_to(g, everybody, IPV4_BROADCAST)
+				  : path_to(g, reply.to_mac, reply.to_ip);
+	path.sport = DHCP_SERVER_PORT;
+	path.dport = DHCP_CLIENT_PORT;
+	memcpy(UDP_PAYLOAD(g->reply), reply.bytes, reply.len);
+	return udp_finish(g->reply, &path, reply.len);
+}
+
+/* --- DNS ----------------------------------------------------------------- */
+
+static bool address_for(void *ctx, const char *name, uint32_t *ret_ip)
+{
+	struct asked *a = ctx;
+
+	return a->g->owner->address(a->g->ctx, a->from, name, ret_ip);
+}
+
+static bool name_for(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX])
+{
+	struct asked *a = ctx;
+
+	return a->g->owner->name(a->g->ctx, a->from, ip, ret);
+}
+
+static size_t on_dns(struct asked *a)
+{
+	struct dns_directory d = {address_for, name_for, a};
+	struct gateway *g = a->g;
+	size_t n;
+
+	if (a->ip.dst != g->ip)
+		return 0;
+	n = dns_answer(a->udp.body, a->udp.len, &d, UDP_PAYLOAD(g->reply));
+	if (!n)
+		return 0;
+	struct packet_path path = path_to(g, a->src_mac, a->ip.src);
+	path.sport = DNS_PORT;
+	path.dport = a->udp.sport;
+	return udp_finish(g->reply, &path, n);
+}
+
+/* --- IPv4 ---------------------------------------------------------------- */
+
+static const struct service {
+	uint16_t port;
+	size_t (*handle)(struct asked *a);
+} services[] = {
+    {DHCP_SERVER_PORT, on_dhcp},
+    {DNS_PORT, on_dns},
+};
+
+static size_t on_udp(struct asked *a)
+{
+	if (!udp_parse(&a->udp, &a->ip))
+		return 0;
+	for (size_t i = 0; i < ARRAY_LEN(services); i++)
+		if (services[i].port == a->udp.dport)
+			return services[i].handle(a);
+	return 0;
+}
+
+/* Not an address that a single host can have (RFC 1122, 3.2.1.3). */
+static bool is_nobody(uint32_t ip)
+{
+	return ip >> 28 >= 0xe || ip >> 24 == 127;
+}
+
+static size_t on_ipv4(struct gateway *g, const struct swport *from,
+		      const struct eth_view *eth)
+{
+	struct asked a = {.g = g, .from = from, .src_mac = eth->src};
+
+	if (!ipv4_parse(&a.ip, eth->body, eth->len) || a.ip.is_fragment ||
+	    is_nobody(a.ip.src))
+		return 0;
+	if (a.ip.dst != g->ip && a.ip.dst != IPV4_BROADCAST &&
+	    a.ip.dst != (g->ip | ~g->mask))
+		return 0;
+	return a.ip.protocol == IPV4_ICMP ? on_icmp(&a) : on_udp(&a);
+}
+
+size_t gateway_answer(struct gateway *g, const struct swport *from,
+		      const uint8_t *p, size_t n)
+{
+	struct eth_view eth;
+
+	if (!eth_parse(&eth, p, n) || mac_is_group(eth.src) ||
+	    (!mac_is_group(eth.dst) && memcmp(eth.dst, g->mac, MAC_LEN) != 0))
+		return 0;
+	switch (eth.type) {
+	case ETHER_ARP:
+		return on_arp(g, &eth);
+	case ETHER_IPV4:
+		return on_ipv4(g, from, &eth);
+	default:
+		return 0;
+	}
+}
+
+/* --- on the switch ------------------------------------------------------- */
+
+static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+{
+	struct gateway *g = ctx;
+	size_t n = gateway_answer(g, from, f->data, f->len);
+	struct frame reply = {g->reply, n, f->now_ns};
+
+	if (n)
+		vswitch_input(&g->port, &reply);
+}
+
+void gateway_join(struct gateway *g, struct vswitch *sw)
+{
+	vswitch_add(sw, &g->port, on_deliver, g);
+	vswitch_pin(&g->port, g->mac);
+}
+
+void gateway_leave(struct gateway *g)
+{
+	vswitch_remove(&g->port);
+}

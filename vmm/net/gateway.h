@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The bridge's own port on its switch: it answers ARP and ICMP echo for its
+ * address, DHCP and DNS over UDP, and nothing else. Fragments are ignored.
+ */
+#ifndef VMM_NET_GATEWAY_H
+#define VMM_NET_GATEWAY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vmm/net/dhcp.h"
+#include "vmm/net/dns_name.h"
+#include "vmm/net/packet.h"
+#include "vmm/net/switch.h"
+
+/* What the gateway must be told. from: the port through which the guest
+ * asks. */
+struct gateway_owner {
+	/* The lease for who asks with that address; false: no answer. */
+	bool (*lease)(void *ctx, const struct swport *from,
+		      const uint8_t mac[MAC_LEN], struct dhcp_lease *ret);
+	void (*leased)(void *ctx, const struct swport *from, bool is_leased);
+	/* As struct dns_directory. */
+	bool (*address)(void *ctx, const struct swport *from, const char *name,
+			uint32_t *ret_ip);
+	bool (*name)(void *ctx, const struct swport *from, uint32_t ip,
+		     char ret[DNS_NAME_MAX]);
+};
+
+struct gateway {
+	struct swport port;
+	uint8_t mac[MAC_LEN];
+	uint32_t ip;
+	uint32_t mask;
+	const struct gateway_owner *owner; /* borrowed, as is... */
+	void *ctx;			   /* ...this */
+	uint8_t reply[FRAME_MAX];
+};
+
+/* mac, ip, mask, owner and ctx are set, the rest is zero. */
+void gateway_join(struct gateway *g, struct vswitch *sw);
+void gateway_leave(struct gateway *g);
+
+/* The core, without a switch: the length of the frame in g->reply, 0: none. */
+size_t gateway_answer(struct gateway *g, const struct swport *from,
+		      const uint8_t *p, size_t n);
+
+#endif

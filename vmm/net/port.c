@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* A guest's place on a bridge: its port of the switch, and the wire to the
+ * QEMU that runs now, if any. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/mem.h"
+#include "vmm/net/bridge_private.h"
+
+static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
+{
+	struct port *port = ctx;
+	struct frame f = {p, n, now_ns};
+
+	if (!vswitch_input(&port->swport, &f)) {
+		port->counters.errors++;
+		return;
+	}
+	port->counters.tx_frames++;
+	port->counters.tx_bytes += n;
+}
+
+static void on_bad(void *ctx)
+{
+	struct port *port = ctx;
+
+	port->counters.errors++;
+}
+
+static const struct wire_events wire_events = {on_frame, on_bad};
+
+static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+{
+	struct port *port = ctx;
+
+	(void)from;
+	switch (wire_send(&port->wire, f->data, f->len)) {
+	case WIRE_SENT:
+		port->counters.rx_frames++;
+		port->counters.rx_bytes += f->len;
+		break;
+	case WIRE_FULL:
+		port->counters.dropped++;
+		break;
+	case WIRE_GONE:
+		break;
+	}
+}
+
+struct port *port_new(struct bridge *b, unsigned slot, const char *guest)
+{
+	struct port *p = mem_zalloc(sizeof(*p));
+
+	p->bridge = b;
+	p->guest = mem_strdup(guest);
+	p->slot = slot;
+	bridge_host(b, HOST_FIRST + slot, p->mac, &p->ip);
+	wire_init(&p->wire, b->loop, &b->net->arena, &wire_events, p);
+	vswitch_add(b->sw, &p->swport, on_deliver, p);
+	return p;
+}
+
+static void destroy(void *ctx)
+{
+	struct port *p = ctx;
+
+	free(p->guest);
+	free(p);
+}
+
+struct port *port_free(struct port *p)
+{
+	if (!p)
+		return NULL;
+	wire_close(&p->wire);
+	vswitch_remove(&p->swport);
+	p->bridge->ports[p->slot] = NULL;
+	/* A frame may be on its way through here. */
+	loop_defer_free(p->bridge->loop, p, destroy);
+	return NULL;
+}
+
+int port_plug(struct port *p, int *ret_theirs, struct err *err)
+{
+	port_unplug(p);
+	if (wire_open(&p->wire, ret_theirs, err) < 0)
+		return err_wrap(err, "plugging '%s' into bridge '%s'", p->guest,
+				p->bridge->name);
+	return 0;
+}
+
+void port_unplug(struct port *p)
+{
+	/* Its last words. */
+	wire_drain(&p->wire);
+	wire_close(&p->wire);
+	vswitch_forget(&p->swport);
+	p->has_lease = false;
+}
+
+struct bridge *port_bridge(const struct port *p)
+{
+	return p->bridge;
+}
+
+const char *port_guest(const struct port *p)
+{
+	return p->guest;
+}
+
+const uint8_t *port_mac(const struct port *p)
+{
+	return p->mac;
+}
+
+uint32_t port_ip(const struct port *p)
+{
+	return p->ip;
+}
+
+bool port_has_lease(const struct port *p)
+{
+	return p->has_lease;
+}
+
+void port_counters(const struct port *p, struct port_counters *ret)
+{
+	*ret = p->counters;
+}
