@@ -8,17 +8,13 @@
 #include "runner/bind_stream.h"
 
 #include <errno.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent-proto/mem.h"
 #include "runner/await.h"
-#include "runner/bind_file.h"
-#include "runner/bind_vm.h"
 #include "runner/suite.h"
 #include "runner/worker.h"
-#include "streams/tail.h"
 
 #define NEXT_DEFAULT_NS	 (10 * NS_PER_SEC)
 #define DRAIN_DEFAULT_NS (NS_PER_SEC / 2)
@@ -83,22 +79,43 @@ void stream_label_here(lua_State *L, const char *kind, const char *detail,
 /* --- next, drain -----------------------------------------------------------
  */
 
+/* A wait on the stream of so, the object at 1, in a block of its own. It holds:
+ * a task that is given up before its turn comes takes nothing. */
+static void wait_init(lua_State *L, struct stream_wait *w,
+		      struct stream_object *so)
+{
+	stream_wait_init(w, so->stream);
+	w->hold = true;
+	await_keep(L, lua_gettop(L), 1);
+}
+
 static void wait_release(void *p)
 {
 	stream_wait_done(p);
+}
+
+/* First in every finish: from here on the bytes are the author's. */
+static void wait_check(lua_State *L, const char *method, struct stream_wait *w)
+{
+	stream_wait_accept(w);
+	if (w->op.result < 0)
+		bind_fail_err(L, method, &w->op.err);
+}
+
+static void push_buf(lua_State *L, const struct buf *b)
+{
+	lua_pushlstring(L, (const char *)buf_data(b), b->len);
 }
 
 static int next_finish(lua_State *L, void *p)
 {
 	struct stream_wait *w = p;
 
-	if (w->op.result < 0)
-		bind_fail_err(L, "stream:next", &w->op.err);
-	if (!w->op.result)
-		lua_pushnil(L);
+	wait_check(L, "stream:next", w);
+	if (w->op.result)
+		push_buf(L, &w->bytes);
 	else
-		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
-				w->bytes.len);
+		lua_pushnil(L);
 	return 1;
 }
 
@@ -112,8 +129,7 @@ static int l_next(lua_State *L)
 		return lua_pushnil(L), 1;
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
-	stream_wait_init(w, so->stream);
-	await_keep(L, lua_gettop(L), 1);
+	wait_init(L, w, so);
 	stream_next(w, deadline);
 	return await(L, w, &w->op, next_finish);
 }
@@ -122,12 +138,10 @@ static int drain_finish(lua_State *L, void *p)
 {
 	struct stream_wait *w = p;
 
-	if (w->op.result < 0)
-		bind_fail_err(L, "stream:drain", &w->op.err);
+	wait_check(L, "stream:drain", w);
 	lua_createtable(L, (int)w->n_frames, 0);
 	for (size_t i = 0; i < w->n_frames; i++) {
-		lua_pushlstring(L, (const char *)buf_data(&w->frames[i]),
-				w->frames[i].len);
+		push_buf(L, &w->frames[i]);
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 	return 1;
@@ -143,8 +157,7 @@ static int l_drain(lua_State *L)
 		return lua_newtable(L), 1;
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
-	stream_wait_init(w, so->stream);
-	await_keep(L, lua_gettop(L), 1);
+	wait_init(L, w, so);
 	stream_drain(w, deadline);
 	return await(L, w, &w->op, drain_finish);
 }
@@ -173,12 +186,10 @@ static int match_finish(lua_State *L, void *p)
 	struct match_call *m = p;
 	struct stream_wait *w = &m->wait;
 
-	if (w->op.result < 0)
-		bind_fail_err(L, m->method, &w->op.err);
+	wait_check(L, m->method, w);
 	int n = 0;
 	if (w->keep) {
-		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
-				w->bytes.len);
+		push_buf(L, &w->bytes);
 		n++;
 	}
 	if (m->is_list) {
@@ -254,8 +265,7 @@ static int match(lua_State *L, const char *method, const char *verb, bool keep)
 	m->is_list = lua_istable(L, 2);
 	m->n = n;
 	m->patterns = mem_zalloc(n * sizeof(*m->patterns));
-	stream_wait_init(&m->wait, so->stream);
-	await_keep(L, lua_gettop(L), 1);
+	wait_init(L, &m->wait, so);
 	take_patterns(L, m, lua_gettop(L));
 	stream_match(&m->wait, verb, m->patterns, n, keep, deadline);
 	return await(L, m, &m->wait.op, match_finish);
@@ -298,16 +308,13 @@ static int line_finish(lua_State *L, void *p)
 		if (!c->so->stream)
 			return lua_pushnil(L), 1;
 		c->is_rest = true;
-		stream_wait_done(w);
-		stream_wait_init(w, c->so->stream);
 		stream_drain(w, 0);
 		return await_again(L, c, &w->op, line_finish);
 	}
 	/* Closed is an end like any other, as for next(). */
 	if (w->op.result == -ESHUTDOWN)
 		return lua_pushnil(L), 1;
-	if (w->op.result < 0)
-		bind_fail_err(L, "stream:lines", &w->op.err);
+	wait_check(L, "stream:lines", w);
 	if (!c->is_rest) {
 		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
 				w->bytes.len - 1);
@@ -340,8 +347,7 @@ static int l_next_line(lua_State *L)
 	    .n = 1,
 	};
 	c->so = so;
-	stream_wait_init(&c->wait, so->stream);
-	await_keep(L, lua_gettop(L), 1);
+	wait_init(L, &c->wait, so);
 	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
 	return await(L, c, &c->wait.op, line_finish);
 }
@@ -391,123 +397,6 @@ static int l_creation_site(lua_State *L)
 	return 1;
 }
 
-/* --- opening ---------------------------------------------------------------
- */
-
-struct tail_call {
-	struct tail_open open;
-	const char *method;
-};
-
-static void tail_release(void *p)
-{
-	struct tail_call *t = p;
-
-	tail_open_done(&t->open);
-}
-
-/* 1: the owner. */
-static int tail_finish(lua_State *L, void *p)
-{
-	struct tail_call *t = p;
-
-	if (t->open.op.result < 0)
-		bind_fail_err(L, t->method, &t->open.op.err);
-	struct stream *s = t->open.stream;
-	t->open.stream = NULL;
-	stream_push(L, s, 1);
-	return 1;
-}
-
-int stream_open_tail(lua_State *L, const char *method, int owner_idx,
-		     struct client *c, struct stream_list *list,
-		     const struct msg *req, const char *kind,
-		     const char *detail)
-{
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct tail_call *t = await_new(L, method, sizeof(*t), tail_release);
-	struct stream_label label;
-	struct site site;
-
-	t->method = method;
-	stream_label_here(L, kind, detail, &site, &label);
-	tail_open_start(&t->open, c, req, &label, list, deadline);
-	await_keep(L, lua_gettop(L), owner_idx);
-	return await(L, t, &t->open.op, tail_finish);
-}
-
-void stream_check_start(lua_State *L, const char *method, int idx,
-			uint8_t *ret_whence, int64_t *ret_offset)
-{
-	*ret_whence = MSG_TAIL_END;
-	*ret_offset = 0;
-	if (!idx || lua_isnil(L, idx))
-		return;
-	if (lua_type(L, idx) == LUA_TSTRING) {
-		const char *s = lua_tostring(L, idx);
-
-		if (!strcmp(s, "end"))
-			return;
-		if (strcmp(s, "beginning") != 0 && strcmp(s, "start") != 0)
-			bind_fail_arg(
-			    L, method,
-			    "start: got \"%s\", want "
-			    "\"end\", \"beginning\", \"start\" or a number",
-			    s);
-		*ret_whence = MSG_TAIL_START;
-		return;
-	}
-	if (lua_type(L, idx) != LUA_TNUMBER)
-		bind_fail_arg(L, method,
-			      "start: got %s, want \"end\", "
-			      "\"beginning\", \"start\" or a number",
-			      arg_type_name(L, idx));
-	double n = trunc(lua_tonumber(L, idx));
-	if (!(fabs(n) < 9007199254740992.0))
-		bind_fail_arg(L, method, "start: not an offset of a file");
-	*ret_whence = n < 0 ? MSG_TAIL_BEFORE : MSG_TAIL_START;
-	*ret_offset = (int64_t)fabs(n);
-}
-
-static int vm_tail_file(lua_State *L)
-{
-	static const char method[] = "vm:tail_file";
-	struct tail_options {
-		int start;
-	} o = {0};
-	static const struct opt opts[] = {
-	    {"start", OPT_VALUE, offsetof(struct tail_options, start)},
-	    {NULL, OPT_BOOL, 0},
-	};
-	struct vm_object *vm = vm_check(L, 1, method);
-	const char *path = arg_path(L, method, 2, "path");
-	struct msg req = {.type = MSG_TAIL};
-
-	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
-	stream_check_start(L, method, o.start, &req.tail.whence,
-			   &req.tail.offset);
-	req.tail.path = path;
-	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
-				vm_streams(vm->vm), &req, "tail_file", path);
-}
-
-static int vm_fd_stream(lua_State *L)
-{
-	static const char method[] = "vm:fd_stream";
-	struct vm_object *vm = vm_check(L, 1, method);
-	struct msg req = {.type = MSG_FD_STREAM};
-	char detail[32];
-
-	if (object_test(L, 2, &file_class))
-		req.fd_stream.fd = file_object_fd(L, 2, vm, method);
-	else
-		req.fd_stream.fd =
-		    (int32_t)arg_int(L, method, 2, "fd", 0, INT32_MAX);
-	snprintf(detail, sizeof(detail), "fd %d", (int)req.fd_stream.fd);
-	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
-				vm_streams(vm->vm), &req, "fd_stream", detail);
-}
-
 /* --- tables ----------------------------------------------------------------
  */
 
@@ -544,14 +433,8 @@ const struct object_class stream_class = {
     .methods = stream_methods,
 };
 
-static const struct bind_method vm_stream_methods[] = {
-    {"tail_file", vm_tail_file},
-    {"fd_stream", vm_fd_stream},
-    {NULL, NULL},
-};
-
 void bind_stream_register(lua_State *L)
 {
 	bind_class(L, &stream_class);
-	bind_class_extend(L, &vm_class, vm_stream_methods);
+	bind_tail_extend(L);
 }

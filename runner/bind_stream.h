@@ -38,5 +38,7 @@ void stream_check_start(lua_State *L, const char *method, int idx,
 			uint8_t *ret_whence, int64_t *ret_offset);
 
 void bind_stream_register(lua_State *L);
+/* The VM's methods that open Tails; bind_stream_register() calls it. */
+void bind_tail_extend(lua_State *L);
 
 #endif

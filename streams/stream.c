@@ -14,6 +14,10 @@
  * calls its mode's progress(), which either finishes it or pays for what the
  * wait wants to see more of.
  *
+ * A wait that holds stays the waiter after it has finished, and takes what it
+ * found when it is accepted. Until then the queue is as if it still waited:
+ * others only add to it.
+ *
  * Finishing may run the reader's code, which may close and free the stream,
  * so it is the last thing that a function here does. Paying may deliver when
  * it does not come from inside a delivery, so by then a consistent state has
@@ -48,7 +52,7 @@ void stream_end(struct stream *s, const struct err *err)
 	pending_seal(&s->q);
 	if (err)
 		s->broken = *err;
-	if (err && s->waiter)
+	if (err && stream_is_waited(s))
 		stream_fail_waiter(s);
 	else
 		stream_progress(s);
@@ -101,6 +105,11 @@ static struct stream_wait *shut(struct stream *s)
 	if (s->is_closed)
 		return NULL;
 	s->is_closed = true;
+	/* It was over before the stream is. */
+	if (w && w->is_held) {
+		stream_settle(s, w);
+		w = NULL;
+	}
 	s->waiter = NULL;
 	if (s->list)
 		TAILQ_REMOVE(s->list, s, link);

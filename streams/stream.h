@@ -116,6 +116,12 @@ void stream_end(struct stream *s, const struct err *err);
  * The end of a stream that broke fails a waiter in flight at once with the
  * reason; what is pending can still be read, and then later calls fail so.
  * A cancelled waiter has taken nothing.
+ *
+ * With hold, a wait that found something leaves it where it is: the bytes move
+ * to w, and count as taken, by stream_wait_accept(). Until then w is still the
+ * stream's waiter. Without it (w started anew, or done) they stay pending, as
+ * if the call had never been made; so a reader that is given up between the
+ * end of the wait and its own turn loses nothing. Closing the stream accepts.
  */
 struct stream_wait {
 	struct op op;
@@ -124,7 +130,10 @@ struct stream_wait {
 	const struct stream_pattern *patterns;
 	size_t n_patterns;
 	bool keep;
+	bool hold;	/* the caller's, set after stream_wait_init() */
+	bool is_held;	/* finished, not accepted yet */
 	size_t n_bytes; /* that a take wants */
+	size_t n_due;	/* the engine's */
 	unsigned mode;	/* the engine's */
 	size_t index;
 	struct buf bytes;
@@ -145,6 +154,8 @@ struct stream_wait {
 
 void stream_wait_init(struct stream_wait *w, struct stream *s);
 void stream_wait_done(struct stream_wait *w);
+
+void stream_wait_accept(struct stream_wait *w);
 
 void stream_next(struct stream_wait *w, int64_t deadline_ns);
 void stream_match(struct stream_wait *w, const char *verb,

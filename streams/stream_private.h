@@ -26,17 +26,24 @@ struct stream {
 	uint64_t credit; /* offset up to which the source was paid */
 	uint64_t taken;
 	uint64_t work;
-	struct stream_wait *waiter; /* borrowed */
+	struct stream_wait *waiter; /* borrowed; running, or held */
 	bool is_ended;
 	bool is_closed;
 	struct err broken; /* code 0: an honest end */
 };
+
+static inline bool stream_is_waited(const struct stream *s)
+{
+	return s->waiter && !s->waiter->is_held;
+}
 
 /* Bytes or the end have come: finishes the waiter or pays for more. Each of
  * these may run the reader's code, so nothing is touched after it. */
 void stream_progress(struct stream *s);
 /* The stream broke: finishes the waiter with the reason. */
 void stream_fail_waiter(struct stream *s);
+/* w, which is held or about to finish, takes what is due. */
+void stream_settle(struct stream *s, struct stream_wait *w);
 /* Ends w, which is off the stream already, as a call on a closed one ends. */
 void stream_finish_closed(struct stream *s, struct stream_wait *w);
 

@@ -19,8 +19,11 @@ enum wait_mode { WAIT_NEXT, WAIT_MATCH, WAIT_DRAIN, WAIT_TAKE, WAIT_MODES };
 struct wait_ops {
 	/* Finishes the wait or pays for more, as the last thing. */
 	void (*progress)(struct stream *s, struct stream_wait *w);
-	/* The result at the deadline; fills w->op.err if it is negative. */
+	/* The result at the deadline; fills w->op.err if it is negative. A
+	 * drain's sets n_due. */
 	int (*timed_out)(struct stream *s, struct stream_wait *w);
+	/* Moves what is due (n_due frames or bytes) from the queue to w. */
+	void (*take)(struct stream *s, struct stream_wait *w);
 };
 
 /* What a take can ask for is never more than may be held, even if it comes in
@@ -48,23 +51,58 @@ static void pay(struct stream *s, uint64_t limit)
 	s->source->consumed(s->source_ctx, n);
 }
 
-/* Counts what left the queue since begin was from. */
-static void count_taken(struct stream *s, uint64_t from)
-{
-	s->taken += s->q.begin - from;
-}
-
 static void finish(struct stream *s, struct stream_wait *w, int result,
 		   const struct err *err)
 {
 	s->waiter = NULL;
-	pay(s, s->q.begin);
 	op_finish(&w->op, result, err);
+}
+
+void stream_settle(struct stream *s, struct stream_wait *w)
+{
+	uint64_t from = s->q.begin;
+
+	s->waiter = NULL;
+	w->is_held = false;
+	wait_ops[w->mode].take(s, w);
+	s->taken += s->q.begin - from;
+}
+
+/* n frames or bytes are the outcome. */
+static void finish_due(struct stream *s, struct stream_wait *w, size_t n,
+		       int result)
+{
+	w->n_due = n;
+	w->is_held = w->hold;
+	if (!w->hold) {
+		stream_settle(s, w);
+		pay(s, s->q.begin);
+	}
+	op_finish(&w->op, result, NULL);
+}
+
+void stream_wait_accept(struct stream_wait *w)
+{
+	struct stream *s = w->stream;
+
+	if (!w->is_held)
+		return;
+	stream_settle(s, w);
+	pay(s, s->q.begin);
+}
+
+/* What a held wait was to get stays pending. */
+static void give_up(struct stream_wait *w)
+{
+	if (!w->is_held)
+		return;
+	w->is_held = false;
+	w->stream->waiter = NULL;
 }
 
 void stream_progress(struct stream *s)
 {
-	if (s->waiter)
+	if (stream_is_waited(s))
 		wait_ops[s->waiter->mode].progress(s, s->waiter);
 }
 
@@ -86,18 +124,18 @@ static void finish_empty(struct stream *s, struct stream_wait *w)
 
 static void next_progress(struct stream *s, struct stream_wait *w)
 {
-	uint64_t from = s->q.begin;
-
-	if (pending_frames(&s->q)) {
-		pending_take_frame(&s->q, &w->bytes);
-		count_taken(s, from);
-		finish(s, w, 1, NULL);
-	} else if (s->is_ended) {
+	if (pending_frames(&s->q))
+		finish_due(s, w, 1, 1);
+	else if (s->is_ended)
 		finish_empty(s, w);
-	} else {
+	else
 		/* The rest of a frame may be longer than the window. */
 		pay(s, s->q.end);
-	}
+}
+
+static void next_take(struct stream *s, struct stream_wait *w)
+{
+	pending_take_frame(&s->q, &w->bytes);
 }
 
 static int next_timed_out(struct stream *s, struct stream_wait *w)
@@ -132,15 +170,9 @@ static void match_finish_broken(struct stream *s, struct stream_wait *w,
 	finish(s, w, wait_text_broken(&err, code, what, &text), &err);
 }
 
-static void match_take(struct stream *s, struct stream_wait *w, uint64_t limit,
-		       size_t index)
+static void match_take(struct stream *s, struct stream_wait *w)
 {
-	uint64_t from = s->q.begin;
-
-	w->index = index;
-	pending_take(&s->q, (size_t)(limit - from), w->keep ? &w->bytes : NULL);
-	count_taken(s, from);
-	finish(s, w, 0, NULL);
+	pending_take(&s->q, w->n_due, w->keep ? &w->bytes : NULL);
 }
 
 static bool match_scan(struct stream *s, struct stream_wait *w,
@@ -166,10 +198,9 @@ static bool match_scan(struct stream *s, struct stream_wait *w,
 static void match_progress(struct stream *s, struct stream_wait *w)
 {
 	uint64_t end = 0;
-	size_t index = 0;
 
-	if (match_scan(s, w, &end, &index))
-		match_take(s, w, end, index);
+	if (match_scan(s, w, &end, &w->index))
+		finish_due(s, w, (size_t)(end - s->q.begin), 0);
 	else if (s->broken.code)
 		stream_fail_waiter(s);
 	else if (s->is_ended)
@@ -193,32 +224,22 @@ static int match_timed_out(struct stream *s, struct stream_wait *w)
 /* --- drain -----------------------------------------------------------------
  */
 
-static int drain_collect(struct stream *s, struct stream_wait *w)
+/* How many frames it would get now. */
+static size_t drain_due(const struct stream *s)
 {
-	uint64_t from = s->q.begin;
 	size_t n = pending_frames(&s->q);
 
-	if (n > STREAM_DRAIN_MAX)
-		n = STREAM_DRAIN_MAX;
-	if (!n)
-		return 0;
-	w->frames = mem_realloc_array(NULL, n, sizeof(*w->frames));
-	for (; w->n_frames < n; w->n_frames++) {
-		w->frames[w->n_frames] = (struct buf){0};
-		pending_take_frame(&s->q, &w->frames[w->n_frames]);
-	}
-	count_taken(s, from);
-	return (int)n;
+	return n < STREAM_DRAIN_MAX ? n : STREAM_DRAIN_MAX;
 }
 
 static void drain_progress(struct stream *s, struct stream_wait *w)
 {
-	int n;
+	size_t n;
 
 	if (s->is_ended) {
-		n = drain_collect(s, w);
+		n = drain_due(s);
 		if (n)
-			finish(s, w, n, NULL);
+			finish_due(s, w, n, (int)n);
 		else
 			finish_empty(s, w);
 	} else if (pending_cost(&s->q) < STREAM_PENDING_MAX &&
@@ -227,24 +248,43 @@ static void drain_progress(struct stream *s, struct stream_wait *w)
 	}
 }
 
+static int drain_timed_out(struct stream *s, struct stream_wait *w)
+{
+	w->n_due = drain_due(s);
+	return (int)w->n_due;
+}
+
+static void drain_take(struct stream *s, struct stream_wait *w)
+{
+	size_t n = w->n_due;
+
+	if (n)
+		w->frames = mem_realloc_array(NULL, n, sizeof(*w->frames));
+	for (; w->n_frames < n; w->n_frames++) {
+		w->frames[w->n_frames] = (struct buf){0};
+		pending_take_frame(&s->q, &w->frames[w->n_frames]);
+	}
+}
+
 /* --- take --------------------------------------------------------------- */
 
 static void take_progress(struct stream *s, struct stream_wait *w)
 {
-	uint64_t from = s->q.begin;
 	size_t n = (size_t)pending_size(&s->q);
 
-	if (n < w->n_bytes && !s->is_ended) {
+	if (n >= w->n_bytes)
+		finish_due(s, w, w->n_bytes, (int)w->n_bytes);
+	else if (!s->is_ended)
 		pay(s, s->q.end);
-	} else if (n < w->n_bytes && s->broken.code) {
-		stream_fail_waiter(s);
-	} else {
-		if (n > w->n_bytes)
-			n = w->n_bytes;
-		pending_take(&s->q, n, &w->bytes);
-		count_taken(s, from);
-		finish(s, w, (int)n, NULL);
-	}
+	else if (n && !s->broken.code)
+		finish_due(s, w, n, (int)n);
+	else
+		finish_empty(s, w);
+}
+
+static void take_take(struct stream *s, struct stream_wait *w)
+{
+	pending_take(&s->q, w->n_due, &w->bytes);
 }
 
 static int take_timed_out(struct stream *s, struct stream_wait *w)
@@ -267,11 +307,20 @@ static void on_wait_stop(struct op *op, int reason)
 	if (reason != -ETIMEDOUT)
 		return;
 	op->result = wait_ops[w->mode].timed_out(s, w);
+	if (op->result <= 0)
+		return;
+	if (w->hold) {
+		s->waiter = w;
+		w->is_held = true;
+		return;
+	}
+	stream_settle(s, w);
 	pay(s, s->q.begin);
 }
 
 static void wait_clear(struct stream_wait *w)
 {
+	give_up(w);
 	buf_done(&w->bytes);
 	for (size_t i = 0; i < w->n_frames; i++)
 		buf_done(&w->frames[i]);
@@ -416,10 +465,10 @@ void stream_match(struct stream_wait *w, const char *verb,
  */
 
 static const struct wait_ops wait_ops[WAIT_MODES] = {
-    [WAIT_NEXT] = {next_progress, next_timed_out},
-    [WAIT_MATCH] = {match_progress, match_timed_out},
-    [WAIT_DRAIN] = {drain_progress, drain_collect},
-    [WAIT_TAKE] = {take_progress, take_timed_out},
+    [WAIT_NEXT] = {next_progress, next_timed_out, next_take},
+    [WAIT_MATCH] = {match_progress, match_timed_out, match_take},
+    [WAIT_DRAIN] = {drain_progress, drain_timed_out, drain_take},
+    [WAIT_TAKE] = {take_progress, take_timed_out, take_take},
 };
 
 static const struct type_text type_texts[STREAM_TYPES] = {
