@@ -18,8 +18,10 @@
 #include "runner/bind_process.h"
 #include "runner/bind_result.h"
 #include "runner/bind_stream.h"
+#include "runner/bind_syscall.h"
 #include "runner/bind_test.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_worker.h"
 #include "runner/lua_state.h"
 #include "runner/task.h"
 #include "runner/worker.h"
@@ -324,7 +326,10 @@ static const registrar registrars[] = {
     bind_result_register,
     bind_test_register,
     bind_vm_register,
-    /* Types whose methods extend vm come behind it. */
+    bind_worker_register,
+    /* Types whose methods extend vm and worker come behind them. */
+    bind_call_register,
+    bind_ioctl_register,
     bind_console_register,
     bind_file_register,
     bind_process_register,

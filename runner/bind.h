@@ -61,6 +61,8 @@ struct bind_method {
 	lua_CFunction fn;
 };
 
+struct guest_ops;
+
 struct object_class {
 	const char *name; /* as error messages say it: "vm" */
 	enum rank rank;
@@ -69,6 +71,8 @@ struct object_class {
 	const struct bind_method *methods;
 	/* Metamethods besides __gc, __index, __newindex; may be NULL. */
 	const struct bind_method *meta;
+	/* Of a class whose objects are guests (bind_guest.h); or NULL. */
+	const struct guest_ops *guest;
 	/* Appends {vm, text} to a JSON array when a test failed; or NULL. */
 	void (*report)(void *object, void *json_array);
 };

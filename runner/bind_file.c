@@ -12,6 +12,7 @@
 
 #include "agent-proto/mem.h"
 #include "runner/await.h"
+#include "runner/bind_guest.h"
 #include "runner/bind_stream.h"
 #include "runner/bind_vm.h"
 #include "streams/client.h"
@@ -20,10 +21,8 @@
 
 struct file_object {
 	struct object obj;
-	struct vm_object *vm; /* the owner */
-	uint64_t handle;
+	struct guest_handle handle;
 	int32_t fd;
-	unsigned boots; /* of the VM, when it was opened */
 	bool is_open;
 	char path[FILE_PATH_MAX];
 };
@@ -35,7 +34,7 @@ static void file_object_close(void *p)
 	if (!f->is_open)
 		return;
 	f->is_open = false;
-	vm_object_release(f->vm, f->boots, f->handle);
+	guest_handle_release(&f->handle);
 }
 
 static struct file_object *check_open(lua_State *L, int idx, const char *method)
@@ -44,10 +43,7 @@ static struct file_object *check_open(lua_State *L, int idx, const char *method)
 
 	if (!f->is_open)
 		bind_fail_arg(L, method, "file is closed");
-	if (f->boots != f->vm->boots)
-		bind_fail_arg(L, method,
-			      "the file is gone: the guest was started anew "
-			      "since");
+	guest_handle_client(L, &f->handle, "file", method);
 	return f;
 }
 
@@ -56,15 +52,21 @@ static struct file_object *file_check(lua_State *L, const char *method)
 	return check_open(L, 1, method);
 }
 
-int32_t file_object_fd(lua_State *L, int idx, const struct vm_object *vm,
-		       const char *method)
+int32_t file_arg_fd(lua_State *L, const char *method, int idx,
+		    const struct object *guest)
 {
+	if (!object_test(L, idx, &file_class))
+		return (int32_t)arg_int(L, method, idx, "fd", 0, INT32_MAX);
 	struct file_object *f = check_open(L, idx, method);
-
-	if (f->vm != vm)
-		bind_fail_arg(L, method, "the file is open in VM %s, not in %s",
-			      f->vm->name, vm->name);
-	return f->fd;
+	if (f->handle.guest == guest)
+		return f->fd;
+	struct buf *text = bind_push_buf(L);
+	buf_printf(text, "the file is open in ");
+	f->handle.guest->class->guest->describe(f->handle.guest, text);
+	buf_printf(text, ", not in ");
+	guest->class->guest->describe(guest, text);
+	bind_fail_arg(L, method, "%.*s", (int)text->len,
+		      (const char *)buf_data(text));
 }
 
 /* --- open ------------------------------------------------------------------
@@ -72,10 +74,8 @@ int32_t file_object_fd(lua_State *L, int idx, const struct vm_object *vm,
 
 struct open_call {
 	struct call *call;
-	struct vm_object *vm;
-	uint64_t handle;
-	unsigned boots;
-	bool is_taken; /* by the object that was made for it */
+	const char *method;
+	struct guest_handle handle; /* until an object has it */
 	char path[FILE_PATH_MAX];
 };
 
@@ -84,25 +84,22 @@ static void open_release(void *p)
 	struct open_call *o = p;
 
 	call_free(o->call);
-	if (!o->is_taken && o->handle)
-		vm_object_release(o->vm, o->boots, o->handle);
+	guest_handle_release(&o->handle);
 }
 
-/* 1: the VM. */
+/* 1: the guest. */
 static int open_finish(lua_State *L, void *p)
 {
 	struct open_call *o = p;
 	struct call *call = o->call;
 
 	if (call->op.result < 0)
-		bind_fail_err(L, "vm:open_file", &call->op.err);
-	if (object_is_closed(&o->vm->obj))
-		bind_fail_arg(L, "vm:open_file", "the VM was closed");
+		bind_fail_err(L, o->method, &call->op.err);
+	if (object_is_closed(o->handle.guest))
+		bind_fail_arg(L, o->method, "its guest was closed");
 	struct file_object *f = object_new(L, &file_class, 1);
-	o->is_taken = true;
-	f->boots = o->boots;
-	f->vm = o->vm;
 	f->handle = o->handle;
+	o->handle.id = 0;
 	f->fd = (int32_t)call->reply.done.value;
 	f->is_open = true;
 	memcpy(f->path, o->path, sizeof(f->path));
@@ -128,9 +125,9 @@ static uint32_t open_flags(const struct open_options *o)
 	       (o->exclusive ? MSG_OPEN_EXCLUSIVE : 0);
 }
 
-static int vm_open_file(lua_State *L)
+static int open_file(lua_State *L, const struct guest_method *gm)
 {
-	static const char method[] = "vm:open_file";
+	const char *method = gm->name;
 #define O(key, type)                                                           \
 	{                                                                      \
 #key, type, offsetof(struct open_options, key)                 \
@@ -141,7 +138,7 @@ static int vm_open_file(lua_State *L)
 	    O(perm, OPT_INT),	   {NULL, OPT_BOOL, 0},
 	};
 #undef O
-	struct vm_object *vm = vm_check(L, 1, method);
+	struct object *g = guest_check(L, gm);
 	struct open_options o = {.perm = 0644};
 	struct msg m = {.type = MSG_FILE_OPEN};
 
@@ -152,15 +149,14 @@ static int vm_open_file(lua_State *L)
 			      "opts: say at least one of read, write, append");
 	if (o.perm < 0 || o.perm > 07777)
 		bind_fail_arg(L, method, "perm: want 0 to 4095 (octal 7777)");
-	struct client *c = vm_object_client(L, vm, method);
+	struct client *c = guest_client(L, g, method);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct open_call *oc = await_new(L, method, sizeof(*oc), open_release);
 	await_keep(L, lua_gettop(L), 1);
-	oc->vm = vm;
-	oc->boots = vm->boots;
-	oc->handle = client_new_handle(c);
+	oc->method = method;
+	oc->handle = guest_handle_new(g, c);
 	snprintf(oc->path, sizeof(oc->path), "%s", m.file_open.path);
-	m.file_open.handle = oc->handle;
+	m.file_open.handle = oc->handle.id;
 	m.file_open.flags = open_flags(&o);
 	m.file_open.perm = (uint32_t)o.perm;
 	oc->call = call_new(c);
@@ -168,62 +164,17 @@ static int vm_open_file(lua_State *L)
 	return await(L, oc, &oc->call->op, open_finish);
 }
 
+GUEST_METHOD(open_file)
+
 /* --- requests on a handle --------------------------------------------------
  */
 
-struct file_call {
-	struct call *call;
-	const char *method;
-};
-
-static void file_release(void *p)
-{
-	struct file_call *fc = p;
-
-	call_free(fc->call);
-}
-
-static int data_finish(lua_State *L, void *p)
-{
-	struct file_call *fc = p;
-
-	if (fc->call->op.result < 0)
-		bind_fail_err(L, fc->method, &fc->call->op.err);
-	lua_pushlstring(L, (const char *)buf_data(&fc->call->data),
-			fc->call->data.len);
-	return 1;
-}
-
-static int value_finish(lua_State *L, void *p)
-{
-	struct file_call *fc = p;
-
-	if (fc->call->op.result < 0)
-		bind_fail_err(L, fc->method, &fc->call->op.err);
-	bind_push_i64(L, fc->call->reply.done.value);
-	return 1;
-}
-
-/* For `return`: one request on the file at 1; kept_idx: a string that is the
- * body, or 0. */
+/* For `return`: one request on the file at 1. body_idx: a string, or 0. */
 static int file_request(lua_State *L, const char *method, struct file_object *f,
 			const struct msg *m, int body_idx, await_cb finish)
 {
-	struct client *c = vm_object_client(L, f->vm, method);
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct file_call *fc = await_new(L, method, sizeof(*fc), file_release);
-	const char *body = NULL;
-	size_t n = 0;
-
-	await_keep(L, lua_gettop(L), 1);
-	if (body_idx) {
-		body = lua_tolstring(L, body_idx, &n);
-		await_keep(L, lua_gettop(L), body_idx);
-	}
-	fc->method = method;
-	fc->call = call_new(c);
-	call_start(fc->call, m, body, n, deadline);
-	return await(L, fc, &fc->call->op, finish);
+	return guest_ask(L, method, guest_client(L, f->handle.guest, method), m,
+			 body_idx, finish);
 }
 
 static int l_read(lua_State *L)
@@ -232,10 +183,10 @@ static int l_read(lua_State *L)
 	struct file_object *f = file_check(L, method);
 	struct msg m = {.type = MSG_FILE_READ};
 
-	m.file_read.handle = f->handle;
+	m.file_read.handle = f->handle.id;
 	m.file_read.count =
 	    (uint64_t)arg_int(L, method, 2, "count", 0, (int64_t)CALL_DATA_MAX);
-	return file_request(L, method, f, &m, 0, data_finish);
+	return file_request(L, method, f, &m, 0, guest_finish_data);
 }
 
 static int l_read_all(lua_State *L)
@@ -244,9 +195,9 @@ static int l_read_all(lua_State *L)
 	struct file_object *f = file_check(L, method);
 	struct msg m = {.type = MSG_FILE_READ};
 
-	m.file_read.handle = f->handle;
+	m.file_read.handle = f->handle.id;
 	m.file_read.count = UINT64_MAX;
-	return file_request(L, method, f, &m, 0, data_finish);
+	return file_request(L, method, f, &m, 0, guest_finish_data);
 }
 
 static int l_write(lua_State *L)
@@ -257,8 +208,8 @@ static int l_write(lua_State *L)
 	size_t n;
 
 	arg_bytes(L, method, 2, "data", &n);
-	m.file_write.handle = f->handle;
-	return file_request(L, method, f, &m, 2, value_finish);
+	m.file_write.handle = f->handle.id;
+	return file_request(L, method, f, &m, 2, guest_finish_value);
 }
 
 static int l_seek(lua_State *L)
@@ -268,13 +219,13 @@ static int l_seek(lua_State *L)
 	struct file_object *f = file_check(L, method);
 	struct msg m = {.type = MSG_FILE_SEEK};
 
-	m.file_seek.handle = f->handle;
+	m.file_seek.handle = f->handle.id;
 	m.file_seek.offset =
 	    arg_int(L, method, 2, "offset", INT64_MIN, INT64_MAX);
 	if (!lua_isnoneornil(L, 3))
 		m.file_seek.whence =
 		    (uint8_t)arg_enum(L, method, 3, "whence", whences);
-	return file_request(L, method, f, &m, 0, value_finish);
+	return file_request(L, method, f, &m, 0, guest_finish_value);
 }
 
 static int l_tell(lua_State *L)
@@ -283,9 +234,9 @@ static int l_tell(lua_State *L)
 	struct file_object *f = file_check(L, method);
 	struct msg m = {.type = MSG_FILE_SEEK};
 
-	m.file_seek.handle = f->handle;
+	m.file_seek.handle = f->handle.id;
 	m.file_seek.whence = 1;
-	return file_request(L, method, f, &m, 0, value_finish);
+	return file_request(L, method, f, &m, 0, guest_finish_value);
 }
 
 static int l_fd(lua_State *L)
@@ -310,10 +261,10 @@ static int l_tail_stream(lua_State *L)
 	bind_options(L, method, arg_opt_table(L, method, 2, "opts"), opts, &o);
 	stream_check_start(L, method, o.start, &m.tail_handle.whence,
 			   &m.tail_handle.offset);
-	m.tail_handle.handle = f->handle;
+	m.tail_handle.handle = f->handle.id;
 	return stream_open_tail(
-	    L, method, 1, vm_object_client(L, f->vm, method),
-	    vm_streams(f->vm->vm), &m, "file_tail_stream", f->path);
+	    L, method, 1, guest_client(L, f->handle.guest, method),
+	    guest_streams(f->handle.guest), &m, "file_tail_stream", f->path);
 }
 
 static const struct bind_method file_methods[] = {
@@ -341,7 +292,12 @@ void bind_file_register(lua_State *L)
 	    {"open_file", vm_open_file},
 	    {NULL, NULL},
 	};
+	static const struct bind_method worker_methods[] = {
+	    {"open_file", worker_open_file},
+	    {NULL, NULL},
+	};
 
 	bind_class(L, &file_class);
 	bind_class_extend(L, &vm_class, vm_methods);
+	bind_class_extend(L, &guest_worker_class, worker_methods);
 }

@@ -10,12 +10,10 @@
 
 extern const struct object_class file_class;
 
-struct vm_object;
-
-/* The agent's fd of the open file at idx; raises when it is closed, or not a
- * file of vm. */
-int32_t file_object_fd(lua_State *L, int idx, const struct vm_object *vm,
-		       const char *method);
+/* The agent's fd at idx: a number, or a File that is open in that guest; raises
+ * on anything else. */
+int32_t file_arg_fd(lua_State *L, const char *method, int idx,
+		    const struct object *guest);
 
 void bind_file_register(lua_State *L);
 

@@ -15,6 +15,7 @@
 
 #include "agent-proto/mem.h"
 #include "runner/await.h"
+#include "runner/bind_guest.h"
 #include "runner/bind_result.h"
 #include "runner/bind_run.h"
 #include "runner/bind_stream.h"
@@ -26,10 +27,8 @@
 
 struct process_object {
 	struct object obj;
-	struct vm_object *vm; /* the owner */
-	uint64_t handle;
+	struct guest_handle handle;
 	int64_t pid;
-	unsigned boots; /* of the VM, when it was started */
 	bool is_open;
 	char *command; /* owned */
 };
@@ -38,8 +37,7 @@ static void process_object_close(void *p)
 {
 	struct process_object *po = p;
 
-	if (po->is_open)
-		vm_object_release(po->vm, po->boots, po->handle);
+	guest_handle_release(&po->handle);
 	po->is_open = false;
 	free(po->command);
 	po->command = NULL;
@@ -54,17 +52,10 @@ static struct process_object *process_check(lua_State *L, const char *method)
 	return po;
 }
 
-/* The same, and its guest is the one that it was started in. */
 static struct client *process_client(lua_State *L, struct process_object *po,
 				     const char *method)
 {
-	struct client *c = vm_object_client(L, po->vm, method);
-
-	if (po->boots != po->vm->boots)
-		bind_fail_arg(L, method,
-			      "the process is gone: the guest was started "
-			      "anew since");
-	return c;
+	return guest_handle_client(L, &po->handle, "process", method);
 }
 
 /* --- run_async ----------------------------------------------------------- */
@@ -72,11 +63,9 @@ static struct client *process_client(lua_State *L, struct process_object *po,
 struct spawn_call {
 	struct call *call;
 	struct call *input; /* sends opts.stdin; or NULL */
+	const char *method;
 	const struct run_args *args;
-	struct vm_object *vm;
-	uint64_t handle;
-	unsigned boots;
-	bool is_taken; /* by the object that was made for it */
+	struct guest_handle handle; /* until an object has it */
 };
 
 static void spawn_release(void *p)
@@ -85,25 +74,22 @@ static void spawn_release(void *p)
 
 	call_free(s->call);
 	call_free(s->input);
-	if (!s->is_taken && s->handle)
-		vm_object_release(s->vm, s->boots, s->handle);
+	guest_handle_release(&s->handle);
 }
 
-/* 1: the VM. */
+/* 1: the guest. */
 static int spawn_finish(lua_State *L, void *p)
 {
 	struct spawn_call *s = p;
 
 	if (s->call->op.result < 0)
-		bind_fail_err(L, "vm:run_async", &s->call->op.err);
-	if (object_is_closed(&s->vm->obj))
-		bind_fail_arg(L, "vm:run_async", "the VM was closed");
+		bind_fail_err(L, s->method, &s->call->op.err);
+	if (object_is_closed(s->handle.guest))
+		bind_fail_arg(L, s->method, "its guest was closed");
 	struct process_object *po = object_new(L, &process_class, 1);
-	s->is_taken = true;
-	po->vm = s->vm;
 	po->handle = s->handle;
+	s->handle.id = 0;
 	po->pid = s->call->reply.done.value;
-	po->boots = s->boots;
 	po->command = mem_strdup(s->args->command);
 	po->is_open = true;
 	return 1;
@@ -116,15 +102,15 @@ static int input_finish(lua_State *L, void *p)
 	/* A process that does not read its input is none of our business. */
 	if (s->input->op.result < 0 && s->input->op.result != -EPIPE &&
 	    s->call->op.result >= 0)
-		bind_fail_err(L, "vm:run_async", &s->input->op.err);
+		bind_fail_err(L, s->method, &s->input->op.err);
 	return await_again(L, p, &s->call->op, spawn_finish);
 }
 
-static int vm_run_async(lua_State *L)
+static int run_async(lua_State *L, const struct guest_method *gm)
 {
-	static const char method[] = "vm:run_async";
-	struct vm_object *vm = vm_check(L, 1, method);
-	struct client *c = vm_check_client(L, 1, method);
+	const char *method = gm->name;
+	struct object *g = guest_check(L, gm);
+	struct client *c = guest_client(L, g, method);
 	const struct run_args *a = run_args_read(L, method, 2, true);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct spawn_call *s = await_new(L, method, sizeof(*s), spawn_release);
@@ -138,11 +124,11 @@ static int vm_run_async(lua_State *L)
 	await_keep(L, block, a->idx);
 	if (a->stdin_idx)
 		await_keep(L, block, a->stdin_idx);
+	s->method = method;
 	s->args = a;
-	s->vm = vm;
-	s->boots = vm->boots;
-	s->handle = client_new_handle(c);
-	if (exec_encode_spawn(&spec, s->handle, true, &m, &store, &err) < 0) {
+	s->handle = guest_handle_new(g, c);
+	if (exec_encode_spawn(&spec, s->handle.id, true, &m, &store, &err) <
+	    0) {
 		buf_done(&store);
 		bind_fail_err(L, method, &err);
 	}
@@ -152,12 +138,14 @@ static int vm_run_async(lua_State *L)
 	if (!a->stdin_bytes)
 		return await(L, s, &s->call->op, spawn_finish);
 	m = (struct msg){.type = MSG_PROC_STDIN};
-	m.proc_stdin.handle = s->handle;
+	m.proc_stdin.handle = s->handle.id;
 	m.proc_stdin.close = 1;
 	s->input = call_new(c);
 	call_start(s->input, &m, a->stdin_bytes, a->stdin_len, deadline);
 	return await(L, s, &s->input->op, input_finish);
 }
+
+GUEST_METHOD(run_async)
 
 /* --- wait ---------------------------------------------------------------- */
 
@@ -165,6 +153,7 @@ struct wait_call {
 	struct call *exited;
 	struct call *out;
 	struct call *err_out;
+	const char *method;
 	char *command; /* owned: another task may close the process */
 };
 
@@ -187,10 +176,10 @@ static int wait_all_done(lua_State *L, void *p)
 		if (!op_is_done(&calls[i]->op))
 			return await_again(L, p, &calls[i]->op, wait_all_done);
 		if (calls[i]->op.result == -ETIMEDOUT)
-			bind_fail_arg(L, "process:wait",
-				      "`%s` is still running", w->command);
+			bind_fail_arg(L, w->method, "`%s` is still running",
+				      w->command);
 		if (calls[i]->op.result < 0)
-			bind_fail_err(L, "process:wait", &calls[i]->op.err);
+			bind_fail_err(L, w->method, &calls[i]->op.err);
 	}
 	const struct msg_exited *e = &w->exited->reply.exited;
 	struct run_outcome o = {
@@ -218,59 +207,47 @@ static struct call *start_output(struct client *c, uint64_t handle, uint8_t fd,
 	return call;
 }
 
+int process_await_exit(lua_State *L, const char *method, struct client *c,
+		       uint64_t handle, const char *command, int64_t span_ns)
+{
+	int64_t deadline = await_deadline(L, method, span_ns);
+	struct wait_call *w = await_new(L, method, sizeof(*w), wait_release);
+	struct msg m = {.type = MSG_PROC_WAIT};
+
+	await_keep(L, lua_gettop(L), 1);
+	w->method = method;
+	w->command = mem_strdup(command);
+	m.proc_wait.handle = handle;
+	w->exited = call_new(c);
+	call_start(w->exited, &m, NULL, 0, deadline);
+	w->out = start_output(c, handle, 1, deadline);
+	w->err_out = start_output(c, handle, 2, deadline);
+	return await(L, w, &w->exited->op, wait_all_done);
+}
+
 static int l_wait(lua_State *L)
 {
 	static const char method[] = "process:wait";
 	struct process_object *po = process_check(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", CLOCK_NEVER);
 	struct client *c = process_client(L, po, method);
-	struct msg m = {.type = MSG_PROC_WAIT};
 
 	if (!span)
 		bind_fail_arg(L, method,
 			      "timeout is 0: to look without waiting, call "
 			      "process:status()");
-	int64_t deadline = await_deadline(L, method, span);
-	struct wait_call *w = await_new(L, method, sizeof(*w), wait_release);
-	await_keep(L, lua_gettop(L), 1);
-	w->command = mem_strdup(po->command);
-	m.proc_wait.handle = po->handle;
-	w->exited = call_new(c);
-	call_start(w->exited, &m, NULL, 0, deadline);
-	w->out = start_output(c, po->handle, 1, deadline);
-	w->err_out = start_output(c, po->handle, 2, deadline);
-	return await(L, w, &w->exited->op, wait_all_done);
+	return process_await_exit(L, method, c, po->handle.id, po->command,
+				  span);
 }
 
 /* --- one request --------------------------------------------------------- */
 
-struct request {
-	struct call *call;
-	const char *method;
-};
-
-static void request_release(void *p)
-{
-	struct request *r = p;
-
-	call_free(r->call);
-}
-
-static int request_finish(lua_State *L, void *p)
-{
-	struct request *r = p;
-
-	if (r->call->op.result < 0)
-		bind_fail_err(L, r->method, &r->call->op.err);
-	return 0;
-}
-
 static int status_finish(lua_State *L, void *p)
 {
-	struct request *r = p;
+	const struct guest_call *gc = p;
 
-	request_finish(L, p);
-	lua_pushstring(L, r->call->reply.done.value ? "running" : "exited");
+	guest_call_check(L, gc);
+	lua_pushstring(L, gc->call->reply.done.value ? "running" : "exited");
 	return 1;
 }
 
@@ -278,26 +255,11 @@ static int status_finish(lua_State *L, void *p)
 static int request(lua_State *L, const char *method, struct process_object *po,
 		   const struct msg *m, int body_idx, await_cb finish)
 {
-	struct client *c = process_client(L, po, method);
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct request *r = await_new(L, method, sizeof(*r), request_release);
-	int block = lua_gettop(L);
-	const char *body = NULL;
-	size_t n = 0;
-
-	await_keep(L, block, 1);
-	if (body_idx) {
-		await_keep(L, block, body_idx);
-		body = lua_tolstring(L, body_idx, &n);
-	}
-	r->method = method;
-	r->call = call_new(c);
-	call_start(r->call, m, body, n, deadline);
-	return await(L, r, &r->call->op, finish);
+	return guest_ask(L, method, process_client(L, po, method), m, body_idx,
+			 finish);
 }
 
-/* A number, or a name with or without SIG, in any case. */
-static int arg_signal(lua_State *L, const char *method, int idx, int otherwise)
+int process_arg_signal(lua_State *L, const char *method, int idx, int otherwise)
 {
 	if (lua_isnoneornil(L, idx))
 		return otherwise;
@@ -320,23 +282,24 @@ static int send_signal(lua_State *L, const char *method, int signo,
 	struct process_object *po = process_check(L, method);
 	struct msg m = {.type = MSG_PROC_SIGNAL};
 
-	m.proc_signal.handle = po->handle;
+	m.proc_signal.handle = po->handle.id;
 	m.proc_signal.signo = signo;
 	m.proc_signal.group = is_group;
-	return request(L, method, po, &m, 0, request_finish);
+	return request(L, method, po, &m, 0, guest_finish_nothing);
 }
 
 static int l_kill(lua_State *L)
 {
 	process_check(L, "process:kill");
 	return send_signal(L, "process:kill",
-			   arg_signal(L, "process:kill", 2, SIGTERM), true);
+			   process_arg_signal(L, "process:kill", 2, SIGTERM),
+			   true);
 }
 
 static int l_signal(lua_State *L)
 {
 	process_check(L, "process:signal");
-	int signo = arg_signal(L, "process:signal", 2, -1);
+	int signo = process_arg_signal(L, "process:signal", 2, -1);
 	if (signo < 0)
 		bind_fail_arg(L, "process:signal", "signal: got nothing");
 	return send_signal(L, "process:signal", signo, false);
@@ -347,7 +310,7 @@ static int l_status(lua_State *L)
 	struct process_object *po = process_check(L, "process:status");
 	struct msg m = {.type = MSG_PROC_STATUS};
 
-	m.proc_status.handle = po->handle;
+	m.proc_status.handle = po->handle.id;
 	return request(L, "process:status", po, &m, 0, status_finish);
 }
 
@@ -359,8 +322,8 @@ static int l_stdin_write(lua_State *L)
 	size_t n;
 
 	arg_bytes(L, method, 2, "data", &n);
-	m.proc_stdin.handle = po->handle;
-	return request(L, method, po, &m, 2, request_finish);
+	m.proc_stdin.handle = po->handle.id;
+	return request(L, method, po, &m, 2, guest_finish_nothing);
 }
 
 static int l_close_stdin(lua_State *L)
@@ -369,9 +332,9 @@ static int l_close_stdin(lua_State *L)
 	struct process_object *po = process_check(L, method);
 	struct msg m = {.type = MSG_PROC_STDIN};
 
-	m.proc_stdin.handle = po->handle;
+	m.proc_stdin.handle = po->handle.id;
 	m.proc_stdin.close = 1;
-	return request(L, method, po, &m, 0, request_finish);
+	return request(L, method, po, &m, 0, guest_finish_nothing);
 }
 
 /* --- streams, facts ------------------------------------------------------ */
@@ -383,10 +346,11 @@ static int output_stream(lua_State *L, const char *method, uint8_t fd,
 	struct client *c = process_client(L, po, method);
 	struct msg m = {.type = MSG_PROC_OUTPUT};
 
-	m.proc_output.handle = po->handle;
+	m.proc_output.handle = po->handle.id;
 	m.proc_output.fd = fd;
-	return stream_open_tail(L, method, 1, c, vm_streams(po->vm->vm), &m,
-				kind, po->command);
+	return stream_open_tail(L, method, 1, c,
+				guest_streams(po->handle.guest), &m, kind,
+				po->command);
 }
 
 static int l_stdout_stream(lua_State *L)
@@ -409,7 +373,7 @@ static int l_pid(lua_State *L)
 
 static int l_handle(lua_State *L)
 {
-	bind_push_u64(L, process_check(L, "process:handle")->handle);
+	bind_push_u64(L, process_check(L, "process:handle")->handle.id);
 	return 1;
 }
 
@@ -441,7 +405,12 @@ void bind_process_register(lua_State *L)
 	    {"run_async", vm_run_async},
 	    {NULL, NULL},
 	};
+	static const struct bind_method worker_methods[] = {
+	    {"run_async", worker_run_async},
+	    {NULL, NULL},
+	};
 
 	bind_class(L, &process_class);
 	bind_class_extend(L, &vm_class, vm_methods);
+	bind_class_extend(L, &guest_worker_class, worker_methods);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the forms in which a command may be given, and vm:run. struct
- * run_args is what they come to, for vm:run and whatever else starts one.
+ * Owns the forms in which a command may be given, and run. struct run_args is
+ * what they come to, for run and whatever else starts one.
  */
 #include "runner/bind_run.h"
 
@@ -11,8 +11,10 @@
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_guest.h"
 #include "runner/bind_result.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_worker.h"
 #include "streams/exec.h"
 
 #define COMMAND_SHOWN_MAX 200
@@ -217,10 +219,11 @@ struct exec_spec run_args_spec(const struct run_args *a)
 	};
 }
 
-/* --- vm:run --- */
+/* --- run --- */
 
 struct run_call {
 	struct exec *exec;
+	const char *method;
 	const struct run_args *args; /* kept */
 };
 
@@ -237,9 +240,9 @@ static int run_finish(lua_State *L, void *p)
 	const struct exec *x = r->exec;
 
 	if (x->op.result < 0)
-		bind_fail_err(L, "vm:run", &x->op.err);
+		bind_fail_err(L, r->method, &x->op.err);
 	if (x->timed_out)
-		await_check_expired(L, "vm:run");
+		await_check_expired(L, r->method);
 	struct run_outcome o = {
 	    .command = r->args->command,
 	    .out = &x->out,
@@ -251,30 +254,37 @@ static int run_finish(lua_State *L, void *p)
 	};
 	bind_result_push(L, &o);
 	if (r->args->check)
-		bind_result_check(L, "vm:run");
+		bind_result_check(L, r->method);
 	return 1;
 }
 
-static int vm_run(lua_State *L)
+static int run(lua_State *L, const struct guest_method *m)
 {
-	struct client *c = vm_check_client(L, 1, "vm:run");
-	const struct run_args *a = run_args_read(L, "vm:run", 2, false);
-	int64_t deadline = await_deadline(L, "vm:run", a->timeout_ns);
+	struct client *c = guest_client(L, guest_check(L, m), m->name);
+	const struct run_args *a = run_args_read(L, m->name, 2, false);
+	int64_t deadline = await_deadline(L, m->name, a->timeout_ns);
 
-	struct run_call *r = await_new(L, "vm:run", sizeof(*r), run_release);
+	struct run_call *r = await_new(L, m->name, sizeof(*r), run_release);
 	int block = lua_gettop(L);
 	await_keep(L, block, 1);
 	await_keep(L, block, a->idx);
 	if (a->stdin_idx)
 		await_keep(L, block, a->stdin_idx);
 	struct exec_spec spec = run_args_spec(a);
+	r->method = m->name;
 	r->args = a;
 	r->exec = exec_new(c);
 	exec_start(r->exec, &spec, deadline);
 	return await(L, r, &r->exec->op, run_finish);
 }
 
+GUEST_METHOD(run)
+
 const struct bind_method vm_run_methods[] = {
     {"run", vm_run},
+    {NULL, NULL},
+};
+const struct bind_method worker_run_methods[] = {
+    {"run", worker_run},
     {NULL, NULL},
 };

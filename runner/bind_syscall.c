@@ -1,26 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns vm:syscall. Positions in `bufs` are counted from 1, as Lua does; slots
- * of arguments from 0, as the kernel's documentation does. A failed system
- * call is an outcome, not an error.
+ * Owns syscall, of VMs and workers. Positions in `bufs` are counted from 1, as
+ * Lua does; slots of arguments from 0, as the kernel's documentation does. A
+ * failed system call is an outcome, not an error.
  */
 #include <string.h>
 
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_guest.h"
+#include "runner/bind_syscall.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_worker.h"
 
 #define SLOTS	   6
 #define NESTED_MAX 1024
-
-/* The request, in a userdata: reading the arguments may raise. */
-struct syscall_args {
-	struct msg m;
-	struct buf items;
-	struct buf nested;
-	uint8_t ptrs[MSG_SYSCALL_BUFS];
-};
 
 static int args_gc(lua_State *L)
 {
@@ -33,7 +28,7 @@ static int args_gc(lua_State *L)
 
 static const char args_meta; /* registry: metatable of syscall_args */
 
-static struct syscall_args *push_args(lua_State *L)
+struct syscall_args *syscall_args_new(lua_State *L)
 {
 	struct syscall_args *a = lua_newuserdata(L, sizeof(*a));
 
@@ -102,15 +97,15 @@ static void read_list_args(lua_State *L, const char *method, int idx,
 	}
 }
 
-static void read_bufs(lua_State *L, const char *method, int idx,
-		      struct syscall_args *a)
+void syscall_args_bufs(lua_State *L, const char *method, int idx,
+		       struct syscall_args *a)
 {
 	int n = (int)lua_objlen(L, idx);
-	uint32_t count = 0;
+	uint32_t count = a->m.syscall.bufs.count;
 
-	if (n > MSG_SYSCALL_BUFS)
+	if (n + (int)count > MSG_SYSCALL_BUFS)
 		bind_fail_arg(L, method, "%d bufs were given, %d at the most",
-			      n, MSG_SYSCALL_BUFS);
+			      n, MSG_SYSCALL_BUFS - (int)count);
 	for (int i = 1; i <= n; i++) {
 		char name[32];
 		size_t size;
@@ -171,6 +166,16 @@ static void put_le(struct buf *b, uint64_t v, size_t bytes)
 	buf_commit(b, bytes);
 }
 
+void syscall_args_nest(struct syscall_args *a, uint32_t parent, uint32_t child,
+		       uint64_t offset)
+{
+	put_le(&a->nested, parent, 4);
+	put_le(&a->nested, child, 4);
+	put_le(&a->nested, offset, 8);
+	a->m.syscall.nested = (struct msg_bytes){.p = buf_data(&a->nested),
+						 .n = (uint32_t)a->nested.len};
+}
+
 static void check_buffer(lua_State *L, const char *method, int i,
 			 const char *key, int64_t v, int64_t n_bufs)
 {
@@ -204,20 +209,17 @@ static void read_nested(lua_State *L, const char *method, int idx,
 		if (o.offset < 0)
 			bind_fail_arg(L, method,
 				      "nested[%d].offset is negative", i);
-		put_le(&a->nested, (uint64_t)o.parent - 1, 4);
-		put_le(&a->nested, (uint64_t)o.child - 1, 4);
-		put_le(&a->nested, (uint64_t)o.offset, 8);
+		syscall_args_nest(a, (uint32_t)o.parent - 1,
+				  (uint32_t)o.child - 1, (uint64_t)o.offset);
 		lua_pop(L, 1);
 	}
-	a->m.syscall.nested = (struct msg_bytes){
-	    .p = n ? buf_data(&a->nested) : NULL, .n = (uint32_t)a->nested.len};
 }
 
-/* (nr, a1..a6) or (nr, {...}) from idx on; pushes the request. */
-static struct syscall_args *read_args(lua_State *L, const char *method, int idx)
+struct syscall_args *syscall_args_read(lua_State *L, const char *method,
+				       int idx)
 {
 	int last = lua_gettop(L);
-	struct syscall_args *a = push_args(L);
+	struct syscall_args *a = syscall_args_new(L);
 
 	luaL_checkstack(L, LUA_MINSTACK, method);
 	a->m.type = MSG_SYSCALL;
@@ -242,7 +244,7 @@ static struct syscall_args *read_args(lua_State *L, const char *method, int idx)
 	if (o.args)
 		read_list_args(L, method, o.args, a);
 	if (o.bufs)
-		read_bufs(L, method, o.bufs, a);
+		syscall_args_bufs(L, method, o.bufs, a);
 	if (o.ptrs)
 		read_ptrs(L, method, o.ptrs, a);
 	if (o.nested)
@@ -251,8 +253,35 @@ static struct syscall_args *read_args(lua_State *L, const char *method, int idx)
 	return a;
 }
 
+void syscall_push_outcome(lua_State *L, const struct msg_syscall_done *d,
+			  bool has_data)
+{
+	struct msg_list bufs = d->bufs;
+	struct msg_bytes item;
+
+	lua_createtable(L, 0, 5);
+	bind_push_i64(L, d->ret);
+	lua_pushvalue(L, -1);
+	lua_setfield(L, -3, "ret");
+	lua_setfield(L, -2, "result");
+	lua_pushinteger(L, d->errnum);
+	lua_setfield(L, -2, "errno");
+	if (has_data && msg_list_next(&bufs, &item)) {
+		lua_pushlstring(L, (const char *)item.p, item.n);
+		lua_setfield(L, -2, "out_data");
+	}
+	lua_newtable(L);
+	for (int i = 1; msg_list_next(&bufs, &item); i++) {
+		lua_pushlstring(L, (const char *)item.p, item.n);
+		lua_rawseti(L, -2, i);
+	}
+	lua_setfield(L, -2, "out_bufs");
+}
+
 struct syscall_call {
 	struct call *call;
+	const char *method;
+	bool has_data;
 };
 
 static void syscall_release(void *p)
@@ -262,53 +291,58 @@ static void syscall_release(void *p)
 	call_free(s->call);
 }
 
-static void push_outcome(lua_State *L, const struct msg_syscall_done *d)
-{
-	struct msg_list bufs = d->bufs;
-	struct msg_bytes item;
-
-	lua_createtable(L, 0, 4);
-	bind_push_i64(L, d->ret);
-	lua_pushvalue(L, -1);
-	lua_setfield(L, -3, "ret");
-	lua_setfield(L, -2, "result");
-	lua_pushinteger(L, d->errnum);
-	lua_setfield(L, -2, "errno");
-	lua_newtable(L);
-	for (int i = 1; msg_list_next(&bufs, &item); i++) {
-		lua_pushlstring(L, (const char *)item.p, item.n);
-		lua_rawseti(L, -2, i);
-	}
-	lua_setfield(L, -2, "out_bufs");
-}
-
 static int syscall_finish(lua_State *L, void *p)
 {
 	const struct syscall_call *s = p;
 
 	if (s->call->op.result < 0)
-		bind_fail_err(L, "vm:syscall", &s->call->op.err);
-	if (s->call->reply.type != MSG_SYSCALL_DONE)
-		bind_fail(L, "vm:syscall: the agent's answer is of another "
-			     "kind");
-	push_outcome(L, &s->call->reply.syscall_done);
+		bind_fail_err(L, s->method, &s->call->op.err);
+	syscall_push_outcome(L, &s->call->reply.syscall_done, s->has_data);
 	return 1;
 }
 
-static int vm_syscall(lua_State *L)
+int syscall_await(lua_State *L, const char *method, struct client *c,
+		  const struct syscall_args *a, bool has_data)
 {
-	struct client *c = vm_check_client(L, 1, "vm:syscall");
-	const struct syscall_args *a = read_args(L, "vm:syscall", 2);
-	int64_t deadline = await_deadline(L, "vm:syscall", CLOCK_NEVER);
-
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct syscall_call *s =
-	    await_new(L, "vm:syscall", sizeof(*s), syscall_release);
+	    await_new(L, method, sizeof(*s), syscall_release);
+
+	s->method = method;
+	s->has_data = has_data;
 	s->call = call_new(c);
 	call_start(s->call, &a->m, NULL, 0, deadline);
 	return await(L, s, &s->call->op, syscall_finish);
 }
 
+static int do_syscall(lua_State *L, const struct guest_method *m)
+{
+	struct client *c = guest_client(L, guest_check(L, m), m->name);
+
+	return syscall_await(L, m->name, c, syscall_args_read(L, m->name, 2),
+			     false);
+}
+
+static int vm_syscall(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:syscall"};
+
+	return do_syscall(L, &m);
+}
+
+static int worker_syscall(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:syscall"};
+
+	return do_syscall(L, &m);
+}
+
 const struct bind_method vm_syscall_methods[] = {
     {"syscall", vm_syscall},
+    {NULL, NULL},
+};
+const struct bind_method worker_syscall_methods[] = {
+    {"syscall", worker_syscall},
     {NULL, NULL},
 };

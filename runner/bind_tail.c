@@ -116,11 +116,7 @@ static int vm_fd_stream(lua_State *L)
 	struct msg req = {.type = MSG_FD_STREAM};
 	char detail[32];
 
-	if (object_test(L, 2, &file_class))
-		req.fd_stream.fd = file_object_fd(L, 2, vm, method);
-	else
-		req.fd_stream.fd =
-		    (int32_t)arg_int(L, method, 2, "fd", 0, INT32_MAX);
+	req.fd_stream.fd = file_arg_fd(L, method, 2, &vm->obj);
 	snprintf(detail, sizeof(detail), "fd %d", (int)req.fd_stream.fd);
 	return stream_open_tail(L, method, 1, vm_object_client(L, vm, method),
 				vm_streams(vm->vm), &req, "fd_stream", detail);

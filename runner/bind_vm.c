@@ -15,6 +15,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/clock.h"
 #include "runner/await.h"
+#include "runner/bind_guest.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "streams/console.h"
@@ -350,17 +351,6 @@ static int l_boot(lua_State *L)
 	return await(L, c, &c->op, boot_finish);
 }
 
-void vm_object_release(const struct vm_object *v, unsigned boots,
-		       uint64_t handle)
-{
-	struct client *c = v->vm ? vm_client(v->vm) : NULL;
-	struct msg m = {.type = MSG_RELEASE};
-
-	m.release.handle = handle;
-	if (c && boots == v->boots)
-		client_post(c, &m);
-}
-
 static int power_finish(lua_State *L, void *p)
 {
 	struct power_call *c = p;
@@ -501,6 +491,46 @@ static int l_tostring(lua_State *L)
 	return 1;
 }
 
+/* --- as a guest --- */
+
+static struct client *client_of(lua_State *L, const struct object *g,
+				const char *method)
+{
+	return vm_object_client(L, (const struct vm_object *)g, method);
+}
+
+static struct client *live_client_of(const struct object *g)
+{
+	const struct vm_object *v = (const struct vm_object *)g;
+
+	return v->vm ? vm_client(v->vm) : NULL;
+}
+
+static unsigned epoch_of(const struct object *g)
+{
+	return ((const struct vm_object *)g)->boots;
+}
+
+static struct stream_list *streams_of(const struct object *g)
+{
+	return vm_streams(((const struct vm_object *)g)->vm);
+}
+
+static void describe(const struct object *g, struct buf *out)
+{
+	buf_printf(out, "VM %s", ((const struct vm_object *)g)->name);
+}
+
+static const struct guest_ops guest_ops = {
+    .describe = describe,
+    .client = client_of,
+    .client_if_live = live_client_of,
+    .epoch = epoch_of,
+    .streams = streams_of,
+};
+
+/* --- tables --- */
+
 static const struct bind_method methods[] = {
     {"boot", l_boot},	    {"shutdown", l_shutdown},
     {"pause", l_pause},	    {"resume", l_resume},
@@ -522,6 +552,7 @@ const struct object_class vm_class = {
     .close = vm_object_close,
     .methods = methods,
     .meta = meta,
+    .guest = &guest_ops,
     .report = vm_object_report,
 };
 

@@ -39,10 +39,6 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method);
 struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method);
 enum vm_state vm_object_state(const struct vm_object *v);
-/* Has the agent forget a handle of the boot numbered boots, if it still runs;
- * never raises. */
-void vm_object_release(const struct vm_object *v, unsigned boots,
-		       uint64_t handle);
 
 /* More methods of vm; each ends with NULL. */
 extern const struct bind_method vm_run_methods[];

@@ -15,14 +15,15 @@
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_guest.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_worker.h"
 
 #define PERM_MAX 07777
 
-/* One request in flight; what it sends and where its data goes. */
+/* A request with a file of the host: what it sends, or where its data goes. */
 struct file_call {
-	const char *method;
-	struct call *call;
+	struct guest_call base;
 	void *map; /* the host file that is sent; MAP_FAILED or NULL: none */
 	size_t map_n;
 	char *host_path; /* where the data goes */
@@ -32,7 +33,7 @@ static void file_call_release(void *p)
 {
 	struct file_call *f = p;
 
-	call_free(f->call);
+	call_free(f->base.call);
 	if (f->map)
 		munmap(f->map, f->map_n);
 	free(f->host_path);
@@ -43,55 +44,22 @@ static struct file_call *new_call(lua_State *L, const char *method)
 	struct file_call *f =
 	    await_new(L, method, sizeof(*f), file_call_release);
 
-	f->method = method;
+	f->base.method = method;
 	return f;
-}
-
-static void check_result(lua_State *L, const struct file_call *f)
-{
-	if (f->call->op.result < 0)
-		bind_fail_err(L, f->method, &f->call->op.err);
-}
-
-static int finish_nothing(lua_State *L, void *p)
-{
-	check_result(L, p);
-	return 0;
-}
-
-/* For requests without data: sends m, returns what finish pushes. */
-static int ask(lua_State *L, struct client *c, const char *method,
-	       const struct msg *m, await_cb finish)
-{
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct file_call *f = new_call(L, method);
-
-	f->call = call_new(c);
-	call_start(f->call, m, NULL, 0, deadline);
-	return await(L, f, &f->call->op, finish);
 }
 
 /* --- contents --- */
 
-static int finish_data(lua_State *L, void *p)
+static int read_file(lua_State *L, const struct guest_method *gm)
 {
-	const struct file_call *f = p;
-	const struct buf *d = &f->call->data;
-
-	check_result(L, f);
-	lua_pushlstring(L, d->len ? (char *)buf_data(d) : "", d->len);
-	return 1;
-}
-
-static int vm_read_file(lua_State *L)
-{
-	static const char method[] = "vm:read_file";
-	struct client *c = vm_check_client(L, 1, method);
+	struct client *c = guest_client(L, guest_check(L, gm), gm->name);
 	struct msg m = {.type = MSG_READ_FILE};
 
-	m.read_file.path = arg_path(L, method, 2, "path");
-	return ask(L, c, method, &m, finish_data);
+	m.read_file.path = arg_path(L, gm->name, 2, "path");
+	return guest_ask(L, gm->name, c, &m, 0, guest_finish_data);
 }
+
+GUEST_METHOD(read_file)
 
 struct mode_opts {
 	int64_t mode;
@@ -120,24 +88,20 @@ static uint32_t read_mode(lua_State *L, const char *method, int idx,
 	return (uint32_t)o.mode;
 }
 
-static int vm_write_file(lua_State *L)
+static int write_file(lua_State *L, const struct guest_method *gm)
 {
-	static const char method[] = "vm:write_file";
-	struct client *c = vm_check_client(L, 1, method);
+	const char *method = gm->name;
+	struct client *c = guest_client(L, guest_check(L, gm), method);
 	struct msg m = {.type = MSG_WRITE_FILE};
 	size_t n;
 
 	m.write_file.path = arg_path(L, method, 2, "path");
-	const char *data = arg_bytes(L, method, 3, "data", &n);
+	arg_bytes(L, method, 3, "data", &n);
 	m.write_file.perm = read_mode(L, method, 4, MSG_PERM_DEFAULT);
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-
-	struct file_call *f = new_call(L, method);
-	await_keep(L, lua_gettop(L), 3);
-	f->call = call_new(c);
-	call_start(f->call, &m, data, n, deadline);
-	return await(L, f, &f->call->op, finish_nothing);
+	return guest_ask(L, method, c, &m, 3, guest_finish_nothing);
 }
+
+GUEST_METHOD(write_file)
 
 /* A host path as the author means it: relative to the calling file. Owned. */
 static char *host_path(lua_State *L, const char *path)
@@ -197,9 +161,9 @@ static int vm_push_file(lua_State *L)
 		bind_fail_err(L, method, &err);
 	/* A program that is pushed stays one. */
 	m.write_file.perm = mode == UINT32_MAX ? host_mode & 0777 : mode;
-	f->call = call_new(c);
-	call_start(f->call, &m, f->map, f->map_n, deadline);
-	return await(L, f, &f->call->op, finish_nothing);
+	f->base.call = call_new(c);
+	call_start(f->base.call, &m, f->map, f->map_n, deadline);
+	return await(L, f, &f->base.call->op, guest_finish_nothing);
 }
 
 static int write_host_file(const char *path, const struct buf *data,
@@ -232,9 +196,9 @@ static int finish_pull(lua_State *L, void *p)
 	const struct file_call *f = p;
 	struct err err = {0};
 
-	check_result(L, f);
-	if (write_host_file(f->host_path, &f->call->data, &err))
-		bind_fail_err(L, f->method, &err);
+	guest_call_check(L, &f->base);
+	if (write_host_file(f->host_path, &f->base.call->data, &err))
+		bind_fail_err(L, f->base.method, &err);
 	return 0;
 }
 
@@ -250,9 +214,9 @@ static int vm_pull_file(lua_State *L)
 
 	struct file_call *f = new_call(L, method);
 	f->host_path = host_path(L, to);
-	f->call = call_new(c);
-	call_start(f->call, &m, NULL, 0, deadline);
-	return await(L, f, &f->call->op, finish_pull);
+	f->base.call = call_new(c);
+	call_start(f->base.call, &m, NULL, 0, deadline);
+	return await(L, f, &f->base.call->op, finish_pull);
 }
 
 /* --- the tree --- */
@@ -281,13 +245,13 @@ static const char *entry_type(uint32_t mode)
 
 static int finish_stat(lua_State *L, void *p)
 {
-	const struct file_call *f = p;
+	const struct guest_call *gc = p;
 
-	check_result(L, f);
-	if (f->call->reply.type != MSG_FILE_STATUS)
+	guest_call_check(L, gc);
+	if (gc->call->reply.type != MSG_FILE_STATUS)
 		bind_fail(L, "%s: the agent's answer is no file status",
-			  f->method);
-	const struct msg_file_status *s = &f->call->reply.file_status;
+			  gc->method);
+	const struct msg_file_status *s = &gc->call->reply.file_status;
 	lua_createtable(L, 0, 8);
 	bind_push_u64(L, s->size);
 	lua_setfield(L, -2, "size");
@@ -317,16 +281,16 @@ static int vm_stat(lua_State *L)
 	struct msg m = {.type = MSG_STAT, .stat = {.nofollow = 1}};
 
 	m.stat.path = arg_path(L, method, 2, "path");
-	return ask(L, c, method, &m, finish_stat);
+	return guest_ask(L, method, c, &m, 0, finish_stat);
 }
 
 /* The names, each ended by NUL, sorted. */
 static int finish_listdir(lua_State *L, void *p)
 {
-	const struct file_call *f = p;
-	const struct buf *d = &f->call->data;
+	const struct guest_call *gc = p;
+	const struct buf *d = &gc->call->data;
 
-	check_result(L, f);
+	guest_call_check(L, gc);
 	const char *at = d->len ? (const char *)buf_data(d) : NULL;
 	const char *end = at ? at + d->len : NULL;
 	lua_newtable(L);
@@ -353,7 +317,7 @@ static int vm_listdir(lua_State *L)
 	struct msg m = {.type = MSG_LISTDIR};
 
 	m.listdir.path = arg_path(L, method, 2, "path");
-	return ask(L, c, method, &m, finish_listdir);
+	return guest_ask(L, method, c, &m, 0, finish_listdir);
 }
 
 struct mkdir_opts {
@@ -384,7 +348,7 @@ static int vm_mkdir(lua_State *L)
 			      (long long)o.perm);
 	m.mkdir.perm = (uint32_t)o.perm;
 	m.mkdir.parents = o.parents;
-	return ask(L, c, method, &m, finish_nothing);
+	return guest_ask(L, method, c, &m, 0, guest_finish_nothing);
 }
 
 static int vm_unlink(lua_State *L)
@@ -394,7 +358,7 @@ static int vm_unlink(lua_State *L)
 	struct msg m = {.type = MSG_UNLINK};
 
 	m.unlink.path = arg_path(L, method, 2, "path");
-	return ask(L, c, method, &m, finish_nothing);
+	return guest_ask(L, method, c, &m, 0, guest_finish_nothing);
 }
 
 static int vm_rename(lua_State *L)
@@ -405,7 +369,7 @@ static int vm_rename(lua_State *L)
 
 	m.rename.from = arg_path(L, method, 2, "from");
 	m.rename.to = arg_path(L, method, 3, "to");
-	return ask(L, c, method, &m, finish_nothing);
+	return guest_ask(L, method, c, &m, 0, guest_finish_nothing);
 }
 
 const struct bind_method vm_file_methods[] = {
@@ -414,4 +378,10 @@ const struct bind_method vm_file_methods[] = {
     {"stat", vm_stat},		 {"listdir", vm_listdir},
     {"mkdir", vm_mkdir},	 {"unlink", vm_unlink},
     {"rename", vm_rename},	 {NULL, NULL},
+};
+
+const struct bind_method worker_file_methods[] = {
+    {"read_file", worker_read_file},
+    {"write_file", worker_write_file},
+    {NULL, NULL},
 };

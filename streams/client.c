@@ -239,6 +239,12 @@ struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 	return c;
 }
 
+void client_set_owner(struct client *c, client_lost_cb on_lost, void *ctx)
+{
+	c->on_lost = on_lost;
+	c->ctx = ctx;
+}
+
 static void client_destroy(void *ptr)
 {
 	struct client *c = ptr;

@@ -39,6 +39,8 @@ struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
  */
 struct client *client_new_worker(struct client *outer, uint64_t handle,
 				 client_lost_cb on_lost, void *ctx);
+/* Whom it tells of its loss from now on. */
+void client_set_owner(struct client *c, client_lost_cb on_lost, void *ctx);
 /* Calls still in flight are finished with -ECANCELED, streams end. Allowed in
  * any callback. What is over may be freed after the client. */
 struct client *client_free(struct client *c);

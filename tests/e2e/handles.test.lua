@@ -37,7 +37,7 @@ test("a file of another VM is refused", function(t)
   local other = provium:vm("other"):boot()
   local f = other:open_file("/etc/passwd", {read = true})
   local err = t:assert_raises(function() vm:fd_stream(f) end)
-  t:assert_contains(tostring(err), "open in VM other, not in handles")
+  t:assert_contains(tostring(err), "open in VM other, not in VM handles")
 end)
 
 test("what was open in a guest is gone with it", function(t)

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns vm:spawn_worker and the type worker: a process in the guest, of one
+ * thread, with a session of its own. What it shares with a VM (run, open_file,
+ * syscall, ...) is written there, for both; see bind_guest.h.
+ *
+ * The worker is spawned, linked and greeted in one round trip.
+ */
+#include "runner/bind_worker.h"
+
+#include <errno.h>
+#include <signal.h>
+
+#include "agent-proto/clock.h"
+#include "runner/await.h"
+#include "runner/bind.h"
+#include "runner/bind_guest.h"
+#include "runner/bind_process.h"
+#include "runner/bind_vm.h"
+
+struct worker_object {
+	struct object obj;
+	struct guest_handle handle; /* of the process, in the VM */
+	struct client *client;	    /* owned; NULL: closed, or joined */
+	int64_t pid;
+};
+
+static void on_lost(void *ctx, const struct err *err)
+{
+	client_fail(*(struct client **)ctx, err);
+}
+
+static void worker_object_close(void *p)
+{
+	struct worker_object *w = p;
+
+	w->client = client_free(w->client);
+	guest_handle_release(&w->handle);
+}
+
+static struct worker_object *worker_check(lua_State *L, const char *method)
+{
+	struct worker_object *w =
+	    object_check(L, 1, &guest_worker_class, method);
+
+	if (object_is_closed(&w->obj))
+		bind_fail_arg(L, method, "the worker is closed");
+	return w;
+}
+
+/* --- spawn_worker --- */
+
+struct spawn_call {
+	struct call *call;
+	struct client *client;
+	struct op hello;
+	bool is_greeting;
+	struct guest_handle handle; /* until an object has it */
+	int64_t pid;
+};
+
+static void spawn_release(void *p)
+{
+	struct spawn_call *s = p;
+
+	if (s->is_greeting)
+		op_done(&s->hello);
+	client_free(s->client);
+	call_free(s->call);
+	guest_handle_release(&s->handle);
+}
+
+/* 1: the VM. */
+static int hello_finish(lua_State *L, void *p)
+{
+	static const char method[] = "vm:spawn_worker";
+	struct spawn_call *s = p;
+
+	if (s->hello.result < 0)
+		bind_fail_err(L, method, &s->hello.err);
+	if (object_is_closed(s->handle.guest))
+		bind_fail_arg(L, method, "the VM was closed");
+	struct worker_object *w = object_new(L, &guest_worker_class, 1);
+	w->handle = s->handle;
+	s->handle.id = 0;
+	w->pid = s->pid;
+	w->client = s->client;
+	client_set_owner(w->client, on_lost, &w->client);
+	s->client = NULL;
+	return 1;
+}
+
+static int spawn_finish(lua_State *L, void *p)
+{
+	struct spawn_call *s = p;
+
+	if (s->call->op.result < 0)
+		bind_fail_err(L, "vm:spawn_worker", &s->call->op.err);
+	s->pid = s->call->reply.done.value;
+	return await_again(L, p, &s->hello, hello_finish);
+}
+
+static int vm_spawn_worker(lua_State *L)
+{
+	static const char method[] = "vm:spawn_worker";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_WORKER_SPAWN};
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+	struct spawn_call *s = await_new(L, method, sizeof(*s), spawn_release);
+
+	await_keep(L, lua_gettop(L), 1);
+	s->handle = guest_handle_new(lua_touserdata(L, 1), c);
+	m.worker_spawn.handle = s->handle.id;
+	s->call = call_new(c);
+	call_start(s->call, &m, NULL, 0, deadline);
+	s->client = client_new_worker(c, s->handle.id, on_lost, &s->client);
+	s->is_greeting = true;
+	client_hello(s->client, &s->hello, deadline);
+	return await(L, s, &s->call->op, spawn_finish);
+}
+
+/* --- its end --- */
+
+static int signal_it(lua_State *L, const char *method, int signo)
+{
+	struct worker_object *w = worker_check(L, method);
+	struct msg m = {.type = MSG_PROC_SIGNAL};
+
+	m.proc_signal.handle = w->handle.id;
+	m.proc_signal.signo = signo;
+	struct client *c = guest_handle_client(L, &w->handle, "worker", method);
+	return guest_ask(L, method, c, &m, 0, guest_finish_nothing);
+}
+
+static int l_kill(lua_State *L)
+{
+	static const char method[] = "worker:kill";
+
+	worker_check(L, method);
+	return signal_it(L, method, process_arg_signal(L, method, 2, SIGKILL));
+}
+
+/* Ends the call that it blocks in, with EINTR. */
+static int l_interrupt(lua_State *L)
+{
+	return signal_it(L, "worker:interrupt", MSG_SIGNAL_INTERRUPT);
+}
+
+/* Behind what it was asked before; its answer is that it exits. */
+static int l_join(lua_State *L)
+{
+	static const char method[] = "worker:join";
+	struct worker_object *w = worker_check(L, method);
+	int64_t span = arg_duration(L, method, 2, "timeout", CLOCK_NEVER);
+	struct client *c = guest_handle_client(L, &w->handle, "worker", method);
+	struct msg m = {.type = MSG_SHUTDOWN};
+
+	if (w->client)
+		client_post(w->client, &m);
+	return process_await_exit(L, method, c, w->handle.id, "worker", span);
+}
+
+/* --- facts --- */
+
+static int l_handle(lua_State *L)
+{
+	bind_push_u64(L, worker_check(L, "worker:handle")->handle.id);
+	return 1;
+}
+
+static int l_pid(lua_State *L)
+{
+	bind_push_i64(L, worker_check(L, "worker:pid")->pid);
+	return 1;
+}
+
+/* --- as a guest --- */
+
+static struct client *client_of(lua_State *L, const struct object *g,
+				const char *method)
+{
+	const struct worker_object *w = (const struct worker_object *)g;
+
+	if (object_is_closed(g))
+		bind_fail_arg(L, method, "its worker is closed");
+	guest_handle_client(L, &w->handle, "worker", method);
+	return w->client;
+}
+
+static struct client *live_client_of(const struct object *g)
+{
+	return ((const struct worker_object *)g)->client;
+}
+
+static unsigned epoch_of(const struct object *g)
+{
+	(void)g;
+	return 0; /* it ends with its first */
+}
+
+static struct stream_list *streams_of(const struct object *g)
+{
+	return guest_streams(((const struct worker_object *)g)->handle.guest);
+}
+
+static void describe(const struct object *g, struct buf *out)
+{
+	buf_printf(out, "worker %lld",
+		   (long long)((const struct worker_object *)g)->pid);
+}
+
+static const struct guest_ops guest_ops = {
+    .describe = describe,
+    .client = client_of,
+    .client_if_live = live_client_of,
+    .epoch = epoch_of,
+    .streams = streams_of,
+};
+
+static const struct bind_method methods[] = {
+    {"kill", l_kill}, {"interrupt", l_interrupt},
+    {"join", l_join}, {"handle", l_handle},
+    {"pid", l_pid},   {NULL, NULL},
+};
+
+const struct object_class guest_worker_class = {
+    .name = "worker",
+    .rank = RANK_WORKER,
+    .size = sizeof(struct worker_object),
+    .close = worker_object_close,
+    .methods = methods,
+    .guest = &guest_ops,
+};
+
+void bind_worker_register(lua_State *L)
+{
+	static const struct bind_method vm_methods[] = {
+	    {"spawn_worker", vm_spawn_worker},
+	    {NULL, NULL},
+	};
+
+	bind_class(L, &guest_worker_class);
+	bind_class_extend(L, &guest_worker_class, worker_run_methods);
+	bind_class_extend(L, &guest_worker_class, worker_file_methods);
+	bind_class_extend(L, &guest_worker_class, worker_syscall_methods);
+	bind_class_extend(L, &vm_class, vm_methods);
+}
