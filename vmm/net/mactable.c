@@ -152,9 +152,11 @@ struct swport *mactable_find(struct mactable *t, const uint8_t mac[MAC_LEN],
 
 void mactable_forget(struct mactable *t, struct swport *p)
 {
-	struct mac_entry *e;
+	struct mac_entry *e, *next;
 
 	(void)t;
-	while ((e = TAILQ_FIRST(&p->macs)))
+	for (e = TAILQ_FIRST(&p->macs); e; e = next) {
+		next = TAILQ_NEXT(e, of_port);
 		drop(e);
+	}
 }

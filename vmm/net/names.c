@@ -20,16 +20,10 @@ static const struct port *port_of(const struct bridge *b, const char *guest)
 	return NULL;
 }
 
-/* The i-th bridge to look at, with the asked one as 0; NULL: not one. */
-static const struct bridge *visible(const struct port *asker, size_t i)
+/* Besides the one that is asked. */
+static bool is_visible(const struct port *asker, const struct bridge *b)
 {
-	const struct bridge *asked = asker->bridge;
-	const struct bridge *b;
-
-	if (!i)
-		return asked;
-	b = asked->net->bridges[i - 1];
-	return b && b != asked && port_of(b, asker->guest) ? b : NULL;
+	return b && b != asker->bridge && port_of(b, asker->guest);
 }
 
 static bool is_name(const struct bridge *b, const char *host, const char *name)
@@ -60,13 +54,13 @@ static bool find_on(const struct bridge *b, const char *name, uint32_t *ret_ip)
 bool names_find_address(const struct port *asker, const char *name,
 			uint32_t *ret_ip)
 {
-	const struct bridge *b;
+	struct bridge *const *all = asker->bridge->net->bridges;
 
-	for (size_t i = 0; i <= BRIDGES_MAX; i++) {
-		b = visible(asker, i);
-		if (b && find_on(b, name, ret_ip))
+	if (find_on(asker->bridge, name, ret_ip))
+		return true;
+	for (size_t i = 0; i < BRIDGES_MAX; i++)
+		if (is_visible(asker, all[i]) && find_on(all[i], name, ret_ip))
 			return true;
-	}
 	return false;
 }
 
@@ -80,20 +74,26 @@ static const char *host_at(const struct bridge *b, uint32_t ip)
 	return NULL;
 }
 
+static bool find_at(const struct bridge *b, uint32_t ip, char ret[DNS_NAME_MAX])
+{
+	const char *host = host_at(b, ip);
+	int n;
+
+	if (!host)
+		return false;
+	n = snprintf(ret, DNS_NAME_MAX, "%s.%s", host, b->name);
+	return n > 0 && (size_t)n < DNS_NAME_MAX;
+}
+
 bool names_find_name(const struct port *asker, uint32_t ip,
 		     char ret[DNS_NAME_MAX])
 {
-	const struct bridge *b;
-	const char *host;
-	int n;
+	struct bridge *const *all = asker->bridge->net->bridges;
 
-	for (size_t i = 0; i <= BRIDGES_MAX; i++) {
-		b = visible(asker, i);
-		host = b ? host_at(b, ip) : NULL;
-		if (!host)
-			continue;
-		n = snprintf(ret, DNS_NAME_MAX, "%s.%s", host, b->name);
-		return n > 0 && (size_t)n < DNS_NAME_MAX;
-	}
+	if (find_at(asker->bridge, ip, ret))
+		return true;
+	for (size_t i = 0; i < BRIDGES_MAX; i++)
+		if (is_visible(asker, all[i]) && find_at(all[i], ip, ret))
+			return true;
 	return false;
 }

@@ -24,7 +24,7 @@
 struct waiting {
 	struct swport *from;
 	int64_t now_ns;
-	TAILQ_ENTRY(waiting) link;
+	STAILQ_ENTRY(waiting) link;
 	size_t len;
 	uint8_t data[];
 };
@@ -35,7 +35,7 @@ struct vswitch {
 	struct mactable *macs;
 	TAILQ_HEAD(tap_list, vtap) taps;
 	struct vtap *next_tap;
-	TAILQ_HEAD(waiting_list, waiting) backlog;
+	STAILQ_HEAD(waiting_list, waiting) backlog;
 	size_t n_backlog;
 	uint64_t dropped;
 	bool is_busy;
@@ -47,7 +47,7 @@ struct vswitch *vswitch_new(void)
 
 	sw->macs = mactable_new();
 	TAILQ_INIT(&sw->taps);
-	TAILQ_INIT(&sw->backlog);
+	STAILQ_INIT(&sw->backlog);
 	return sw;
 }
 
@@ -58,7 +58,7 @@ struct vswitch *vswitch_free(struct vswitch *sw)
 	assert(!sw->is_busy && TAILQ_EMPTY(&sw->taps));
 	for (size_t i = 0; i < sw->n_ports; i++)
 		assert(!sw->ports[i]);
-	assert(TAILQ_EMPTY(&sw->backlog));
+	assert(STAILQ_EMPTY(&sw->backlog));
 	mactable_free(sw->macs);
 	free(sw->ports);
 	free(sw);
@@ -87,7 +87,7 @@ void vswitch_add(struct vswitch *sw, struct swport *p,
 
 static void drop_waiting(struct vswitch *sw, struct waiting *w)
 {
-	TAILQ_REMOVE(&sw->backlog, w, link);
+	STAILQ_REMOVE(&sw->backlog, w, waiting, link);
 	sw->n_backlog--;
 	free(w);
 }
@@ -99,8 +99,8 @@ void vswitch_remove(struct swport *p)
 
 	if (!sw)
 		return;
-	for (w = TAILQ_FIRST(&sw->backlog); w; w = next) {
-		next = TAILQ_NEXT(w, link);
+	for (w = STAILQ_FIRST(&sw->backlog); w; w = next) {
+		next = STAILQ_NEXT(w, link);
 		if (w->from == p)
 			drop_waiting(sw, w);
 	}
@@ -152,8 +152,10 @@ static void tell_taps(struct vswitch *sw, const struct swport *only,
 static void arrive(struct swport *from, struct swport *to,
 		   const struct frame *f)
 {
-	tell_taps(to->sw, to, false, f);
-	if (to->sw)
+	struct vswitch *sw = to->sw;
+
+	tell_taps(sw, to, false, f);
+	if (to->sw == sw)
 		to->deliver(to->ctx, from, f);
 }
 
@@ -207,7 +209,7 @@ static void keep_waiting(struct vswitch *sw, struct swport *from,
 	w->now_ns = f->now_ns;
 	w->len = f->len;
 	memcpy(w->data, f->data, f->len);
-	TAILQ_INSERT_TAIL(&sw->backlog, w, link);
+	STAILQ_INSERT_TAIL(&sw->backlog, w, link);
 	sw->n_backlog++;
 }
 
@@ -232,10 +234,10 @@ bool vswitch_input(struct swport *p, const struct frame *f)
 	}
 	sw->is_busy = true;
 	forward(sw, p, f);
-	while ((w = TAILQ_FIRST(&sw->backlog))) {
+	while ((w = STAILQ_FIRST(&sw->backlog))) {
 		struct frame next = {w->data, w->len, w->now_ns};
 
-		TAILQ_REMOVE(&sw->backlog, w, link);
+		STAILQ_REMOVE_HEAD(&sw->backlog, link);
 		sw->n_backlog--;
 		forward(sw, w->from, &next);
 		free(w);
