@@ -263,6 +263,18 @@ void bind_class_extend(lua_State *L, const struct object_class *class,
 	lua_pop(L, 2);
 }
 
+void bind_class_extend_lua(lua_State *L, const struct object_class *class,
+			   const struct bind_method *core, const char *blob)
+{
+	push_key(L, class);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_getfield(L, -1, "__methods");
+	lua_newtable(L);
+	bind_functions(L, core);
+	lua_state_run_blob(L, blob, 2);
+	lua_pop(L, 1);
+}
+
 static int strvec_gc(lua_State *L)
 {
 	strvec_done(lua_touserdata(L, 1));
@@ -328,7 +340,9 @@ static const registrar registrars[] = {
     bind_vm_register,
     bind_worker_register,
     /* Types whose methods extend vm and worker come behind them. */
+    bind_batch_register,
     bind_call_register,
+    bind_clock_register,
     bind_ioctl_register,
     bind_console_register,
     bind_file_register,

@@ -82,6 +82,10 @@ void bind_class(lua_State *L, const struct object_class *class);
 /* More methods for a class whose type is spread over several files. */
 void bind_class_extend(lua_State *L, const struct object_class *class,
 		       const struct bind_method *methods);
+/* The same in Lua: runs "runner/lua/x.lua" with the table of methods and one of
+ * the functions core. */
+void bind_class_extend_lua(lua_State *L, const struct object_class *class,
+			   const struct bind_method *core, const char *blob);
 /* Wraps the functions and sets them in the table on top. */
 void bind_functions(lua_State *L, const struct bind_method *fns);
 

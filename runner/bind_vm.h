@@ -46,5 +46,8 @@ extern const struct bind_method vm_file_methods[];
 extern const struct bind_method vm_syscall_methods[];
 
 void bind_vm_register(lua_State *L);
+/* bind_batch.c: vm:batch; bind_clock.c: vm:clock. */
+void bind_batch_register(lua_State *L);
+void bind_clock_register(lua_State *L);
 
 #endif

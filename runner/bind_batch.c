@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* What lua/batch.lua, vm:batch, needs of C. */
+#include "runner/await.h"
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+
+static const char method[] = "vm:batch";
+
+static int core_check(lua_State *L)
+{
+	vm_check_client(L, 1, method);
+	return 0;
+}
+
+static int core_fail(lua_State *L)
+{
+	bind_fail_arg(L, method, "%s", luaL_checkstring(L, 1));
+}
+
+static int core_site(lua_State *L)
+{
+	struct site at;
+
+	if (lua_state_site(L, &at))
+		lua_pushfstring(L, "%s:%d: ", at.file, at.line);
+	else
+		lua_pushliteral(L, "");
+	return 1;
+}
+
+static int core_check_expired(lua_State *L)
+{
+	await_check_expired(L, method);
+	return 0;
+}
+
+void bind_batch_register(lua_State *L)
+{
+	static const struct bind_method core[] = {
+	    {"all", await_l_all},
+	    {"check", core_check},
+	    {"fail", core_fail},
+	    {"site", core_site},
+	    {"check_expired", core_check_expired},
+	    {NULL, NULL},
+	};
+
+	bind_class_extend_lua(L, &vm_class, core, "runner/lua/batch.lua");
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/* What lua/clock.lua, vm:clock, needs of C. */
+#include "agent-proto/clock.h"
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+
+static int core_check(lua_State *L)
+{
+	vm_check(L, 1, "vm:clock");
+	return 0;
+}
+
+static int core_fail(lua_State *L)
+{
+	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
+}
+
+static int64_t check_ns(lua_State *L)
+{
+	const char *method = luaL_checkstring(L, 1);
+	const char *name = luaL_checkstring(L, 2);
+	int64_t ns = arg_duration(L, method, 3, name, -1);
+
+	if (ns < 0)
+		bind_fail_arg(L, method, "%s: got nothing", name);
+	if (ns == CLOCK_NEVER)
+		bind_fail_arg(L, method, "%s is beyond what a clock can hold",
+			      name);
+	return ns;
+}
+
+/* duration_ns(method, name, value) */
+static int core_duration_ns(lua_State *L)
+{
+	bind_push_i64(L, check_ns(L));
+	return 1;
+}
+
+/* The same, and a negative number or "-2s" is one. */
+static int core_signed_ns(lua_State *L)
+{
+	bool is_negative = false;
+
+	if (lua_type(L, 3) == LUA_TNUMBER) {
+		is_negative = lua_tonumber(L, 3) < 0;
+		if (is_negative)
+			lua_pushnumber(L, -lua_tonumber(L, 3));
+	} else if (lua_type(L, 3) == LUA_TSTRING) {
+		const char *s = lua_tostring(L, 3);
+
+		is_negative = *s == '-';
+		if (is_negative)
+			lua_pushstring(L, s + 1);
+	}
+	if (is_negative)
+		lua_replace(L, 3);
+	int64_t ns = check_ns(L);
+	bind_push_i64(L, is_negative ? -ns : ns);
+	return 1;
+}
+
+/* ns(method, name, value): an integer of 0 or more. */
+static int core_ns(lua_State *L)
+{
+	bind_push_i64(L, arg_int(L, luaL_checkstring(L, 1), 3,
+				 luaL_checkstring(L, 2), 0, INT64_MAX));
+	return 1;
+}
+
+void bind_clock_register(lua_State *L)
+{
+	static const struct bind_method core[] = {
+	    {"check", core_check},
+	    {"fail", core_fail},
+	    {"duration_ns", core_duration_ns},
+	    {"signed_ns", core_signed_ns},
+	    {"ns", core_ns},
+	    {NULL, NULL},
+	};
+
+	bind_class_extend_lua(L, &vm_class, core, "runner/lua/clock.lua");
+}
