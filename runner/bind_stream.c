@@ -13,6 +13,7 @@
 
 #include "agent-proto/mem.h"
 #include "runner/await.h"
+#include "runner/bind_capture.h"
 #include "runner/suite.h"
 #include "runner/worker.h"
 
@@ -34,6 +35,15 @@ struct stream_object {
 static struct stream_object *stream_check(lua_State *L, const char *method)
 {
 	return object_check(L, 1, &stream_class, method);
+}
+
+struct stream *stream_object_check(lua_State *L, int idx, const char *method,
+				   enum stream_type *ret_type)
+{
+	struct stream_object *so = object_check(L, idx, &stream_class, method);
+
+	*ret_type = so->type;
+	return so->stream;
 }
 
 static void stream_object_close(void *p)
@@ -437,4 +447,5 @@ void bind_stream_register(lua_State *L)
 {
 	bind_class(L, &stream_class);
 	bind_tail_extend(L);
+	bind_capture_extend(L);
 }

@@ -29,6 +29,10 @@ int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 void stream_label_here(lua_State *L, const char *kind, const char *detail,
 		       struct site *site, struct stream_label *ret);
 
+/* The stream of the object at idx, NULL when it is closed, and its type. */
+struct stream *stream_object_check(lua_State *L, int idx, const char *method,
+				   enum stream_type *ret_type);
+
 /* Pushes an object for a stream, which it takes. */
 void stream_push(lua_State *L, struct stream *take_s, int owner_idx);
 

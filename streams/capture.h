@@ -29,11 +29,14 @@
 struct capture;
 
 struct capture_options {
-	const char *filter; /* pcap-filter(7); NULL: everything */
-	uint32_t snaplen;   /* bytes kept of each packet; 0: CAPTURE_SNAPLEN */
+	/* pcap-filter(7); NULL: everything. Names in it are looked up on the
+	 * host, which may take its time: give addresses. */
+	const char *filter;
+	uint32_t snaplen; /* bytes kept of each packet; 0: CAPTURE_SNAPLEN */
 };
 
-/* The stream was closed: forget c, which is freed when this returns. */
+/* The stream was closed: forget c, which is freed when this returns. Comes
+ * once, also after capture_end(), and may come from inside capture_packet(). */
 typedef void (*capture_closed_cb)(void *ctx, struct capture *c);
 
 /*

@@ -108,9 +108,11 @@ static void take_frames(struct pending *q, size_t n)
 
 		if (*len > n) {
 			*len -= (uint32_t)n;
+			q->is_cut = true;
 			return;
 		}
 		n -= *len;
+		q->is_cut = false;
 		q->head = (q->head + 1) & (q->n_slots - 1);
 		q->n_frames--;
 	}

@@ -29,6 +29,7 @@ struct pending {
 	size_t n_frames;
 	size_t n_slots;
 	bool is_open; /* the last frame is to be continued */
+	bool is_cut;  /* of the first frame, the beginning was taken */
 };
 
 /* A zeroed struct is empty. */
@@ -52,7 +53,8 @@ static inline uint64_t pending_cost(const struct pending *q)
 /* Frames that are complete. */
 size_t pending_frames(const struct pending *q);
 
-/* Moves the first frame, which must be complete, to the empty out. */
+/* Moves the first frame, which must be complete, to the empty out; drops it
+ * when out is NULL. */
 void pending_take_frame(struct pending *q, struct buf *out);
 /* Moves n bytes, not more than there are, to the empty out; drops them when
  * out is NULL. What is left of a frame stays a frame. */

@@ -152,6 +152,11 @@ bool stream_eof(const struct stream *s)
 	return s->is_closed || (s->is_ended && !pending_size(&s->q));
 }
 
+bool stream_is_cut(const struct stream *s)
+{
+	return s->q.is_cut;
+}
+
 uint64_t stream_bytes(const struct stream *s)
 {
 	return s->q.end;

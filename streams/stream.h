@@ -95,6 +95,8 @@ void stream_end(struct stream *s, const struct err *err);
  * stream_next: result 1 with one frame in w->bytes; 0 at end, after close or
  * at the deadline (never an error, unless the stream broke). A frame of which
  * only a part has come is not handed out before the end of the stream.
+ * With skip, so many frames are dropped before the one that is handed out, or
+ * at the end of the stream; until then they stay, too.
  *
  * stream_match: result 0 once a pattern occurs; w->index says which (0-based;
  * the match that ends first in the stream wins, then the earlier listed). With
@@ -130,6 +132,7 @@ struct stream_wait {
 	const struct stream_pattern *patterns;
 	size_t n_patterns;
 	bool keep;
+	size_t skip;	/* the caller's, for a next, set like hold */
 	bool hold;	/* the caller's, set after stream_wait_init() */
 	bool is_held;	/* finished, not accepted yet */
 	size_t n_bytes; /* that a take wants */
@@ -170,6 +173,8 @@ void stream_close(struct stream *s);
 bool stream_is_closed(const struct stream *s);
 /* The source ended and nothing is pending. */
 bool stream_eof(const struct stream *s);
+/* The next frame is the rest of one whose beginning was taken. */
+bool stream_is_cut(const struct stream *s);
 /* Bytes delivered so far. */
 uint64_t stream_bytes(const struct stream *s);
 /* Bytes of those that the reader got, or skipped with an expect. */

@@ -124,8 +124,12 @@ static void finish_empty(struct stream *s, struct stream_wait *w)
 
 static void next_progress(struct stream *s, struct stream_wait *w)
 {
-	if (pending_frames(&s->q))
-		finish_due(s, w, 1, 1);
+	size_t n = pending_frames(&s->q);
+
+	if (n > w->skip)
+		finish_due(s, w, w->skip + 1, 1);
+	else if (s->is_ended && n && !s->broken.code)
+		finish_due(s, w, n, 0);
 	else if (s->is_ended)
 		finish_empty(s, w);
 	else
@@ -135,7 +139,8 @@ static void next_progress(struct stream *s, struct stream_wait *w)
 
 static void next_take(struct stream *s, struct stream_wait *w)
 {
-	pending_take_frame(&s->q, &w->bytes);
+	for (size_t i = 0; i < w->n_due; i++)
+		pending_take_frame(&s->q, i < w->skip ? NULL : &w->bytes);
 }
 
 static int next_timed_out(struct stream *s, struct stream_wait *w)

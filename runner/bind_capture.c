@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: a frame of a capture is the record of one packet,
+ * except the first one, which is the header of the file. So packets() takes
+ * whole frames, as next() does, wherever the stream stands between two of
+ * them, and the header goes together with the first packet: nothing is taken
+ * before there is one.
+ */
+#include "runner/bind_capture.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/clock.h"
+#include "runner/await.h"
+#include "runner/bind.h"
+#include "runner/bind_stream.h"
+#include "runner/lua_state.h"
+
+#define PACKET_DEFAULT_NS (10 * NS_PER_SEC)
+
+/* What a record begins with, in the byte order of this machine
+ * (pcap-savefile(5)). */
+struct record_head {
+	uint32_t seconds;
+	uint32_t microseconds;
+	uint32_t caplen;
+	uint32_t len;
+};
+
+void capture_check_options(lua_State *L, const char *method, int idx,
+			   struct capture_options *ret)
+{
+	struct values {
+		const char *filter;
+		int snaplen;
+	} v = {0};
+	static const struct opt opts[] = {
+	    {"filter", OPT_STRING, offsetof(struct values, filter)},
+	    {"snaplen", OPT_VALUE, offsetof(struct values, snaplen)},
+	    {NULL, OPT_BOOL, 0},
+	};
+
+	bind_options(L, method, arg_opt_table(L, method, idx, "opts"), opts,
+		     &v);
+	*ret = (struct capture_options){.filter = v.filter};
+	if (v.snaplen)
+		ret->snaplen = (uint32_t)arg_int(L, method, v.snaplen,
+						 "snaplen", 1, CAPTURE_SNAPLEN);
+}
+
+/* --- packets -------------------------------------------------------------
+ */
+
+/* Raises unless the stream at 1 is a capture; NULL when it is closed. */
+static struct stream *capture_check(lua_State *L, const char *method)
+{
+	enum stream_type type;
+	struct stream *s = stream_object_check(L, 1, method, &type);
+
+	if (type != STREAM_CAPTURE)
+		bind_fail_arg(L, method,
+			      "this stream is no capture, "
+			      "it has bytes, not packets");
+	return s;
+}
+
+static void packet_push(lua_State *L, const struct buf *record)
+{
+	struct record_head head;
+
+	memcpy(&head, buf_data(record), sizeof(head));
+	lua_createtable(L, 0, 3);
+	lua_pushnumber(L, head.seconds + head.microseconds / 1e6);
+	lua_setfield(L, -2, "time");
+	lua_pushinteger(L, (lua_Integer)head.len);
+	lua_setfield(L, -2, "len");
+	lua_pushlstring(L, (const char *)buf_data(record) + sizeof(head),
+			record->len - sizeof(head));
+	lua_setfield(L, -2, "data");
+}
+
+static int packet_finish(lua_State *L, void *p)
+{
+	struct stream_wait *w = p;
+
+	stream_wait_accept(w);
+	if (w->op.result < 0)
+		bind_fail_err(L, "stream:packets", &w->op.err);
+	if (w->op.result)
+		packet_push(L, &w->bytes);
+	else
+		lua_pushnil(L);
+	return 1;
+}
+
+static void packet_release(void *p)
+{
+	stream_wait_done(p);
+}
+
+/* One step of cap:packets(t): the next packet; nil at the end, at the time-out
+ * and after close, as for next(). */
+static int l_next_packet(lua_State *L)
+{
+	static const char method[] = "stream:packets";
+	struct stream *s = capture_check(L, method);
+	int64_t span = arg_duration(L, method, 2, "timeout", PACKET_DEFAULT_NS);
+
+	if (!s)
+		return lua_pushnil(L), 1;
+	if (stream_is_cut(s))
+		bind_fail_arg(L, method,
+			      "a part of the next packet was taken already, "
+			      "by read_until() or expect(): "
+			      "take its rest with next()");
+	int64_t deadline = await_deadline(L, method, span);
+	struct stream_wait *w =
+	    await_new(L, method, sizeof(*w), packet_release);
+	stream_wait_init(w, s);
+	w->hold = true;
+	w->skip = stream_taken(s) == 0;
+	await_keep(L, lua_gettop(L), 1);
+	stream_next(w, deadline);
+	return await(L, w, &w->op, packet_finish);
+}
+
+/* cap:packets(t): an iterator, over next_packet(). */
+static int l_packets(lua_State *L)
+{
+	capture_check(L, "stream:packets");
+	arg_duration(L, "stream:packets", 2, "timeout", PACKET_DEFAULT_NS);
+	lua_settop(L, 2);
+	lua_state_run_blob(L, "runner/lua/packets.lua", 2);
+	return 1;
+}
+
+static const struct bind_method capture_methods[] = {
+    {"packets", l_packets},
+    {"next_packet", l_next_packet},
+    {NULL, NULL},
+};
+
+void bind_capture_extend(lua_State *L)
+{
+	bind_class_extend(L, &stream_class, capture_methods);
+}
