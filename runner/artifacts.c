@@ -15,6 +15,8 @@
 #define SUFFIX	  ".console"
 #define DEPTH_MAX 3
 
+static const char attachments[] = "attached";
+
 struct keeper {
 	const char *to; /* the directory for the copies */
 	struct strvec *ret;
@@ -87,11 +89,51 @@ static bool is_log(const char *name)
 	return n > m && !strcmp(name + n - m, SUFFIX);
 }
 
-/* The logs in the directory `name` and below; prefix begins their copies'
- * names. */
+static int write_all(int fd, const char *p, size_t n)
+{
+	while (n) {
+		ssize_t done = write(fd, p, n);
+
+		if (done < 0 && errno == EINTR)
+			continue;
+		if (done < 0)
+			return -errno;
+		p += done;
+		n -= (size_t)done;
+	}
+	return 0;
+}
+
+int artifacts_attach(const char *run_dir, const char *test, const char *name,
+		     const void *p, size_t n, struct err *err)
+{
+	CLEANUP(free_ptr) char *dir = mem_printf("%s/%s", run_dir, attachments);
+	CLEANUP(free_ptr) char *file = mem_printf("%.100s-%s", test, name);
+	CLEANUP(free_ptr) char *path = NULL;
+	CLEANUP(fd_closep) int fd = -1;
+
+	for (char *c = file; *c; c++)
+		if (*c == '/' || *c == ' ')
+			*c = '_';
+	if (*file == '.')
+		*file = '_';
+	path = mem_printf("%s/%s", dir, file);
+	int r = mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
+	if (!r)
+		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	if (!r)
+		r = fd < 0 ? -errno : write_all(fd, p, n);
+	if (r < 0)
+		err_set(err, r, "cannot write '%s': %s", path, strerror(-r));
+	return r;
+}
+
+/* The logs in the directory `name` and below, and all that was attached;
+ * prefix begins their copies' names. */
 static int keep_below(struct keeper *k, int dir_fd, const char *name,
 		      const char *prefix, int depth)
 {
+	bool is_attached = !strcmp(name, attachments);
 	int fd = openat(dir_fd, name,
 			O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -103,7 +145,7 @@ static int keep_below(struct keeper *k, int dir_fd, const char *name,
 			continue;
 		CLEANUP(free_ptr)
 		char *full = mem_printf("%s-%s", prefix, e->d_name);
-		if (is_log(e->d_name))
+		if (is_attached || is_log(e->d_name))
 			r = keep_file(k, fd, e->d_name, full);
 		else if (depth < DEPTH_MAX)
 			r = keep_below(k, fd, e->d_name, full, depth + 1);

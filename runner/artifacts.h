@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is kept of a failure beyond the report: the whole console logs. */
+/* What is kept of a failure beyond the report: the whole console logs, and what
+ * tests attached. */
 #ifndef RUNNER_ARTIFACTS_H
 #define RUNNER_ARTIFACTS_H
 
@@ -9,10 +10,18 @@
 /* Of a longer log, this much of its end is kept. */
 #define ARTIFACT_MAX (64 << 20)
 
+/* Of the name of one. */
+#define ATTACHMENT_NAME_MAX 64
+
+/* Puts bytes aside in a worker's run_dir, for artifacts_keep(); a second of
+ * the same test and name replaces the first. */
+int artifacts_attach(const char *run_dir, const char *test, const char *name,
+		     const void *p, size_t n, struct err *err);
+
 /*
- * Copies every console log (*.console) below run_dir into dir/<display, as one
- * name>/, which is made; ret gets the paths of the copies. No log: nothing is
- * made. Links are not followed.
+ * Copies every console log (*.console) below run_dir, and all attachments,
+ * into dir/<display, as one name>/, which is made; ret gets the paths of the
+ * copies. Nothing to copy: nothing is made. Links are not followed.
  */
 int artifacts_keep(const char *dir, const char *display, const char *run_dir,
 		   struct strvec *ret, struct err *err);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "agent-proto/clock.h"
+#include "runner/artifacts.h"
 #include "runner/bind.h"
 #include "runner/rundir.h"
 #include "runner/worker.h"
@@ -109,6 +110,28 @@ static int core_log(lua_State *L)
 	return 0;
 }
 
+/* attach(test, name, bytes) */
+static int core_attach(lua_State *L)
+{
+	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
+				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
+	const char *test = luaL_checkstring(L, 1);
+	const char *name = arg_path(L, "t:attach", 2, "name");
+	size_t n, name_n = strlen(name);
+	const char *bytes = arg_bytes(L, "t:attach", 3, "bytes", &n);
+	struct err err;
+
+	if (name_n > ATTACHMENT_NAME_MAX || strspn(name, allowed) != name_n)
+		bind_fail_arg(L, "t:attach",
+			      "bad name '%s': use up to %d letters, digits, "
+			      "'_', '-' and '.'",
+			      name, ATTACHMENT_NAME_MAX);
+	if (artifacts_attach(worker_of(L)->job->run_dir, test, name, bytes, n,
+			     &err) < 0)
+		bind_fail_err(L, "t:attach", &err);
+	return 0;
+}
+
 /* duration(method, name, value, default): seconds. */
 static int core_duration(lua_State *L)
 {
@@ -201,6 +224,7 @@ static const struct bind_method core[] = {
     {"check_running", core_check_running},
     {"check_expired", core_check_expired},
     {"log", core_log},
+    {"attach", core_attach},
     {"duration", core_duration},
     {"now", core_now},
     {"tmpdir", core_tmpdir},

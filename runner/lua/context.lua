@@ -8,6 +8,7 @@
 --   log(text)
 --   duration(method, name, value, default)  seconds
 --   now(), sleep(seconds)
+--   attach(test, name, bytes)   keeps them as an artifact
 --   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
 local core, diff = ...
@@ -122,6 +123,11 @@ end)
 method("tmpdir", function()
   return core.tmpdir()
 end)
+
+function T.attach(self, ...)
+  core.check_running(self, "attach")
+  return core.attach(self.name, ...)
+end
 
 local wait_keys = { timeout = true, interval = true, desc = true }
 

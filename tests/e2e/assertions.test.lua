@@ -34,3 +34,13 @@ end)
 test("json is there", function(t)
   t:assert_eq(json.decode(json.encode({ a = { 1, 2 } })), { a = { 1, 2 } })
 end)
+
+test("what is attached is checked", function(t)
+  t:attach("bytes.bin", "\0\1\2")
+  local function fails(text, fn)
+    t:assert_contains(t:assert_raises(fn), text)
+  end
+  fails("t:attach: bad name '../x'", function() t:attach("../x", "") end)
+  fails("t:attach: bytes", function() t:attach("x") end)
+  fails("t:attach: name", function() t:attach() end)
+end)

@@ -88,6 +88,36 @@ static void console_logs_are_copied(void **state)
 	strvec_done(&kept);
 }
 
+static void attachments_are_copied_whole(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+	char text[64] = "";
+
+	assert_int_equal(
+	    artifacts_attach(f->run_dir, "a test/b", "x.pcap", "old", 3, &err),
+	    0);
+	assert_int_equal(
+	    artifacts_attach(f->run_dir, "a test/b", "x.pcap", "n\0w", 3, &err),
+	    0);
+	assert_int_equal(
+	    artifacts_attach(f->run_dir, "../../b", "y", NULL, 0, &err), 0);
+	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
+			 0);
+	assert_int_equal(kept.n, 2);
+	char *want = mem_printf("%s/x/7-attached-a_test_b-x.pcap", f->out);
+	FILE *in = fopen(want, "re");
+	assert_non_null(in);
+	assert_int_equal(fread(text, 1, sizeof(text), in), 3);
+	assert_memory_equal(text, "n\0w", 3);
+	fclose(in);
+	free(want);
+	strvec_done(&kept);
+	assert_true(artifacts_attach("/proc/nope", "t", "n", "", 0, &err) < 0);
+	assert_non_null(strstr(err.text, "cannot write '/proc/nope/attached"));
+}
+
 static void without_a_log_nothing_is_made(void **state)
 {
 	struct fixture *f = *state;
@@ -142,6 +172,7 @@ int main(void)
 #define IN_DIR(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
 	    IN_DIR(console_logs_are_copied),
+	    IN_DIR(attachments_are_copied_whole),
 	    IN_DIR(without_a_log_nothing_is_made),
 	    IN_DIR(links_and_names_lead_nowhere_else),
 	    IN_DIR(an_unwritable_place_is_an_error),
