@@ -18,6 +18,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "tests/unit/vmm/lib_frames.h"
+#include "tests/unit/vmm/lib_tap.h"
 #include "vmm/net/bridge_private.h"
 
 struct fix {
@@ -456,6 +457,118 @@ static void everything_may_go_while_frames_are_waiting(void **state)
 	loop_poll(f->loop);
 }
 
+/* --- a real client ------------------------------------------------------- */
+
+/* Carries frames between a TAP and QEMU's end of a port. */
+struct relay {
+	struct tap_host host;
+	int fd;
+	struct buf out; /* what the host prints */
+	bool is_over;
+};
+
+static void carry(int from, int to)
+{
+	uint8_t frame[2048];
+	ssize_t n = read(from, frame, sizeof(frame));
+
+	/* As on any network, what finds no room is lost. */
+	if (n > 0 && write(to, frame, (size_t)n) < 0)
+		assert_int_equal(EAGAIN, errno);
+}
+
+static void on_tap(void *ctx, int fd, unsigned ready)
+{
+	struct relay *r = ctx;
+
+	(void)ready;
+	carry(fd, r->fd);
+}
+
+static void on_port(void *ctx, int fd, unsigned ready)
+{
+	struct relay *r = ctx;
+
+	(void)ready;
+	carry(fd, r->host.fd);
+}
+
+static void on_output(void *ctx, int fd, unsigned ready)
+{
+	struct relay *r = ctx;
+	ssize_t n = read(fd, buf_room(&r->out, 4096), 4096);
+
+	(void)ready;
+	if (n > 0)
+		buf_commit(&r->out, (size_t)n);
+	else
+		r->is_over = true;
+}
+
+static void relay_run(struct fix *f, struct relay *r)
+{
+	struct watch *w[3] = {
+	    watch_new(f->loop, r->host.fd, on_tap, r),
+	    watch_new(f->loop, r->fd, on_port, r),
+	    watch_new(f->loop, r->host.control, on_output, r),
+	};
+
+	for (size_t i = 0; i < ARRAY_LEN(w); i++)
+		watch_set(w[i], LOOP_READ);
+	while (!r->is_over)
+		loop_turn(f->loop);
+	for (size_t i = 0; i < ARRAY_LEN(w); i++)
+		watch_free(w[i]);
+}
+
+/* udhcpc calls its script at every event, with the lease in the environment. */
+static const char client_script[] =
+    "PATH=$PATH:/usr/sbin:/sbin\n"
+    "s=$(mktemp) || exit 1\n"
+    "trap 'rm -f $s' EXIT\n"
+    "cat >$s <<'END'\n"
+    "#!/bin/sh\n"
+    "[ \"$1\" = bound ] || exit 0\n"
+    "echo "
+    "lease=$ip,$subnet,$router,$dns,$domain,$search,$hostname,$mtu,$lease\n"
+    "busybox ifconfig tap0 $ip netmask $subnet\n"
+    "END\n"
+    "chmod +x $s\n"
+    "busybox udhcpc -f -n -q -t 20 -T 3 -i tap0 -s $s || exit 2\n"
+    "busybox ping -c 1 -W 60 10.77.1.1 || exit 3\n"
+    "busybox nslookup bob.lan 10.77.1.1 || exit 4\n"
+    "busybox nslookup 10.77.1.11 10.77.1.1 || exit 5\n"
+    "busybox nslookup nobody.lan 10.77.1.1 && exit 6\n"
+    "exit 0\n";
+
+static void a_real_client_gets_a_lease_pings_and_resolves(void **state)
+{
+	struct fix *f = *state;
+	struct relay r = {.fd = f->fd[0]};
+	const char *out;
+	int status;
+
+	if (access("/bin/busybox", X_OK) && access("/usr/bin/busybox", X_OK))
+		skip();
+	if (!tap_host_start(&r.host, port_mac(f->p[0]), client_script))
+		skip();
+	relay_run(f, &r);
+	status = tap_host_stop(&r.host);
+	buf_append(&r.out, "", 1);
+	out = (const char *)buf_data(&r.out);
+	if (status)
+		print_message("%s", out);
+	assert_int_equal(0, status);
+	assert_non_null(
+	    strstr(out, "lease=10.77.1.10,255.255.255.0,10.77.1.1,10.77.1.1,"
+			"lan,lan,alice,1500,4294967295\n"));
+	assert_non_null(strstr(out, "1 packets received"));
+	assert_non_null(strstr(out, "10.77.1.11\n"));
+	assert_non_null(strstr(out, "bob.lan\n"));
+	assert_true(port_has_lease(f->p[0]));
+	buf_done(&r.out);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -476,6 +589,7 @@ int main(void)
 	    T(a_port_is_plugged_again_at_every_boot),
 	    T(a_guest_that_is_off_costs_nothing_and_hears_nothing),
 	    T(the_last_words_of_a_guest_are_carried),
+	    T(a_real_client_gets_a_lease_pings_and_resolves),
 	    T(everything_may_go_while_frames_are_waiting),
 	};
 #undef T
