@@ -120,6 +120,74 @@ static void a_frame_longer_than_the_window_gets_through(void **state)
 	assert_int_equal(f->src.consumed, 100000);
 }
 
+static void next_with_skip_takes_nothing_before_its_frame_is_there(void **state)
+{
+	struct fixture *f = *state;
+
+	f->w.skip = 1;
+	source_put(&f->src, "head");
+	check_next(f, NULL);
+	assert_int_equal(stream_taken(f->src.stream), 0);
+	stream_next(&f->w, CLOCK_NEVER);
+	source_put_bytes(&f->src, "bo", 2, true);
+	assert_false(op_is_done(&f->w.op));
+	source_put_bytes(&f->src, "dy", 2, false);
+	assert_int_equal(op_wait(&f->w.op), 1);
+	check_bytes(&f->w.bytes, "body");
+	assert_int_equal(stream_taken(f->src.stream), 8);
+	assert_int_equal(f->src.consumed, 8);
+}
+
+static void next_with_skip_drops_what_it_skips_at_the_end(void **state)
+{
+	struct fixture *f = *state;
+
+	f->w.skip = 2;
+	source_put(&f->src, "head");
+	stream_next(&f->w, CLOCK_NEVER);
+	stream_end(f->src.stream, NULL);
+	assert_int_equal(op_wait(&f->w.op), 0);
+	check_bytes(&f->w.bytes, "");
+	assert_true(stream_eof(f->src.stream));
+	assert_int_equal(stream_taken(f->src.stream), 4);
+}
+
+static void a_held_next_with_skip_takes_all_or_nothing(void **state)
+{
+	struct fixture *f = *state;
+
+	f->w.skip = 1;
+	f->w.hold = true;
+	source_put(&f->src, "head");
+	source_put(&f->src, "body");
+	stream_next(&f->w, 0);
+	assert_int_equal(op_wait(&f->w.op), 1);
+	assert_int_equal(stream_taken(f->src.stream), 0);
+	stream_next(&f->w, 0);
+	assert_int_equal(op_wait(&f->w.op), 1);
+	stream_wait_accept(&f->w);
+	check_bytes(&f->w.bytes, "body");
+	assert_int_equal(stream_taken(f->src.stream), 8);
+}
+
+static void a_frame_is_cut_while_its_rest_is_next(void **state)
+{
+	struct stream_pattern p = pat("b"), q = pat("d");
+	struct fixture *f = *state;
+
+	source_put(&f->src, "abc");
+	source_put(&f->src, "d");
+	source_put(&f->src, "e");
+	assert_false(stream_is_cut(f->src.stream));
+	assert_int_equal(match_now(f, &p, false), 0);
+	assert_true(stream_is_cut(f->src.stream));
+	check_next(f, "c");
+	assert_false(stream_is_cut(f->src.stream));
+	assert_int_equal(match_now(f, &q, false), 0);
+	assert_false(stream_is_cut(f->src.stream));
+	check_next(f, "e");
+}
+
 static void drain_takes_everything_frame_by_frame(void **state)
 {
 	static const char *const want[] = {"b", "cc", "d"};
@@ -456,6 +524,10 @@ int main(void)
 	    T(the_end_completes_a_frame),
 	    T(a_frame_is_cut_at_the_limit),
 	    T(a_frame_longer_than_the_window_gets_through),
+	    T(next_with_skip_takes_nothing_before_its_frame_is_there),
+	    T(next_with_skip_drops_what_it_skips_at_the_end),
+	    T(a_held_next_with_skip_takes_all_or_nothing),
+	    T(a_frame_is_cut_while_its_rest_is_next),
 	    T(drain_takes_everything_frame_by_frame),
 	    T(drain_ends_early_only_at_the_end),
 	    T(a_drain_lets_the_source_go_on),
