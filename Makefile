@@ -188,7 +188,11 @@ FUZZ_SECONDS ?= 60
 $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(A_vmm)
 	@mkdir -p $(@D)
 	$(say) LD $@
-	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $^ $(LIBS_vmm)
+	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $(filter %.o,$^) \
+	    $(filter %.a,$^) $(LIBS_vmm)
+
+$(B)/fuzz/fuzz_stream: $(B)/obj/tests/unit/streams/lib_model.o \
+	$(B)/obj/tests/unit/streams/lib_model_play.o
 
 .PHONY: fuzz fuzz-build
 fuzz-build: $(FUZZ)
