@@ -162,6 +162,7 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 	b->name = mem_strdup(name);
 	b->number = i + 1;
 	TAILQ_INIT(&b->captures);
+	TAILQ_INIT(&b->taps);
 	b->sw = vswitch_new();
 	bridge_host(b, HOST_GATEWAY, b->gateway.mac, &b->gateway.ip);
 	b->gateway.mask = NET_MASK;
@@ -199,6 +200,7 @@ struct bridge *bridge_free(struct bridge *b)
 		return NULL;
 	for (size_t i = 0; i < PORTS_MAX; i++)
 		port_free(b->ports[i]);
+	bridge_end_captures(b, NULL);
 	gateway_leave(&b->gateway);
 	b->net->bridges[b->number - 1] = NULL;
 	b->net = NULL;

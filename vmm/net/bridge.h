@@ -62,7 +62,7 @@ struct stream_list *bridge_captures(struct bridge *b);
  */
 struct port *bridge_attach(struct bridge *b, const char *guest,
 			   struct err *err);
-/* Detaches; the guest's end goes silent. */
+/* Detaches; the guest's end goes silent, captures of the port end (EOF). */
 struct port *port_free(struct port *p);
 
 /* The guest boots: *ret_theirs is the end for QEMU, close-on-exec, the

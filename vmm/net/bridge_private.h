@@ -37,6 +37,7 @@ struct bridge {
 	struct gateway gateway;
 	struct port *ports[PORTS_MAX]; /* holes are NULL */
 	struct stream_list captures;
+	TAILQ_HEAD(bridge_tap_list, bridge_tap) taps; /* of those not ended */
 	unsigned n_holds;
 };
 
@@ -58,6 +59,9 @@ void bridge_host(const struct bridge *b, unsigned host,
 /* A freed bridge goes when its last hold is released. */
 void bridge_hold(struct bridge *b);
 void bridge_release(struct bridge *b);
+
+/* Those of one port, or all: end of file. */
+void bridge_end_captures(struct bridge *b, const struct port *only);
 
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
 

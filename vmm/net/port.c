@@ -73,6 +73,7 @@ struct port *port_free(struct port *p)
 	if (!p)
 		return NULL;
 	wire_close(&p->wire);
+	bridge_end_captures(p->bridge, p);
 	vswitch_remove(&p->swport);
 	p->bridge->ports[p->slot] = NULL;
 	/* A frame may be on its way through here. */
