@@ -147,6 +147,11 @@ bool stream_is_closed(const struct stream *s)
 	return s->is_closed;
 }
 
+bool stream_is_busy(const struct stream *s)
+{
+	return s->waiter != NULL;
+}
+
 bool stream_eof(const struct stream *s)
 {
 	return s->is_closed || (s->is_ended && !pending_size(&s->q));

@@ -112,6 +112,9 @@ void stream_end(struct stream *s, const struct err *err);
  * close). At the deadline -ETIMEDOUT "X timed out: 3 of 16 bytes there", X
  * being the verb. n above STREAM_TAKE_MAX: -EINVAL.
  *
+ * stream_read: what there is, at least one byte, max (>= 1) at the most,
+ * whatever the frames: result = their number, in w->bytes; 0 as stream_next.
+ *
  * stream_drain: result = number of frames in w->frames: the pending bytes,
  * then every frame that arrives before the deadline; ends early only at EOF.
  *
@@ -135,7 +138,7 @@ struct stream_wait {
 	size_t skip;	/* the caller's, for a next, set like hold */
 	bool hold;	/* the caller's, set after stream_wait_init() */
 	bool is_held;	/* finished, not accepted yet */
-	size_t n_bytes; /* that a take wants */
+	size_t n_bytes; /* that a take wants, or a read at the most */
 	size_t n_due;	/* the engine's */
 	unsigned mode;	/* the engine's */
 	size_t index;
@@ -167,7 +170,10 @@ void stream_match(struct stream_wait *w, const char *verb,
 void stream_drain(struct stream_wait *w, int64_t deadline_ns);
 void stream_take(struct stream_wait *w, const char *verb, size_t n,
 		 int64_t deadline_ns);
+void stream_read(struct stream_wait *w, size_t max, int64_t deadline_ns);
 
+/* A wait is in flight, or holds: another would be refused. */
+bool stream_is_busy(const struct stream *s);
 /* Drops pending bytes; idempotent; a waiter finishes as if it came later. */
 void stream_close(struct stream *s);
 bool stream_is_closed(const struct stream *s);

@@ -14,7 +14,14 @@
 #include "streams/stream_private.h"
 #include "streams/wait_text.h"
 
-enum wait_mode { WAIT_NEXT, WAIT_MATCH, WAIT_DRAIN, WAIT_TAKE, WAIT_MODES };
+enum wait_mode {
+	WAIT_NEXT,
+	WAIT_MATCH,
+	WAIT_DRAIN,
+	WAIT_TAKE,
+	WAIT_READ,
+	WAIT_MODES
+};
 
 struct wait_ops {
 	/* Finishes the wait or pays for more, as the last thing. */
@@ -299,6 +306,21 @@ static int take_timed_out(struct stream *s, struct stream_wait *w)
 		       (size_t)pending_size(&s->q), w->n_bytes);
 }
 
+/* --- read ------------------------------------------------------------------
+ */
+
+static void read_progress(struct stream *s, struct stream_wait *w)
+{
+	size_t n = (size_t)pending_size(&s->q);
+
+	if (n > w->n_bytes)
+		n = w->n_bytes;
+	if (n)
+		finish_due(s, w, n, (int)n);
+	else if (s->is_ended)
+		finish_empty(s, w);
+}
+
 /* --- the waiter ---------------------------------------------------------- */
 
 static void on_wait_stop(struct op *op, int reason)
@@ -445,6 +467,13 @@ static int check_patterns(const struct stream_wait *w, struct err *err)
 	return 0;
 }
 
+void stream_read(struct stream_wait *w, size_t max, int64_t deadline_ns)
+{
+	w->n_bytes = max < STREAM_TAKE_MAX ? max : STREAM_TAKE_MAX;
+	if (wait_begin(w, WAIT_READ, deadline_ns))
+		wait_go(w);
+}
+
 void stream_match(struct stream_wait *w, const char *verb,
 		  const struct stream_pattern *patterns, size_t n, bool keep,
 		  int64_t deadline_ns)
@@ -474,6 +503,7 @@ static const struct wait_ops wait_ops[WAIT_MODES] = {
     [WAIT_MATCH] = {match_progress, match_timed_out, match_take},
     [WAIT_DRAIN] = {drain_progress, drain_timed_out, drain_take},
     [WAIT_TAKE] = {take_progress, take_timed_out, take_take},
+    [WAIT_READ] = {read_progress, next_timed_out, take_take},
 };
 
 static const struct type_text type_texts[STREAM_TYPES] = {

@@ -166,6 +166,19 @@ static struct outcome judge_take(const struct model *m)
 	return m->is_late ? over(-ETIMEDOUT, 0) : (struct outcome){0};
 }
 
+static struct outcome judge_read(const struct model *m)
+{
+	size_t n = m->end - m->begin;
+
+	if (n > m->call.n_bytes)
+		n = m->call.n_bytes;
+	if (n)
+		return over((int)n, n);
+	if (m->is_ended)
+		return empty_outcome(m);
+	return m->is_late ? over(0, 0) : (struct outcome){0};
+}
+
 static bool is_match(const struct model *m)
 {
 	return m->call.kind == MODEL_EXPECT || m->call.kind == MODEL_READ_UNTIL;
@@ -181,6 +194,8 @@ static struct outcome judge(const struct model *m)
 		return judge_next(m);
 	if (m->call.kind == MODEL_DRAIN)
 		return judge_drain(m);
+	if (m->call.kind == MODEL_READ)
+		return judge_read(m);
 	return is_match(m) ? judge_match(m) : judge_take(m);
 }
 
@@ -354,6 +369,8 @@ void model_start(struct model *m, const struct model_call *call)
 		stream_next(w, deadline_ns);
 	else if (call->kind == MODEL_DRAIN)
 		stream_drain(w, deadline_ns);
+	else if (call->kind == MODEL_READ)
+		stream_read(w, call->n_bytes, deadline_ns);
 	else if (call->kind == MODEL_TAKE)
 		stream_take(w, "take", call->n_bytes, deadline_ns);
 	else

@@ -20,6 +20,7 @@ enum model_kind {
 	MODEL_EXPECT,
 	MODEL_READ_UNTIL,
 	MODEL_TAKE,
+	MODEL_READ,
 	MODEL_KINDS
 };
 
@@ -27,7 +28,7 @@ struct model_call {
 	enum model_kind kind;
 	const struct stream_pattern *patterns; /* borrowed until it is over */
 	size_t n_patterns;
-	size_t n_bytes;	  /* of a take */
+	size_t n_bytes;	  /* of a take, a read */
 	bool hold;	  /* accepted by model_accept() */
 	bool is_expiring; /* at its deadline in the next model_turn() */
 };

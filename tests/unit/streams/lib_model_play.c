@@ -74,6 +74,8 @@ static void start(struct player *p, enum model_kind kind, unsigned flags)
 		take_patterns(p, &call);
 	else if (kind == MODEL_TAKE)
 		call.n_bytes = take(p) % 64;
+	else if (kind == MODEL_READ)
+		call.n_bytes = 1 + take(p) % 32;
 	model_start(p->m, &call);
 	if (flags & 32)
 		model_turn(p->m);
@@ -122,7 +124,7 @@ void model_play(struct model *m, const uint8_t *script, size_t n)
 
 		if (what % 16 < 5)
 			deliver(&p, what & 16);
-		else if (what % 16 < 10)
+		else if (what % 16 < 5 + MODEL_KINDS)
 			start(&p, what % 16 - 5, what);
 		else
 			rest(&p, what);

@@ -63,6 +63,8 @@ static const struct model_call calls[] = {
     {.kind = MODEL_TAKE, .n_bytes = 6},
     {.kind = MODEL_TAKE, .n_bytes = TEXT_LEN},
     {.kind = MODEL_TAKE, .n_bytes = TEXT_LEN + 1},
+    {.kind = MODEL_READ, .n_bytes = 1},
+    {.kind = MODEL_READ, .n_bytes = TEXT_LEN},
 };
 #define N_CALLS (sizeof(calls) / sizeof(calls[0]))
 
@@ -212,8 +214,8 @@ static void random_call(struct model *m, uint64_t *seed)
 {
 	struct model_call call = calls[draw(seed) % N_CALLS];
 
-	if (call.kind == MODEL_TAKE)
-		call.n_bytes = draw(seed) % (3 * LONG_FRAME);
+	if (call.kind == MODEL_TAKE || call.kind == MODEL_READ)
+		call.n_bytes = 1 + draw(seed) % (3 * LONG_FRAME);
 	call.is_expiring = draw(seed) & 1;
 	call.hold = draw(seed) & 1;
 	model_start(m, &call);

@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: a stream_read is in flight, or its bytes are being
+ * written; `at` says how far. The source is paid when the engine hands bytes
+ * over, so no more than one piece is held here, and a file that is slow holds
+ * up its source. In one turn of the loop no more than TURN_MAX is written.
+ *
+ * A file is never waited for, it is written; where it is a pipe or a terminal
+ * that is full, its becoming writable is.
+ */
+#include "streams/spool_file.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+
+#define PIECE_MAX ((size_t)256 << 10)
+#define TURN_MAX  ((uint64_t)1 << 20)
+
+struct spool_file {
+	struct loop *loop;     /* borrowed */
+	struct stream *stream; /* borrowed */
+	char *path;
+	int fd; /* -1: over */
+	struct stream_wait w;
+	size_t at; /* of w.bytes */
+	uint64_t written;
+	struct timer *next;  /* the rest, in the next turn */
+	struct watch *watch; /* until it is writable; NULL: it is */
+	struct op *waiter;   /* borrowed */
+	bool has_ended;
+	struct err err;	   /* of the file; code 0: none */
+	struct err broken; /* of the stream */
+};
+
+static void advance(struct spool_file *sp);
+
+/* --- the end --------------------------------------------------------------
+ */
+
+static void fail(struct spool_file *sp, const char *what, int code)
+{
+	if (!sp->err.code)
+		err_set(&sp->err, code, "cannot %s '%s' on the host: %s", what,
+			sp->path, strerror(-code));
+}
+
+static void tell(struct spool_file *sp)
+{
+	struct op *op = sp->waiter;
+	const struct err *err = sp->err.code ? &sp->err : &sp->broken;
+
+	sp->waiter = NULL;
+	if (!op)
+		return;
+	if (err->code)
+		op_finish(op, err->code, err);
+	else
+		op_finish(op, sp->has_ended, NULL);
+}
+
+/* Nothing more is written. Whoever waits is told, as the last thing. */
+static void end(struct spool_file *sp)
+{
+	sp->w.op.on_done = NULL;
+	op_cancel(&sp->w.op);
+	sp->watch = watch_free(sp->watch);
+	timer_set(sp->next, CLOCK_NEVER);
+	/* Where the last bytes may be refused: a file system of a network. */
+	if (sp->fd >= 0 && close(sp->fd) && errno != EINTR)
+		fail(sp, "write", -errno);
+	sp->fd = -1;
+	tell(sp);
+}
+
+/* --- writing --------------------------------------------------------------
+ */
+
+/* A reader of a pipe that went away is an error, and no signal. */
+static ssize_t write_quietly(int fd, const void *p, size_t n)
+{
+	static const struct timespec at_once = {0};
+	sigset_t sigpipe, old;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+	ssize_t ret = write(fd, p, n);
+	int code = errno;
+	if (ret < 0 && code == EPIPE)
+		sigtimedwait(&sigpipe, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = code;
+	return ret;
+}
+
+/* Writes what was read, as far as it goes: 0, -EAGAIN, or another error. */
+static int write_piece(struct spool_file *sp)
+{
+	const struct buf *b = &sp->w.bytes;
+
+	while (sp->at < b->len) {
+		ssize_t n = write_quietly(sp->fd, buf_data(b) + sp->at,
+					  b->len - sp->at);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		sp->at += (size_t)n;
+		sp->written += (uint64_t)n;
+	}
+	return 0;
+}
+
+static void on_writable(void *ctx, int fd, unsigned ready)
+{
+	struct spool_file *sp = ctx;
+
+	(void)fd;
+	(void)ready;
+	sp->watch = watch_free(sp->watch);
+	advance(sp);
+}
+
+static void on_next(void *ctx)
+{
+	advance(ctx);
+}
+
+static void on_bytes(struct op *op, void *ctx)
+{
+	struct spool_file *sp = ctx;
+
+	(void)op;
+	/* What comes in the same turn is written with it. */
+	timer_set(sp->next, 0);
+}
+
+static void read_on(struct spool_file *sp)
+{
+	struct op *op = &sp->w.op;
+
+	sp->at = 0;
+	stream_read(&sp->w, PIECE_MAX, CLOCK_NEVER);
+	if (op_is_done(op))
+		return;
+	op->on_done = on_bytes;
+	op->done_ctx = sp;
+}
+
+/* A read that is over has brought no bytes. */
+static void note_end(struct spool_file *sp)
+{
+	const struct op *op = &sp->w.op;
+
+	if (op->result < 0 && op->result != -ECANCELED)
+		sp->broken = op->err;
+	sp->has_ended = !op->result && !stream_is_closed(sp->stream);
+}
+
+static void wait_writable(struct spool_file *sp)
+{
+	sp->watch = watch_new(sp->loop, sp->fd, on_writable, sp);
+	watch_set(sp->watch, LOOP_WRITE);
+}
+
+/* The read is done: writes its bytes, reads and writes on. */
+static void advance(struct spool_file *sp)
+{
+	uint64_t from = sp->written;
+	int ret;
+
+	while (sp->w.op.result > 0) {
+		ret = write_piece(sp);
+		if (ret == -EAGAIN) {
+			wait_writable(sp);
+			return;
+		}
+		if (ret < 0) {
+			fail(sp, "write", ret);
+			end(sp);
+			return;
+		}
+		read_on(sp);
+		if (!op_is_done(&sp->w.op))
+			return;
+		if (sp->w.op.result > 0 && sp->written - from >= TURN_MAX) {
+			timer_set(sp->next, 0);
+			return;
+		}
+	}
+	note_end(sp);
+	end(sp);
+}
+
+/* --- what others see ------------------------------------------------------ */
+
+static int open_file(const char *path, struct err *err)
+{
+	/* Not held up by a pipe without a reader. */
+	int fd = open(path,
+		      O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NONBLOCK |
+			  O_NOCTTY,
+		      0666);
+
+	if (fd < 0)
+		return err_set(err, -errno,
+			       "cannot create '%s' on the host: %s", path,
+			       strerror(errno));
+	return fd;
+}
+
+struct spool_file *spool_file_new(struct loop *l, struct stream *s,
+				  const char *path, struct err *err)
+{
+	if (stream_is_busy(s)) {
+		err_set(err, -EBUSY, "another call is waiting on this stream");
+		return NULL;
+	}
+	int fd = open_file(path, err);
+	if (fd < 0)
+		return NULL;
+
+	struct spool_file *sp = mem_zalloc(sizeof(*sp));
+
+	sp->loop = l;
+	sp->stream = s;
+	sp->path = mem_strdup(path);
+	sp->fd = fd;
+	sp->next = timer_new(l, on_next, sp);
+	stream_wait_init(&sp->w, s);
+	read_on(sp);
+	if (op_is_done(&sp->w.op))
+		advance(sp);
+	return sp;
+}
+
+/* The same as advance(), for good: waits for a file that is full. */
+static int write_rest(struct spool_file *sp)
+{
+	int64_t deadline = clock_deadline_ns(SPOOL_FILE_PATIENCE_NS), left;
+	struct pollfd pfd = {.fd = sp->fd, .events = POLLOUT};
+	int ret;
+
+	for (;;) {
+		ret = write_piece(sp);
+		if (!ret) {
+			read_on(sp);
+			if (op_is_done(&sp->w.op) && sp->w.op.result > 0)
+				continue;
+			return 0;
+		}
+		left = deadline - clock_now_ns();
+		if (ret != -EAGAIN || left <= 0)
+			return ret == -EAGAIN ? -ETIMEDOUT : ret;
+		poll(&pfd, 1, (int)(left / NS_PER_MS) + 1);
+	}
+}
+
+void spool_file_finish(struct spool_file *sp)
+{
+	if (spool_file_is_over(sp))
+		return;
+	/* A read in flight has taken nothing. */
+	sp->w.op.on_done = NULL;
+	op_cancel(&sp->w.op);
+	int ret = write_rest(sp);
+	if (ret < 0)
+		fail(sp, "write", ret);
+	else if (op_is_done(&sp->w.op))
+		note_end(sp);
+	end(sp);
+}
+
+struct spool_file *spool_file_free(struct spool_file *sp)
+{
+	if (!sp)
+		return NULL;
+	if (sp->waiter)
+		op_cancel(sp->waiter);
+	stream_wait_done(&sp->w);
+	watch_free(sp->watch);
+	timer_free(sp->next);
+	if (sp->fd >= 0)
+		close(sp->fd);
+	free(sp->path);
+	free(sp);
+	return NULL;
+}
+
+static void on_wait_stop(struct op *op, int reason)
+{
+	struct spool_file *sp = op->owner;
+
+	if (sp->waiter != op)
+		return;
+	sp->waiter = NULL;
+	if (reason == -ETIMEDOUT)
+		op->result = 0;
+}
+
+void spool_file_wait(struct spool_file *sp, struct op *op, int64_t deadline_ns)
+{
+	assert(!sp->waiter);
+	op_init(op, sp->loop, on_wait_stop);
+	op->owner = sp;
+	op_start(op, deadline_ns);
+	sp->waiter = op;
+	if (spool_file_is_over(sp))
+		tell(sp);
+}
+
+const char *spool_file_path(const struct spool_file *sp)
+{
+	return sp->path;
+}
+
+uint64_t spool_file_written(const struct spool_file *sp)
+{
+	return sp->written;
+}
+
+bool spool_file_is_over(const struct spool_file *sp)
+{
+	return sp->fd < 0;
+}
+
+const struct err *spool_file_error(const struct spool_file *sp)
+{
+	return sp->err.code ? &sp->err : NULL;
+}
