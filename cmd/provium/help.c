@@ -163,6 +163,11 @@ const struct command commands[] = {
      "the guest and its parts, memory, the config. Says what would be taken,\n"
      "why, and what would make it faster. Status 2 if tests cannot run here.\n",
      cmd_doctor},
+    {"lsp-setup", FOR_LSP, "[directory]", "tell an editor what tests may call",
+     "Writes .provium/provium.lua, the whole Lua surface with its types, and\n"
+     ".luarc.json, which points lua-language-server to it, into the directory\n"
+     "(the current one). A .luarc.json that is there is left as it is.\n",
+     cmd_lsp},
     {"help", FOR_HELP, "[command]", "explain a command",
      "Without a command, explains provium.\n", cmd_help},
     {0},

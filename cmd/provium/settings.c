@@ -289,6 +289,7 @@ const struct option_def option_defs[] = {
     {"version", '\0', NULL, "print the version", FOR_RUN | FOR_HELP,
      set_version},
     {"help", 'h', NULL, "show this",
-     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_HELP, set_help},
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_LSP | FOR_HELP,
+     set_help},
     {0},
 };

@@ -41,6 +41,7 @@ struct settings {
 #define FOR_GUEST  4u
 #define FOR_DOCTOR 8u
 #define FOR_HELP   16u
+#define FOR_LSP	   32u
 
 struct option_def {
 	const char *name; /* without the dashes */
@@ -87,6 +88,7 @@ int cmd_run(const struct settings *s);
 int cmd_list(const struct settings *s);
 int cmd_guest(const struct settings *s);
 int cmd_doctor(const struct settings *s);
+int cmd_lsp(const struct settings *s);
 int cmd_help(const struct settings *s);
 
 #endif

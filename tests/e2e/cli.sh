@@ -54,7 +54,7 @@ out 'test("the guest answers"'
 out "exit status: 0"
 
 claim "every command has its own help"
-for c in run list guest doctor help; do
+for c in run list guest doctor lsp-setup help; do
 	run 0 "$c" --help
 	out "$c"
 	run 0 help "$c"
@@ -402,5 +402,19 @@ PROVIUM_QEMU=/nonexistent run 2 doctor
 out "FAIL  qemu"
 out "PROVIUM_QEMU is '/nonexistent'"
 out "tests cannot run here"
+
+claim "lsp-setup writes what editors read, and keeps a config that is there"
+run 0 lsp-setup
+out "wrote ./.provium/provium.lua"
+out "wrote ./.luarc.json"
+grep -q '^function VM:boot' .provium/provium.lua || complain "no VM:boot in the stubs"
+echo '{}' >.luarc.json
+run 0 lsp-setup .
+out "kept ./.luarc.json: it needs"
+[ "$(cat .luarc.json)" = '{}' ] || complain "the config was changed"
+run 2 lsp-setup /nonexistent
+err "cannot make '/nonexistent/.provium': No such file or directory"
+run 2 lsp-setup a b
+err "lsp-setup: one directory, not 'b' too"
 
 claims_end

@@ -68,6 +68,7 @@ check "shellcheck" shellcheck $sh_files
 check "codespell" codespell_all
 check "man pages" man_pages
 check "protocol page" python3 tests/lint/protocol.py --check
+check "API reference" python3 tests/lint/api.py --check
 check "cppcheck" cppcheck_all
 check "clang-tidy" tidy
 exit $fail

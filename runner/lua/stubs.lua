@@ -1,0 +1,724 @@
+---@meta provium
+-- What a test may call, typed: for editors (lua-language-server), for
+-- docs/api.md, which is made from it, and for the test that holds both against
+-- the methods that provium really has.
+
+---A number of seconds, or a string such as "500ms", "1.5s", "2m", "1h".
+---@alias Duration number|string
+---Bytes, or a string such as "64K", "256M", "4G" (powers of 1024).
+---@alias Size integer|string
+---An integer of 64 bits: a number where that is exact, else int64_t or uint64_t.
+---@alias Int64 integer|ffi.cdata*
+---A signal's number or name, with or without SIG, in any case.
+---@alias Signal integer|string
+
+---@class Options of lab:vm and vm:boot
+---@field memory? Size default 256M
+---@field cpus? integer default 1
+---@field kernel_cmdline? string in place of the profile's
+---@field kernel_cmdline_append? string after it
+---@field files? {path: string, content: string, mode?: integer}[] there before init runs
+---@field agent_timeout? Duration how long the guest may take to answer; default 60
+---@field qemu_args? string[] for QEMU, after all others
+
+---@class RunOptions
+---@field args? string[] arguments: no shell then
+---@field env? table<string, string> added to the environment
+---@field env_clear? boolean begin with an empty environment
+---@field cwd? string
+---@field stdin? string
+---@field timeout? Duration after which the process group is killed
+---@field check? boolean raise unless it exits with 0
+
+---@class SyscallOptions
+---@field args? Int64[] up to six
+---@field bufs? string[] buffers, given and given back
+---@field ptrs? table<integer, integer> [position in bufs] = argument slot, from 0
+---@field nested? {parent: integer, child: integer, offset: integer}[] addresses inside of buffers
+
+---@class SyscallResult
+---@field ret Int64 -1 on failure
+---@field result Int64 the same
+---@field errno integer 0 on success
+---@field out_bufs string[] the buffers as the call left them
+---@field out_data? string of ioctl: its data as the call left it
+
+---The root lab, and settings of the file.
+---@class Provium: Lab
+---@field timeout? Duration of each test of the file
+---@field on_console? string[] console strings that fail the running test
+local Provium = {}
+
+---Runs the functions as tasks, and returns their results in order. The first
+---error cancels the others and is raised.
+---@param ... fun(): any
+---@return any ...
+function Provium.all(...) end
+
+---Runs the functions as tasks; returns the result of the first that ends, and
+---cancels the others.
+---@param ... fun(): any
+---@return any
+function Provium.race(...) end
+
+---Machines, networks and labs by name; also as `lab.<name>`.
+---@class Lab
+local Lab = {}
+
+---The VM of that name; where there is none, a new one: with the default
+---profile, or as asked for.
+---@param name string
+---@param profile? string|Options
+---@param options? Options
+---@return VM
+function Lab:vm(name, profile, options) end
+
+---The network of that name, made where there is none.
+---@param name string
+---@return Bridge
+function Lab:bridge(name) end
+
+---A lab inside this one.
+---@param name? string
+---@return Lab
+function Lab:lab(name) end
+
+---@return string
+function Lab:name() end
+
+---@return string[]
+function Lab:vm_names() end
+
+---@return string[]
+function Lab:bridge_names() end
+
+---@return string[]
+function Lab:sub_lab_names() end
+
+---Boots all its VMs at once.
+---@return Lab
+function Lab:boot() end
+
+---Shuts all its VMs down at once.
+function Lab:shutdown() end
+
+---Stops the CPUs of all its VMs.
+function Lab:pause() end
+
+---Lets them go on.
+function Lab:resume() end
+
+---@param format string as string.pack of Lua 5.4
+---@param ... any
+---@return string
+function Lab:pack(format, ...) end
+
+---@param format string
+---@param bytes string
+---@return any ...
+function Lab:unpack(format, bytes) end
+
+---A virtual machine. Closed with the scope that made it.
+---@class VM
+local VM = {}
+
+---Starts it; returns when the guest's agent has answered, and its networks are up.
+---@param options? Options over those of lab:vm
+---@return VM
+function VM:boot(options) end
+
+---Powers the guest off, by force where it does not obey.
+function VM:shutdown() end
+
+---Stops its CPUs.
+function VM:pause() end
+
+---Lets them go on.
+function VM:resume() end
+
+---A hard reset; returns when the agent has answered again. What was open in
+---the guest is gone.
+function VM:reset() end
+
+---Ends it at once, and all that hangs on it.
+function VM:close() end
+
+---@return string
+function VM:name() end
+
+---@return string
+function VM:profile() end
+
+---@return "created"|"booting"|"booted"|"paused"|"shutdown"|"dead"
+function VM:state() end
+
+---Its vsock CID; nil where the agent is reached over virtio-serial.
+---@return integer?
+function VM:cid() end
+
+---QEMU's process id; nil when it is off.
+---@return integer?
+function VM:pid() end
+
+---Runs a command to its end. A string alone goes through the guest's shell; a
+---list, or `args`, is executed as it is.
+---@param command string|string[]
+---@param options? RunOptions|string[]
+---@return RunResult
+function VM:run(command, options) end
+
+---Starts a command, in the same forms, without `timeout` and `check`.
+---@param command string|string[]
+---@param options? RunOptions|string[]
+---@return Process
+function VM:run_async(command, options) end
+
+---@param path string
+---@return string
+function VM:read_file(path) end
+
+---Creates the file, or replaces its content.
+---@param path string
+---@param data string
+---@param options? {mode?: integer}
+function VM:write_file(path, data, options) end
+
+---Copies a file of the host, with its mode, into the guest.
+---@param host_path string relative to the calling file
+---@param guest_path string
+---@param options? {mode?: integer}
+function VM:push_file(host_path, guest_path, options) end
+
+---Copies a file of the guest to the host.
+---@param guest_path string
+---@param host_path string relative to the calling file
+function VM:pull_file(guest_path, host_path) end
+
+---@param path string a symbolic link is told as one
+---@return {size: integer, mtime: integer, mtime_ns: Int64, perm: integer, uid: integer, gid: integer, nlink: integer, entry_type: "file"|"directory"|"symlink"|"fifo"|"socket"|"block_device"|"char_device"|"other"}
+function VM:stat(path) end
+
+---@param path string
+---@return string[] sorted, without . and ..
+function VM:listdir(path) end
+
+---@param path string
+---@param options? {parents?: boolean, perm?: integer}
+function VM:mkdir(path, options) end
+
+---Removes a file, or an empty directory.
+---@param path string
+function VM:unlink(path) end
+
+---@param from string
+---@param to string
+function VM:rename(from, to) end
+
+---@param path string
+---@param options {read?: boolean, write?: boolean, append?: boolean, create?: boolean, truncate?: boolean, exclusive?: boolean, perm?: integer}
+---@return File
+function VM:open_file(path, options) end
+
+---Follows a file. The position is fixed before the call returns.
+---@param path string
+---@param options? {start?: "end"|"beginning"|"start"|number} a number is an offset; a negative one counts from the end
+---@return Stream
+function VM:tail_file(path, options) end
+
+---Streams what can be read from a descriptor of the agent, to its end.
+---@param fd integer|File
+---@return Stream
+function VM:fd_stream(fd) end
+
+---A raw system call, on the agent's main thread.
+---@param nr integer
+---@param ... Int64|SyscallOptions up to six arguments, or one table
+---@return SyscallResult
+function VM:syscall(nr, ...) end
+
+---The same on a thread of its own: other calls go on meanwhile.
+---@param nr integer
+---@param ... Int64|SyscallOptions
+---@return Call
+function VM:syscall_async(nr, ...) end
+
+---@param fd integer|File
+---@param cmd integer
+---@param data? string|Int64 a buffer, given back as out_data, or a number
+---@param options? {bufs?: string[], ptr_offsets?: table<integer, integer>} addresses of bufs go into data at these offsets
+---@return SyscallResult
+function VM:ioctl(fd, cmd, data, options) end
+
+---Bytes of the agent's memory; nil and errno where they cannot be read.
+---@param address Int64
+---@param n integer
+---@return string?, integer?
+function VM:read_mem(address, n) end
+
+---Makes the calls of `b` together, in one round trip; a failure does not stop
+---the others.
+---@param fn fun(b: VM)
+---@return {ok?: any, err?: string}[] in the order of the calls
+function VM:batch(fn) end
+
+---A process of one thread in the guest, on which all its calls run.
+---@return Worker
+function VM:spawn_worker() end
+
+---@return Console
+function VM:console() end
+
+---A unix socket, served by provium: who connects reads and writes the console.
+---@return string
+function VM:console_socket_path() end
+
+---@return Clock
+function VM:clock() end
+
+---Its NIC on the bridge of that name.
+---@param bridge string
+---@return Nic
+function VM:nic(bridge) end
+
+---A process in the guest, of one thread: credentials, namespaces, signal masks,
+---the working directory and files carry from call to call.
+---@class Worker
+local Worker = {}
+
+---@param command string|string[]
+---@param options? RunOptions|string[]
+---@return RunResult
+function Worker:run(command, options) end
+
+---@param command string|string[]
+---@param options? RunOptions|string[]
+---@return Process
+function Worker:run_async(command, options) end
+
+---@param path string relative to its working directory
+---@return string
+function Worker:read_file(path) end
+
+---@param path string
+---@param data string
+---@param options? {mode?: integer}
+function Worker:write_file(path, data, options) end
+
+---@param path string
+---@param options {read?: boolean, write?: boolean, append?: boolean, create?: boolean, truncate?: boolean, exclusive?: boolean, perm?: integer}
+---@return File
+function Worker:open_file(path, options) end
+
+---@param nr integer
+---@param ... Int64|SyscallOptions
+---@return SyscallResult
+function Worker:syscall(nr, ...) end
+
+---Does not wait for the answer; calls of a worker run one after the other.
+---@param nr integer
+---@param ... Int64|SyscallOptions
+---@return Call
+function Worker:syscall_async(nr, ...) end
+
+---@param fd integer|File
+---@param cmd integer
+---@param data? string|Int64
+---@param options? {bufs?: string[], ptr_offsets?: table<integer, integer>}
+---@return SyscallResult
+function Worker:ioctl(fd, cmd, data, options) end
+
+---@param address Int64
+---@param n integer
+---@return string?, integer?
+function Worker:read_mem(address, n) end
+
+---@param signal? Signal default SIGKILL
+function Worker:kill(signal) end
+
+---Ends the system call that it blocks in, with EINTR.
+function Worker:interrupt() end
+
+---Has it exit when it has done what it was asked, and waits for that.
+---@param timeout? Duration
+---@return RunResult
+function Worker:join(timeout) end
+
+---@return integer
+function Worker:pid() end
+
+---@return Int64
+function Worker:handle() end
+
+function Worker:close() end
+
+---A system call that goes on by itself; closing it interrupts it.
+---@class Call
+local Call = {}
+
+---A time-out raises, and leaves the call going on.
+---@param timeout? Duration
+---@return SyscallResult
+function Call:await(timeout) end
+
+function Call:close() end
+
+---@class Process
+local Process = {}
+
+---A time-out raises, and leaves the process running.
+---@param timeout? Duration
+---@return RunResult
+function Process:wait(timeout) end
+
+---Signals its whole process group.
+---@param signal? Signal default SIGTERM
+function Process:kill(signal) end
+
+---Signals the process alone.
+---@param signal Signal
+function Process:signal(signal) end
+
+---@return "running"|"exited"
+function Process:status() end
+
+---@return integer
+function Process:pid() end
+
+---@return Int64
+function Process:handle() end
+
+---@param data string
+function Process:stdin_write(data) end
+
+function Process:close_stdin() end
+
+---What it writes to stdout, from the first byte, whenever it is opened.
+---@return Stream
+function Process:stdout_stream() end
+
+---@return Stream
+function Process:stderr_stream() end
+
+---Kills it, if it still runs, and forgets it.
+function Process:close() end
+
+---@class RunResult
+---@field exit_code integer -1 signalled, -2 timed out
+---@field stdout string
+---@field stderr string
+---@field status "exited"|"signalled"|"timed_out"
+---@field signal? integer
+---@field timed_out boolean
+---@field duration number seconds
+local RunResult = {}
+
+---Whether it exited with 0.
+---@return boolean
+function RunResult:ok() end
+
+---Raises unless it did, with the command and both outputs.
+---@return RunResult
+function RunResult:assert_ok() end
+
+---An open file of the guest.
+---@class File
+local File = {}
+
+---@param n integer
+---@return string "" at the end
+function File:read(n) end
+
+---@return string
+function File:read_all() end
+
+---@param data string
+---@return integer bytes written
+function File:write(data) end
+
+---@param offset Int64
+---@param whence? "set"|"cur"|"end"
+---@return integer the new position
+function File:seek(offset, whence) end
+
+---@return integer
+function File:tell() end
+
+---@return integer its descriptor in the agent
+function File:fd() end
+
+---@param options? {start?: "end"|"beginning"|"start"|number}
+---@return Stream
+function File:tail_stream(options) end
+
+function File:close() end
+
+---Bytes as they come: a Tail, a Capture or a ConsoleStream.
+---@class Stream
+local Stream = {}
+
+---The next frame; nil at the end, at the time-out and after close.
+---@param timeout? Duration default 10
+---@return string?
+function Stream:next(timeout) end
+
+---Everything up to and including a pattern, which is bytes. Of several the
+---earliest match wins; its index is the second result.
+---@param pattern string|string[]
+---@param timeout? Duration default 10
+---@return string, integer?
+function Stream:read_until(pattern, timeout) end
+
+---The same, and drops what it read; of several patterns it returns the index.
+---@param pattern string|string[]
+---@param timeout? Duration default 10
+---@return integer?
+function Stream:expect(pattern, timeout) end
+
+---Every frame that arrives until the deadline, pending bytes first; 0 takes
+---what is there.
+---@param timeout? Duration default 0.5
+---@return string[]
+function Stream:drain(timeout) end
+
+---Iterates lines, without their ends.
+---@param timeout? Duration for each line; default 10
+---@return fun(): string?
+function Stream:lines(timeout) end
+
+---The next line, without its end.
+---@param timeout? Duration default 10
+---@return string?
+function Stream:next_line(timeout) end
+
+---Writes everything to a file of the host from now on, by itself.
+---@param host_path string relative to the calling file
+---@param timeout? Duration how long to wait for the end; default 0
+---@return integer, boolean # bytes written so far; whether that is all
+function Stream:write_to(host_path, timeout) end
+
+---Iterates the packets of a capture.
+---@param timeout? Duration for each packet; default 10
+---@return fun(): Packet?
+function Stream:packets(timeout) end
+
+---The next packet of a capture.
+---@param timeout? Duration default 10
+---@return Packet?
+function Stream:next_packet(timeout) end
+
+---True when the source has ended and nothing is pending.
+---@return boolean
+function Stream:eof() end
+
+---How many have arrived.
+---@return Int64
+function Stream:bytes() end
+
+---@return string "tail_file", "proc_stdout_stream", "console", "bridge_capture", ...
+function Stream:kind() end
+
+---@return string what it is a stream of
+function Stream:detail() end
+
+---Where a test opened it.
+---@return {file: string, line: integer}?
+function Stream:creation_site() end
+
+---Drops what is pending.
+function Stream:close() end
+
+---@class Packet
+---@field time number seconds since 1970
+---@field len integer bytes on the wire
+---@field data string bytes that were captured
+
+---@class Console
+local Console = {}
+
+---Begins at the first byte that no earlier one has read.
+---@return Stream
+function Console:read() end
+
+---Everything since power-on.
+---@return string
+function Console:read_log() end
+
+---Waits for bytes since the last boot or reset; takes none.
+---@param text string
+---@param timeout? Duration default 30
+---@return string
+function Console:expect(text, timeout) end
+
+---@param text string
+---@param options? {timeout?: Duration}
+function Console:write(text, options) end
+
+function Console:close() end
+
+---The guest's CLOCK_REALTIME.
+---@class Clock
+local Clock = {}
+
+---@return number seconds since 1970
+function Clock:get() end
+
+---@return Int64
+function Clock:get_ns() end
+
+---@param seconds number
+function Clock:set(seconds) end
+
+---@param ns Int64
+function Clock:set_ns(ns) end
+
+---Waits in the guest's time.
+---@param duration Duration
+function Clock:sleep(duration) end
+
+---Moves it, forward or back ("-2s"), at one instant.
+---@param duration Duration
+function Clock:advance(duration) end
+
+---A network of guests, which gives addresses and names.
+---@class Bridge
+local Bridge = {}
+
+---Gives each VM a NIC on it; before they are booted.
+---@param vms VM|VM[]
+function Bridge:attach(vms) end
+
+---@param vm VM
+function Bridge:detach(vm) end
+
+---@return string[]
+function Bridge:members() end
+
+---@return string
+function Bridge:name() end
+
+---@param vm VM|string
+---@return Nic
+function Bridge:nic(vm) end
+
+---Its packets, as a pcap file.
+---@param options? {filter?: string, snaplen?: integer} a filter in pcap's syntax
+---@return Stream
+function Bridge:capture(options) end
+
+function Bridge:close() end
+
+---A guest's place on a bridge.
+---@class Nic
+local Nic = {}
+
+---@return string
+function Nic:vm_name() end
+
+---@return string
+function Nic:bridge() end
+
+---@return string "52:54:00:..."
+function Nic:mac() end
+
+---@return string its IPv4 address
+function Nic:ip() end
+
+---As the guest sees them.
+---@return {rx_bytes: Int64, tx_bytes: Int64, rx_packets: Int64, tx_packets: Int64, errors: Int64}
+function Nic:counters() end
+
+---@param options? {filter?: string, snaplen?: integer}
+---@return Stream
+function Nic:capture(options) end
+
+---What a test's function gets.
+---@class Context
+---@field name string
+---@field meta table
+local Context = {}
+
+---@param condition any
+---@param message? string
+function Context:assert(condition, message) end
+
+---Compares tables by value.
+---@param a any
+---@param b any
+---@param message? string
+function Context:assert_eq(a, b, message) end
+
+---@param a any
+---@param b any
+---@param message? string
+function Context:assert_neq(a, b, message) end
+
+---@param text string
+---@param part string
+---@param message? string
+function Context:assert_contains(text, part, message) end
+
+---@param text string
+---@param pattern string of Lua
+---@param message? string
+function Context:assert_match(text, pattern, message) end
+
+---@param fn function
+---@param message? string
+---@return any err
+function Context:assert_raises(fn, message) end
+
+---@param message? string
+function Context:fail(message) end
+
+---@param reason? string
+function Context:skip(reason) end
+
+---@param ... any
+function Context:log(...) end
+
+---Keeps bytes as an artifact.
+---@param name string
+---@param bytes string
+function Context:attach(name, bytes) end
+
+---A directory of the host that goes with the scope.
+---@return string
+function Context:tmpdir() end
+
+---Registers a test.
+---@param name string
+---@param meta {tags?: string|string[], slow?: boolean, skip?: boolean|string, timeout?: Duration, retries?: integer, serial?: boolean, [string]: any}
+---@param fn fun(t: Context)
+---@overload fun(name: string, fn: fun(t: Context))
+function test(name, meta, fn) end
+
+---Skips every test of the file.
+---@param reason? string
+function todo(reason) end
+
+---Calls fn until it returns something true, and returns that.
+---@param fn fun(): any
+---@param options? {timeout?: Duration, interval?: Duration, desc?: string}
+---@return any
+function wait_until(fn, options) end
+
+---@class json
+json = {}
+
+---@param value any
+---@return string
+function json.encode(value) end
+
+---@param text string
+---@return any
+function json.decode(text) end
+
+---@type Provium
+provium = Provium
+
+return {
+  provium = Provium, lab = Lab, vm = VM, worker = Worker, call = Call,
+  process = Process, result = RunResult, file = File, stream = Stream,
+  console = Console, clock = Clock, bridge = Bridge, nic = Nic,
+  context = Context,
+}
