@@ -20,6 +20,7 @@
 
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_vm.h"
 #include "streams/client.h"
 #include "streams/stream.h"
 
@@ -43,7 +44,6 @@ struct guest_method {
 	const char *name; /* "vm:run" */
 };
 
-extern const struct object_class vm_class;
 extern const struct object_class guest_worker_class;
 
 #define GUEST_METHOD(fn)                                                       \

@@ -2,7 +2,7 @@
 /*
  * Workers: forks of the agent, each of which serves a session of its own in
  * its one thread, over a socketpair. The bytes of that session travel in a
- * channel of ours, which a link task moves to and fro without looking at them.
+ * channel of ours, which a link task moves both ways without looking at them.
  *
  * A worker that sits in a system call reads nothing: its socket fills, then
  * the link returns no credit, and the host's requests wait, for this worker
