@@ -8,7 +8,8 @@
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 
-#define GRACE_NS (100 * NS_PER_MS)
+/* For a wait to notice its deadline first, on a busy machine too. */
+#define GRACE_NS (500 * NS_PER_MS)
 
 /* What the handler needs: a signal brings no context along. */
 static lua_State *volatile signal_lua;

@@ -21,7 +21,7 @@
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
 
-#define PEER_WAIT_S 30
+#define PEER_WAIT_S 60
 
 struct peer {
 	struct session *session;

@@ -225,19 +225,16 @@ static void path_of_the_new_environment_is_searched(void **state)
 
 static void child_has_three_descriptors_and_clean_signals(void **state)
 {
+	/* Built-ins only: what a shell starts, it has open pipes for. Some
+	 * shells keep a descriptor (10) for their script. */
 	const struct exchange *x = sh_output(
-	    *state, "ls /proc/$$/fd | tr '\\n' ' '; readlink /proc/$$/fd/0;"
+	    *state, "i=0; while [ $i -lt 100 ]; do [ $i = 10 ] || "
+		    "! [ -e /proc/$$/fd/$i ] || printf '%s ' $i; i=$((i+1)); "
+		    "done; readlink /proc/$$/fd/0;"
 		    "grep -E 'Sig(Blk|Ign)' /proc/$$/status | tr -d '\\t\\n'");
-	const char *want = "/dev/null\nSigBlk:0000000000000000"
-			   "SigIgn:0000000000000000";
-	const char *got = (const char *)buf_data(&x->data);
 
-	/* some shells keep a descriptor (10) for their script */
-	assert_memory_equal(got, "0 1 2 ", 6);
-	if (!memmem(got, x->data.len, want, strlen(want)))
-		fail_msg("%.*s", (int)x->data.len, got);
-	assert_null(memmem(got, x->data.len, " 3 ", 3));
-	assert_null(memmem(got, x->data.len, " 4 ", 3));
+	assert_data(x, "0 1 2 /dev/null\nSigBlk:0000000000000000"
+		       "SigIgn:0000000000000000");
 }
 
 static void child_leads_a_session_of_its_own(void **state)
@@ -308,7 +305,7 @@ static void release_after_exit_spares_a_daemon(void **state)
 	h = peer_sh(p, script);
 	assert_int_equal(peer_wait_exit(p, h).status, 0);
 	release(p, h);
-	for (int i = 0; i < 1000 && access(path, F_OK) < 0; i++)
+	for (int i = 0; i < 6000 && access(path, F_OK) < 0; i++)
 		peer_settle(p, 10);
 	assert_int_equal(access(path, F_OK), 0);
 }

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -220,7 +221,7 @@ static void hangup_kills_what_was_started(void **state)
 	/* Dead, or dying as somebody's zombie. */
 	char path[64], state_char = 'Z';
 	snprintf(path, sizeof(path), "/proc/%d/stat", pid);
-	for (int tries = 0; tries < 1000; tries++) {
+	for (int tries = 0; tries < 6000; tries++) {
 		FILE *f = fopen(path, "r");
 		if (!f)
 			break;
@@ -255,7 +256,7 @@ static int connect_to(const char *path)
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
 
 	strcpy(sa.sun_path, path);
-	for (int tries = 0; tries < 1000; tries++) {
+	for (int tries = 0; tries < 6000; tries++) {
 		int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 		if (!connect(fd, (struct sockaddr *)&sa, sizeof(sa)))
 			return fd;
@@ -276,6 +277,7 @@ static void new_connection_replaces_the_old_one(void **state)
 	(void)state;
 	assert_true(pid >= 0);
 	if (!pid) {
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		execl(PROVIUM_B "/provium-agent-test", "agent", "--unix", path,
 		      NULL);
 		_exit(1);

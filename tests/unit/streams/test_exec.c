@@ -210,7 +210,7 @@ static void a_run_gives_output_and_status(void **state)
 
 	b->manner =
 	    (struct manner){.out = "hello\n", .err = "oops", .duration = 55};
-	assert_int_equal(0, run(b, &plain, 10 * NS_PER_SEC));
+	assert_int_equal(0, run(b, &plain, FIXTURE_PATIENCE_NS));
 	check_bytes(&b->x->out, "hello\n");
 	check_bytes(&b->x->err_out, "oops");
 	assert_int_equal(3, b->x->status);
@@ -224,7 +224,7 @@ static void a_run_is_one_write_and_releases_its_handle(void **state)
 	struct bench *b = *state;
 	unsigned reads = b->f.agent->reads;
 
-	assert_int_equal(0, run(b, &plain, 10 * NS_PER_SEC));
+	assert_int_equal(0, run(b, &plain, FIXTURE_PATIENCE_NS));
 	assert_int_equal(1, b->first_reads - reads);
 	fixture_check_ping(&b->f);
 	assert_string_equal("SPAWN PROC_OUTPUT PROC_OUTPUT PROC_WAIT RELEASE "
@@ -240,19 +240,35 @@ static void a_command_that_cannot_start_is_named(void **state)
 	struct bench *b = *state;
 
 	b->manner.is_refused = true;
-	assert_int_equal(-ENOENT, run(b, &plain, 10 * NS_PER_SEC));
+	assert_int_equal(-ENOENT, run(b, &plain, FIXTURE_PATIENCE_NS));
 	assert_string_equal("run 'x': No such file or directory",
 			    b->x->op.err.text);
+}
+
+/* A run into its deadline, again where this machine took so long in between
+ * that the grace for the guest's last words was over. */
+static void run_into_deadline(struct bench *b)
+{
+	const int64_t span = 30 * NS_PER_MS;
+	int64_t until = clock_deadline_ns(FIXTURE_PATIENCE_NS);
+	int64_t took;
+
+	do {
+		exec_free(b->x);
+		b->x = exec_new(b->f.client);
+		int64_t began = clock_now_ns();
+		assert_int_equal(0, run(b, &plain, span));
+		took = clock_now_ns() - began;
+		assert_true(took >= span);
+	} while (took >= span + EXEC_KILL_GRACE_NS && clock_now_ns() < until);
 }
 
 static void deadline_kills_the_group_and_keeps_the_output(void **state)
 {
 	struct bench *b = *state;
-	int64_t began = clock_now_ns();
 
 	b->manner = (struct manner){.out = "first ", .never_ends = true};
-	assert_int_equal(0, run(b, &plain, 30 * NS_PER_MS));
-	assert_true(clock_now_ns() - began >= 30 * NS_PER_MS);
+	run_into_deadline(b);
 	assert_true(b->x->timed_out);
 	assert_int_equal(SIGKILL, b->signo);
 	assert_int_equal(1, b->group);
@@ -270,13 +286,12 @@ static void a_guest_that_does_not_say_is_waited_for_a_grace(void **state)
 
 	b->manner = (struct manner){
 	    .out = "first ", .never_ends = true, .ignores_kill = true};
-	assert_int_equal(0, run(b, &plain, 10 * NS_PER_MS));
+	assert_int_equal(0, run(b, &plain, 500 * NS_PER_MS));
 	int64_t took = clock_now_ns() - began;
-	assert_true(took >= 10 * NS_PER_MS + EXEC_KILL_GRACE_NS);
-	assert_true(took < NS_PER_SEC);
+	assert_true(took >= 500 * NS_PER_MS + EXEC_KILL_GRACE_NS);
 	assert_true(b->x->timed_out && b->x->signalled);
 	assert_int_equal(SIGKILL, b->x->status);
-	assert_true(b->x->duration_ns >= 10 * NS_PER_MS);
+	assert_true(b->x->duration_ns >= 500 * NS_PER_MS);
 	check_bytes(&b->x->out, "first ");
 	fixture_check_ping(&b->f);
 	assert_true(b->released == b->handle);
@@ -299,7 +314,7 @@ static void too_much_output_is_an_error_that_names_the_stream(void **state)
 
 	b->manner.floods = true;
 	b->x->max_output = 100000;
-	assert_int_equal(-EFBIG, run(b, &plain, 10 * NS_PER_SEC));
+	assert_int_equal(-EFBIG, run(b, &plain, FIXTURE_PATIENCE_NS));
 	assert_string_equal("the command wrote more than 100000 bytes to its "
 			    "stderr",
 			    b->x->op.err.text);
@@ -315,14 +330,14 @@ static void unread_stdin_is_no_failure(void **state)
 	    .argv = argv, .stdin_bytes = bytes, .stdin_len = sizeof(bytes)};
 
 	b->manner = (struct manner){.out = "ok", .closes_stdin = true};
-	assert_int_equal(0, run(b, &spec, 10 * NS_PER_SEC));
+	assert_int_equal(0, run(b, &spec, FIXTURE_PATIENCE_NS));
 	check_bytes(&b->x->out, "ok");
 	assert_int_equal(MSG_SPAWN_STDIN_PIPE, b->flags);
 	/* Nor when the agent says nothing of it. */
 	exec_free(b->x);
 	b->x = exec_new(b->f.client);
 	b->manner.closes_stdin = false;
-	assert_int_equal(0, run(b, &spec, 10 * NS_PER_SEC));
+	assert_int_equal(0, run(b, &spec, FIXTURE_PATIENCE_NS));
 	check_bytes(&b->x->out, "ok");
 	fixture_check_ping(&b->f);
 }
@@ -332,7 +347,7 @@ static void a_clock_that_runs_backwards_is_not_passed_on(void **state)
 	struct bench *b = *state;
 
 	b->manner.duration = -5;
-	assert_int_equal(0, run(b, &plain, 10 * NS_PER_SEC));
+	assert_int_equal(0, run(b, &plain, FIXTURE_PATIENCE_NS));
 	assert_int_equal(0, b->x->duration_ns);
 }
 
@@ -362,7 +377,7 @@ static void a_run_may_be_freed_by_its_waiter(void **state)
 {
 	struct bench *b = *state;
 
-	exec_start(b->x, &plain, clock_deadline_ns(NS_PER_SEC));
+	exec_start(b->x, &plain, clock_deadline_ns(FIXTURE_PATIENCE_NS));
 	b->x->op.on_done = on_done_free;
 	b->x->op.done_ctx = b;
 	while (b->x)

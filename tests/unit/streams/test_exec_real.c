@@ -19,7 +19,7 @@
 
 #include "agent-proto/mem.h"
 
-#define PATIENCE_NS (30 * NS_PER_SEC)
+#define PATIENCE_NS (60 * NS_PER_SEC)
 
 struct guest {
 	struct loop *loop;
@@ -196,11 +196,14 @@ static void unread_stdin_is_no_failure(void **state)
 static void deadline_kills_the_whole_group(void **state)
 {
 	struct guest *g = *state;
-	int64_t began = clock_now_ns();
+	int64_t span = 200 * NS_PER_MS;
 
-	assert_int_equal(
-	    0, run_shell(g, "echo $$; sleep 100 & sleep 100", 200 * NS_PER_MS));
-	assert_true(clock_now_ns() - began < 20 * NS_PER_SEC);
+	/* As long as this machine takes to start a shell. */
+	do {
+		assert_int_equal(
+		    0, run_shell(g, "echo $$; sleep 100 & sleep 100", span));
+		span *= 2;
+	} while (g->x->out.len < 2 && span < PATIENCE_NS);
 	assert_true(g->x->timed_out);
 	assert_true(g->x->signalled);
 	assert_int_equal(SIGKILL, g->x->status);
@@ -208,7 +211,7 @@ static void deadline_kills_the_whole_group(void **state)
 	buf_append(&g->x->out, "", 1);
 	pid_t group = (pid_t)strtol((char *)buf_data(&g->x->out), NULL, 10);
 	/* Those that were killed may not have been reaped yet. */
-	int64_t until = clock_deadline_ns(10 * NS_PER_SEC);
+	int64_t until = clock_deadline_ns(PATIENCE_NS);
 	while (!kill(-group, 0) && clock_now_ns() < until) {
 		struct call *call = call_new(g->client);
 		const struct msg m = {.type = MSG_PING};

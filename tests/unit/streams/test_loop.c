@@ -69,14 +69,14 @@ static int teardown(void **state)
 static void on_guard(void *ctx)
 {
 	(void)ctx;
-	fail_msg("nothing happened for 5 s");
+	fail_msg("nothing happened for a minute");
 }
 
 static struct timer *guard_new(struct loop *l)
 {
 	struct timer *t = timer_new(l, on_guard, NULL);
 
-	timer_set(t, clock_deadline_ns(5 * NS_PER_SEC));
+	timer_set(t, clock_deadline_ns(60 * NS_PER_SEC));
 	return t;
 }
 
@@ -279,34 +279,26 @@ static void timer_set_again_moves_it(void **state)
 	timer_free(t);
 }
 
-static int compare_ns(const void *a, const void *b)
-{
-	int64_t x = *(const int64_t *)a;
-	int64_t y = *(const int64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
-/* The bound is that of a deadline's overshoot on an idle machine; the median
- * is taken, as the machine that runs this may not be idle. */
+/* Were spans rounded up to milliseconds, none could be so little late. The
+ * machine may be busy, so one that is not is waited for. */
 static void timer_resolution_is_finer_than_a_millisecond(void **state)
 {
 	struct pair *s = *state;
-	int64_t late[31];
+	struct timer *guard = guard_new(s->loop);
+	int64_t late;
 
-	for (size_t i = 0; i < ARRAY_LEN(late); i++) {
+	do {
 		struct probe p = {0};
 		struct timer *t = timer_new(s->loop, on_fire, &p);
-		int64_t due = clock_deadline_ns(300 * NS_PER_US);
+		int64_t due = clock_deadline_ns(100 * NS_PER_US);
 
 		timer_set(t, due);
 		while (!p.calls)
 			loop_turn(s->loop);
-		late[i] = p.at_ns - due;
+		late = p.at_ns - due;
 		timer_free(t);
-	}
-	qsort(late, ARRAY_LEN(late), sizeof(late[0]), compare_ns);
-	assert_true(late[ARRAY_LEN(late) / 2] < 10 * NS_PER_MS);
+	} while (late > 800 * NS_PER_US);
+	timer_free(guard);
 }
 
 static void on_fire_and_free(void *ctx)

@@ -21,7 +21,7 @@
 #include "streams/tail.h"
 #include "tests/unit/streams/lib_source.h"
 
-#define WAIT_NS (30 * NS_PER_SEC)
+#define WAIT_NS (60 * NS_PER_SEC)
 
 struct guest {
 	struct loop *loop;

@@ -9,8 +9,8 @@
 #include "vmm/vm.h"
 
 /* For what must come; a slow machine under sanitizers needs it. */
-#define BOOT_NS	    (120 * NS_PER_SEC)
-#define PATIENCE_NS (60 * NS_PER_SEC)
+#define BOOT_NS	    (240 * NS_PER_SEC)
+#define PATIENCE_NS (120 * NS_PER_SEC)
 
 struct fixture {
 	struct loop *loop;

@@ -23,7 +23,7 @@
 #define GREETING                                                               \
 	"{\"QMP\": {\"version\": {\"qemu\": {\"major\": 7}}, "                 \
 	"\"capabilities\": [\"oob\"]}}\r\n"
-#define PATIENCE_NS (20 * NS_PER_SEC)
+#define PATIENCE_NS (60 * NS_PER_SEC)
 
 /* A connection whose other end is the test, in the part of QEMU. */
 struct fixture {

@@ -19,7 +19,7 @@
 #include "agent-proto/mem.h"
 #include "vmm/transport.h"
 
-#define PATIENCE_NS (20 * NS_PER_SEC)
+#define PATIENCE_NS (60 * NS_PER_SEC)
 
 /* An abstract unix address stands in for a vsock one. */
 struct fixture {
