@@ -12,21 +12,24 @@
  * in its tree (guest.h), and the agent is named so that systemd leaves it
  * alone when it kills everything before a switch_root (its documented rule
  * for processes whose argv[0] starts with '@'). An image without one gets the
- * usual file systems.
+ * usual file systems, and its loopback interface up.
  */
 #include "cmd/provium-agent/init.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -108,6 +111,20 @@ static void mount_all(void)
 				m->path, strerror(errno));
 	}
 	chmod("/tmp", 01777);
+}
+
+/* Programs take 127.0.0.1 for granted. A kernel may have no network. */
+static void start_loopback(void)
+{
+	CLEANUP(fd_closep)
+	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	struct ifreq ifr = {.ifr_name = "lo"};
+
+	if (fd < 0 || ioctl(fd, SIOCGIFFLAGS, &ifr) < 0)
+		return;
+	ifr.ifr_flags |= IFF_UP;
+	if (ioctl(fd, SIOCSIFFLAGS, &ifr) < 0)
+		fprintf(stderr, "provium-agent: lo: %s\n", strerror(errno));
 }
 
 /* --- process 1 without an image's own init -------------------------------- */
@@ -228,6 +245,7 @@ void init_main(char **argv)
 		guest_init_detached(&g);
 	} else {
 		mount_all();
+		start_loopback();
 		guest_init_mounted(&g);
 	}
 	g.foreign_init = has_init;
