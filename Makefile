@@ -104,7 +104,7 @@ $$(B)/lib$(1).a: $$(call obj,$$(SRC_$(1))) $$(EXTRA_$(1))
 	$$(say) AR $$@
 	$$(Q)rm -f $$@ && $$(AR) rcs $$@ $$^
 endef
-EXTRA_vmm    := $(B)/obj/vmm/agent_blob.o
+EXTRA_vmm    := $(B)/obj/vmm/agent_blob.o $(B)/obj/vmm/guest_net_blob.o
 EXTRA_runner := $(if $(LUA_runner),$(B)/obj/runner/lua_blob.o)
 $(foreach l,$(LAYERS),$(eval $(call layer_rules,$(l))))
 
@@ -134,10 +134,15 @@ $(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^
 
-# Bytes linked in: the agent program, and the Lua part of the runner.
+# Bytes linked in: the agent program, a script of the default guest, and the
+# Lua part of the runner.
 $(B)/obj/vmm/agent_blob.o: vmm/agent_blob.S $(B)/provium-agent
 	@mkdir -p $(@D)
 	$(Q)$(CC) -DAGENT_PATH='"$(B)/provium-agent"' -c -o $@ $<
+
+$(B)/obj/vmm/guest_net_blob.o: vmm/guest_net_blob.S vmm/guest/provium-net.sh
+	@mkdir -p $(@D)
+	$(Q)$(CC) -c -o $@ $<
 
 $(B)/lua_blob.c: tests/embed.sh $(LUA_runner)
 	@mkdir -p $(@D)

@@ -175,10 +175,11 @@ static bool open_image(const char *guests, const char *key,
 	return true;
 }
 
-int guest_image_modules(const struct guest_image *g, enum transport t,
+/* The lines of modules.list that begin with name. */
+static int list_modules(const struct guest_image *g, const char *name,
 			struct strvec *ret, struct err *err)
 {
-	const char *name = transport_name(t), *slash = strrchr(g->initrd, '/');
+	const char *slash = strrchr(g->initrd, '/');
 	CLEANUP(free_ptr)
 	char *path = mem_printf("%.*s/" GUEST_MODULES, (int)(slash - g->initrd),
 				g->initrd);
@@ -200,6 +201,18 @@ int guest_image_modules(const struct guest_image *g, enum transport t,
 			strvec_add(ret, space + 1);
 	}
 	return 0;
+}
+
+int guest_image_modules(const struct guest_image *g, enum transport t,
+			struct strvec *ret, struct err *err)
+{
+	return list_modules(g, transport_name(t), ret, err);
+}
+
+int guest_image_net_modules(const struct guest_image *g, struct strvec *ret,
+			    struct err *err)
+{
+	return list_modules(g, GUEST_NET, ret, err);
 }
 
 /* --- the list -------------------------------------------------------------*/

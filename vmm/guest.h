@@ -48,6 +48,13 @@ int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
 int guest_image_modules(const struct guest_image *g, enum transport t,
 			struct strvec *ret, struct err *err);
 
+/* The same for NICs: what they need beside the modules of a transport. */
+int guest_image_net_modules(const struct guest_image *g, struct strvec *ret,
+			    struct err *err);
+
+/* In the default guest: configures its NICs; see guest/provium-net.sh. */
+#define GUEST_NET_SETUP "/sbin/provium-net"
+
 /* Owned array of the images in the cache, newest first. */
 int guest_list(const char *cache_dir, struct guest_image **ret, size_t *ret_n,
 	       struct err *err);

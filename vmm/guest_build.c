@@ -14,6 +14,9 @@
  * modules.list; modprobe finds the others in a modules.dep and modules.alias
  * that name nothing else. Modules are stored uncompressed, and with their
  * signatures, which the kernel would miss with a taint.
+ *
+ * NICs are configured by guest/provium-net.sh, which is in the archive and is
+ * run by provium, once, when the agent has answered.
  */
 #include "vmm/guest_build.h"
 
@@ -29,6 +32,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "vmm/cpio.h"
+#include "vmm/guest_net_blob.h"
 #include "vmm/kmod.h"
 #include "vmm/program.h"
 #include "vmm/store.h"
@@ -48,19 +52,20 @@
 struct wanted {
 	const char *name;
 	unsigned boot; /* transports that cannot start without it */
+	bool net;      /* NICs cannot be used without it */
 };
 
 static const struct wanted wanted[] = {
-    {"virtio_pci", FOR_VSOCK | FOR_SERIAL},
-    {"virtio_console", FOR_SERIAL},
-    {"vsock", FOR_VSOCK},
-    {"vmw_vsock_virtio_transport", FOR_VSOCK},
-    {"virtio_mmio", 0},
-    {"virtio_net", 0},
-    {"virtio_blk", 0},
-    {"virtio_rng", 0},
-    {"af_packet", 0},
-    {"button", 0},
+    {"virtio_pci", FOR_VSOCK | FOR_SERIAL, false},
+    {"virtio_console", FOR_SERIAL, false},
+    {"vsock", FOR_VSOCK, false},
+    {"vmw_vsock_virtio_transport", FOR_VSOCK, false},
+    {"virtio_mmio", 0, false},
+    {"virtio_net", 0, true},
+    {"virtio_blk", 0, false},
+    {"virtio_rng", 0, false},
+    {"af_packet", 0, true},
+    {"button", 0, false},
 };
 
 void guest_parts_done(struct guest_parts *p)
@@ -77,6 +82,7 @@ void guest_parts_done(struct guest_parts *p)
 	strvec_done(&p->applets);
 	for (size_t i = 0; i < ARRAY_LEN(p->load); i++)
 		strvec_done(&p->load[i]);
+	strvec_done(&p->load_net);
 	*p = (struct guest_parts){0};
 }
 
@@ -148,6 +154,46 @@ static int choose(struct kmod_index *x, const struct wanted *w,
 		       why.text);
 }
 
+static void add_guest_paths(const struct guest_parts *p,
+			    const struct strvec *paths, size_t from,
+			    struct strvec *ret)
+{
+	for (size_t i = from; i < paths->n; i++) {
+		CLEANUP(free_ptr) char *path = NULL;
+
+		path = guest_path(p->release, paths->v[i]);
+		strvec_add(ret, path);
+	}
+}
+
+static int list_transport(struct guest_parts *p, struct kmod_index *x,
+			  unsigned t, struct err *err)
+{
+	CLEANUP(strvec_done) struct strvec paths = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
+		if (wanted[i].boot & 1u << t)
+			r = choose(x, &wanted[i], &paths, err);
+	add_guest_paths(p, &paths, 0, &p->load[t]);
+	return r;
+}
+
+/* Without what every transport has loaded by then. */
+static int list_net(struct guest_parts *p, struct kmod_index *x,
+		    struct err *err)
+{
+	CLEANUP(strvec_done) struct strvec paths = {0};
+	int r = choose(x, &wanted[0], &paths, err);
+	size_t n_loaded = paths.n;
+
+	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
+		if (wanted[i].net)
+			r = choose(x, &wanted[i], &paths, err);
+	add_guest_paths(p, &paths, n_loaded, &p->load_net);
+	return r;
+}
+
 static int load_modules(struct guest_parts *p, const char *dir,
 			struct stamp *stamp, struct err *err)
 {
@@ -165,19 +211,10 @@ static int load_modules(struct guest_parts *p, const char *dir,
 	p->modules = mem_zalloc((all.n + 1) * sizeof(*p->modules));
 	for (size_t i = 0; i < all.n && r == 0; i++)
 		r = load_module(p, x, dir, all.v[i], stamp, err);
-	for (unsigned t = 0; t < ARRAY_LEN(p->load) && r == 0; t++) {
-		CLEANUP(strvec_done) struct strvec paths = {0};
-
-		for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
-			if (wanted[i].boot & 1u << t)
-				r = choose(x, &wanted[i], &paths, err);
-		for (size_t i = 0; i < paths.n; i++) {
-			CLEANUP(free_ptr)
-			char *path = guest_path(p->release, paths.v[i]);
-
-			strvec_add(&p->load[t], path);
-		}
-	}
+	for (unsigned t = 0; t < ARRAY_LEN(p->load) && r == 0; t++)
+		r = list_transport(p, x, t, err);
+	if (r == 0)
+		r = list_net(p, x, err);
 	kmod_index_free(x);
 	return r;
 }
@@ -302,6 +339,7 @@ void guest_parts_key(const struct guest_parts *p,
 	hash(h, buf_data(&p->busybox), p->busybox.len);
 	for (size_t i = 0; i < p->applets.n; i++)
 		hash_str(h, p->applets.v[i]);
+	hash(h, guest_net_blob, guest_net_blob_len());
 	sum = XXH3_128bits_digest(h);
 	XXH3_freeState(h);
 	snprintf(ret_key, GUEST_KEY_LEN + 1, "%016llx%016llx",
@@ -340,6 +378,8 @@ static void put_base(struct cpio *c, const struct guest_parts *p)
 	for (size_t i = 0; i < ARRAY_LEN(texts); i++)
 		cpio_add_file(c, texts[i].path, 0644, texts[i].text,
 			      strlen(texts[i].text));
+	cpio_add_file(c, GUEST_NET_SETUP, 0755, guest_net_blob,
+		      guest_net_blob_len());
 	cpio_add_file(c, BUSYBOX_IN, 0755, buf_data(&p->busybox),
 		      p->busybox.len);
 	for (size_t i = 0; i < p->applets.n; i++) {
@@ -425,6 +465,8 @@ static int write_modules(const struct guest_parts *p, const char *dir,
 			buf_printf(&b, "%s %s\n",
 				   transport_name((enum transport)t),
 				   p->load[t].v[i]);
+	for (size_t i = 0; i < p->load_net.n; i++)
+		buf_printf(&b, GUEST_NET " %s\n", p->load_net.v[i]);
 	return store_write(path, b.len ? buf_data(&b) : NULL, b.len, err);
 }
 

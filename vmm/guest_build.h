@@ -17,13 +17,15 @@
 #include "vmm/stamp.h"
 
 /* Part of the key: raise it when the same parts shall give another image. */
-#define GUEST_FORMAT  1
+#define GUEST_FORMAT  2
 #define GUEST_KEY_LEN 32 /* hex digits */
 
 #define GUEST_VMLINUX "vmlinux"
 #define GUEST_BZIMAGE "bzImage" /* instead, where it has no PVH entry */
 #define GUEST_INITRD  "initrd.cpio"
 #define GUEST_MODULES "modules.list"
+/* What NICs need, in modules.list, where transports have their names. */
+#define GUEST_NET "net"
 
 struct guest_module {
 	char *path; /* in the guest: /lib/modules/<release>/... .ko */
@@ -37,6 +39,7 @@ struct guest_parts {
 	struct guest_module *modules;
 	size_t n_modules;
 	struct strvec load[TRANSPORT_SERIAL + 1]; /* by transport */
+	struct strvec load_net;			  /* beside those, for NICs */
 	struct buf busybox;
 	struct strvec applets; /* "bin/sh" */
 };

@@ -21,6 +21,7 @@
 #include "tests/unit/vmm/lib_image.h"
 #include "tests/unit/vmm/lib_pack.h"
 #include "vmm/cpio.h"
+#include "vmm/guest_build.h"
 #include "vmm/guest_package.h"
 #include "vmm/guest_source.h"
 
@@ -78,6 +79,8 @@ static void put_module(const char *dir, const char *name, enum unpack_format f)
 	"kernel/virtio_pci.ko.xz: kernel/ring.ko\n"                            \
 	"kernel/virtio_console.ko.zst: kernel/ring.ko\n"                       \
 	"kernel/virtio-rng.ko: kernel/ring.ko\n"                               \
+	"kernel/failover.ko:\n"                                                \
+	"kernel/virtio_net.ko: kernel/failover.ko kernel/ring.ko\n"            \
 	"kernel/other.ko: kernel/ring.ko\n"                                    \
 	"kernel/vmw_vsock_virtio_transport.ko:\n"
 
@@ -89,6 +92,8 @@ static void put_modules(const char *modules)
 	put_module(dir, "kernel/virtio_pci.ko.xz", UNPACK_XZ);
 	put_module(dir, "kernel/virtio_console.ko.zst", UNPACK_ZSTD);
 	put_module(dir, "kernel/virtio-rng.ko", UNPACK_NONE);
+	put_module(dir, "kernel/failover.ko", UNPACK_NONE);
+	put_module(dir, "kernel/virtio_net.ko", UNPACK_NONE);
 	put_module(dir, "kernel/other.ko", UNPACK_NONE);
 	put_module(dir, "kernel/vmw_vsock_virtio_transport.ko", UNPACK_NONE);
 	put(dir, "modules.builtin", "kernel/vsock.ko\n", 16);
@@ -276,6 +281,34 @@ static void each_transport_has_its_modules_in_order(void **state)
 	expect_list(f, TRANSPORT_VSOCK, vsock, ARRAY_LEN(vsock));
 }
 
+static void nics_have_modules_beside_those_of_a_transport(void **state)
+{
+	struct fix *f = *state;
+	struct strvec list = {0};
+
+	assert_int_equal(find(f), 0);
+	assert_int_equal(guest_image_net_modules(&f->g, &list, &f->err), 0);
+	assert_int_equal(list.n, 2);
+	assert_string_equal(list.v[0], "/" IN "kernel/failover.ko");
+	assert_string_equal(list.v[1], "/" IN "kernel/virtio_net.ko");
+	strvec_done(&list);
+}
+
+static void initrd_has_a_program_for_nics(void **state)
+{
+	struct fix *f = *state;
+	const struct entry *e;
+	struct archive a;
+
+	assert_int_equal(find(f), 0);
+	a = read_initrd(f);
+	e = archive_find(&a, GUEST_NET_SETUP + 1);
+	assert_non_null(e);
+	assert_int_equal(e->mode, S_IFREG | 0755);
+	assert_memory_equal(e->content, "#!/bin/sh\n", 10);
+	archive_done(&a);
+}
+
 /* --- the cache ------------------------------------------------------------*/
 
 static void second_look_up_reads_nothing(void **state)
@@ -348,6 +381,23 @@ static void a_newer_kernel_is_noticed(void **state)
 	assert_string_equal(f->g.release, "6.10.0-made-up");
 	free(modules);
 	free(newer);
+}
+
+static void images_of_an_older_format_are_made_again(void **state)
+{
+	struct fix *f = *state;
+	char *first = find_key(f), *second, *info, *text;
+
+	info = mem_printf("guests/%s/info", first);
+	text = mem_printf("format %d\n", GUEST_FORMAT - 1);
+	free(tmp_write_str(f->cache, info, text));
+	second = find_key(f);
+	assert_int_equal(f->n_progress, 1);
+	assert_string_equal(first, second);
+	free(text);
+	free(info);
+	free(first);
+	free(second);
 }
 
 static void damaged_images_are_made_again(void **state)
@@ -437,7 +487,7 @@ static void list_has_the_newest_first(void **state)
 	free(tmp_write_str(f->cache, "guests/0123456789abcdef/info", "x"));
 	free(tmp_write_str(f->cache,
 			   "guests/00000000000000000000000000000000/info",
-			   "format 1\nfile 3 ../../../boot\n"));
+			   "format 2\nfile 3 ../../../boot\n"));
 	assert_int_equal(guest_list(f->cache, &all, &n, &f->err), 0);
 	assert_int_equal(n, 2);
 	assert_string_equal(all[0].key, second);
@@ -826,6 +876,9 @@ int main(void)
 	    T(initrd_has_a_shell_and_no_init),
 	    T(modules_are_uncompressed_and_only_the_wanted),
 	    T(each_transport_has_its_modules_in_order),
+	    T(nics_have_modules_beside_those_of_a_transport),
+	    T(initrd_has_a_program_for_nics),
+	    T(images_of_an_older_format_are_made_again),
 	    T(second_look_up_reads_nothing),
 	    T(changed_parts_give_another_image),
 	    T(touched_parts_give_the_same_image),

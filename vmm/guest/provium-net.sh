@@ -1,0 +1,116 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# In the default guest: configures the NICs that are on provium's bridges, by
+# DHCP, all at once. provium runs it when the agent has answered:
+#
+#	provium-net MAC=BRIDGE...
+#
+# It is also the program that udhcpc runs for each event of a lease. To start
+# a program costs milliseconds where the CPU is emulated: what the shell can
+# do by itself, it does.
+state=/run/provium-net
+
+complain() {
+	echo "$1" >&2
+	echo "provium-net: $1" >/dev/console
+}
+
+# --- for udhcpc ---------------------------------------------------------------
+
+# What is one for the whole guest (names) is left for when all NICs are up.
+# shellcheck disable=SC2154 # its variables are in the environment
+bound() {
+	ifconfig "$interface" "$ip" netmask "$subnet" \
+		${mtu:+mtu "$mtu"} ${broadcast:+broadcast "$broadcast"}
+	for gateway in $router; do
+		ip route add default via "$gateway" dev "$interface" \
+			metric "$slot"
+		break
+	done
+	# One line each, for read.
+	printf '%s\n' "$dns" "${search:-$domain}" "$hostname" \
+		>"$state/$slot.lease"
+}
+
+# --- for provium --------------------------------------------------------------
+
+# Sets nic to the interface that has this MAC.
+find_nic() {
+	for path in /sys/class/net/*; do
+		read -r address <"$path/address"
+		nic=${path##*/}
+		[ "$address" = "$1" ] && return 0
+	done
+	complain "no interface has the address $1 of the NIC on bridge $2: is \
+the driver virtio_net there?"
+	return 1
+}
+
+# No answer within 15 s: there will be none.
+configure() {
+	find_nic "$1" "$2" || return 1
+	ip link set "$nic" up
+	udhcpc -f -n -q -t 15 -T 1 -O search -O mtu -i "$nic" -s "$0" \
+		>"$state/$slot.log" 2>&1 && return 0
+	while read -r line; do
+		last=$line
+	done <"$state/$slot.log"
+	complain "NIC $nic on bridge $2 got no address by DHCP: $last"
+	return 1
+}
+
+# In the order of the NICs: whose name server is asked first, and who names
+# the guest.
+set_names() {
+	servers=
+	domains=
+	name=
+	for file in "$state"/*.lease; do
+		[ -e "$file" ] || continue
+		{
+			read -r dns
+			read -r search
+			read -r hostname
+		} <"$file"
+		servers="$servers $dns"
+		domains="$domains $search"
+		name=${name:-$hostname}
+	done
+	{
+		echo "search$domains"
+		echo "options timeout:1 attempts:5" # the next one is as good
+		for server in $servers; do
+			echo "nameserver $server"
+		done
+	} >/etc/resolv.conf
+	[ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
+}
+
+# --- which of the two ---------------------------------------------------------
+
+case $1 in
+bound)
+	bound
+	exit
+	;;
+*=*) ;;
+*) # other events of udhcpc
+	exit 0
+	;;
+esac
+
+mkdir -p "$state"
+status=0
+slot=10 # two digits, so that the file names sort
+jobs=
+export slot
+for arg; do
+	configure "${arg%%=*}" "${arg#*=}" &
+	jobs="$jobs $!"
+	slot=$((slot + 1))
+done
+for job in $jobs; do
+	wait "$job" || status=1
+done
+set_names
+exit "$status"
