@@ -29,6 +29,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "vmm/net/bridge.h"
 #include "vmm/overlay.h"
 
 static const char sandbox[] = "on,obsolete=deny,elevateprivileges=deny,"
@@ -154,6 +155,27 @@ static void add_transport(struct strvec *argv, const struct qemu_spec *s)
 	    "name=" QEMU_AGENT_PORT ",id=" QEMU_AGENT_ID);
 }
 
+/*
+ * No boot ROM (romfile=): nobody boots from the network. The link's state
+ * stays visible (status=on is the default): it can be changed later.
+ */
+static void add_nics(struct strvec *argv, const struct qemu_spec *s)
+{
+	char mac[MAC_TEXT_MAX];
+
+	for (size_t i = 0; i < s->n_nics; i++) {
+		mac_format(s->nics[i].mac, mac);
+		strvec_add(argv, "-netdev");
+		strvec_addf(argv, "dgram,id=net%zu,local.type=fd,local.str=%d",
+			    i, s->nics[i].fd);
+		strvec_add(argv, "-device");
+		strvec_addf(argv,
+			    "virtio-net-pci,netdev=net%zu,mac=%s,id=nic%zu,"
+			    "romfile=",
+			    i, mac, i);
+	}
+}
+
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 {
 	CLEANUP(free_ptr) char *name = escape_commas(s->name);
@@ -169,6 +191,7 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 	add(argv, "-device", "virtio-rng-pci");
 	add(argv, "-device", "pvpanic");
 	add_transport(argv, s);
+	add_nics(argv, s);
 	add(argv, "-kernel", s->kernel);
 	add(argv, "-initrd", s->initrd);
 	add(argv, "-append", s->cmdline);

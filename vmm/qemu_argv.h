@@ -23,6 +23,12 @@
  * (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h). */
 #define KERNEL_CMDLINE_MAX 2048
 
+/* fd: the other end of a datagram socketpair, one datagram a frame. */
+struct qemu_nic {
+	int fd;
+	const uint8_t *mac; /* MAC_LEN bytes */
+};
+
 /* All borrowed. The fds are connected sockets that QEMU inherits. */
 struct qemu_spec {
 	const char *name;
@@ -38,7 +44,9 @@ struct qemu_spec {
 	int qmp_fd;
 	int agent_fd; /* serial */
 	int vhost_fd; /* vsock: /dev/vhost-vsock, which has the CID already */
-	uint32_t guest_cid;	  /* vsock */
+	uint32_t guest_cid;	     /* vsock */
+	const struct qemu_nic *nics; /* in the order the guest finds them */
+	size_t n_nics;
 	const char *const *extra; /* the user's, appended */
 	size_t n_extra;
 };

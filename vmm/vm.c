@@ -14,7 +14,7 @@
  *
  *	vm_step_death	is there a cause of death, and is it time to act on
  *			it; has QEMU exited, and was that asked for
- *	vm_step_link	reset seen, dial finished, HELLO answered
+ *	vm_step_link	reset seen, dial finished, HELLO answered, NICs up
  *	vm_step_power	pause, resume, reset, shutdown: replies and deadlines
  *
  * That makes it safe for users to free the VM in whatever they are called
@@ -25,7 +25,8 @@
  * the rest of the trace to reach the console log.
  *
  * Files: vm.c objects and states; vm_boot.c starting QEMU and reaching the
- * agent; vm_power.c what can be done to a booted VM; vm_death.c its end.
+ * agent; vm_net.c its NICs; vm_power.c what can be done to a booted VM;
+ *vm_death.c its end.
  */
 #include "vmm/vm.h"
 
@@ -109,6 +110,7 @@ static void vm_destroy(void *ptr)
 	while ((s = TAILQ_FIRST(&vm->streams)))
 		stream_close(s);
 	op_done(&vm->hello);
+	vm_net_stop(vm);
 	client_free(vm->client);
 	for (size_t i = 0; i < vm->n_retired; i++)
 		client_free(vm->retired[i]);
@@ -249,6 +251,7 @@ struct vm *vm_free(struct vm *vm)
 		op_cancel(vm->op);
 	vm_power_done(vm);
 	vm_stop_qemu(vm);
+	vm->n_nics = 0;
 	if (vm->qmp_path)
 		unlink(vm->qmp_path);
 	/* Someone in the client or the console may be calling us. */

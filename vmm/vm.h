@@ -44,6 +44,7 @@
 #include "streams/op.h"
 #include "streams/stream.h"
 #include "vmm/host.h"
+#include "vmm/net/bridge.h"
 #include "vmm/overlay.h"
 
 enum vm_state {
@@ -73,6 +74,11 @@ struct vm_spec {
 	size_t n_files;
 	const char *const *modules; /* for the transport, in order */
 	size_t n_modules;
+	const char *const *net_modules; /* also, for a boot with NICs */
+	size_t n_net_modules;
+	/* A program of the guest that configures its NICs, given MAC=BRIDGE
+	 * for each; NULL: the guest does that by itself. */
+	const char *net_setup;
 	const char *const *qemu_args; /* appended */
 	size_t n_qemu_args;
 	const char *const *alarms; /* console strings beside "Kernel panic" */
@@ -94,8 +100,23 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
  * it does not wait for the guest. */
 struct vm *vm_free(struct vm *vm);
 
+/* NICs of one guest: free slots of a q35's root bus, and some left. */
+#define VM_NICS_MAX 16
+
 /*
- * op (caller's, initialised here) finishes with 0 when the agent has answered.
+ * The NICs that the guest has from the next boot on, in the order in which it
+ * finds them; up to VM_NICS_MAX. Legal in created and shutdown. The array is
+ * copied; the ports are borrowed until they are replaced, dropped, or the VM
+ * is freed.
+ */
+void vm_set_nics(struct vm *vm, struct port *const *ports, size_t n);
+/* The port is about to be freed: legal in every state. A guest that runs keeps
+ * the NIC, and hears nothing on it; the next boot is without it. */
+void vm_drop_nic(struct vm *vm, const struct port *port);
+
+/*
+ * op (caller's, initialised here) finishes with 0 when the agent has answered,
+ * and where there are NICs, they are configured (spec.net_setup).
  * Failing it kills QEMU; the error holds the reason (QEMU's own stderr, a
  * panic, "the guest did not answer within 60 s") and the last 4 KiB of console
  * are in vm_console().
@@ -109,7 +130,8 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 /* Stop and continue the virtual CPUs. */
 void vm_pause_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns);
-/* A hard reset; finishes with 0 when the agent has answered again. */
+/* A hard reset; finishes with 0 when the agent has answered again and NICs
+ * are configured again; where that fails, with its error, the VM booted. */
 void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 
 enum vm_state vm_state(const struct vm *vm);

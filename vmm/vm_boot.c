@@ -21,7 +21,15 @@ struct boot_fds {
 	int qmp, qmp_theirs;
 	int agent, agent_theirs;
 	int vhost;
+	struct qemu_nic nics[VM_NICS_MAX];
 };
+
+static void init_boot_fds(struct boot_fds *f)
+{
+	*f = (struct boot_fds){-1, -1, -1, -1, -1, -1, -1, {{0}}};
+	for (size_t i = 0; i < VM_NICS_MAX; i++)
+		f->nics[i].fd = -1;
+}
 
 static void close_boot_fds(struct boot_fds *f)
 {
@@ -32,6 +40,8 @@ static void close_boot_fds(struct boot_fds *f)
 	fd_closep(&f->agent);
 	fd_closep(&f->agent_theirs);
 	fd_closep(&f->vhost);
+	for (size_t i = 0; i < VM_NICS_MAX; i++)
+		fd_closep(&f->nics[i].fd);
 }
 
 static int open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
@@ -44,7 +54,7 @@ static int open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
 		r = transport_pair(&f->agent, &f->agent_theirs, err);
 	else if (r == 0)
 		r = f->vhost = transport_reserve_cid(&vm->cid, err);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : vm_plug_nics(vm, f->nics, err);
 }
 
 static int write_initrd(struct vm *vm, struct err *err)
@@ -57,6 +67,8 @@ static int write_initrd(struct vm *vm, struct err *err)
 		buf_printf(&config, "port %d\n", VSOCK_AGENT_PORT);
 	for (size_t i = 0; i < spec->n_modules; i++)
 		buf_printf(&config, "module %s\n", spec->modules[i]);
+	for (size_t i = 0; vm->n_nics && i < spec->n_net_modules; i++)
+		buf_printf(&config, "module %s\n", spec->net_modules[i]);
 	buf_append(&config, "", 1);
 	return overlay_write(vm->initrd_path, spec->initrd, spec->agent,
 			     spec->agent_n, (char *)buf_data(&config),
@@ -80,8 +92,8 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	const struct vm_spec *spec = &vm->copy.spec;
 	CLEANUP(strvec_done) struct strvec argv = {0};
 	CLEANUP(free_ptr) char *cmdline = NULL;
-	int fds[] = {f->console_theirs, f->qmp_theirs,
-		     f->vhost < 0 ? f->agent_theirs : f->vhost};
+	int fds[3 + VM_NICS_MAX] = {f->console_theirs, f->qmp_theirs,
+				    f->vhost < 0 ? f->agent_theirs : f->vhost};
 
 	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
 	if (!cmdline)
@@ -101,12 +113,16 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .agent_fd = f->agent_theirs,
 	    .vhost_fd = f->vhost,
 	    .guest_cid = vm->cid,
+	    .nics = f->nics,
+	    .n_nics = vm->n_nics,
 	    .extra = spec->qemu_args,
 	    .n_extra = spec->n_qemu_args,
 	};
+	for (size_t i = 0; i < vm->n_nics; i++)
+		fds[3 + i] = f->nics[i].fd;
 	qemu_argv(&argv, &qemu);
 	vm->process = process_new(vm->loop, (const char *const *)argv.v, fds,
-				  ARRAY_LEN(fds), on_qemu_exit, vm, err);
+				  3 + vm->n_nics, on_qemu_exit, vm, err);
 	return vm->process ? 0 : err->code;
 }
 
@@ -144,6 +160,7 @@ static void on_client_lost(void *ctx, const struct err *err)
 
 static void start_hello(struct vm *vm)
 {
+	vm_net_stop(vm);
 	op_done(&vm->hello);
 	vm->link = LINK_HELLO;
 	vm->hello_lost = false;
@@ -172,10 +189,10 @@ static void start_dial(struct vm *vm)
 
 static int launch(struct vm *vm, struct err *err)
 {
-	CLEANUP(close_boot_fds)
-	struct boot_fds f = {-1, -1, -1, -1, -1, -1, -1};
+	CLEANUP(close_boot_fds) struct boot_fds f;
 	int r = write_initrd(vm, err);
 
+	init_boot_fds(&f);
 	if (r == 0)
 		r = open_boot_fds(vm, &f, err);
 	if (r == 0)
@@ -202,9 +219,11 @@ static void on_boot_stop(struct op *op, int reason)
 
 	vm->op = NULL;
 	if (reason == -ETIMEDOUT)
-		err_set(&op->err, reason,
-			"VM %s: the guest did not answer within %g s%s",
-			vm_name(vm), (double)span / 10,
+		err_set(&op->err, reason, "VM %s: %s within %g s%s",
+			vm_name(vm),
+			vm->link == LINK_NET ? "the guest's network was not up"
+					     : "the guest did not answer",
+			(double)span / 10,
 			vm->resets ? "; it was reset meanwhile" : "");
 	else
 		err_set(&op->err, reason, "VM %s: its boot was given up",
@@ -243,6 +262,7 @@ void vm_retire_client(struct vm *vm, const struct err *err)
 {
 	struct client *c = TAKE(vm->client);
 
+	vm_net_stop(vm);
 	op_done(&vm->hello);
 	if (!c)
 		return;
@@ -259,6 +279,7 @@ void vm_stop_qemu(struct vm *vm)
 	qmp_call_done(&vm->greet);
 	vm->process = process_free(vm->process);
 	vm->qmp = qmp_free(vm->qmp);
+	vm_unplug_nics(vm);
 	if (vm->console)
 		console_detach(vm->console);
 	vm->panic_lingers = false;
@@ -311,11 +332,19 @@ static void hello_failed(struct vm *vm)
 	vm_condemn(vm, err.code == -EPROTO ? DOOM_ALARM : DOOM_LOST, &err);
 }
 
+/* The guest is as its users want it, or after a reset as near as it gets:
+ * vm_step_power() tells who asked for that. */
 static void link_up(struct vm *vm)
 {
+	struct err err = vm->net_err;
+
 	vm->link = LINK_UP;
 	if (vm->state != VM_BOOTING)
 		return;
+	if (err.code) {
+		vm_die(vm, &err);
+		return;
+	}
 	vm_set_state(vm, VM_BOOTED);
 	vm_finish_op(vm, 0, NULL);
 }
@@ -335,10 +364,13 @@ void vm_step_link(struct vm *vm)
 	else if (vm->link == LINK_HELLO && vm->hello_lost)
 		hello_failed(vm);
 	else if (vm->link == LINK_HELLO && op_is_done(&vm->hello) &&
-		 vm->hello.result == 0)
-		link_up(vm);
-	else if (vm->link == LINK_HELLO && op_is_done(&vm->hello))
+		 vm->hello.result == 0) {
+		if (!vm_net_start(vm))
+			link_up(vm);
+	} else if (vm->link == LINK_HELLO && op_is_done(&vm->hello))
 		hello_failed(vm);
+	else if (vm->link == LINK_NET && vm_net_is_done(vm))
+		link_up(vm);
 }
 
 static void on_shutdown(void *ctx, const json_t *data)
@@ -377,7 +409,7 @@ static void on_port(void *ctx, const json_t *data)
 	const char *id = json_string_value(json_object_get(data, "id"));
 	struct err err;
 
-	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link != LINK_UP ||
+	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET ||
 	    json_is_true(json_object_get(data, "open")))
 		return;
 	err_set(&err, -EHOSTDOWN, "the agent in the guest ended");

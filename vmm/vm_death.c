@@ -109,6 +109,16 @@ static void add_output(const struct process *p, struct buf *out)
 	buf_printf(out, ": %.*s", (int)line.len, (char *)buf_data(&line));
 }
 
+/* QEMU's complaint about an option that came with 7.2. */
+static bool lacks_dgram(const struct vm *vm)
+{
+	static const char option[] = "-netdev dgram";
+	const struct buf *b = process_output(vm->process);
+
+	return vm->n_nics && b->len &&
+	       memmem(buf_data(b), b->len, option, strlen(option));
+}
+
 static void describe_exit(struct vm *vm, struct err *err)
 {
 	CLEANUP(buf_done) struct buf text = {0};
@@ -125,6 +135,8 @@ static void describe_exit(struct vm *vm, struct err *err)
 	if (vm->off_reason[0])
 		buf_printf(&text, " (%s)", vm->off_reason);
 	add_output(vm->process, &text);
+	if (lacks_dgram(vm))
+		buf_printf(&text, "; networks need QEMU 7.2 or later");
 	err_set(err, -EHOSTDOWN, "%.*s", (int)text.len,
 		(char *)buf_data(&text));
 }

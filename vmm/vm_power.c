@@ -166,10 +166,14 @@ void vm_step_power(struct vm *vm)
 	struct err err = vm->command.op.err;
 	if (result >= 0 && !is_fulfilled(vm))
 		return;
+	bool is_net_down = vm->ask == ASK_RESET && vm->net_err.code;
 	vm_power_done(vm);
 	if (result >= 0 && vm->state != def->to)
 		vm_set_state(vm, def->to);
-	if (result < 0)
+	if (result >= 0 && is_net_down) {
+		err = vm->net_err;
+		result = err.code;
+	} else if (result < 0)
 		err_wrap(&err, "VM %s", vm_name(vm));
 	vm_finish_op(vm, result < 0 ? result : 0, &err);
 }

@@ -3,7 +3,9 @@
 #ifndef VMM_VM_PRIVATE_H
 #define VMM_VM_PRIVATE_H
 
+#include "streams/exec.h"
 #include "vmm/process.h"
+#include "vmm/qemu_argv.h"
 #include "vmm/qmp.h"
 #include "vmm/transport.h"
 #include "vmm/vm.h"
@@ -26,8 +28,9 @@ enum vm_doom {
 /* What a VM is being asked for. */
 enum vm_ask { ASK_NONE, ASK_PAUSE, ASK_RESUME, ASK_RESET, ASK_SHUTDOWN };
 
-/* Where the agent's link stands. */
-enum vm_link { LINK_NONE, LINK_DIALING, LINK_HELLO, LINK_UP };
+/* Where the agent's link stands. In LINK_NET it is there, and configures the
+ * guest's NICs. */
+enum vm_link { LINK_NONE, LINK_DIALING, LINK_HELLO, LINK_NET, LINK_UP };
 
 struct vm {
 	struct loop *loop;
@@ -71,6 +74,12 @@ struct vm {
 	struct client **retired;
 	size_t n_retired;
 
+	/* Its NICs. */
+	struct port *nics[VM_NICS_MAX]; /* borrowed */
+	size_t n_nics;
+	struct exec *net_setup; /* LINK_NET: net_setup in the guest */
+	struct err net_err;	/* how it failed; code 0: it did not */
+
 	/* What the VM is being asked for, a boot included; at most one. */
 	struct op *op;
 	enum vm_ask ask;
@@ -103,6 +112,18 @@ void vm_step_link(struct vm *vm);
 void vm_stop_qemu(struct vm *vm);
 /* Fails the client's calls with err; it is kept until the VM is freed. */
 void vm_retire_client(struct vm *vm, const struct err *err);
+
+/* vm_net.c */
+/* Connects the NICs for a new QEMU: fills as many as there are of ret, whose
+ * fds are the caller's, also on failure. */
+int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
+		 struct err *err);
+void vm_unplug_nics(struct vm *vm);
+/* Has the guest configure its NICs. False where there is nothing to do. */
+bool vm_net_start(struct vm *vm);
+/* Whether that is over; then vm->net_err tells how. */
+bool vm_net_is_done(struct vm *vm);
+void vm_net_stop(struct vm *vm);
 
 /* vm_power.c */
 void vm_step_power(struct vm *vm);

@@ -44,6 +44,9 @@ void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
 	c->spec.cmdline = keep(c, spec->cmdline ? spec->cmdline : "");
 	c->spec.modules =
 	    keep_list(&c->modules, spec->modules, spec->n_modules);
+	c->spec.net_modules =
+	    keep_list(&c->net_modules, spec->net_modules, spec->n_net_modules);
+	c->spec.net_setup = keep(c, spec->net_setup);
 	c->spec.qemu_args =
 	    keep_list(&c->qemu_args, spec->qemu_args, spec->n_qemu_args);
 	c->spec.alarms = keep_list(&c->alarms, spec->alarms, spec->n_alarms);
@@ -54,6 +57,7 @@ void vm_spec_copy_done(struct vm_spec_copy *c)
 {
 	strvec_done(&c->strings);
 	strvec_done(&c->modules);
+	strvec_done(&c->net_modules);
 	strvec_done(&c->qemu_args);
 	strvec_done(&c->alarms);
 	for (size_t i = 0; i < c->spec.n_files; i++)

@@ -10,6 +10,7 @@ struct vm_spec_copy {
 	struct vm_spec spec; /* borrows from what follows, but spec.agent */
 	struct strvec strings;
 	struct strvec modules;
+	struct strvec net_modules;
 	struct strvec qemu_args;
 	struct strvec alarms;
 	struct overlay_file *files;

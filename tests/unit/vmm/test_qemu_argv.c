@@ -12,6 +12,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "vmm/net/addr.h"
 #include "vmm/qemu_argv.h"
 
 #define GOLDEN "tests/golden/argv/"
@@ -88,6 +89,21 @@ static void vsock_guest_under_kvm_with_extra_arguments(void **state)
 	s.n_extra = 2;
 	qemu_argv(&argv, &s);
 	assert_golden("vsock-kvm", &argv);
+}
+
+static void nics_follow_in_order(void **state)
+{
+	static const uint8_t mac[2][MAC_LEN] = {{0x52, 0x54, 0, 0, 1, 0x0a},
+						{0x52, 0x54, 0, 0, 2, 0xfe}};
+	const struct qemu_nic nics[] = {{14, mac[0]}, {15, mac[1]}};
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.nics = nics;
+	s.n_nics = ARRAY_LEN(nics);
+	qemu_argv(&argv, &s);
+	assert_golden("two-nics", &argv);
 }
 
 static void a_comma_in_the_name_is_doubled(void **state)
@@ -189,6 +205,7 @@ static void a_cmdline_that_the_kernel_would_cut_is_refused(void **state)
 static const struct CMUnitTest tests[] = {
     cmocka_unit_test(serial_guest_under_tcg),
     cmocka_unit_test(vsock_guest_under_kvm_with_extra_arguments),
+    cmocka_unit_test(nics_follow_in_order),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(cmdline_has_ours_then_the_users),
     cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
