@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "runner/await.h"
+#include "runner/bind_bridge.h"
 #include "runner/bind_console.h"
 #include "runner/bind_file.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
+#include "runner/bind_nic.h"
 #include "runner/bind_pack.h"
 #include "runner/bind_process.h"
 #include "runner/bind_result.h"
@@ -339,13 +341,15 @@ static const registrar registrars[] = {
     bind_test_register,
     bind_vm_register,
     bind_worker_register,
-    /* Types whose methods extend vm and worker come behind them. */
+    /* Types whose methods extend lab, vm and worker come behind them. */
     bind_batch_register,
+    bind_bridge_register,
     bind_call_register,
     bind_clock_register,
     bind_ioctl_register,
     bind_console_register,
     bind_file_register,
+    bind_nic_register,
     bind_process_register,
     bind_stream_register,
     NULL,

@@ -266,6 +266,9 @@ static _Noreturn void fail_key(lua_State *L, const char *method,
 		luaL_addstring(&b, o->key);
 	}
 	luaL_pushresult(&b);
+	if (!opts->key)
+		bind_fail_arg(L, method,
+			      "unknown option '%s': there are none yet", key);
 	bind_fail_arg(L, method, "unknown option '%s'; valid: %s", key,
 		      lua_tostring(L, -1));
 }

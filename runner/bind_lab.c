@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the type lab: VMs and sub-labs by name, and on the root, which is the
- * global `provium`, the settings of the file. What acts on all VMs of a lab at
- * once is lua/lab.lua.
+ * Owns the type lab: VMs and sub-labs by name (bridges: bind_bridge.c), and on
+ * the root, which is the global `provium`, the settings of the file. What acts
+ * on all VMs of a lab at once is lua/lab.lua.
  */
 #include "runner/bind_lab.h"
 
@@ -12,6 +12,7 @@
 
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_bridge.h"
 #include "runner/bind_pack.h"
 #include "runner/bind_vm.h"
 #include "runner/vm_factory.h"
@@ -26,9 +27,7 @@ struct lab_object {
 	bool is_root;
 };
 
-extern const struct object_class lab_class;
-
-static struct lab_object *check_lab(lua_State *L, const char *method)
+struct lab_object *bind_lab_check(lua_State *L, const char *method)
 {
 	struct lab_object *lab = object_check(L, 1, &lab_class, method);
 
@@ -57,8 +56,8 @@ static void push_method(lua_State *L, const char *name)
 	lua_pop(L, 1);
 }
 
-static void check_not_reserved(lua_State *L, const char *method,
-			       const char *name)
+void bind_lab_check_not_reserved(lua_State *L, const char *method,
+				 const char *name)
 {
 	static const char *const reserved[] = {
 	    "pack", "unpack", "vm_fixture", "lab_fixture", "all", "race"};
@@ -75,7 +74,7 @@ static void check_not_reserved(lua_State *L, const char *method,
 	lua_pop(L, 1);
 }
 
-static const char *check_name(lua_State *L, const char *method, int idx)
+const char *bind_lab_check_name(lua_State *L, const char *method, int idx)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
@@ -128,15 +127,15 @@ static int l_vm(lua_State *L)
 	const char *profile = NULL;
 	int opts = 0;
 
-	check_lab(L, "lab:vm");
-	const char *name = check_name(L, "lab:vm", 2);
+	bind_lab_check(L, "lab:vm");
+	const char *name = bind_lab_check_name(L, "lab:vm", 2);
 	if (n_args <= 2) {
 		scope_find(worker_of(L)->scope, L, 1, &vm_class, name);
 		if (!lua_isnil(L, -1))
 			return 1;
 		lua_pop(L, 1);
 	}
-	check_not_reserved(L, "lab:vm", name);
+	bind_lab_check_not_reserved(L, "lab:vm", name);
 	check_free(L, "lab:vm", &vm_class, name);
 	if (lua_istable(L, 3)) {
 		if (!lua_isnoneornil(L, 4))
@@ -162,7 +161,7 @@ static void new_lab(lua_State *L, const char *name, int owner_idx)
 
 static int l_lab(lua_State *L)
 {
-	struct lab_object *outer = check_lab(L, "lab:lab");
+	struct lab_object *outer = bind_lab_check(L, "lab:lab");
 	struct worker *w = worker_of(L);
 	char anonymous[32];
 	const char *name = anonymous;
@@ -171,12 +170,12 @@ static int l_lab(lua_State *L)
 		snprintf(anonymous, sizeof(anonymous), "__lab_%u",
 			 outer->n_anonymous++);
 	} else {
-		name = check_name(L, "lab:lab", 2);
+		name = bind_lab_check_name(L, "lab:lab", 2);
 		scope_find(w->scope, L, 1, &lab_class, name);
 		if (!lua_isnil(L, -1))
 			return 1;
 		lua_pop(L, 1);
-		check_not_reserved(L, "lab:lab", name);
+		bind_lab_check_not_reserved(L, "lab:lab", name);
 	}
 	new_lab(L, name, 1);
 	scope_name(w->scope, L, 1, name, lua_gettop(L));
@@ -185,20 +184,20 @@ static int l_lab(lua_State *L)
 
 static int l_name(lua_State *L)
 {
-	lua_pushstring(L, check_lab(L, "lab:name")->name);
+	lua_pushstring(L, bind_lab_check(L, "lab:name")->name);
 	return 1;
 }
 
 static int l_vm_names(lua_State *L)
 {
-	check_lab(L, "lab:vm_names");
+	bind_lab_check(L, "lab:vm_names");
 	scope_list_names(worker_of(L)->scope, L, 1, &vm_class);
 	return 1;
 }
 
 static int l_sub_lab_names(lua_State *L)
 {
-	check_lab(L, "lab:sub_lab_names");
+	bind_lab_check(L, "lab:sub_lab_names");
 	scope_list_names(worker_of(L)->scope, L, 1, &lab_class);
 	return 1;
 }
@@ -207,6 +206,8 @@ static int l_sub_lab_names(lua_State *L)
 
 static int l_index(lua_State *L)
 {
+	static const struct object_class *const named[] = {
+	    &vm_class, &bridge_class, &lab_class};
 	struct lab_object *lab = lua_touserdata(L, 1);
 	struct scope *s = worker_of(L)->scope;
 	const char *key;
@@ -219,11 +220,9 @@ static int l_index(lua_State *L)
 	push_method(L, key);
 	if (!lua_isnil(L, -1))
 		return 1;
-	if (!object_is_closed(&lab->obj)) {
-		scope_find(s, L, 1, &vm_class, key);
-		if (!lua_isnil(L, -1))
-			return 1;
-		scope_find(s, L, 1, &lab_class, key);
+	for (size_t i = 0; i < ARRAY_LEN(named) && !object_is_closed(&lab->obj);
+	     i++) {
+		scope_find(s, L, 1, named[i], key);
 		if (!lua_isnil(L, -1))
 			return 1;
 	}

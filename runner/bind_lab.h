@@ -6,6 +6,17 @@
 #include <lua.h>
 
 #include "agent-proto/err.h"
+#include "runner/bind.h"
+
+extern const struct object_class lab_class;
+
+/* For what else a lab makes. Raises unless there is an open lab at 1. */
+struct lab_object *bind_lab_check(lua_State *L, const char *method);
+/* The name at idx of a thing in a lab, or raises. */
+const char *bind_lab_check_name(lua_State *L, const char *method, int idx);
+/* Raises where lab.<name>, of the lab at 1, is something else already. */
+void bind_lab_check_not_reserved(lua_State *L, const char *method,
+				 const char *name);
 
 void bind_lab_register(lua_State *L);
 /* Makes `provium`, once the file's scope is there. Where tests are only

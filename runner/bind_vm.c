@@ -142,6 +142,7 @@ struct vm_object *vm_object_new(lua_State *L, const char *method,
 	read_files(L, method, checked.files, &req);
 	lua_settop(L, top);
 	struct vm_object *v = object_new(L, &vm_class, 0);
+	TAILQ_INIT(&v->attachments);
 	v->name = mem_strdup(name);
 	v->profile = profile ? mem_strdup(profile) : NULL;
 	if (opts_idx) {
@@ -157,7 +158,10 @@ struct vm_object *vm_object_new(lua_State *L, const char *method,
 static void vm_object_close(void *p)
 {
 	struct vm_object *v = p;
+	struct attachment *a;
 
+	while ((a = TAILQ_FIRST(&v->attachments)))
+		attachment_free(a);
 	v->vm = vm_free(v->vm);
 	free(v->name);
 	free(v->profile);
@@ -347,6 +351,7 @@ static int l_boot(lua_State *L)
 
 	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
+	attachment_plug_all(v);
 	vm_boot_start(v->vm, &c->op, deadline);
 	return await(L, c, &c->op, boot_finish);
 }

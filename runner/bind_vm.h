@@ -9,16 +9,18 @@
 
 #include <lua.h>
 
+#include "runner/attachment.h"
 #include "runner/bind.h"
 #include "streams/client.h"
 #include "vmm/vm.h"
 
 struct vm_object {
 	struct object obj;
-	struct vm *vm;		  /* NULL before the first boot */
-	char *name;		  /* owned */
-	char *profile;		  /* owned; NULL: the default */
-	int64_t agent_timeout_ns; /* of the last boot */
+	struct vm *vm;			    /* NULL before the first boot */
+	char *name;			    /* owned */
+	char *profile;			    /* owned; NULL: the default */
+	int64_t agent_timeout_ns;	    /* of the last boot */
+	struct attachment_list attachments; /* bridges; owned */
 	unsigned boots; /* differs whenever handles of before are void */
 };
 

@@ -63,6 +63,14 @@ void scope_add(struct scope *s, lua_State *L, int idx)
 	TAILQ_INSERT_TAIL(&s->objects[o->class->rank], o, link);
 }
 
+void object_push(lua_State *L, const struct object *o)
+{
+	lua_rawgeti(L, LUA_REGISTRYINDEX, o->scope->anchors);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)o);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+}
+
 static struct object *find_owned(const struct scope *s,
 				 const struct object *owner)
 {

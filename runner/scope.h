@@ -54,6 +54,8 @@ struct scope *scope_free(struct scope *s);
 
 /* The userdata at idx, a struct object, joins s. */
 void scope_add(struct scope *s, lua_State *L, int idx);
+/* Pushes the userdata of an open object. */
+void object_push(lua_State *L, const struct object *o);
 /* Closes o, everything that it owns first. Idempotent. */
 void object_close(struct object *o);
 /* Closes what hangs on o, and leaves o. */

@@ -146,6 +146,7 @@ struct draft {
 	char *dir;
 	struct buf cmdline;
 	struct strvec modules;
+	struct strvec net_modules;
 	struct strvec qemu_args;
 	struct overlay_file *files;
 };
@@ -156,6 +157,7 @@ static void draft_done(struct draft *d)
 	free(d->dir);
 	buf_done(&d->cmdline);
 	strvec_done(&d->modules);
+	strvec_done(&d->net_modules);
 	strvec_done(&d->qemu_args);
 	free(d->files);
 }
@@ -184,8 +186,13 @@ static int find_kernel(struct vm_factory *f, const struct config_profile *p,
 	if (rc < 0)
 		return rc;
 	d->kernel = mem_strdup(f->guest.kernel);
-	if (!spec->initrd)
+	if (!spec->initrd) {
 		spec->initrd = f->guest.initrd;
+		spec->net_setup = GUEST_NET_SETUP;
+		rc = guest_image_net_modules(&f->guest, &d->net_modules, err);
+		if (rc < 0)
+			return rc;
+	}
 	return guest_image_modules(&f->guest, spec->transport, &d->modules,
 				   err);
 }
@@ -260,6 +267,10 @@ static void merge_lists(const struct config_profile *p,
 		d->files[n++] = r->files[i];
 	spec->files = d->files;
 	spec->n_files = n;
+	/* A guest with an init of its own does everything itself. */
+	for (size_t i = 0; i < n; i++)
+		if (!strcmp(d->files[i].path, "/init"))
+			spec->net_setup = NULL;
 	for (size_t i = 0; i < p->qemu_args.n; i++)
 		strvec_add(&d->qemu_args, p->qemu_args.v[i]);
 	for (size_t i = 0; i < r->qemu_args.n; i++)
@@ -310,6 +321,8 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;
 	spec->n_modules = d->modules.n;
+	spec->net_modules = (const char *const *)d->net_modules.v;
+	spec->n_net_modules = d->net_modules.n;
 	spec->alarms = (const char *const *)f->alarms.v;
 	spec->n_alarms = f->alarms.n;
 	return 0;

@@ -45,6 +45,13 @@ struct vm_factory *worker_vms(struct worker *w)
 	return w->vms;
 }
 
+struct net *worker_net(struct worker *w)
+{
+	if (!w->net)
+		w->net = net_new(w->loop, w->job->run_dir);
+	return w->net;
+}
+
 int worker_init(struct worker *w, const struct job *job,
 		struct event_sink *sink, struct err *err)
 {
@@ -79,6 +86,8 @@ void worker_done(struct worker *w)
 	w->L = NULL;
 	suite_done(&w->suite);
 	w->vms = vm_factory_free(w->vms);
+	if (w->net)
+		w->net = net_free(w->net);
 	loop_free(w->loop);
 	w->loop = NULL;
 	if (w->has_config)

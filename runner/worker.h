@@ -18,6 +18,7 @@
 #include "runner/scope.h"
 #include "runner/suite.h"
 #include "streams/loop.h"
+#include "vmm/net/bridge.h"
 
 struct worker {
 	const struct job *job;	 /* borrowed */
@@ -31,6 +32,7 @@ struct worker {
 	struct config config;
 	bool has_config;
 	struct vm_factory *vms; /* NULL until worker_vms() */
+	struct net *net;	/* NULL until worker_net() */
 };
 
 /* In the caller's storage; both arguments are borrowed for its life. */
@@ -46,6 +48,7 @@ struct worker *worker_of(lua_State *L);
 
 /* Made when first asked for. */
 struct vm_factory *worker_vms(struct worker *w);
+struct net *worker_net(struct worker *w);
 
 /* Fills in file, and hands ev to the sink; drops the reference. */
 void worker_emit(struct worker *w, json_t *take_ev);

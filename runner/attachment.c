@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/attachment.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "agent-proto/mem.h"
+#include "runner/bind_bridge.h"
+#include "runner/bind_vm.h"
+
+struct attachment *attachment_new(struct vm_object *v, struct bridge_object *b,
+				  struct err *err)
+{
+	struct port *port = bridge_attach(b->bridge, v->name, err);
+
+	if (!port)
+		return NULL;
+	struct attachment *a = mem_zalloc(sizeof(*a));
+	a->vm = v;
+	a->bridge = b;
+	a->port = port;
+	TAILQ_INSERT_TAIL(&v->attachments, a, of_vm);
+	TAILQ_INSERT_TAIL(&b->attachments, a, of_bridge);
+	return a;
+}
+
+struct attachment *attachment_free(struct attachment *a)
+{
+	if (!a)
+		return NULL;
+	TAILQ_REMOVE(&a->vm->attachments, a, of_vm);
+	TAILQ_REMOVE(&a->bridge->attachments, a, of_bridge);
+	if (a->vm->vm)
+		vm_drop_nic(a->vm->vm, a->port);
+	port_free(a->port);
+	free(a);
+	return NULL;
+}
+
+struct attachment *attachment_find(const struct vm_object *v,
+				   const struct bridge_object *b)
+{
+	struct attachment *a;
+
+	TAILQ_FOREACH (a, &v->attachments, of_vm)
+		if (a->bridge == b)
+			return a;
+	return NULL;
+}
+
+static size_t count(const struct vm_object *v)
+{
+	struct attachment *a;
+	size_t n = 0;
+
+	TAILQ_FOREACH (a, &v->attachments, of_vm)
+		n++;
+	return n;
+}
+
+static bool is_running(const struct vm_object *v)
+{
+	enum vm_state s = vm_object_state(v);
+
+	return s == VM_BOOTING || s == VM_BOOTED || s == VM_PAUSED;
+}
+
+int attachment_may_attach(const struct vm_object *v,
+			  const struct bridge_object *b, struct err *err)
+{
+	enum vm_state s = vm_object_state(v);
+
+	if (attachment_find(v, b))
+		return err_set(err, -EEXIST,
+			       "VM '%s' is on bridge '%s' already", v->name,
+			       b->name);
+	if (is_running(v))
+		return err_set(err, -EBUSY,
+			       "attach it before vm:boot(): '%s' is %s",
+			       v->name, vm_state_name(s));
+	if (s == VM_DEAD)
+		return err_set(err, -EHOSTDOWN,
+			       "VM '%s' is dead: declare a new one", v->name);
+	if (count(v) >= VM_NICS_MAX)
+		return err_set(err, -ENOSPC,
+			       "VM '%s' has %d NICs, more do not fit", v->name,
+			       VM_NICS_MAX);
+	return 0;
+}
+
+int attachment_may_detach(const struct vm_object *v, struct err *err)
+{
+	if (!is_running(v))
+		return 0;
+	return err_set(err, -EBUSY,
+		       "detach it before vm:boot(), or after vm:shutdown(): "
+		       "'%s' is %s",
+		       v->name, vm_state_name(vm_object_state(v)));
+}
+
+void attachment_plug_all(const struct vm_object *v)
+{
+	struct port *ports[VM_NICS_MAX];
+	struct attachment *a;
+	size_t n = 0;
+
+	TAILQ_FOREACH (a, &v->attachments, of_vm)
+		ports[n++] = a->port;
+	vm_set_nics(v->vm, ports, n);
+}

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A VM on a bridge, from attach to detach: a port of the bridge, and a NIC of
+ * every boot of the VM meanwhile. It ends with the bridge or with the VM,
+ * whichever is closed first. No Lua: what Lua holds of it is bind_nic.h.
+ */
+#ifndef RUNNER_ATTACHMENT_H
+#define RUNNER_ATTACHMENT_H
+
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "agent-proto/err.h"
+#include "vmm/net/bridge.h"
+
+struct vm_object;
+struct bridge_object;
+
+struct attachment {
+	struct vm_object *vm;
+	struct bridge_object *bridge;
+	struct port *port; /* owned */
+	TAILQ_ENTRY(attachment) of_vm;
+	TAILQ_ENTRY(attachment) of_bridge;
+};
+/* Each in the order of attach. */
+TAILQ_HEAD(attachment_list, attachment);
+
+/* attachment_may_attach() has said yes. NULL with err. */
+struct attachment *attachment_new(struct vm_object *v, struct bridge_object *b,
+				  struct err *err);
+/* Legal in every state of the VM: its guest, if it runs, hears nothing on that
+ * NIC from now on. attachment_free(NULL) is a no-op. */
+struct attachment *attachment_free(struct attachment *a);
+
+/* What VM and bridge have in common, or NULL. */
+struct attachment *attachment_find(const struct vm_object *v,
+				   const struct bridge_object *b);
+
+/* Whether the VM may be put on b, and whether it may be taken off one: not
+ * while it runs. 0, or a negative errno and err, which says what helps. */
+int attachment_may_attach(const struct vm_object *v,
+			  const struct bridge_object *b, struct err *err);
+int attachment_may_detach(const struct vm_object *v, struct err *err);
+
+/* Gives the NICs to the VM, which must be there, for its next boot. */
+void attachment_plug_all(const struct vm_object *v);
+
+#endif

@@ -1,0 +1,248 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Owns the type bridge: which VMs are on it. Frames, leases
+ * and names are vmm/net/bridge.h's.
+ *
+ * A VM is attached while it is off, and has a NIC in each boot that follows.
+ * The attachment belongs to both: closing the bridge while the guest runs
+ * leaves it a NIC on which it hears nothing, and the next boot is without it.
+ */
+#include "runner/bind_bridge.h"
+
+#include <stdlib.h>
+
+#include "agent-proto/mem.h"
+#include "runner/bind_lab.h"
+#include "runner/bind_nic.h"
+#include "runner/bind_vm.h"
+#include "runner/worker.h"
+
+static struct bridge_object *check_bridge(lua_State *L, const char *method)
+{
+	struct bridge_object *b = object_check(L, 1, &bridge_class, method);
+
+	if (object_is_closed(&b->obj))
+		bind_fail_arg(L, method, "the bridge is closed");
+	return b;
+}
+
+static void bridge_object_close(void *p)
+{
+	struct bridge_object *b = p;
+	struct attachment *a;
+
+	if (!b->bridge)
+		return;
+	while ((a = TAILQ_FIRST(&b->attachments)))
+		attachment_free(a);
+	b->bridge = bridge_free(b->bridge);
+	free(b->name);
+	b->name = NULL;
+}
+
+/* --- VMs ------------------------------------------------------------------ */
+
+/* The VM that is given as the argument called name. */
+static struct vm_object *arg_vm(lua_State *L, const char *method, int idx,
+				const char *name)
+{
+	struct vm_object *v = object_test(L, idx, &vm_class);
+
+	if (!v)
+		bind_fail_arg(L, method, "%s must be a VM, got %s", name,
+			      arg_type_name(L, idx));
+	if (object_is_closed(&v->obj))
+		bind_fail_arg(L, method, "%s is a VM that is closed", name);
+	return v;
+}
+
+/* One VM or a list of them at 2: pushes an array, *ret_n long. */
+static struct vm_object **check_vms(lua_State *L, const char *method,
+				    size_t *ret_n)
+{
+	bool is_list = lua_istable(L, 2);
+	size_t n = is_list ? lua_objlen(L, 2) : 1;
+	struct vm_object **vms =
+	    lua_newuserdata(L, (n + 1) * sizeof(struct vm_object *));
+	char name[32] = "vm";
+
+	if (!n)
+		bind_fail_arg(L, method, "the list of VMs is empty");
+	for (size_t i = 0; i < n; i++) {
+		if (is_list) {
+			lua_rawgeti(L, 2, (int)i + 1);
+			snprintf(name, sizeof(name), "vms[%zu]", i + 1);
+		} else {
+			lua_pushvalue(L, 2);
+		}
+		vms[i] = arg_vm(L, method, -1, name);
+		lua_pop(L, 1);
+	}
+	*ret_n = n;
+	return vms;
+}
+
+/* All of them or, where one cannot be, none. */
+static int l_attach(lua_State *L)
+{
+	static const char method[] = "bridge:attach";
+	struct bridge_object *b = check_bridge(L, method);
+	struct err err = {0};
+	size_t n, done = 0;
+	struct vm_object **vms = check_vms(L, method, &n);
+
+	while (done < n && !attachment_may_attach(vms[done], b, &err) &&
+	       attachment_new(vms[done], b, &err))
+		done++;
+	if (done < n) {
+		while (done)
+			attachment_free(attachment_find(vms[--done], b));
+		bind_fail_err(L, method, &err);
+	}
+	lua_settop(L, 1);
+	return 1;
+}
+
+/* What the VM at 2 has on this bridge. */
+static struct attachment *check_attached(lua_State *L, const char *method,
+					 const struct bridge_object *b)
+{
+	struct vm_object *v = arg_vm(L, method, 2, "vm");
+	struct attachment *a = attachment_find(v, b);
+
+	if (!a)
+		bind_fail_arg(L, method,
+			      "VM '%s' is not on bridge '%s': attach it with "
+			      "bridge:attach()",
+			      v->name, b->name);
+	return a;
+}
+
+static int l_detach(lua_State *L)
+{
+	static const char method[] = "bridge:detach";
+	struct bridge_object *b = check_bridge(L, method);
+	struct attachment *a = check_attached(L, method, b);
+	struct err err = {0};
+
+	if (attachment_may_detach(a->vm, &err))
+		bind_fail_err(L, method, &err);
+	attachment_free(a);
+	return 0;
+}
+
+/* The VMs, in the order of attach. */
+static int l_members(lua_State *L)
+{
+	struct bridge_object *b = check_bridge(L, "bridge:members");
+	struct attachment *a;
+	int n = 0;
+
+	lua_newtable(L);
+	TAILQ_FOREACH (a, &b->attachments, of_bridge) {
+		object_push(L, &a->vm->obj);
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}
+
+static int l_nic(lua_State *L)
+{
+	static const char method[] = "bridge:nic";
+
+	check_attached(L, method, check_bridge(L, method));
+	nic_push(L, 2, 1);
+	return 1;
+}
+
+/* --- the rest ------------------------------------------------------------- */
+
+static int l_name(lua_State *L)
+{
+	lua_pushstring(L, check_bridge(L, "bridge:name")->name);
+	return 1;
+}
+
+static int l_tostring(lua_State *L)
+{
+	const struct bridge_object *b = lua_touserdata(L, 1);
+
+	if (object_is_closed(&b->obj))
+		lua_pushfstring(L, "bridge (closed): %p", (const void *)b);
+	else
+		lua_pushfstring(L, "bridge '%s': %p", b->name, (const void *)b);
+	return 1;
+}
+
+/* --- in labs -------------------------------------------------------------- */
+
+static void create_bridge(lua_State *L, const char *name)
+{
+	struct worker *w = worker_of(L);
+	struct err err = {0};
+	struct bridge *bridge = bridge_new(worker_net(w), name, &err);
+
+	if (!bridge)
+		bind_fail_err(L, "lab:bridge", &err);
+	struct bridge_object *b = object_new(L, &bridge_class, 0);
+	b->bridge = bridge;
+	b->name = mem_strdup(name);
+	TAILQ_INIT(&b->attachments);
+	scope_name(w->scope, L, 1, name, lua_gettop(L));
+}
+
+static int lab_bridge(lua_State *L)
+{
+	static const char method[] = "lab:bridge";
+	static const struct opt no_options[] = {{NULL, 0, 0}};
+
+	bind_lab_check(L, method);
+	const char *name = bind_lab_check_name(L, method, 2);
+	bind_options(L, method, arg_opt_table(L, method, 3, "options"),
+		     no_options, NULL);
+	scope_find(worker_of(L)->scope, L, 1, &bridge_class, name);
+	if (!lua_isnil(L, -1))
+		return 1;
+	lua_pop(L, 1);
+	bind_lab_check_not_reserved(L, method, name);
+	create_bridge(L, name);
+	return 1;
+}
+
+static int lab_bridge_names(lua_State *L)
+{
+	bind_lab_check(L, "lab:bridge_names");
+	scope_list_names(worker_of(L)->scope, L, 1, &bridge_class);
+	return 1;
+}
+
+static const struct bind_method lab_methods[] = {
+    {"bridge", lab_bridge},
+    {"bridge_names", lab_bridge_names},
+    {NULL, NULL},
+};
+
+static const struct bind_method methods[] = {
+    {"attach", l_attach}, {"detach", l_detach}, {"members", l_members},
+    {"name", l_name},	  {"nic", l_nic},	{NULL, NULL},
+};
+
+static const struct bind_method meta[] = {
+    {"__tostring", l_tostring},
+    {NULL, NULL},
+};
+
+const struct object_class bridge_class = {
+    .name = "bridge",
+    .rank = RANK_BRIDGE,
+    .size = sizeof(struct bridge_object),
+    .close = bridge_object_close,
+    .methods = methods,
+    .meta = meta,
+};
+
+void bind_bridge_register(lua_State *L)
+{
+	bind_class(L, &bridge_class);
+	bind_class_extend(L, &lab_class, lab_methods);
+}

@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A Nic object is a name for an attachment, which VM and bridge own: making
+ * many, or closing one, changes nothing for the others. It hangs on the
+ * bridge, and says so when the VM is not on it any more.
+ */
+#include "runner/bind_nic.h"
+
+#include <string.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/mem.h"
+
+struct nic_object {
+	struct object obj;
+	struct vm_object *vm; /* kept by the fields, as is the bridge */
+	struct bridge_object *bridge;
+};
+
+/* Where the VM is kept among the object's fields. */
+static const char vm_key;
+
+static struct nic_object *check_nic(lua_State *L, const char *method)
+{
+	struct nic_object *nic = object_check(L, 1, &nic_class, method);
+
+	if (object_is_closed(&nic->obj))
+		bind_fail_arg(L, method, "the NIC is closed");
+	return nic;
+}
+
+static struct attachment *check_attachment(lua_State *L, const char *method,
+					   struct nic_object **ret)
+{
+	struct nic_object *nic = check_nic(L, method);
+	struct attachment *a;
+
+	*ret = nic;
+	if (object_is_closed(&nic->vm->obj))
+		bind_fail_arg(L, method, "its VM is closed");
+	a = attachment_find(nic->vm, nic->bridge);
+	if (!a)
+		bind_fail_arg(L, method,
+			      "VM '%s' is not on bridge '%s' any "
+			      "more",
+			      nic->vm->name, nic->bridge->name);
+	return a;
+}
+
+void nic_push(lua_State *L, int vm_idx, int bridge_idx)
+{
+	struct nic_object *nic = object_new(L, &nic_class, bridge_idx);
+
+	nic->vm = lua_touserdata(L, vm_idx);
+	nic->bridge = lua_touserdata(L, bridge_idx);
+	object_push_fields(L, -1);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
+	lua_pushvalue(L, vm_idx);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+}
+
+/* --- answers -------------------------------------------------------------- */
+
+static int l_vm_name(lua_State *L)
+{
+	struct nic_object *nic;
+
+	check_attachment(L, "nic:vm_name", &nic);
+	lua_pushstring(L, nic->vm->name);
+	return 1;
+}
+
+static int l_bridge(lua_State *L)
+{
+	object_push(L, &check_nic(L, "nic:bridge")->bridge->obj);
+	return 1;
+}
+
+static int l_mac(lua_State *L)
+{
+	struct nic_object *nic;
+	char mac[MAC_TEXT_MAX];
+
+	mac_format(port_mac(check_attachment(L, "nic:mac", &nic)->port), mac);
+	lua_pushstring(L, mac);
+	return 1;
+}
+
+static int l_ip(lua_State *L)
+{
+	struct nic_object *nic;
+	char ip[IPV4_TEXT_MAX];
+
+	ipv4_format(port_ip(check_attachment(L, "nic:ip", &nic)->port), ip);
+	lua_pushstring(L, ip);
+	return 1;
+}
+
+static int l_counters(lua_State *L)
+{
+	struct nic_object *nic;
+	struct port_counters c;
+
+	port_counters(check_attachment(L, "nic:counters", &nic)->port, &c);
+	const struct {
+		const char *name;
+		uint64_t value;
+	} fields[] = {
+	    {"rx_bytes", c.rx_bytes},	      {"tx_bytes", c.tx_bytes},
+	    {"rx_packets", c.rx_frames},      {"tx_packets", c.tx_frames},
+	    {"errors", c.errors + c.dropped},
+	};
+	lua_createtable(L, 0, ARRAY_LEN(fields));
+	for (size_t i = 0; i < ARRAY_LEN(fields); i++) {
+		bind_push_u64(L, fields[i].value);
+		lua_setfield(L, -2, fields[i].name);
+	}
+	return 1;
+}
+
+static int l_tostring(lua_State *L)
+{
+	const struct nic_object *nic = lua_touserdata(L, 1);
+
+	if (object_is_closed(&nic->obj) || object_is_closed(&nic->vm->obj))
+		lua_pushfstring(L, "nic (closed): %p", (const void *)nic);
+	else
+		lua_pushfstring(L, "nic of '%s' on '%s': %p", nic->vm->name,
+				nic->bridge->name, (const void *)nic);
+	return 1;
+}
+
+/* --- vm:nic --------------------------------------------------------------- */
+
+static _Noreturn void fail_no_nic(lua_State *L, const struct vm_object *v,
+				  const char *name)
+{
+	struct buf *text = bind_push_buf(L);
+	struct attachment *a;
+
+	TAILQ_FOREACH (a, &v->attachments, of_vm)
+		buf_printf(text, "%s%s", text->len ? ", " : "",
+			   a->bridge->name);
+	if (!text->len)
+		bind_fail_arg(L, "vm:nic",
+			      "VM '%s' is on no bridge: attach it with "
+			      "bridge:attach()",
+			      v->name);
+	bind_fail_arg(L, "vm:nic",
+		      "VM '%s' is not on a bridge '%s'; it is on: %.*s",
+		      v->name, name, (int)text->len, (char *)buf_data(text));
+}
+
+static int vm_nic(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:nic");
+	const char *name = arg_path(L, "vm:nic", 2, "name");
+	struct attachment *a;
+
+	TAILQ_FOREACH (a, &v->attachments, of_vm) {
+		if (strcmp(a->bridge->name, name) != 0)
+			continue;
+		object_push(L, &a->bridge->obj);
+		nic_push(L, 1, lua_gettop(L));
+		return 1;
+	}
+	fail_no_nic(L, v, name);
+}
+
+static const struct bind_method methods[] = {
+    {"vm_name", l_vm_name}, {"bridge", l_bridge},     {"mac", l_mac},
+    {"ip", l_ip},	    {"counters", l_counters}, {NULL, NULL},
+};
+
+static const struct bind_method meta[] = {
+    {"__tostring", l_tostring},
+    {NULL, NULL},
+};
+
+const struct object_class nic_class = {
+    .name = "nic",
+    .rank = RANK_FILE,
+    .size = sizeof(struct nic_object),
+    .methods = methods,
+    .meta = meta,
+};
+
+void bind_nic_register(lua_State *L)
+{
+	static const struct bind_method vm_methods[] = {
+	    {"nic", vm_nic},
+	    {NULL, NULL},
+	};
+
+	bind_class(L, &nic_class);
+	bind_class_extend(L, &vm_class, vm_methods);
+}
