@@ -277,6 +277,7 @@ void vm_stop_qemu(struct vm *vm)
 	vm->link = LINK_NONE;
 	dial_done(&vm->dial);
 	qmp_call_done(&vm->greet);
+	qmp_call_done(&vm->probe);
 	vm->process = process_free(vm->process);
 	vm->qmp = qmp_free(vm->qmp);
 	vm_unplug_nics(vm);
@@ -349,8 +350,43 @@ static void link_up(struct vm *vm)
 	vm_finish_op(vm, 0, NULL);
 }
 
+/*
+ * The agent ended, or the machine is being reset, which closes every port, but
+ * is told only when all devices are through with it: that takes a busy host
+ * longer than any grace. QEMU answers a command when it is over.
+ */
+static void on_port(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+	const char *id = json_string_value(json_object_get(data, "id"));
+
+	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET ||
+	    json_is_true(json_object_get(data, "open")) || vm->probe.command)
+		return;
+	vm->resets_at_closing = vm->resets;
+	qmp_call_start(&vm->probe, vm->qmp, "query-status", NULL, CLOCK_NEVER);
+	vm->probe.op.on_done = vm_on_op;
+	vm->probe.op.done_ctx = vm;
+	vm_kick(vm);
+}
+
+/* Where the machine is powered off, that is seen in a moment, and is the
+ * better reason. */
+static void probed(struct vm *vm)
+{
+	struct err err;
+
+	qmp_call_done(&vm->probe);
+	if (vm->reset_seen || vm->resets != vm->resets_at_closing)
+		return;
+	err_set(&err, -EHOSTDOWN, "the agent in the guest ended");
+	vm_condemn(vm, DOOM_LOST, &err);
+}
+
 void vm_step_link(struct vm *vm)
 {
+	if (vm->probe.command && op_is_done(&vm->probe.op))
+		probed(vm);
 	if (vm->greet.command && op_is_done(&vm->greet.op) &&
 	    vm->greet.op.result == 0) {
 		/* QEMU's main loop runs: it has read its files. */
@@ -399,21 +435,6 @@ static void on_panicked(void *ctx, const json_t *data)
 	(void)data;
 	err_set(&err, -EHOSTDOWN, "the guest's kernel panicked");
 	vm_condemn(ctx, DOOM_PANIC, &err);
-}
-
-/* Also when the machine is reset or powered off: then RESET or the exit
- * follow, and are the better reason. */
-static void on_port(void *ctx, const json_t *data)
-{
-	struct vm *vm = ctx;
-	const char *id = json_string_value(json_object_get(data, "id"));
-	struct err err;
-
-	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET ||
-	    json_is_true(json_object_get(data, "open")))
-		return;
-	err_set(&err, -EHOSTDOWN, "the agent in the guest ended");
-	vm_condemn(vm, DOOM_LOST, &err);
 }
 
 const struct qmp_event vm_events[] = {
