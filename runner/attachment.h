@@ -46,4 +46,12 @@ int attachment_may_detach(const struct vm_object *v, struct err *err);
 /* Gives the NICs to the VM, which must be there, for its next boot. */
 void attachment_plug_all(const struct vm_object *v);
 
+/* The captures that are open on its bridge: each counts as an open stream of
+ * every VM there. */
+static inline struct stream_list *
+attachment_captures(const struct attachment *a)
+{
+	return bridge_captures(port_bridge(a->port));
+}
+
 #endif

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the type bridge: which VMs are on it. Frames, leases
+ * Owns the type bridge: which VMs are on it, and its captures. Frames, leases
  * and names are vmm/net/bridge.h's.
  *
  * A VM is attached while it is off, and has a NIC in each boot that follows.
@@ -131,7 +131,7 @@ static int l_detach(lua_State *L)
 	return 0;
 }
 
-/* The VMs, in the order of attach. */
+/* Their names, in the order of attach. */
 static int l_members(lua_State *L)
 {
 	struct bridge_object *b = check_bridge(L, "bridge:members");
@@ -140,7 +140,7 @@ static int l_members(lua_State *L)
 
 	lua_newtable(L);
 	TAILQ_FOREACH (a, &b->attachments, of_bridge) {
-		object_push(L, &a->vm->obj);
+		lua_pushstring(L, a->vm->name);
 		lua_rawseti(L, -2, ++n);
 	}
 	return 1;
@@ -160,6 +160,15 @@ static int l_nic(lua_State *L)
 static int l_name(lua_State *L)
 {
 	lua_pushstring(L, check_bridge(L, "bridge:name")->name);
+	return 1;
+}
+
+static int l_capture(lua_State *L)
+{
+	static const char method[] = "bridge:capture";
+	struct bridge_object *b = check_bridge(L, method);
+
+	nic_push_capture(L, method, "bridge_capture", b, NULL, b->name);
 	return 1;
 }
 
@@ -224,7 +233,8 @@ static const struct bind_method lab_methods[] = {
 
 static const struct bind_method methods[] = {
     {"attach", l_attach}, {"detach", l_detach}, {"members", l_members},
-    {"name", l_name},	  {"nic", l_nic},	{NULL, NULL},
+    {"name", l_name},	  {"nic", l_nic},	{"capture", l_capture},
+    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

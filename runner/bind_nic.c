@@ -10,6 +10,8 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/mem.h"
+#include "runner/bind_capture.h"
+#include "runner/bind_stream.h"
 
 struct nic_object {
 	struct object obj;
@@ -60,6 +62,39 @@ void nic_push(lua_State *L, int vm_idx, int bridge_idx)
 	lua_pop(L, 1);
 }
 
+/* --- captures ------------------------------------------------------------- */
+
+void nic_push_capture(lua_State *L, const char *method, const char *kind,
+		      struct bridge_object *b, struct port *only,
+		      const char *detail)
+{
+	struct capture_options o = {0};
+	struct stream_label label;
+	struct err err = {0};
+	struct stream *s;
+	struct site site;
+
+	capture_check_options(L, method, 2, &o);
+	stream_label_here(L, kind, detail, &site, &label);
+	s = bridge_capture(b->bridge, only, &o, &label, &err);
+	if (!s)
+		bind_fail_err(L, method, &err);
+	stream_push(L, s, 0);
+}
+
+static int l_capture(lua_State *L)
+{
+	static const char method[] = "nic:capture";
+	struct nic_object *nic;
+	struct attachment *a = check_attachment(L, method, &nic);
+
+	lua_settop(L, 2);
+	lua_pushfstring(L, "%s on %s", nic->vm->name, nic->bridge->name);
+	nic_push_capture(L, method, "nic_capture", nic->bridge, a->port,
+			 lua_tostring(L, 3));
+	return 1;
+}
+
 /* --- answers -------------------------------------------------------------- */
 
 static int l_vm_name(lua_State *L)
@@ -73,7 +108,10 @@ static int l_vm_name(lua_State *L)
 
 static int l_bridge(lua_State *L)
 {
-	object_push(L, &check_nic(L, "nic:bridge")->bridge->obj);
+	struct nic_object *nic;
+
+	check_attachment(L, "nic:bridge", &nic);
+	lua_pushstring(L, nic->bridge->name);
 	return 1;
 }
 
@@ -169,8 +207,9 @@ static int vm_nic(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"vm_name", l_vm_name}, {"bridge", l_bridge},     {"mac", l_mac},
-    {"ip", l_ip},	    {"counters", l_counters}, {NULL, NULL},
+    {"capture", l_capture}, {"vm_name", l_vm_name}, {"bridge", l_bridge},
+    {"mac", l_mac},	    {"ip", l_ip},	    {"counters", l_counters},
+    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {
