@@ -583,20 +583,24 @@ function Clock:advance(duration) end
 ---@class Bridge
 local Bridge = {}
 
----Gives each VM a NIC on it; before they are booted.
+---Gives each VM a NIC on it, from its next boot on; they must be off.
 ---@param vms VM|VM[]
+---@return Bridge
 function Bridge:attach(vms) end
 
+---Takes its NIC away again; it must be off.
 ---@param vm VM
 function Bridge:detach(vm) end
 
+---The names of its VMs, in the order of attach.
 ---@return string[]
 function Bridge:members() end
 
 ---@return string
 function Bridge:name() end
 
----@param vm VM|string
+---What a VM has on it.
+---@param vm VM
 ---@return Nic
 function Bridge:nic(vm) end
 
@@ -605,6 +609,8 @@ function Bridge:nic(vm) end
 ---@return Stream
 function Bridge:capture(options) end
 
+---Its guests hear nothing on their NICs from now on; their next boot is
+---without these.
 function Bridge:close() end
 
 ---A guest's place on a bridge.
@@ -614,22 +620,26 @@ local Nic = {}
 ---@return string
 function Nic:vm_name() end
 
----@return string
+---@return string its name
 function Nic:bridge() end
 
 ---@return string "52:54:00:..."
 function Nic:mac() end
 
----@return string its IPv4 address
+---@return string the IPv4 address that the bridge gives it
 function Nic:ip() end
 
 ---As the guest sees them.
 ---@return {rx_bytes: Int64, tx_bytes: Int64, rx_packets: Int64, tx_packets: Int64, errors: Int64}
 function Nic:counters() end
 
+---What its guest sends and what is sent to it, as a pcap file.
 ---@param options? {filter?: string, snaplen?: integer}
 ---@return Stream
 function Nic:capture(options) end
+
+---Forgets this object; the VM stays on the bridge.
+function Nic:close() end
 
 ---What a test's function gets.
 ---@class Context
