@@ -75,6 +75,9 @@ struct object_class {
 	const struct guest_ops *guest;
 	/* Appends {vm, text} to a JSON array when a test failed; or NULL. */
 	void (*report)(void *object, void *json_array);
+	/* A test has run. is_last: no later one will use the object. What went
+	 * wrong with it unseen is marked (suite_mark_at()). May be NULL. */
+	void (*test_end)(void *object, bool is_last);
 };
 
 /* Makes the metatable. Every method is wrapped so that it may await(). */
@@ -148,6 +151,9 @@ const char *arg_type_name(lua_State *L, int idx);
  * so sv belongs to something that Lua releases. */
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 		 struct strvec *sv);
+
+/* A host path as the author means it: relative to the calling file. Owned. */
+char *bind_host_path(lua_State *L, const char *path);
 
 /* Pushes an empty vector that Lua releases. */
 struct strvec *bind_push_strvec(lua_State *L);

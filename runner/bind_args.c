@@ -341,3 +341,15 @@ void bind_options(lua_State *L, const char *method, int idx,
 			lua_pop(L, 1);
 	}
 }
+
+char *bind_host_path(lua_State *L, const char *path)
+{
+	struct site at;
+
+	if (path[0] == '/' || !lua_state_site(L, &at))
+		return mem_strdup(path);
+	const char *slash = strrchr(at.file, '/');
+	if (!slash)
+		return mem_strdup(path);
+	return mem_printf("%.*s/%s", (int)(slash - at.file), at.file, path);
+}

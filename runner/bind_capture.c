@@ -57,7 +57,7 @@ void capture_check_options(lua_State *L, const char *method, int idx,
 static struct stream *capture_check(lua_State *L, const char *method)
 {
 	enum stream_type type;
-	struct stream *s = stream_object_check(L, 1, method, &type);
+	struct stream *s = stream_object_check(L, method, &type);
 
 	if (type != STREAM_CAPTURE)
 		bind_fail_arg(L, method,

@@ -14,36 +14,47 @@
 #include "agent-proto/mem.h"
 #include "runner/await.h"
 #include "runner/bind_capture.h"
+#include "runner/bind_stream_object.h"
 #include "runner/suite.h"
 #include "runner/worker.h"
 
 #define NEXT_DEFAULT_NS	 (10 * NS_PER_SEC)
 #define DRAIN_DEFAULT_NS (NS_PER_SEC / 2)
-#define DETAIL_MAX	 256
-#define KIND_MAX	 32
 
-struct stream_object {
-	struct object obj;
-	struct stream *stream; /* owned; NULL: closed */
-	uint64_t bytes;	       /* delivered, once closed */
-	enum stream_type type;
-	char kind[KIND_MAX];
-	char detail[DETAIL_MAX];
-	struct site test_site; /* file "" where no test frame opened it */
-};
-
-static struct stream_object *stream_check(lua_State *L, const char *method)
+struct stream_object *stream_check(lua_State *L, const char *method)
 {
-	return object_check(L, 1, &stream_class, method);
+	struct stream_object *so = object_check(L, 1, &stream_class, method);
+
+	stream_file_check_error(L, method, so);
+	return so;
 }
 
-struct stream *stream_object_check(lua_State *L, int idx, const char *method,
+struct stream_object *stream_check_reader(lua_State *L, const char *method)
+{
+	struct stream_object *so = stream_check(L, method);
+
+	stream_file_check_reader(L, method, so);
+	return so;
+}
+
+struct stream *stream_object_check(lua_State *L, const char *method,
 				   enum stream_type *ret_type)
 {
-	struct stream_object *so = object_check(L, idx, &stream_class, method);
+	struct stream_object *so = stream_check_reader(L, method);
 
 	*ret_type = so->type;
 	return so->stream;
+}
+
+const char *stream_closed_text(enum stream_type type)
+{
+	static const char *const texts[] = {
+	    [STREAM_TAIL] = "stream closed",
+	    [STREAM_CAPTURE] = "capture closed",
+	    [STREAM_CONSOLE] = "console closed",
+	};
+
+	return texts[type];
 }
 
 static void stream_object_close(void *p)
@@ -52,6 +63,7 @@ static void stream_object_close(void *p)
 
 	if (!so->stream)
 		return;
+	stream_file_close(so);
 	so->bytes = stream_bytes(so->stream);
 	stream_close(so->stream);
 	so->stream = stream_free(so->stream);
@@ -62,6 +74,7 @@ void stream_push(lua_State *L, struct stream *take_s, int owner_idx)
 	struct stream_object *so = object_new(L, &stream_class, owner_idx);
 	const struct stream_label *label = stream_label(take_s);
 
+	so->suite = &worker_of(L)->suite;
 	so->stream = take_s;
 	so->type = stream_type(take_s);
 	snprintf(so->kind, sizeof(so->kind), "%s", label->kind);
@@ -132,7 +145,7 @@ static int next_finish(lua_State *L, void *p)
 static int l_next(lua_State *L)
 {
 	static const char method[] = "stream:next";
-	struct stream_object *so = stream_check(L, method);
+	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
 
 	if (!so->stream)
@@ -160,7 +173,7 @@ static int drain_finish(lua_State *L, void *p)
 static int l_drain(lua_State *L)
 {
 	static const char method[] = "stream:drain";
-	struct stream_object *so = stream_check(L, method);
+	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", DRAIN_DEFAULT_NS);
 
 	if (!so->stream)
@@ -258,17 +271,12 @@ static void take_patterns(lua_State *L, struct match_call *m, int block)
 
 static int match(lua_State *L, const char *method, const char *verb, bool keep)
 {
-	static const char *const closed[] = {
-	    [STREAM_TAIL] = "stream closed",
-	    [STREAM_CAPTURE] = "capture closed",
-	    [STREAM_CONSOLE] = "console closed",
-	};
-	struct stream_object *so = stream_check(L, method);
+	struct stream_object *so = stream_check_reader(L, method);
 	size_t n = check_patterns(L, method);
 	int64_t span = arg_duration(L, method, 3, "timeout", NEXT_DEFAULT_NS);
 
 	if (!so->stream)
-		bind_fail_arg(L, method, "%s", closed[so->type]);
+		bind_fail_arg(L, method, "%s", stream_closed_text(so->type));
 	int64_t deadline = await_deadline(L, method, span);
 	struct match_call *m = await_new(L, method, sizeof(*m), match_release);
 	m->method = method;
@@ -345,7 +353,7 @@ static int line_finish(lua_State *L, void *p)
 static int l_next_line(lua_State *L)
 {
 	static const char method[] = "stream:lines";
-	struct stream_object *so = stream_check(L, method);
+	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
 
 	if (!so->stream)
@@ -369,7 +377,12 @@ static int l_eof(lua_State *L)
 {
 	struct stream_object *so = stream_check(L, "stream:eof");
 
-	lua_pushboolean(L, !so->stream || stream_eof(so->stream));
+	bool is_eof = !so->stream || stream_eof(so->stream);
+
+	/* Not before the last byte is in the file. */
+	if (so->spool && !spool_file_is_over(so->spool))
+		is_eof = false;
+	lua_pushboolean(L, is_eof);
 	return 1;
 }
 
@@ -413,7 +426,7 @@ static int l_creation_site(lua_State *L)
 /* s:lines(t): an iterator, over next_line(). */
 static int l_lines(lua_State *L)
 {
-	stream_check(L, "stream:lines");
+	stream_check_reader(L, "stream:lines");
 	arg_duration(L, "stream:lines", 2, "timeout", NEXT_DEFAULT_NS);
 	lua_settop(L, 2);
 	lua_state_run_blob(L, "runner/lua/lines.lua", 2);
@@ -427,6 +440,7 @@ static const struct bind_method stream_methods[] = {
     {"drain", l_drain},
     {"lines", l_lines},
     {"next_line", l_next_line},
+    {"write_to", stream_l_write_to},
     {"eof", l_eof},
     {"bytes", l_bytes},
     {"kind", l_kind},
@@ -440,6 +454,7 @@ const struct object_class stream_class = {
     .rank = RANK_STREAM,
     .size = sizeof(struct stream_object),
     .close = stream_object_close,
+    .test_end = stream_file_test_end,
     .methods = stream_methods,
 };
 

@@ -29,8 +29,9 @@ int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 void stream_label_here(lua_State *L, const char *kind, const char *detail,
 		       struct site *site, struct stream_label *ret);
 
-/* The stream of the object at idx, NULL when it is closed, and its type. */
-struct stream *stream_object_check(lua_State *L, int idx, const char *method,
+/* The stream of the object at 1 for a call that takes bytes, NULL when it is
+ * closed, and its type. Raises while it is written to a file. */
+struct stream *stream_object_check(lua_State *L, const char *method,
 				   enum stream_type *ret_type);
 
 /* Pushes an object for a stream, which it takes. */

@@ -103,19 +103,6 @@ static int write_file(lua_State *L, const struct guest_method *gm)
 
 GUEST_METHOD(write_file)
 
-/* A host path as the author means it: relative to the calling file. Owned. */
-static char *host_path(lua_State *L, const char *path)
-{
-	struct site at;
-
-	if (path[0] == '/' || !lua_state_site(L, &at))
-		return mem_strdup(path);
-	const char *slash = strrchr(at.file, '/');
-	if (!slash)
-		return mem_strdup(path);
-	return mem_printf("%.*s/%s", (int)(slash - at.file), at.file, path);
-}
-
 /* Maps the file; an empty one maps to NULL. */
 static int map_file(struct file_call *f, const char *path, mode_t *ret_mode,
 		    struct err *err)
@@ -156,7 +143,7 @@ static int vm_push_file(lua_State *L)
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 
 	struct file_call *f = new_call(L, method);
-	f->host_path = host_path(L, from);
+	f->host_path = bind_host_path(L, from);
 	if (map_file(f, f->host_path, &host_mode, &err))
 		bind_fail_err(L, method, &err);
 	/* A program that is pushed stays one. */
@@ -213,7 +200,7 @@ static int vm_pull_file(lua_State *L)
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 
 	struct file_call *f = new_call(L, method);
-	f->host_path = host_path(L, to);
+	f->host_path = bind_host_path(L, to);
 	f->base.call = call_new(c);
 	call_start(f->base.call, &m, NULL, 0, deadline);
 	return await(L, f, &f->base.call->op, finish_pull);

@@ -42,6 +42,7 @@ void suite_done(struct suite *s)
 	free(s->tests);
 	free(s->todo);
 	failure_done(&s->failure);
+	failure_done(&s->early);
 	free(s->skipped);
 	*s = (struct suite){0};
 }
@@ -63,6 +64,26 @@ void suite_mark(struct suite *s, lua_State *L, const char *text)
 	s->failure.trace =
 	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
 	buf_done(&trace);
+}
+
+void suite_mark_at(struct suite *s, const struct site *at, const char *text)
+{
+	struct failure *f = s->running ? &s->failure : &s->early;
+
+	if (f->message || (!s->running && s->is_closed))
+		return;
+	f->site = *at;
+	f->message = mem_strdup(text);
+	f->trace = mem_strdup("");
+}
+
+bool suite_take_early(struct suite *s, struct failure *ret)
+{
+	if (!s->early.message)
+		return false;
+	*ret = s->early;
+	s->early = (struct failure){0};
+	return true;
 }
 
 /* --- registration --- */
@@ -361,6 +382,16 @@ static void clear_outcome(struct suite *s)
 	s->skipped = NULL;
 }
 
+static void end_objects(const struct scope *in, bool is_last)
+{
+	struct object *o;
+
+	for (int i = 0; i < RANKS; i++)
+		TAILQ_FOREACH (o, &in->objects[i], link)
+			if (o->class->test_end)
+				o->class->test_end(o, is_last);
+}
+
 /* One attempt, in its scope; s->failure and s->skipped hold the outcome. The
  * scope stays, for the report. */
 static void attempt(struct suite *s, const struct suite_test *t)
@@ -383,6 +414,8 @@ static void attempt(struct suite *s, const struct suite_test *t)
 		raised = (struct failure){0};
 	}
 	failure_done(&raised);
+	end_objects(w->scope, true);
+	end_objects(w->file_scope, false);
 	lua_settop(w->L, 0);
 }
 
@@ -394,6 +427,20 @@ static void close_scope(struct suite *s)
 	scope_free(w->file_scope->child);
 	bind_test_pop_context(w->L);
 	s->running = NULL;
+}
+
+static bool will_run(const struct suite *s, const struct suite_test *t)
+{
+	return is_selected(s, t) && !is_reported(s, t);
+}
+
+/* Whether nothing will run behind it. */
+static bool is_last(const struct suite *s, const struct suite_test *t)
+{
+	while (++t < s->tests + s->n_tests)
+		if (will_run(s, t) && !skip_reason(s, t))
+			return false;
+	return true;
 }
 
 static void run_test(struct suite *s, const struct suite_test *t)
@@ -412,6 +459,8 @@ static void run_test(struct suite *s, const struct suite_test *t)
 			close_scope(s);
 		attempt(s, t);
 	} while (s->failure.message && n <= t->retries);
+	if (is_last(s, t))
+		end_objects(s->w->file_scope, true);
 	emit_end(s, t, s->failure.message ? &s->failure : NULL, s->skipped,
 		 started, n);
 	close_scope(s);
@@ -423,7 +472,7 @@ void suite_run(struct suite *s)
 	for (size_t i = 0; i < s->n_tests; i++) {
 		const struct suite_test *t = &s->tests[i];
 
-		if (is_selected(s, t) && !is_reported(s, t))
+		if (will_run(s, t))
 			run_test(s, t);
 	}
 }

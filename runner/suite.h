@@ -42,6 +42,7 @@ struct suite {
 	const struct suite_test *running;
 	struct failure failure; /* its mark */
 	char *skipped;		/* t:skip()'s reason, or NULL */
+	struct failure early;	/* a mark before the first test: the file's */
 	bool is_closed;		/* the chunk is over: no more test() */
 };
 
@@ -60,6 +61,11 @@ void suite_run(struct suite *s);
 /* Marks the running test failed, unless it is already, at the author's frame
  * of L. No effect between tests. text is copied. */
 void suite_mark(struct suite *s, lua_State *L, const char *text);
+/* The same at a place of the author's, for what went wrong while he was not
+ * looking. Before the tests run, the file has failed. */
+void suite_mark_at(struct suite *s, const struct site *at, const char *text);
+/* Gives away the file's mark: false without one. */
+bool suite_take_early(struct suite *s, struct failure *ret);
 /* The running test's name, or NULL. */
 const char *suite_running_name(const struct suite *s);
 

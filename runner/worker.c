@@ -161,7 +161,7 @@ void worker_run_file(struct worker *w)
 
 	emit_file_start(w);
 	set_path(w);
-	if (run_chunk(w, &f)) {
+	if (run_chunk(w, &f) || suite_take_early(&w->suite, &f)) {
 		emit_file_error(w, &f);
 	} else {
 		w->suite.is_closed = true;

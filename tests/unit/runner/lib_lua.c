@@ -61,6 +61,10 @@ void lua_run(struct lua_run *r, const char *text)
 	lua_run_add(r, LUA_DISPLAY, text);
 	if (worker_init(&w, &r->job, &k.sink, &err))
 		fail_msg("worker_init: %s", err.text);
+	lua_pushstring(w.L, r->dir);
+	lua_setglobal(w.L, "DIR");
+	if (r->install)
+		r->install(w.L);
 	worker_run_file(&w);
 	worker_done(&w);
 }
@@ -116,10 +120,17 @@ int lua_run_line(const struct lua_run *r, const char *test)
 
 void lua_run_expect(const char *body, const char *status, const char *part)
 {
+	lua_run_expect_with(NULL, body, status, part);
+}
+
+void lua_run_expect_with(void (*install)(lua_State *L), const char *body,
+			 const char *status, const char *part)
+{
 	struct lua_run r;
 	char *text = mem_printf("test('x', function(t) %s\nend)\n", body);
 
 	lua_run_init(&r);
+	r.install = install;
 	lua_run(&r, text);
 	const json_t *bad = lua_run_event(&r, "file_error", 0);
 	if (bad)

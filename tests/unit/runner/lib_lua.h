@@ -5,6 +5,7 @@
 #define TESTS_RUNNER_LIB_LUA_H
 
 #include <jansson.h>
+#include <lua.h>
 
 #include "runner/job.h"
 
@@ -14,6 +15,8 @@ struct lua_run {
 	struct job job; /* may be changed before lua_run() */
 	json_t *events; /* array, owned */
 	char dir[64];	/* where the file is; "" until made */
+	/* Adds globals before the file runs; may be NULL. DIR is one. */
+	void (*install)(lua_State *L);
 };
 
 void lua_run_init(struct lua_run *r);
@@ -34,5 +37,8 @@ int lua_run_line(const struct lua_run *r, const char *test);
 /* Runs one test with this body (text of line 1) and fails unless its status
  * and, when it failed, a part of its message are these. */
 void lua_run_expect(const char *body, const char *status, const char *part);
+/* The same, with such an install. */
+void lua_run_expect_with(void (*install)(lua_State *L), const char *body,
+			 const char *status, const char *part);
 
 #endif
