@@ -45,10 +45,20 @@ struct vm_factory *worker_vms(struct worker *w)
 	return w->vms;
 }
 
+/* For what may become large: the run's own directory may be memory. */
+static const char *spool_dir(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	if (dir && *dir)
+		return dir;
+	return access("/var/tmp", W_OK | X_OK) == 0 ? "/var/tmp" : "/tmp";
+}
+
 struct net *worker_net(struct worker *w)
 {
 	if (!w->net)
-		w->net = net_new(w->loop, w->job->run_dir);
+		w->net = net_new(w->loop, spool_dir());
 	return w->net;
 }
 

@@ -36,7 +36,7 @@ struct bridge;
 struct port;
 
 /* What the bridges of one worker share: numbers for addresses. spool_dir, a
- * private folder for captures that are read slowly, is copied. */
+ * folder on disk for captures that are read slowly, is copied. */
 struct net *net_new(struct loop *l, const char *spool_dir);
 /* Every bridge must be freed before. */
 struct net *net_free(struct net *n);
