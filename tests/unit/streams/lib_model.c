@@ -122,8 +122,12 @@ static struct outcome empty_outcome(const struct model *m)
 
 static struct outcome judge_next(const struct model *m)
 {
-	if (complete(m))
-		return over(1, 1);
+	size_t n = complete(m);
+
+	if (n > m->call.skip)
+		return over(1, m->call.skip + 1);
+	if (m->is_ended && n && !m->is_broken)
+		return over(0, n);
 	if (m->is_ended)
 		return empty_outcome(m);
 	return m->is_late ? over(0, 0) : (struct outcome){0};
@@ -209,6 +213,18 @@ static void check_buf(struct model *m, const struct buf *b, size_t n)
 	drop_bytes(m, n);
 }
 
+/* Bytes of it that are there. */
+static size_t first_frame(const struct model *m)
+{
+	return m->frames[m->first] - m->begin;
+}
+
+static void skip_frames(struct model *m, size_t n)
+{
+	while (n--)
+		drop_bytes(m, first_frame(m));
+}
+
 /* What the wait took is what was due, and is the next there was. */
 static void settle(struct model *m, const struct outcome *o)
 {
@@ -223,10 +239,14 @@ static void settle(struct model *m, const struct outcome *o)
 	} else if (!by_frame) {
 		check_buf(m, &w->bytes, o->n);
 	} else if (m->call.kind == MODEL_NEXT && o->n) {
-		check_buf(m, &w->bytes, m->frames[m->first] - m->begin);
+		skip_frames(m, o->n < m->call.skip ? o->n : m->call.skip);
+		if (o->result)
+			check_buf(m, &w->bytes, first_frame(m));
+		else
+			CHECK(!w->bytes.len);
 	}
 	for (size_t i = 0; i < w->n_frames; i++)
-		check_buf(m, &w->frames[i], m->frames[m->first] - m->begin);
+		check_buf(m, &w->frames[i], first_frame(m));
 	m->call.kind = NO_CALL;
 	m->is_held = false;
 }
@@ -265,6 +285,13 @@ static void check_call(struct model *m)
 		settle(m, &o);
 }
 
+static bool is_cut(const struct model *m)
+{
+	size_t from = m->first ? m->frames[m->first - 1] : 0;
+
+	return m->first < m->n_frames && m->begin > from;
+}
+
 static void check(struct model *m)
 {
 	if (m->call.kind != NO_CALL && !m->is_held)
@@ -278,6 +305,7 @@ static void check(struct model *m)
 		CHECK(m->begin < m->end || m->consumed == m->end);
 	}
 	CHECK(stream_is_closed(m->stream) == m->is_closed);
+	CHECK(stream_is_cut(m->stream) == is_cut(m));
 	CHECK(stream_eof(m->stream) ==
 	      (m->is_closed || (m->is_ended && m->begin == m->end)));
 }
@@ -365,6 +393,7 @@ void model_start(struct model *m, const struct model_call *call)
 		m->is_late = false;
 	}
 	w->hold = call->hold;
+	w->skip = call->kind == MODEL_NEXT ? call->skip : 0;
 	if (call->kind == MODEL_NEXT)
 		stream_next(w, deadline_ns);
 	else if (call->kind == MODEL_DRAIN)

@@ -29,6 +29,7 @@ struct model_call {
 	const struct stream_pattern *patterns; /* borrowed until it is over */
 	size_t n_patterns;
 	size_t n_bytes;	  /* of a take, a read */
+	size_t skip;	  /* frames that a next drops first */
 	bool hold;	  /* accepted by model_accept() */
 	bool is_expiring; /* at its deadline in the next model_turn() */
 };

@@ -72,6 +72,8 @@ static void start(struct player *p, enum model_kind kind, unsigned flags)
 		call.kind = MODEL_NEXT;
 	else if (kind == MODEL_EXPECT || kind == MODEL_READ_UNTIL)
 		take_patterns(p, &call);
+	else if (kind == MODEL_NEXT)
+		call.skip = flags & 128 ? take(p) % 4 : 0;
 	else if (kind == MODEL_TAKE)
 		call.n_bytes = take(p) % 64;
 	else if (kind == MODEL_READ)

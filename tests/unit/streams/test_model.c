@@ -49,6 +49,7 @@ static const struct stream_pattern many[] = {
 
 static const struct model_call calls[] = {
     {.kind = MODEL_NEXT},
+    {.kind = MODEL_NEXT, .skip = 1},
     {.kind = MODEL_DRAIN},
     MATCH(MODEL_READ_UNTIL, line_end),
     MATCH(MODEL_READ_UNTIL, overlapping),
