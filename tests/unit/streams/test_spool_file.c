@@ -111,8 +111,8 @@ static void what_is_pending_is_written_then_what_arrives(void **state)
 	check_file(t, "pending ", 8);
 	assert_int_equal(spool_file_written(t->sp), 8);
 	source_put(&t->f.src, "and ");
-	source_put_bytes(&t->f.src, "la", 2, true);
-	source_put_bytes(&t->f.src, "te\n", 3, false);
+	source_put_bytes(&t->f.src, "late", 4, true);
+	source_put_bytes(&t->f.src, "\n", 1, false);
 	assert_int_equal(wait_until(t, 0), 0);
 	assert_false(spool_file_is_over(t->sp));
 	stream_end(t->f.src.stream, NULL);
