@@ -242,6 +242,8 @@ become_worker(const char *program, pid_t parent, int sock, int out)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setpgid(0, 0);
 	restore_signals();
+	/* Where `ulimit -f` ends a file, the write says so. */
+	signal(SIGXFSZ, SIG_IGN);
 	/* It may have died before the prctl(). */
 	if (getppid() != parent)
 		_exit(127);

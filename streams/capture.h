@@ -8,7 +8,8 @@
  * A frame of the stream is one record (the first one also holds the header).
  * A network cannot be stopped for a slow reader, and nothing may be lost: what
  * the reader has not taken yet is kept up to CAPTURE_MEMORY in memory and from
- * there on in an unlinked file.
+ * there on in an unlinked file. It is brought back in steps of bounded work: a
+ * reader that gives no time (a drain of 0 s) gets the first 64 MiB of it.
  */
 #ifndef STREAMS_CAPTURE_H
 #define STREAMS_CAPTURE_H

@@ -1,6 +1,10 @@
 -- Captures of bridges and NICs, on real guests.
 provium.timeout = 600
 
+local ffi = require("ffi")
+ffi.cdef("int getrlimit(int what, unsigned long *limits);"
+  .. "int setrlimit(int what, const unsigned long *limits);")
+
 local lan = provium:bridge("lan")
 local a, b, c = provium:vm("a"), provium:vm("b"), provium:vm("c")
 lan:attach({ a, b, c })
@@ -149,9 +153,8 @@ test("any number of captures run side by side", function(t)
   end
 end)
 
-test("a reader that comes late gets every packet", function(t)
-  local size = 4 * 1024 * 1024
-  local cap = lan:capture({ filter = "tcp port 5000" })
+-- From a to b, by TCP.
+local function transfer(t, size)
   local server = b:run_async("nc -l -p 5000 | wc -c")
   wait_until(function()
     return b:run("netstat -ltn | grep -q :5000"):ok()
@@ -159,6 +162,12 @@ test("a reader that comes late gets every packet", function(t)
   a:run("head -c " .. size .. " /dev/zero | nc -w 120 b 5000",
     { check = true, timeout = 300 })
   t:assert_eq(server:wait(120):assert_ok().stdout, size .. "\n")
+end
+
+test("a reader that comes late gets every packet", function(t)
+  local size = 4 * 1024 * 1024
+  local cap = lan:capture({ filter = "tcp port 5000" })
+  transfer(t, size)
   t:assert(cap:bytes() <= 1024 * 1024, "more is in memory than should be")
   local frames = cap:drain(0)
   local sum = 0
@@ -167,6 +176,34 @@ test("a reader that comes late gets every packet", function(t)
   end
   t:assert(sum > size, sum)
   t:assert_eq(#tcpdump(t, table.concat(frames)), #frames - 1)
+end)
+
+-- As long as fn runs, no file of ours may grow beyond that.
+local function with_small_files(bytes, fn)
+  local RLIMIT_FSIZE = 1
+  local old, small = ffi.new("unsigned long[2]"), ffi.new("unsigned long[2]")
+
+  assert(ffi.C.getrlimit(RLIMIT_FSIZE, old) == 0)
+  small[0], small[1] = bytes, old[1]
+  assert(ffi.C.setrlimit(RLIMIT_FSIZE, small) == 0)
+  local ok, err = pcall(fn)
+  assert(ffi.C.setrlimit(RLIMIT_FSIZE, old) == 0)
+  assert(ok, err)
+end
+
+test("a full disk is an error, behind all that was kept", function(t)
+  local cap = lan:capture({ filter = "tcp port 5000" })
+  local bytes = 0
+  with_small_files(2000000, function() transfer(t, 5000000) end)
+  raises(t, "cannot keep more packets for a slow reader", function()
+    for p in cap:packets() do
+      bytes = bytes + p.len
+    end
+  end)
+  -- What there is room for in memory and on disk, less what surrounds it.
+  t:assert(bytes > 2500000, bytes)
+  t:assert(cap:eof())
+  ping(a, b, 1)
 end)
 
 test("packets() waits for the next one", function(t)
