@@ -121,6 +121,12 @@ static void call_fail(struct client_user *u, const struct err *err)
 	op_finish(&call_of(u)->op, err->code, err);
 }
 
+static void call_interrupt(struct client_user *u, const struct err *err)
+{
+	client_user_leave(u, true);
+	call_fail(u, err);
+}
+
 /* --- what goes ------------------------------------------------------------ */
 
 static void send_body(struct client_user *u)
@@ -188,6 +194,7 @@ void call_start(struct call *call, const struct msg *req, const void *body,
 }
 
 static const struct client_user_ops call_user_ops = {
+    .interrupt = call_interrupt,
     .message = call_message,
     .data = call_data,
     .writable = send_body,

@@ -55,6 +55,7 @@ static int refuse(const struct client *c, struct err *err)
 int client_user_open(struct client *c, struct client_user *u,
 		     const struct msg *req, bool fin, struct err *err)
 {
+	u->interrupts = c->interrupts;
 	if (c->state == CLIENT_LOST) {
 		u->client = c;
 		TAILQ_INSERT_TAIL(&c->users, u, link);
@@ -278,6 +279,30 @@ void client_fail(struct client *c, const struct err *err)
 	c->err = *err;
 	fail_users(c, &c->err);
 	fail_hello(c, &c->err);
+}
+
+/* One that was in flight when the interrupt came. */
+static struct client_user *next_interrupted(const struct client *c)
+{
+	struct client_user *u;
+
+	TAILQ_FOREACH (u, &c->users, link)
+		if (u->ops->interrupt && u->interrupts != c->interrupts)
+			return u;
+	return NULL;
+}
+
+/* Those who are told may free the client: then it has no users. */
+void client_interrupt(struct client *c, const struct err *err)
+{
+	const struct err why = *err;
+	struct client_user *u;
+
+	c->interrupts++;
+	while ((u = next_interrupted(c))) {
+		u->interrupts = c->interrupts;
+		u->ops->interrupt(u, &why);
+	}
 }
 
 void client_lose(struct client *c, const struct err *err)

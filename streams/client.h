@@ -64,6 +64,10 @@ uint64_t client_instance(const struct client *c);
  * ends every stream with it. */
 void client_fail(struct client *c, const struct err *err);
 
+/* Fails the calls in flight with err, workers' too, and nothing else: feeds,
+ * sessions and what the guest does go on. Only from the loop. */
+void client_interrupt(struct client *c, const struct err *err);
+
 /* A handle for SPAWN or FILE_OPEN, unique in this client and across sessions
  * (the agent keeps handles over a restore). */
 uint64_t client_new_handle(struct client *c);
@@ -74,6 +78,7 @@ struct client_user {
 	struct client *client; /* NULL when it is over */
 	struct chan *chan;     /* NULL: none yet, or none any more */
 	bool fin_sent;	       /* or queued: nothing else will be sent */
+	unsigned interrupts;   /* the client's, when it joined */
 	TAILQ_ENTRY(client_user) link;
 };
 

@@ -16,6 +16,8 @@ enum client_state {
 
 /* What a channel's user is told. fail: it was taken out already. */
 struct client_user_ops {
+	/* An interrupt came; NULL: it means nothing to such a user. */
+	void (*interrupt)(struct client_user *u, const struct err *err);
 	void (*message)(struct client_user *u, const uint8_t *p, size_t n);
 	void (*data)(struct client_user *u, const uint8_t *p, size_t n,
 		     bool more);
@@ -42,6 +44,7 @@ struct client {
 	uint64_t handle;
 
 	struct client_users users; /* have a channel, or wait for a failure */
+	unsigned interrupts;	   /* how often they were interrupted */
 	struct buf scratch;	   /* a message being encoded */
 
 	/* link.c */

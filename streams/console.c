@@ -110,23 +110,46 @@ static void on_serve_timer(void *ctx)
 /* --- writing ---------------------------------------------------------------
  */
 
-static void finish_write(struct console_write *w, int code)
+static void finish_write(struct console_write *w, const struct err *err)
 {
-	struct console *c = w->console;
+	TAILQ_REMOVE(&w->console->writes, w, link);
+	w->console = NULL;
+	op_finish(&w->op, err ? err->code : 0, err);
+}
+
+static void refuse_write(struct console_write *w)
+{
 	struct err err;
 
-	TAILQ_REMOVE(&c->writes, w, link);
-	w->console = NULL;
-	if (code)
-		err_set(&err, code,
-			"cannot write to the console: it is not connected");
-	op_finish(&w->op, code, code ? &err : NULL);
+	err_set(&err, -EPIPE,
+		"cannot write to the console: it is not connected");
+	finish_write(w, &err);
 }
 
 static void fail_writes(struct console *c)
 {
 	while (!TAILQ_EMPTY(&c->writes))
-		finish_write(TAILQ_FIRST(&c->writes), -EPIPE);
+		refuse_write(TAILQ_FIRST(&c->writes));
+}
+
+static struct console_write *next_interrupted(const struct console *c)
+{
+	struct console_write *w;
+
+	TAILQ_FOREACH (w, &c->writes, link)
+		if (w->turn != c->turn && !w->is_kept)
+			return w;
+	return NULL;
+}
+
+void console_interrupt(struct console *c, const struct err *err)
+{
+	const struct err why = *err;
+	struct console_write *w;
+
+	console_interrupt_expects(c, &why);
+	while ((w = next_interrupted(c)))
+		finish_write(w, &why);
 }
 
 static ssize_t write_fd(int fd, const void *p, size_t n)
@@ -158,7 +181,7 @@ static bool write_first(struct console *c)
 static void write_some(struct console *c)
 {
 	while (c->fd >= 0 && !TAILQ_EMPTY(&c->writes) && write_first(c))
-		finish_write(TAILQ_FIRST(&c->writes), 0);
+		finish_write(TAILQ_FIRST(&c->writes), NULL);
 	if (c->fd >= 0)
 		watch_set(c->watch, TAILQ_EMPTY(&c->writes)
 					? LOOP_READ
@@ -194,13 +217,13 @@ static void on_write_stop(struct op *op, int reason)
 void console_write_start(struct console_write *w, struct console *c,
 			 const void *p, size_t n, int64_t deadline_ns)
 {
-	*w = (struct console_write){.console = c};
+	*w = (struct console_write){.console = c, .turn = c->turn};
 	op_init(&w->op, c->loop, on_write_stop);
 	op_start(&w->op, deadline_ns);
 	buf_append(&w->bytes, p, n);
 	TAILQ_INSERT_TAIL(&c->writes, w, link);
 	if (c->fd < 0)
-		finish_write(w, -EPIPE);
+		refuse_write(w);
 	else if (w == TAILQ_FIRST(&c->writes))
 		write_some(c);
 }

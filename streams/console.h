@@ -52,6 +52,9 @@ void console_attach(struct console *c, int take_fd);
  * then expect() searches from here on (one in flight, too); cursors that are
  * open end (EOF). */
 void console_mark_boot(struct console *c);
+/* Fails the expects and writes in flight with err; all else goes on. Only from
+ * the loop. */
+void console_interrupt(struct console *c, const struct err *err);
 /* Reads what the chardev still holds, then ends all cursors. */
 void console_detach(struct console *c);
 
@@ -98,6 +101,8 @@ struct console_write {
 	struct op op;
 	struct console *console;
 	struct buf bytes;
+	uint64_t turn; /* the console's */
+	bool is_kept;  /* not a caller's: no interrupt ends it */
 	TAILQ_ENTRY(console_write) link;
 };
 void console_write_start(struct console_write *w, struct console *c,

@@ -45,6 +45,8 @@ struct console {
 void console_serve(struct console *c);
 /* Ends cursors where the log ends now. */
 void console_end_cursors(struct console *c);
+/* Fails the expects in flight; it is a turn of its own. */
+void console_interrupt_expects(struct console *c, const struct err *err);
 /* Expects in flight search from the boot mark on. */
 void console_restart_expects(struct console *c);
 /* For console_free(): leaves no reader that knows of the console. */

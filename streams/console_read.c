@@ -314,6 +314,17 @@ static struct console_expect *next_expect(struct console *c)
 	return NULL;
 }
 
+void console_interrupt_expects(struct console *c, const struct err *err)
+{
+	struct console_expect *x;
+
+	c->turn++;
+	while ((x = next_expect(c))) {
+		expect_unlink(x);
+		op_finish(&x->op, err->code, err);
+	}
+}
+
 /* Any reader's code may add and remove readers; so each step looks for one
  * that has not had its go. */
 void console_serve(struct console *c)

@@ -174,6 +174,11 @@ void stream_read(struct stream_wait *w, size_t max, int64_t deadline_ns);
 
 /* A wait is in flight, or holds: another would be refused. */
 bool stream_is_busy(const struct stream *s);
+
+/* Finishes the waiters of the streams in list with err; the streams go on, and
+ * nothing is lost. Only from the loop. */
+void stream_list_interrupt(struct stream_list *list, const struct err *err);
+
 /* Drops pending bytes; idempotent; a waiter finishes as if it came later. */
 void stream_close(struct stream *s);
 bool stream_is_closed(const struct stream *s);

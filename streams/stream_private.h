@@ -29,7 +29,8 @@ struct stream {
 	struct stream_wait *waiter; /* borrowed; running, or held */
 	bool is_ended;
 	bool is_closed;
-	struct err broken; /* code 0: an honest end */
+	bool is_interrupted; /* but its waiter was not yet told */
+	struct err broken;   /* code 0: an honest end */
 };
 
 static inline bool stream_is_waited(const struct stream *s)

@@ -118,6 +118,31 @@ void stream_fail_waiter(struct stream *s)
 	finish(s, s->waiter, s->broken.code, &s->broken);
 }
 
+static struct stream *next_interrupted(const struct stream_list *list)
+{
+	struct stream *s;
+
+	TAILQ_FOREACH (s, list, link)
+		if (s->is_interrupted)
+			return s;
+	return NULL;
+}
+
+/* Who is told may free any stream of the list. */
+void stream_list_interrupt(struct stream_list *list, const struct err *err)
+{
+	const struct err why = *err;
+	struct stream *s;
+
+	TAILQ_FOREACH (s, list, link)
+		s->is_interrupted = stream_is_waited(s);
+	while ((s = next_interrupted(list))) {
+		s->is_interrupted = false;
+		if (stream_is_waited(s))
+			finish(s, s->waiter, why.code, &why);
+	}
+}
+
 /* The outcome of a next or drain that can get nothing any more. */
 static void finish_empty(struct stream *s, struct stream_wait *w)
 {

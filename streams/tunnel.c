@@ -132,7 +132,13 @@ static void on_doomed(void *ctx)
 	lose(t, &t->err);
 }
 
+static void on_interrupt(struct client_user *u, const struct err *err)
+{
+	client_interrupt(tunnel_of(u)->inner, err);
+}
+
 static const struct client_user_ops tunnel_user_ops = {
+    .interrupt = on_interrupt,
     .message = on_message,
     .data = on_data,
     .writable = on_writable,

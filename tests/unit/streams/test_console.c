@@ -501,6 +501,35 @@ static void expect_says_what_it_saw_last(void **state)
 	check_expect(d, "zz", -EPIPE);
 }
 
+static void an_interrupt_ends_expects_and_writes(void **state)
+{
+	struct desk *d = *state;
+	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct console_write w, kept;
+	struct console_expect x;
+	size_t n = 4 << 20;
+	uint8_t *out = mem_zalloc(n);
+	struct err err;
+
+	err_set(&err, -EHOSTDOWN, "an alarm");
+	console_expect_start(&x, d->con, "zz", 2, CLOCK_NEVER);
+	console_write_start(&w, d->con, out, n, CLOCK_NEVER);
+	console_write_start(&kept, d->con, "x", 1, CLOCK_NEVER);
+	kept.is_kept = true;
+	console_interrupt(d->con, &err);
+	assert_int_equal(x.op.result, -EHOSTDOWN);
+	assert_string_equal(w.op.err.text, "an alarm");
+	assert_false(op_is_done(&kept.op));
+	print(d, "zz");
+	check_expect(d, "zz", 0);
+	check_stream(s, "zz");
+	console_expect_done(&x);
+	console_write_done(&w);
+	console_write_done(&kept);
+	stream_free(s);
+	free(out);
+}
+
 static void a_cancelled_expect_is_forgotten(void **state)
 {
 	struct desk *d = *state;
@@ -750,6 +779,7 @@ int main(void)
 	    T(expect_waits_for_bytes_however_they_are_cut),
 	    T(expect_starts_at_the_last_boot),
 	    T(expect_says_what_it_saw_last),
+	    T(an_interrupt_ends_expects_and_writes),
 	    T(a_cancelled_expect_is_forgotten),
 	    T(a_reader_may_free_everything_when_told),
 	    T(an_expect_may_free_everything_when_told),

@@ -298,6 +298,22 @@ static void a_killed_worker_fails_its_calls(void **state)
 	call_free(wait);
 }
 
+static void an_interrupt_reaches_calls_of_a_worker(void **state)
+{
+	struct guest *g = *state;
+	struct call *pause = start_syscall(g->worker, SYS_pause, 0, 0);
+	struct err err;
+
+	loop_poll(g->loop);
+	err_set(&err, -EHOSTDOWN, "the console shows it");
+	client_interrupt(g->client, &err);
+	assert_int_equal(op_wait(&pause->op), -EHOSTDOWN);
+	assert_string_equal(pause->op.err.text, "the console shows it");
+	call_free(pause);
+	assert_int_equal(g->lost.code, 0);
+	sys(g->client, SYS_getpid, 0);
+}
+
 static void a_second_link_takes_over(void **state)
 {
 	struct guest *g = *state;
@@ -366,6 +382,7 @@ int main(void)
 	    T(a_blocked_call_delays_nobody_else),
 	    T(much_goes_through_both_ways),
 	    T(a_killed_worker_fails_its_calls),
+	    T(an_interrupt_reaches_calls_of_a_worker),
 	    T(a_second_link_takes_over),
 	    T(a_new_session_loses_the_link_and_keeps_the_worker),
 	    T(no_such_worker_is_told),
