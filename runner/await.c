@@ -96,9 +96,12 @@ void await_check_expired(lua_State *L, const char *method)
 
 int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
 {
-	struct await *a = &worker_of(L)->await;
+	struct worker *w = worker_of(L);
+	struct await *a = &w->await;
 
 	await_check_expired(L, method);
+	if (!w->suite.running && w->suite.early.message)
+		bind_fail_arg(L, method, "%s", w->suite.early.message);
 	if (span_ns == CLOCK_NEVER)
 		return a->deadline_ns;
 	int64_t d = clock_deadline_ns(span_ns);

@@ -80,7 +80,8 @@ void await_set_timeout(struct await *a, int64_t timeout_ns);
 
 /*
  * now + span_ns, or the test's deadline when that is earlier. Raises when the
- * test's time is over already. span_ns CLOCK_NEVER: the test's own.
+ * test's time is over already, and where a guest's alarm has failed the file.
+ * span_ns CLOCK_NEVER: the test's own.
  */
 int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns);
 /* Raises the test's time-out if its time is over: for a finish whose

@@ -55,7 +55,7 @@ static int core_is_marked(lua_State *L)
 
 static int core_unmark(lua_State *L)
 {
-	failure_done(&suite_of(L)->failure);
+	suite_unmark(suite_of(L));
 	return 0;
 }
 

@@ -241,15 +241,18 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method)
 
 /* --- boot and shutdown --- */
 
-static void on_dead(void *ctx, const struct err *err)
+/* Fails the test that runs, whoever waits for what. The first one that it
+ * hears of also ends its calls; then it may look around in peace. */
+static bool on_alarm(void *ctx, enum vm_alarm what, const struct err *err)
 {
-	struct worker *w = ctx;
+	struct vm_object *v = ctx;
+	struct worker *w = worker_of(v->obj.scope->L);
+	bool is_first = v->alarm_mark != w->suite.marks;
 
-	/* A panic, or a string of provium.on_console, fails the test that
-	 * runs, whoever was waiting for what. */
-	if (strstr(err->text, "kernel panicked") ||
-	    strstr(err->text, "the console shows"))
-		suite_mark(&w->suite, w->L, err->text);
+	(void)what;
+	v->alarm_mark = w->suite.marks;
+	suite_alarm(&w->suite, w->L, err->text);
+	return is_first;
 }
 
 /* An operation on the VM in flight; the VM is kept. */
@@ -325,9 +328,10 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	o.req.qemu_args = *args;
 	object_close_owned(&v->obj);
 	v->vm = vm_free(v->vm);
-	v->vm = vm_factory_make(worker_vms(w), &o.req, on_dead, w, &err);
+	v->vm = vm_factory_make(worker_vms(w), &o.req, NULL, v, &err);
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
+	vm_on_alarm(v->vm, on_alarm);
 	*ret_timeout_ns = o.req.agent_timeout_ns;
 }
 
@@ -371,6 +375,7 @@ struct power {
 	unsigned from; /* bits of the states it is legal in */
 	enum vm_state to;
 	bool ends_handles; /* what was open in the guest is gone */
+	bool awaits_agent; /* as a boot does, and as long */
 };
 
 static int power(lua_State *L, const struct power *what)
@@ -383,7 +388,9 @@ static int power(lua_State *L, const struct power *what)
 		return 0;
 	if (!is_legal)
 		fail_state(L, what->method, v);
-	int64_t deadline = await_deadline(L, what->method, POWER_TIMEOUT_NS);
+	int64_t deadline = await_deadline(
+	    L, what->method,
+	    what->awaits_agent ? v->agent_timeout_ns : POWER_TIMEOUT_NS);
 
 	struct power_call *c = new_power_call(L, what->method, v);
 	what->start(v->vm, &c->op, deadline);
@@ -432,6 +439,7 @@ static int l_reset(lua_State *L)
 			    .from = 1u << VM_BOOTED,
 			    .to = VM_BOOTED,
 			    .ends_handles = true,
+			    .awaits_agent = true,
 			});
 }
 

@@ -20,6 +20,7 @@ struct vm_object {
 	char *name;			    /* owned */
 	char *profile;			    /* owned; NULL: the default */
 	int64_t agent_timeout_ns;	    /* of the last boot */
+	unsigned alarm_mark;		    /* suite.marks of its last alarm */
 	struct attachment_list attachments; /* bridges; owned */
 	unsigned boots; /* differs whenever handles of before are void */
 };

@@ -24,7 +24,7 @@
 
 void suite_init(struct suite *s, struct worker *w)
 {
-	*s = (struct suite){.w = w};
+	*s = (struct suite){.w = w, .marks = 1};
 }
 
 static void test_done(struct suite_test *t)
@@ -52,18 +52,43 @@ const char *suite_running_name(const struct suite *s)
 	return s->running ? s->running->name : NULL;
 }
 
-void suite_mark(struct suite *s, lua_State *L, const char *text)
+static void fill(struct failure *f, lua_State *L, const char *text)
 {
 	struct buf trace = {0};
 
-	if (!s->running || s->failure.message)
+	if (f->message)
 		return;
-	lua_state_site(L, &s->failure.site);
-	s->failure.message = mem_strdup(text);
+	lua_state_site(L, &f->site);
+	f->message = mem_strdup(text);
 	lua_state_trace(L, &trace);
-	s->failure.trace =
+	f->trace =
 	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
 	buf_done(&trace);
+}
+
+void suite_mark(struct suite *s, lua_State *L, const char *text)
+{
+	if (s->running)
+		fill(&s->failure, L, text);
+}
+
+void suite_unmark(struct suite *s)
+{
+	failure_done(&s->failure);
+	s->marks++;
+}
+
+void suite_alarm(struct suite *s, lua_State *L, const char *text)
+{
+	if (s->running || !s->is_closed)
+		fill(s->running ? &s->failure : &s->early, L, text);
+}
+
+void suite_settle(struct suite *s)
+{
+	/* One turn reads it, the next acts on it. */
+	loop_poll(s->w->loop);
+	loop_poll(s->w->loop);
 }
 
 void suite_mark_at(struct suite *s, const struct site *at, const char *text)
@@ -377,7 +402,7 @@ static void emit_start(struct suite *s, const struct suite_test *t)
 
 static void clear_outcome(struct suite *s)
 {
-	failure_done(&s->failure);
+	suite_unmark(s);
 	free(s->skipped);
 	s->skipped = NULL;
 }
@@ -408,6 +433,7 @@ static void attempt(struct suite *s, const struct suite_test *t)
 	bind_test_push_context(w->L, t->name, t->meta);
 	int status = lua_state_call(w->L, 1, 0, &raised);
 	interrupt_disarm();
+	suite_settle(s);
 	await_set_timeout(&w->await, CLOCK_NEVER);
 	if (status && !s->failure.message && !s->skipped) {
 		s->failure = raised;

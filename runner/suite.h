@@ -41,6 +41,7 @@ struct suite {
 	/* The test that runs, NULL between tests. */
 	const struct suite_test *running;
 	struct failure failure; /* its mark */
+	unsigned marks;		/* which mark this is, set or not; from 1 on */
 	char *skipped;		/* t:skip()'s reason, or NULL */
 	struct failure early;	/* a mark before the first test: the file's */
 	bool is_closed;		/* the chunk is over: no more test() */
@@ -64,6 +65,13 @@ void suite_mark(struct suite *s, lua_State *L, const char *text);
 /* The same at a place of the author's, for what went wrong while he was not
  * looking. Before the tests run, the file has failed. */
 void suite_mark_at(struct suite *s, const struct site *at, const char *text);
+/* Takes the running test's mark off. */
+void suite_unmark(struct suite *s);
+/* A guest's console shows what must not be there: marks the running test, or
+ * else the file, which then fails at its next blocking call, or its end. */
+void suite_alarm(struct suite *s, lua_State *L, const char *text);
+/* Lets what the guests have said by now come in. */
+void suite_settle(struct suite *s);
 /* Gives away the file's mark: false without one. */
 bool suite_take_early(struct suite *s, struct failure *ret);
 /* The running test's name, or NULL. */

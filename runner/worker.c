@@ -159,27 +159,43 @@ static int run_chunk(struct worker *w, struct failure *f)
 	interrupt_arm(w->L, w->await.deadline_ns);
 	int rc = lua_state_call(w->L, 0, 0, f);
 	interrupt_disarm();
+	suite_settle(&w->suite);
 	await_set_timeout(&w->await, CLOCK_NEVER);
 	lua_settop(w->L, 0);
 	return rc;
 }
 
+/* Loads the file; false, and said, when that is the end of it. */
+static bool load_file(struct worker *w)
+{
+	struct failure f = {0}, early = {0};
+	bool is_ok = !run_chunk(w, &f);
+
+	if (!is_ok)
+		emit_file_error(w, &f);
+	/* It outlives the pcall that may have swallowed it. */
+	if (suite_take_early(&w->suite, &early)) {
+		if (is_ok || !strstr(f.message, early.message))
+			emit_file_error(w, &early);
+		is_ok = false;
+	}
+	failure_done(&f);
+	failure_done(&early);
+	return is_ok;
+}
+
 void worker_run_file(struct worker *w)
 {
 	int64_t started = clock_now_ns();
-	struct failure f = {0};
 
 	emit_file_start(w);
 	set_path(w);
-	if (run_chunk(w, &f) || suite_take_early(&w->suite, &f)) {
-		emit_file_error(w, &f);
-	} else {
+	if (load_file(w)) {
 		w->suite.is_closed = true;
 		suite_emit_plan(&w->suite);
 		if (!w->job->list_only)
 			suite_run(&w->suite);
 	}
-	failure_done(&f);
 	emit_file_end(w, started);
 }
 

@@ -12,6 +12,7 @@
  * vm_step(), called from the loop with nothing of ours on the stack, looks at
  * all facts and takes the one step that they allow:
  *
+ *	vm_step_alarm	has the console shown a string that fails calls
  *	vm_step_death	is there a cause of death, and is it time to act on
  *			it; has QEMU exited, and was that asked for
  *	vm_step_link	reset seen, dial finished, HELLO answered, NICs up
@@ -26,7 +27,7 @@
  *
  * Files: vm.c objects and states; vm_boot.c starting QEMU and reaching the
  * agent; vm_net.c its NICs; vm_power.c what can be done to a booted VM;
- *vm_death.c its end.
+ * vm_alarm.c what its console shows; vm_death.c its end.
  */
 #include "vmm/vm.h"
 
@@ -129,7 +130,8 @@ static void vm_step(void *ctx)
 
 	vm->in_step = true;
 	vm->kicked = false;
-	if (!vm_step_death(vm) && !vm->is_freed) {
+	vm_step_alarm(vm);
+	if (!vm->is_freed && !vm_step_death(vm) && !vm->is_freed) {
 		vm_step_link(vm);
 		if (!vm->is_freed)
 			vm_step_power(vm);
@@ -187,34 +189,6 @@ static int claim_paths(struct vm *vm, struct err *err)
 		       strerror(errno));
 }
 
-static void on_alarm(void *ctx, const char *alarm, const char *line)
-{
-	bool is_panic = strcmp(alarm, "Kernel panic") == 0;
-	struct err err;
-
-	if (is_panic)
-		err_set(&err, -EHOSTDOWN, "the guest's kernel panicked: %s",
-			line);
-	else
-		err_set(&err, -EHOSTDOWN, "the console shows `%s`: %s", alarm,
-			line);
-	vm_condemn(ctx, is_panic ? DOOM_PANIC : DOOM_ALARM, &err);
-}
-
-static void set_alarms(struct vm *vm)
-{
-	const struct vm_spec *spec = &vm->copy.spec;
-	const char **alarms =
-	    mem_realloc_array(NULL, spec->n_alarms + 1, sizeof(*alarms));
-
-	alarms[0] = "Kernel panic";
-	for (size_t i = 0; i < spec->n_alarms; i++)
-		alarms[i + 1] = spec->alarms[i];
-	console_set_alarms(vm->console, alarms, spec->n_alarms + 1, on_alarm,
-			   vm);
-	free(alarms);
-}
-
 struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		  vm_dead_cb on_dead, void *ctx, struct err *err)
 {
@@ -236,7 +210,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		err_wrap(err, "VM %s", spec->name);
 		return vm_free(vm);
 	}
-	set_alarms(vm);
+	vm_set_alarms(vm);
 	return vm;
 }
 
@@ -246,6 +220,7 @@ struct vm *vm_free(struct vm *vm)
 		return NULL;
 	vm->is_freed = true;
 	vm->on_dead = NULL;
+	vm->on_alarm = NULL;
 	timer_set(vm->step_timer, CLOCK_NEVER);
 	if (vm->op)
 		op_cancel(vm->op);

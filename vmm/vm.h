@@ -6,7 +6,8 @@
  *	created --boot--> booting --> booted <--pause/resume--> paused
  *	   booted|paused --shutdown, the guest powers off--> shutdown
  *	   shutdown --boot--> ...
- *	   any with a QEMU --QEMU exit, panic, alarm, agent lost--> dead
+ *	   any with a QEMU --QEMU exit, panic, agent lost--> dead
+ *	   booting --alarm--> dead
  *
  * | state    | legal                                                      |
  * |----------|------------------------------------------------------------|
@@ -27,7 +28,9 @@
  * guest that powers itself off is not dead but shutdown; calls in flight fail
  * with "the guest powered off". A reset (the guest's own, or vm_reset_start)
  * leaves the VM booted: calls and streams fail with -ECONNRESET; those that
- * follow fail until the agent is back.
+ * follow fail until the agent is back. A line of the console that holds one of
+ * spec.alarms fails calls in flight, reset among them, and leaves the VM as it
+ * is.
  */
 #ifndef VMM_VM_H
 #define VMM_VM_H
@@ -81,7 +84,7 @@ struct vm_spec {
 	const char *net_setup;
 	const char *const *qemu_args; /* appended */
 	size_t n_qemu_args;
-	const char *const *alarms; /* console strings beside "Kernel panic" */
+	const char *const *alarms; /* see enum vm_alarm */
 	size_t n_alarms;
 	const void *agent; /* the agent program, borrowed for the VM's life */
 	size_t agent_n;
@@ -93,8 +96,26 @@ struct vm;
  * console's end. From the loop; may free the VM. */
 typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
 
+/* What the guest's console showed. */
+enum vm_alarm {
+	VM_ALARM_TEXT,	/* a line with a string of spec.alarms */
+	VM_ALARM_PANIC, /* its kernel panicked (or QEMU was told so) */
+};
+
+/*
+ * err says what and where, with the console's end. Comes before anyone else
+ * hears of it: before on_dead and the failure of calls in flight. After a
+ * VM_ALARM_TEXT on a booted VM, which lives on, calls in flight are failed if
+ * cb returns true: a guest that goes on complaining shall not keep its
+ * examiner from working. From the loop; must not free the VM.
+ */
+typedef bool (*vm_alarm_cb)(void *ctx, enum vm_alarm what,
+			    const struct err *err);
+
 struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		  vm_dead_cb on_dead, void *ctx, struct err *err);
+/* Whom to tell, with vm_new()'s ctx. Without one, calls are always failed. */
+void vm_on_alarm(struct vm *vm, vm_alarm_cb cb);
 /* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
  * console log (<name>.qmp, what was said with QEMU, lasts until here). Bounded:
  * it does not wait for the guest. */

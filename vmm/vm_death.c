@@ -142,10 +142,14 @@ static void describe_exit(struct vm *vm, struct err *err)
 }
 
 /* Everyone is told, and any of them may free the VM. */
-static void tell_death(struct vm *vm, bool was_booting)
+static void tell_death(struct vm *vm, bool was_booting, enum vm_doom doom)
 {
 	const struct err err = vm->death;
 
+	if (doom >= DOOM_TEXT && vm->on_alarm)
+		vm->on_alarm(
+		    vm->ctx,
+		    doom == DOOM_PANIC ? VM_ALARM_PANIC : VM_ALARM_TEXT, &err);
 	vm_retire_client(vm, &err);
 	if (!vm->is_freed)
 		vm_power_done(vm);
@@ -158,7 +162,8 @@ static void tell_death(struct vm *vm, bool was_booting)
 void vm_die(struct vm *vm, const struct err *reason)
 {
 	bool was_booting = vm->state == VM_BOOTING;
-	bool lingers = vm->doom == DOOM_PANIC && vm->process && !vm->has_exited;
+	enum vm_doom doom = vm->doom;
+	bool lingers = doom == DOOM_PANIC && vm->process && !vm->has_exited;
 
 	vm->death = *reason;
 	vm->doom = DOOM_NONE;
@@ -170,7 +175,7 @@ void vm_die(struct vm *vm, const struct err *reason)
 	vm->reason = vm->death;
 	vm_add_console(vm, &vm->death);
 	vm_set_state(vm, VM_DEAD);
-	tell_death(vm, was_booting);
+	tell_death(vm, was_booting, doom);
 }
 
 /* QEMU ended because it was asked to, by us or by the guest. */

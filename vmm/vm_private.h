@@ -22,6 +22,7 @@ enum vm_doom {
 	DOOM_LOST,  /* a connection broke; there must be a reason */
 	DOOM_EXIT,  /* QEMU ended */
 	DOOM_ALARM, /* the guest or its agent said it; it holds at once */
+	DOOM_TEXT,  /* the same, by a string of spec.alarms */
 	DOOM_PANIC, /* the same, and the guest has more to print */
 };
 
@@ -36,6 +37,7 @@ struct vm {
 	struct loop *loop;
 	struct vm_spec_copy copy;
 	vm_dead_cb on_dead;
+	vm_alarm_cb on_alarm; /* NULL: none */
 	void *ctx;
 	enum vm_state state;
 	struct timer *step_timer;
@@ -91,6 +93,8 @@ struct vm {
 	bool is_shutting_down;
 	int64_t kill_at_ns;
 
+	struct err alarm; /* one that was seen, and nobody told of */
+
 	/* Its death, pending and done. */
 	enum vm_doom doom;
 	int64_t doom_at_ns;
@@ -134,6 +138,11 @@ void vm_power_done(struct vm *vm);
 /* Starts and fails op unless the state is among the legal ones (bits) and no
  * other operation is going on. */
 bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal);
+
+/* vm_alarm.c */
+void vm_set_alarms(struct vm *vm);
+/* May free the VM. */
+void vm_step_alarm(struct vm *vm);
 
 /* vm_death.c */
 void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err);

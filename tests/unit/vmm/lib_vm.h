@@ -26,7 +26,8 @@ struct fixture {
 	unsigned deaths;
 	struct err death;
 	bool free_on_death;
-	pid_t pid; /* of the QEMU that boot() started */
+	pid_t pid;  /* of the QEMU that boot() started */
+	void *user; /* the test's */
 };
 
 int vm_setup(void **state);

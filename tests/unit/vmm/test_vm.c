@@ -291,22 +291,6 @@ static void the_deadline_of_a_shutdown_kills(void **state)
 	assert_false(vm_is_running(f->pid));
 }
 
-static void an_alarm_on_the_console_ends_the_guest(void **state)
-{
-	static const char *const alarms[] = {"BUG:"};
-	struct fixture *f = *state;
-
-	f->spec.alarms = alarms;
-	f->spec.n_alarms = 1;
-	vm_must_boot(f);
-	vm_exec(f, "echo BUG: a test >/dev/console; sleep 1000");
-	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
-	vm_expect_text(f->exec->op.err.text,
-		       "the console shows `BUG:`: BUG: a test");
-	assert_int_equal(vm_state(f->vm), VM_DEAD);
-	assert_int_equal(f->deaths, 1);
-}
-
 static void the_death_of_the_agent_is_noticed(void **state)
 {
 	struct fixture *f = *state;
@@ -458,7 +442,6 @@ static const struct CMUnitTest tests[] = {
     T(a_paused_guest_answers_when_resumed),
     T(a_paused_guest_can_be_shut_down),
     T(the_deadline_of_a_shutdown_kills),
-    T(an_alarm_on_the_console_ends_the_guest),
     T(the_death_of_the_agent_is_noticed),
     T(freeing_a_booting_vm_kills_it),
     T(giving_up_a_boot_kills_it),

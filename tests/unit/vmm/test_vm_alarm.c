@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/* What a guest's console shows, with real guests under TCG. */
+#include "tests/unit/vmm/lib_vm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/mem.h"
+
+static const char *const bug[] = {"BUG:"};
+
+struct told {
+	unsigned texts, panics;
+	struct err last;
+	bool fails_calls;
+};
+
+static struct told *told_of(struct fixture *f)
+{
+	return f->user;
+}
+
+static bool on_alarm(void *ctx, enum vm_alarm what, const struct err *err)
+{
+	struct told *t = told_of(ctx);
+
+	if (what == VM_ALARM_PANIC)
+		t->panics++;
+	else
+		t->texts++;
+	t->last = *err;
+	return t->fails_calls;
+}
+
+static void watch(struct fixture *f, struct told *t)
+{
+	*t = (struct told){.fails_calls = true};
+	f->user = t;
+	f->spec.alarms = bug;
+	f->spec.n_alarms = 1;
+	vm_make(f);
+	vm_on_alarm(f->vm, on_alarm);
+}
+
+static int boot(struct fixture *f)
+{
+	vm_boot_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	f->pid = vm_pid(f->vm);
+	return vm_wait_op(f);
+}
+
+static void an_alarm_fails_calls_and_the_vm_lives(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	assert_int_equal(boot(f), 0);
+	vm_exec(f, "echo BUG: a test >/dev/console; sleep 1000");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	vm_expect_text(f->exec->op.err.text,
+		       "VM a: the console shows `BUG:`: BUG: a test");
+	assert_string_equal(f->exec->op.err.text, told.last.text);
+	assert_int_equal(told.texts, 1);
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	vm_ping(f);
+	assert_int_equal(f->deaths + told.panics, 0);
+}
+
+static void an_alarm_fails_expects_and_streams(void **state)
+{
+	static const struct stream_label label = {.kind = "console",
+						  .detail = "a"};
+	struct fixture *f = *state;
+	struct console_expect x;
+	struct stream_wait w;
+	struct told told;
+
+	watch(f, &told);
+	assert_int_equal(boot(f), 0);
+	struct console *c = vm_console(f->vm);
+	struct stream *s = console_stream_new(c, &label, vm_streams(f->vm));
+	struct stream_pattern never = {(const uint8_t *)"never", 5};
+	stream_wait_init(&w, s);
+	stream_match(&w, "expect", &never, 1, false, CLOCK_NEVER);
+	console_expect_start(&x, c, "never", 5, CLOCK_NEVER);
+	vm_exec(f, "echo BUG: all >/dev/console; sleep 1000");
+	assert_int_equal(op_wait(&x.op), -EHOSTDOWN);
+	assert_int_equal(op_wait(&w.op), -EHOSTDOWN);
+	assert_false(stream_eof(s));
+	console_expect_done(&x);
+	stream_wait_done(&w);
+	stream_free(s);
+}
+
+static void the_owner_decides_whether_calls_fail(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	told.fails_calls = false;
+	assert_int_equal(boot(f), 0);
+	free(vm_exec_out(f, "echo BUG: one >/dev/console; sleep 0.5"));
+	assert_int_equal(told.texts, 1);
+}
+
+/* Returns when it has begun, with some of it on its way. */
+static void complain_for_ever(struct fixture *f, const struct told *t)
+{
+	free(vm_exec_out(f, "(while :; do echo BUG: more; done) "
+			    ">/dev/console 2>&1 </dev/null &"));
+	while (!t->texts)
+		loop_turn(f->loop);
+	/* Lines pile up: the next turn reads some, whatever else comes. */
+	usleep(500000);
+}
+
+/* It is another guest than the one that had a file. */
+static bool is_new(struct fixture *f)
+{
+	vm_exec(f, "test -e /left-over");
+	return op_wait(&f->exec->op) == 0 && f->exec->status == 1;
+}
+
+static void an_alarm_ends_a_reset_and_the_guest_comes_back(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	told.fails_calls = false;
+	assert_int_equal(boot(f), 0);
+	free(vm_exec_out(f, "touch /left-over"));
+	complain_for_ever(f, &told);
+	told.fails_calls = true;
+	vm_reset_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	assert_int_equal(vm_wait_op(f), -EHOSTDOWN);
+	assert_string_equal(f->op.err.text, told.last.text);
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	told.fails_calls = false;
+	int64_t deadline_ns = clock_deadline_ns(BOOT_NS);
+	while (!is_new(f) && clock_now_ns() < deadline_ns)
+		loop_poll(f->loop);
+	vm_ping(f);
+}
+
+static void an_alarm_while_booting_ends_the_boot(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	f->spec.cmdline = "word=BUG:";
+	watch(f, &told);
+	assert_int_equal(boot(f), -EHOSTDOWN);
+	vm_expect_text(f->op.err.text, "the console shows `BUG:`: ");
+	assert_int_equal(vm_state(f->vm), VM_DEAD);
+	assert_int_equal(told.texts, 1);
+	assert_int_equal(told.panics + f->deaths, 0);
+}
+
+static void a_panic_is_told_as_one(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	assert_int_equal(boot(f), 0);
+	vm_exec(f, "echo c >/proc/sysrq-trigger");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	assert_int_equal(told.panics, 1);
+	vm_expect_text(told.last.text, "the guest's kernel panicked");
+	vm_wait_state(f, VM_DEAD);
+	assert_int_equal(f->deaths, 1);
+}
+
+static void an_alarm_does_not_stop_a_shutdown(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	told.fails_calls = false;
+	assert_int_equal(boot(f), 0);
+	complain_for_ever(f, &told);
+	told = (struct told){.fails_calls = true};
+	vm_shutdown_start(f->vm, &f->op, clock_deadline_ns(PATIENCE_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	assert_int_equal(vm_state(f->vm), VM_SHUTDOWN);
+	assert_true(told.texts > 0);
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
+static const struct CMUnitTest tests[] = {
+    T(an_alarm_fails_calls_and_the_vm_lives),
+    T(an_alarm_fails_expects_and_streams),
+    T(the_owner_decides_whether_calls_fail),
+    T(an_alarm_ends_a_reset_and_the_guest_comes_back),
+    T(an_alarm_while_booting_ends_the_boot),
+    T(a_panic_is_told_as_one),
+    T(an_alarm_does_not_stop_a_shutdown),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
