@@ -264,6 +264,24 @@ char *host_qemu_version(const char *qemu, struct err *err)
 	return NULL;
 }
 
+int host_qemu_check_net(const char *qemu, struct err *err)
+{
+	const char *argv[] = {qemu, "-netdev", "help", NULL};
+	CLEANUP(buf_done) struct buf out = {0};
+	int r = program_run(argv, NULL, clock_deadline_ns(VERSION_TIMEOUT_NS),
+			    &out, err);
+
+	if (r < 0)
+		return r;
+	buf_append(&out, "", 1);
+	if (strstr((const char *)buf_data(&out), "\ndgram\n"))
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "'%s' knows no `-netdev dgram`: guests with a network "
+		       "need QEMU 7.2 or later",
+		       qemu);
+}
+
 static int find_name(const char *const *names, size_t n, const char *s)
 {
 	for (size_t i = 0; i < n; i++)

@@ -51,6 +51,10 @@ char *host_find_qemu(struct err *err);
 /* First line of its --version; owned, NULL with err. */
 char *host_qemu_version(const char *qemu, struct err *err);
 
+/* Whether it can carry frames in datagrams, which networks need: QEMU 7.2 and
+ * later, built with networking. 0, or a negative errno with err. */
+int host_qemu_check_net(const char *qemu, struct err *err);
+
 const char *accel_name(enum accel a);	      /* "auto", "kvm", "tcg" */
 const char *transport_name(enum transport t); /* "auto", "vsock", "serial" */
 /* -EINVAL for an unknown name. */

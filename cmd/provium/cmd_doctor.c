@@ -101,6 +101,20 @@ static void check_qemu(struct doctor *d, const char *name)
 	good(d, name, text);
 }
 
+/* Tests run without it as long as they want no network. */
+static void check_net(struct doctor *d, const char *name)
+{
+	struct err err;
+	CLEANUP(free_ptr) char *qemu = host_find_qemu(&err);
+
+	if (!qemu)
+		return; /* said already */
+	if (host_qemu_check_net(qemu, &err) < 0)
+		put(d, PRINT_WARN, "-", name, err.text);
+	else
+		good(d, name, "QEMU has -netdev dgram; no rights are needed");
+}
+
 static const struct config_profile *profile(const struct doctor *d)
 {
 	struct err err;
@@ -274,7 +288,7 @@ static const struct check checks[] = {
     {"accelerator", check_accel}, {"transport", check_transport},
     {"/dev/kvm", check_device},	  {"/dev/vhost-vsock", check_device},
     {"busybox", check_busybox},	  {"guest", check_guest},
-    {"memory", check_memory},
+    {"network", check_net},	  {"memory", check_memory},
 };
 
 int cmd_doctor(const struct settings *s)

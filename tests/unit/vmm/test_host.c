@@ -261,6 +261,24 @@ static void missing_qemu_says_what_to_install(void **state)
 	free(old);
 }
 
+static void networks_need_datagrams_of_qemu(void **state)
+{
+	struct fix *f = *state;
+	char *new = tmp_write_str(f->dir, "new",
+				  "#!/bin/sh\nprintf 'types:\\nstream\\n"
+				  "dgram\\ntap\\n'\n");
+	char *old = tmp_write_str(f->dir, "old",
+				  "#!/bin/sh\nprintf 'types:\\nsocket\\n'\n");
+
+	chmod(new, 0755);
+	chmod(old, 0755);
+	assert_int_equal(host_qemu_check_net(new, &f->err), 0);
+	assert_int_equal(host_qemu_check_net(old, &f->err), -ENOTSUP);
+	assert_non_null(strstr(f->err.text, "QEMU 7.2 or later"));
+	free(new);
+	free(old);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -279,6 +297,7 @@ int main(void)
 	    T(names_and_values_agree),
 	    T(qemu_of_the_environment_is_used),
 	    T(missing_qemu_says_what_to_install),
+	    T(networks_need_datagrams_of_qemu),
 	};
 
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -11,9 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_image.h"
 #include "vmm/net/bridge.h"
 
 struct nics {
@@ -241,6 +243,24 @@ static void an_image_of_its_own_is_left_alone(void **state)
 	expect_out(n, "ls /sys/class/net", "eth0\neth1\nlo\n");
 }
 
+static void a_qemu_that_is_too_old_is_named_as_such(void **state)
+{
+	static const char script[] = "#!/bin/sh\n"
+				     "echo \"-netdev dgram: Parameter 'type'"
+				     " expects a netdev backend type\" >&2\n"
+				     "exit 1\n";
+	struct nics *n = *state;
+	char *dir = tmp_new();
+	CLEANUP(free_ptr) char *qemu = tmp_write_str(dir, "qemu", script);
+
+	chmod(qemu, 0755);
+	n->f->spec.qemu = qemu;
+	make_with_both(n);
+	assert_int_equal(vm_try_boot(n->f, BOOT_NS), -EHOSTDOWN);
+	vm_expect_text(n->f->op.err.text, "networks need QEMU 7.2 or later");
+	tmp_remove(dir);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -256,6 +276,7 @@ int main(void)
 	    T(after_a_reset_that_is_an_error_and_the_vm_lives),
 	    T(a_time_out_says_what_it_was_waiting_for),
 	    T(an_image_of_its_own_is_left_alone),
+	    T(a_qemu_that_is_too_old_is_named_as_such),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
