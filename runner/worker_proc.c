@@ -138,8 +138,10 @@ static bool lines_read(struct lines *in)
 
 	if (in->fd < 0)
 		return false;
-	n = read(in->fd, buf_room(&in->buf, READ_SIZE), READ_SIZE);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	do
+		n = read(in->fd, buf_room(&in->buf, READ_SIZE), READ_SIZE);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n <= 0) {
 		lines_stop(in);
@@ -176,7 +178,7 @@ static void send_job(struct worker_proc *w)
 		n = send(in->fd, buf_data(&w->job), w->job.len, MSG_NOSIGNAL);
 	if (n > 0)
 		buf_consume(&w->job, (size_t)n);
-	else if (n < 0 && errno != EAGAIN)
+	else if (n < 0 && errno != EAGAIN && errno != EINTR)
 		buf_reset(&w->job); /* it is gone; its pidfd will tell */
 	watch_set(in->watch, LOOP_READ | (w->job.len ? LOOP_WRITE : 0));
 }
@@ -192,6 +194,15 @@ static void on_socket(void *ctx, int fd, unsigned ready)
 		return;
 	lines_read(&w->events);
 	if (w->events.fd < 0)
+		w->ops.hangup(w->ctx);
+}
+
+void worker_proc_catch_up(struct worker_proc *w)
+{
+	bool was_open = w->events.fd >= 0;
+
+	drain(&w->events);
+	if (was_open && w->events.fd < 0)
 		w->ops.hangup(w->ctx);
 }
 

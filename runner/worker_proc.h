@@ -48,6 +48,9 @@ struct worker_proc *worker_proc_new(struct loop *l, const char *program,
 /* Kills it if it still runs, without calling anything. */
 struct worker_proc *worker_proc_free(struct worker_proc *w);
 
+/* Delivers what it has sent up to now, as the loop would in some turns: before
+ * its silence is held against it. */
+void worker_proc_catch_up(struct worker_proc *w);
 /* Asks it to end: SIGTERM to it alone. */
 void worker_proc_terminate(struct worker_proc *w);
 /* SIGKILL to its whole group; exited follows. */

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* Output of processes: kept from byte 0, bounded, for any number of readers. */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "tests/unit/agent/lib_agent_peer.h"
@@ -102,6 +104,36 @@ static void until_exit_sends_what_is_in_the_pipe_at_exit(void **state)
 
 	peer_wait_fin(x);
 	assert_int_equal(x->data.len, 3000000);
+	assert_int_equal(peer_wait_exit(p, h).status, 7);
+}
+
+/* The agent is stopped meanwhile: it finds both at once. */
+static void output_and_exit_may_come_together(void **state)
+{
+	struct peer *p = *state;
+	const char *go = peer_tmp("go");
+	char script[300];
+	struct exchange *x;
+	struct pollfd gone = {.events = POLLIN};
+
+	snprintf(script, sizeof(script),
+		 "echo $$; until [ -e %s ]; do sleep 0.01; done; "
+		 "head -c 50000 /dev/zero; exit 7",
+		 go);
+	uint64_t h = peer_sh(p, script);
+	x = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT);
+	peer_wait_data(x, 2);
+	size_t before = x->data.len;
+	gone.fd = (int)syscall(SYS_pidfd_open,
+			       atoi((const char *)buf_data(&x->data)), 0);
+	assert_true(gone.fd >= 0);
+	kill(p->pid, SIGSTOP);
+	peer_write(go, "", false);
+	assert_int_equal(poll(&gone, 1, PEER_WAIT_S * 1000), 1);
+	kill(p->pid, SIGCONT);
+	close(gone.fd);
+	peer_wait_fin(x);
+	assert_int_equal(x->data.len, before + 50000);
 	assert_int_equal(peer_wait_exit(p, h).status, 7);
 }
 
@@ -246,6 +278,7 @@ int main(void)
 	    PEER_TEST(readers_are_independent),
 	    PEER_TEST(until_exit_does_not_wait_for_grandchildren),
 	    PEER_TEST(until_exit_sends_what_is_in_the_pipe_at_exit),
+	    PEER_TEST(output_and_exit_may_come_together),
 	    PEER_TEST(until_exit_ends_though_a_grandchild_goes_on_writing),
 	    PEER_TEST(unread_output_blocks_its_process_only),
 	    PEER_TEST(unread_output_keeps_memory_bounded),

@@ -2,6 +2,7 @@
 #include "tests/unit/runner/lib_fake_worker.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,10 +26,13 @@ static void put(int fd, const char *s, size_t n)
 	}
 }
 
+/* In one write: each takes a piece of what a socket holds. */
 static void put_line(int fd, const char *s)
 {
-	put(fd, s, strlen(s));
-	put(fd, "\n", 1);
+	char *line = mem_printf("%s\n", s);
+
+	put(fd, line, strlen(line));
+	free(line);
 }
 
 static void do_emit(struct fake *f, const char *arg)
@@ -89,6 +93,12 @@ static void do_hang(struct fake *f, const char *arg)
 	(void)arg;
 	for (;;)
 		pause();
+}
+
+static void do_nap(struct fake *f, const char *arg)
+{
+	(void)f;
+	poll(NULL, 0, atoi(arg));
 }
 
 static void do_deaf(struct fake *f, const char *arg)
@@ -155,6 +165,7 @@ static const struct step {
     {"die", do_die},	   {"exit", do_exit},	{"hang", do_hang},
     {"deaf", do_deaf},	   {"close", do_close}, {"pid", do_pid},
     {"orphan", do_orphan}, {"touch", do_touch}, {"signal", do_signal},
+    {"nap", do_nap},
 };
 
 static int is_skipped(const struct fake *f, const char *name, size_t n)

@@ -11,6 +11,7 @@
  *	die NUMBER	by that signal
  *	exit NUMBER
  *	hang		until killed
+ *	nap NUMBER	of milliseconds
  *	deaf		ignore SIGTERM
  *	close		the socket
  *	pid FILE	its own, into a file

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/run.h"
 #include "runner/rundir.h"
@@ -227,6 +228,49 @@ static void an_overdue_test_is_killed_and_the_rest_runs(void **state)
 	assert_non_null(strstr(events, "test_end b passed\nfile_end\n"));
 	assert_int_equal(f->result.totals.failed, 1);
 	assert_int_equal(f->result.totals.passed, 1);
+}
+
+/* Runs the files in a child that may be stopped: a shell that started this
+ * program does not see it. */
+static int run_in_child(struct fixture *f)
+{
+	int status = -1;
+
+	fflush(NULL);
+	pid_t pid = fork();
+	if (!pid) {
+		const char *events = run(f);
+		bool is_good =
+		    f->result.totals.passed == 2 && !f->result.totals.failed;
+		if (!is_good)
+			fputs(events, stderr);
+		_exit(!is_good);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return status;
+}
+
+/* All that the worker has sent counts, though it is looked at too late. */
+static void a_late_look_does_not_make_a_test_overdue(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(buf_done) struct buf script = {0};
+	char filler[3500];
+
+	memset(filler, 'x', sizeof(filler));
+	f->opts.grace_ns = SHORT_GRACE_NS;
+	buf_printf(&script, PLAN SHORT("a") "signal %d\n", SIGSTOP);
+	for (int i = 0; i < 25; i++) /* what a socket holds */
+		buf_printf(&script,
+			   "emit {\"event\":\"log\",\"text\":\"%.*s\"}\n",
+			   (int)sizeof(filler), filler);
+	buf_printf(&script,
+		   PASS("a") "nap 1000\n" START("b") PASS("b") FILE_END
+		   "signal %d\n",
+		   SIGCONT);
+	buf_append(&script, "", 1);
+	add_file(f, (char *)buf_data(&script));
+	assert_int_equal(run_in_child(f), 0);
 }
 
 static void a_closed_socket_does_not_hide_a_hang(void **state)
@@ -457,6 +501,7 @@ int main(int argc, char **argv)
 	    RUN(a_crash_after_the_end_is_told),
 	    RUN(a_bad_status_after_the_end_is_told),
 	    RUN(an_overdue_test_is_killed_and_the_rest_runs),
+	    RUN(a_late_look_does_not_make_a_test_overdue),
 	    RUN(a_closed_socket_does_not_hide_a_hang),
 	    RUN(a_worker_that_stays_after_the_end_is_told),
 	    RUN(nonsense_ends_the_worker),

@@ -19,13 +19,22 @@
 #include "agent-proto/mem.h"
 #include "tests/unit/streams/client_fixture.h"
 
-/* PING is answered; STAT never is; UNLINK breaks the connection as its path
- * says. */
+/* More than is read at once, less than a socket holds. */
+#define MUCH 120000
+
+/* PING is answered; STAT never is; READ_FILE is, with MUCH and an end; UNLINK
+ * breaks the connection as its path says. */
 static void on_request(struct fake_agent *a, struct chan *ch,
 		       const struct msg *m)
 {
 	if (m->type == MSG_PING)
 		fake_done(a, ch, m->ping.value, true);
+	if (m->type == MSG_READ_FILE) {
+		static const uint8_t bytes[MUCH];
+		fake_done(a, ch, 0, false);
+		fake_data(a, ch, bytes, MUCH, true);
+		fake_hang_up(a);
+	}
 	if (m->type != MSG_UNLINK)
 		return;
 	if (!strcmp(m->unlink.path, "hang up")) {
@@ -278,6 +287,25 @@ static void the_last_words_before_an_end_are_heard(void **state)
 		loop_turn(f->loop);
 }
 
+/* A write that fails meanwhile does not make them unheard. */
+static void much_before_an_end_is_heard(void **state)
+{
+	struct fixture *f = *state;
+	const struct msg m = msg_read_of("/x");
+	struct call *call = fixture_call(f, &m);
+	struct call *late;
+
+	while (f->agent->fd >= 0)
+		loop_turn(f->loop);
+	unanswered(f, &late, 1);
+	assert_int_equal(0, op_wait(&call->op));
+	assert_int_equal(MUCH, call->data.len);
+	call_free(call);
+	while (!f->losses)
+		loop_turn(f->loop);
+	check_over(&late, 1, -ECONNABORTED, "the VM died of it");
+}
+
 static void a_write_to_a_dead_connection_is_a_loss(void **state)
 {
 	struct fixture *f = *state;
@@ -485,6 +513,7 @@ static const struct CMUnitTest tests[] = {
     TEST(an_end_amid_a_reply_fails_all_calls),
     TEST(garbage_fails_all_calls),
     TEST(the_last_words_before_an_end_are_heard),
+    TEST(much_before_an_end_is_heard),
     TEST(a_write_to_a_dead_connection_is_a_loss),
     TEST(a_peer_that_reads_no_more_is_a_loss),
     TEST(an_agent_that_is_killed_is_a_loss),

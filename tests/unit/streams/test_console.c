@@ -408,6 +408,34 @@ static void the_end_of_the_chardev_is_eof(void **state)
 	stream_free(s);
 }
 
+/* More than a block, and bytes that QEMU never read make the end a reset. */
+static void what_comes_before_the_end_is_read(void **state)
+{
+	struct desk *d = *state;
+	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct console_write w;
+	struct stream_wait all;
+	static char noise[4096];
+	size_t n = 0;
+	ssize_t k;
+
+	memset(noise, 'n', sizeof(noise));
+	console_write_start(&w, d->con, "unread", 6, CLOCK_NEVER);
+	while ((k = send(d->qemu, noise, sizeof(noise), MSG_DONTWAIT)) > 0)
+		n += (size_t)k;
+	assert_true(n > 65536);
+	unplug(d);
+	stream_wait_init(&all, s);
+	while (!stream_eof(s)) {
+		stream_next(&all, CLOCK_NEVER);
+		op_wait(&all.op);
+	}
+	assert_int_equal(console_size(d->con), n);
+	stream_wait_done(&all);
+	console_write_done(&w);
+	stream_free(s);
+}
+
 static void a_stream_outlives_its_console(void **state)
 {
 	struct desk *d = *state;
@@ -774,6 +802,7 @@ int main(void)
 	    T(a_long_backlog_is_searched_over_many_turns),
 	    T(a_reset_ends_the_cursors_that_are_open),
 	    T(the_end_of_the_chardev_is_eof),
+	    T(what_comes_before_the_end_is_read),
 	    T(a_stream_outlives_its_console),
 	    T(expect_finds_what_is_there_and_consumes_nothing),
 	    T(expect_waits_for_bytes_however_they_are_cut),

@@ -35,6 +35,7 @@ struct fixture {
 	unsigned lost;
 	struct err lost_err;
 	char events[256]; /* "NAME:data " each */
+	unsigned n_resumed;
 	bool free_on_event;
 };
 
@@ -59,8 +60,19 @@ static void on_shutdown(void *ctx, const json_t *data)
 	note_event(ctx, "SHUTDOWN", data);
 }
 
-static const struct qmp_event events[] = {
-    {"STOP", on_stop}, {"SHUTDOWN", on_shutdown}, {NULL, NULL}};
+static void on_resume(void *ctx, const json_t *data)
+{
+	struct fixture *f = ctx;
+
+	(void)data;
+	assert_int_equal(f->lost, 0);
+	f->n_resumed++;
+}
+
+static const struct qmp_event events[] = {{"STOP", on_stop},
+					  {"SHUTDOWN", on_shutdown},
+					  {"RESUME", on_resume},
+					  {NULL, NULL}};
 
 static void on_lost(void *ctx, const struct err *err)
 {
@@ -408,6 +420,26 @@ static void drain_handles_what_qemu_said_last(void **state)
 	assert_int_equal(f->lost, 1);
 }
 
+/* More than is read at once. */
+static void much_that_qemu_said_last_is_handled_before_its_end(void **state)
+{
+	static const char one[] = "{\"event\": \"RESUME\"}\n";
+	enum { N = 4000 };
+	struct fixture *f = *state;
+	CLEANUP(buf_done) struct buf all = {0};
+
+	negotiate(f);
+	start(f, "query-status", NULL);
+	for (int i = 0; i < N; i++)
+		buf_append(&all, one, strlen(one));
+	assert_int_equal(write(f->peer, buf_data(&all), all.len), all.len);
+	fd_closep(&f->peer);
+	while (!f->lost)
+		loop_turn(f->loop);
+	assert_int_equal(f->n_resumed, N);
+	assert_int_equal(f->call.op.result, -EPIPE);
+}
+
 static void the_log_holds_both_directions(void **state)
 {
 	struct fixture *f = *state;
@@ -444,6 +476,7 @@ static const struct CMUnitTest tests[] = {
     T(a_deadline_names_the_command),
     T(it_may_be_freed_by_an_event_handler),
     T(drain_handles_what_qemu_said_last),
+    T(much_that_qemu_said_last_is_handled_before_its_end),
     T(the_log_holds_both_directions),
 };
 

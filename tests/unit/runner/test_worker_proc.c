@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* A worker seen from its parent, where run.c is not needed to see it. */
+#include "runner/worker_proc.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "tests/unit/runner/lib_fake_worker.h"
+
+struct probe {
+	unsigned events;
+	unsigned outputs;
+	bool has_ended;
+	int status;
+	char last[16]; /* of the output */
+};
+
+static void on_event(void *ctx, const char *line, size_t n)
+{
+	struct probe *p = ctx;
+
+	(void)line;
+	(void)n;
+	assert_false(p->has_ended);
+	p->events++;
+}
+
+static void on_output(void *ctx, const char *line, size_t n)
+{
+	struct probe *p = ctx;
+
+	assert_false(p->has_ended);
+	p->outputs++;
+	snprintf(p->last, sizeof(p->last), "%.*s", (int)n, line);
+}
+
+static void on_nothing(void *ctx)
+{
+	assert_false(((struct probe *)ctx)->has_ended);
+}
+
+static void on_exited(void *ctx, int status)
+{
+	struct probe *p = ctx;
+
+	assert_false(p->has_ended);
+	p->has_ended = true;
+	p->status = status;
+}
+
+static const struct worker_proc_ops ops = {
+    .event = on_event,
+    .output = on_output,
+    .overlong = on_nothing,
+    .hangup = on_nothing,
+    .exited = on_exited,
+};
+
+/* A file with the script; the path is owned. */
+static char *write_script(const struct buf *script)
+{
+	char *path = mem_strdup("/tmp/provium-unit-XXXXXX");
+	int fd = mkstemp(path);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, buf_data(script), script->len), script->len);
+	close(fd);
+	return path;
+}
+
+/* Nobody looks before the worker is gone: events of more than one read, and
+ * output whose last line does not end. */
+static void all_that_was_said_comes_before_the_exit(void **state)
+{
+	enum { EVENTS = 25 }; /* what a socket holds, and more than a read */
+	CLEANUP(buf_done) struct buf script = {0};
+	struct probe p = {0};
+	struct err err = {0};
+	siginfo_t info;
+	char filler[3500];
+
+	(void)state;
+	memset(filler, 'x', sizeof(filler));
+	for (int i = 0; i < EVENTS; i++)
+		buf_printf(&script, "emit %.*s\n", (int)sizeof(filler), filler);
+	buf_printf(&script, "print one\npart two\nexit 3\n");
+	struct job job = {.file = write_script(&script)};
+	job.display = job.config = job.run_dir = job.filter = mem_strdup("");
+	struct loop *l = loop_new(&err);
+	struct worker_proc *w = worker_proc_new(l, NULL, &job, &ops, &p, &err);
+	assert_non_null(w);
+	assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
+	while (!p.has_ended)
+		loop_turn(l);
+	worker_proc_free(w);
+	loop_free(l);
+	unlink(job.file);
+	free(job.file);
+	free(job.display);
+	assert_true(WIFEXITED(p.status));
+	assert_int_equal(WEXITSTATUS(p.status), 3);
+	assert_int_equal(p.events, EVENTS);
+	assert_int_equal(p.outputs, 2);
+	assert_string_equal(p.last, "two");
+}
+
+int main(int argc, char **argv)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(all_that_was_said_comes_before_the_exit),
+	};
+
+	if (argc == 3 && !strcmp(argv[1], "__worker"))
+		return fake_worker(atoi(argv[2]));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
