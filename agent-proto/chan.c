@@ -49,6 +49,16 @@ void chan_dequeue(struct chan *ch)
 	ch->queue = NULL;
 }
 
+static bool opens_are_queued(const struct session *s)
+{
+	const struct chan *ch;
+
+	TAILQ_FOREACH (ch, &s->big, queue_link)
+		if (STAILQ_FIRST(&ch->items)->open)
+			return true;
+	return false;
+}
+
 void chan_enqueue(struct chan *ch, bool at_front)
 {
 	struct session *s = ch->s;
@@ -59,7 +69,8 @@ void chan_enqueue(struct chan *ch, bool at_front)
 		return;
 	if (it->kind == FRAME_DATA)
 		ch->queue = &s->bulk;
-	else if (it->len <= FRAME_PAYLOAD_MAX)
+	else if (it->len <= FRAME_PAYLOAD_MAX &&
+		 !(it->open && opens_are_queued(s)))
 		ch->queue = &s->small;
 	else
 		ch->queue = &s->big;
@@ -116,16 +127,21 @@ void chan_kill(struct chan *ch, int reason)
 }
 
 static void chan_put(struct chan *ch, enum frame_kind kind, const void *p,
-		     size_t n, bool fin)
+		     size_t n, unsigned flags)
 {
 	struct item *it = mem_alloc(sizeof(*it) + n);
 	bool was_empty = STAILQ_EMPTY(&ch->items);
 
-	*it = (struct item){.len = (uint32_t)n, .kind = kind, .fin = fin};
+	*it = (struct item){
+	    .len = (uint32_t)n,
+	    .kind = kind,
+	    .fin = flags & FRAME_FIN,
+	    .open = flags & FRAME_OPEN,
+	};
 	if (n)
 		memcpy(it->bytes, p, n);
 	STAILQ_INSERT_TAIL(&ch->items, it, next);
-	ch->fin_queued |= fin;
+	ch->fin_queued |= it->fin;
 	if (was_empty)
 		chan_enqueue(ch, false);
 }
@@ -150,8 +166,7 @@ struct chan *chan_open(struct session *s, const void *msg, size_t n, bool fin,
 		return NULL;
 	struct chan *ch = chan_new(s, next_id(s));
 	ch->ctx = ctx;
-	chan_put(ch, FRAME_MSG, msg, n, fin);
-	STAILQ_FIRST(&ch->items)->open = true;
+	chan_put(ch, FRAME_MSG, msg, n, FRAME_OPEN | (fin ? FRAME_FIN : 0));
 	return ch;
 }
 
@@ -181,7 +196,7 @@ void chan_send(struct chan *ch, const void *msg, size_t n, bool fin)
 	if (ch->dead)
 		return;
 	assert(!ch->fin_queued);
-	chan_put(ch, FRAME_MSG, msg, n, fin);
+	chan_put(ch, FRAME_MSG, msg, n, fin ? FRAME_FIN : 0);
 }
 
 size_t chan_room(const struct chan *ch)
@@ -201,7 +216,7 @@ size_t chan_write(struct chan *ch, const void *p, size_t n, bool fin)
 		fin = false;
 	}
 	if (take || fin)
-		chan_put(ch, FRAME_DATA, p, take, fin);
+		chan_put(ch, FRAME_DATA, p, take, fin ? FRAME_FIN : 0);
 	ch->room -= take;
 	return take;
 }

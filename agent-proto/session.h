@@ -14,7 +14,9 @@
  *
  * Output order: credit and resets, then messages, then data of all channels
  * in turn, a frame each. Order within a channel is kept: a message written
- * after data follows that data.
+ * after data follows that data. So is the order in which channels are opened,
+ * however long the messages are that open them: a request may name what one
+ * before it made.
  *
  * States: the host calls session_hello(); from then on everything that
  * arrives is dropped until the agent's HELLO with the same nonce. The agent

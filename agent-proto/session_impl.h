@@ -94,7 +94,7 @@ struct session {
 	struct buf control;	  /* encoded HELLO and RESET frames */
 	struct chan_list credits; /* those that owe credit */
 	struct chan_list small;	  /* next is a message of one frame */
-	struct chan_list big;	  /* next is a message of several */
+	struct chan_list big;	  /* of several; or an open behind such */
 	struct chan_list bulk;	  /* next is data */
 	struct chan_list dead;	  /* closed(), when input comes next */
 };

@@ -145,6 +145,22 @@ static void short_messages_overtake_long_ones(void **state)
 	buf_done(&out);
 }
 
+static void channels_are_opened_in_order_however_long_the_messages(void **state)
+{
+	struct pair *p = *state;
+	struct chan *quick = pair_open(p);
+
+	chan_open(p->host.s, p->big, FRAME_PAYLOAD_MAX + 1, true, NULL);
+	struct chan *second = end_open(&p->host, "second", false);
+	chan_send(second, p->big, FRAME_PAYLOAD_MAX + 2, true);
+	end_open(&p->host, "third", true);
+	end_send(quick, "first!", true);
+	end_expect_output(&p->host,
+			  "MSG 1 fin #6; MSG 2 open more #65536; MSG 2 fin #1; "
+			  "MSG 3 open #6; MSG 4 open fin #5; "
+			  "MSG 3 more #65536; MSG 3 fin #2");
+}
+
 static void credit_and_resets_go_before_messages(void **state)
 {
 	struct pair *p = *state;
@@ -336,6 +352,7 @@ int main(void)
 	    PAIR_TEST(a_message_may_have_any_length_around_a_frame),
 	    PAIR_TEST(messages_overtake_data_of_other_channels),
 	    PAIR_TEST(short_messages_overtake_long_ones),
+	    PAIR_TEST(channels_are_opened_in_order_however_long_the_messages),
 	    PAIR_TEST(credit_and_resets_go_before_messages),
 	    PAIR_TEST(channels_send_data_in_turn),
 	    PAIR_TEST(order_within_a_channel_is_kept),
