@@ -147,10 +147,22 @@ int arg_enum(lua_State *L, const char *method, int idx, const char *name,
 /* "got a number", "got nothing": for own messages. */
 const char *arg_type_name(lua_State *L, int idx);
 
+/* The table at idx must be a list, and have no other keys; what: as the message
+ * says it, "a list of strings". */
+void arg_list(lua_State *L, const char *method, int idx, const char *name,
+	      const char *what);
+/* Whether the key at key_idx is one of the list part of the table at idx; and
+ * the error when it should be. */
+bool arg_is_list_key(lua_State *L, int idx, int key_idx);
+_Noreturn void arg_fail_list_key(lua_State *L, const char *method,
+				 const char *name, int key_idx);
 /* Appends the strings of the list at idx, which must be dense, to sv. Raises:
  * so sv belongs to something that Lua releases. */
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 		 struct strvec *sv);
+/* The same of a table that may have other keys too. */
+void arg_strings_part(lua_State *L, const char *method, int idx,
+		      const char *name, struct strvec *sv);
 
 /* A host path as the author means it: relative to the calling file. Owned. */
 char *bind_host_path(lua_State *L, const char *path);

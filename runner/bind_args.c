@@ -227,11 +227,54 @@ int arg_enum(lua_State *L, const char *method, int idx, const char *name,
 		      lua_tostring(L, -1));
 }
 
+bool arg_is_list_key(lua_State *L, int idx, int key_idx)
+{
+	lua_Number k = lua_tonumber(L, key_idx);
+
+	return lua_type(L, key_idx) == LUA_TNUMBER && k >= 1 &&
+	       k <= (lua_Number)lua_objlen(L, idx) && k == floor(k);
+}
+
+void arg_fail_list_key(lua_State *L, const char *method, const char *name,
+		       int key_idx)
+{
+	bool is_string = lua_type(L, key_idx) == LUA_TSTRING;
+
+	if (!is_string && lua_type(L, key_idx) != LUA_TNUMBER)
+		bind_fail_arg(
+		    L, method,
+		    "%s must be a list without holes, it has %s as a key", name,
+		    arg_type_name(L, key_idx));
+	lua_pushvalue(L, key_idx);
+	bind_fail_arg(L, method,
+		      "%s must be a list without holes, it has the key %s%s%s",
+		      name, is_string ? "'" : "", lua_tostring(L, -1),
+		      is_string ? "'" : "");
+}
+
+void arg_list(lua_State *L, const char *method, int idx, const char *name,
+	      const char *what)
+{
+	if (!lua_istable(L, idx))
+		fail_type(L, method, idx, name, what);
+	lua_pushnil(L);
+	while (lua_next(L, idx)) {
+		lua_pop(L, 1);
+		if (!arg_is_list_key(L, idx, lua_gettop(L)))
+			arg_fail_list_key(L, method, name, lua_gettop(L));
+	}
+}
+
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 		 struct strvec *sv)
 {
-	if (!lua_istable(L, idx))
-		fail_type(L, method, idx, name, "a list of strings");
+	arg_list(L, method, idx, name, "a list of strings");
+	arg_strings_part(L, method, idx, name, sv);
+}
+
+void arg_strings_part(lua_State *L, const char *method, int idx,
+		      const char *name, struct strvec *sv)
+{
 	int n = (int)lua_objlen(L, idx);
 
 	for (int i = 1; i <= n; i++) {

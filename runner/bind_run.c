@@ -80,7 +80,7 @@ static const struct opt async_options[] = {
 
 /* Options may stand beside a list in one table, {"a", cwd="/"}: pushes a table
  * of the named ones, and returns its index. */
-static int named_part(lua_State *L, int idx)
+static int named_part(lua_State *L, const char *method, int idx)
 {
 	if (!lua_objlen(L, idx))
 		return idx;
@@ -89,6 +89,9 @@ static int named_part(lua_State *L, int idx)
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
 		if (lua_type(L, -2) == LUA_TNUMBER) {
+			if (!arg_is_list_key(L, idx, lua_gettop(L) - 1))
+				arg_fail_list_key(L, method, "args",
+						  lua_gettop(L) - 1);
 			lua_pop(L, 1);
 			continue;
 		}
@@ -97,6 +100,21 @@ static int named_part(lua_State *L, int idx)
 		lua_rawset(L, out);
 	}
 	return out;
+}
+
+/* Two tables, and a key in both. */
+static void check_twice(lua_State *L, const char *method, int one, int two)
+{
+	lua_pushnil(L);
+	while (lua_next(L, one)) {
+		lua_pop(L, 1);
+		lua_pushvalue(L, -1);
+		lua_rawget(L, two);
+		if (!lua_isnil(L, -1))
+			bind_fail_arg(L, method, "%s is given twice",
+				      lua_tostring(L, -2));
+		lua_pop(L, 1);
+	}
 }
 
 static void read_env(lua_State *L, const char *method, int idx,
@@ -156,7 +174,7 @@ static void read_argv(lua_State *L, const char *method, const char *program,
 	if (program)
 		strvec_add(argv, program);
 	if (has_list)
-		arg_strings(L, method, opts_idx, "args", argv);
+		arg_strings_part(L, method, opts_idx, "args", argv);
 	else if (o->arg_list)
 		arg_strings(L, method, o->arg_list, "args", argv);
 	if (!argv->n || !*argv->v[0])
@@ -174,22 +192,24 @@ struct run_args *run_args_read(lua_State *L, const char *method, int idx,
 	int a_idx = lua_gettop(L);
 	struct run_opts o = {.timeout_ns = CLOCK_NEVER};
 	const char *program = NULL;
-	int opts = idx + 1;
+	int opts = arg_opt_table(L, method, idx + 1, "options");
 	bool is_shell;
 
 	luaL_checkstack(L, LUA_MINSTACK, method);
 	if (lua_istable(L, idx)) {
 		/* {"prog", "a"}, and then, perhaps, options. */
-		bind_options(L, method,
-			     arg_opt_table(L, method, opts, "options"), valid,
-			     &o);
+		bind_options(L, method, opts, valid, &o);
+		int named = named_part(L, method, idx);
+		if (opts && named != idx)
+			check_twice(L, method, named, opts);
+		bind_options(L, method, named, valid, &o);
 		opts = idx;
 	} else {
 		program = arg_path(L, method, idx, "command");
-		opts = arg_opt_table(L, method, opts, "options");
+		if (opts)
+			bind_options(L, method, named_part(L, method, opts),
+				     valid, &o);
 	}
-	if (opts)
-		bind_options(L, method, named_part(L, opts), valid, &o);
 	read_argv(L, method, program, opts, &o, &a->argv, &is_shell);
 	if (o.env)
 		read_env(L, method, o.env, &a->env);

@@ -302,8 +302,8 @@ int exec_encode_spawn(const struct exec_spec *spec, uint64_t handle,
 	buf_done(&env);
 	if (ret_store->len > MSG_MAX / 2)
 		return err_set(err, -E2BIG,
-			       "arguments and environment are %zu bytes, %u at "
-			       "the most",
+			       "Argument list too long: arguments and "
+			       "environment are %zu bytes, %u at the most",
 			       ret_store->len, MSG_MAX / 2);
 	m->argv = (struct msg_list){
 	    .p = buf_data(ret_store), .n = (uint32_t)split, .count = argc};
