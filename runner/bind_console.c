@@ -39,14 +39,34 @@ static struct console *console_check(lua_State *L, const char *method,
 	return vm_console(c->vm->vm);
 }
 
-static int vm_console_object(lua_State *L)
+static struct vm_object *check_powered(lua_State *L, const char *method)
 {
-	struct vm_object *vm = vm_check(L, 1, "vm:console");
+	struct vm_object *vm = vm_check(L, 1, method);
 
 	if (!vm->vm || !vm_console(vm->vm))
 		bind_fail_arg(
-		    L, "vm:console",
+		    L, method,
 		    "the VM has not been booted: call vm:boot() first");
+	return vm;
+}
+
+static int vm_console_socket_path(lua_State *L)
+{
+	static const char method[] = "vm:console_socket_path";
+	struct vm_object *vm = check_powered(L, method);
+	struct err err = {0};
+	const char *path = vm_console_socket(vm->vm, &err);
+
+	if (!path)
+		bind_fail_err(L, method, &err);
+	lua_pushstring(L, path);
+	return 1;
+}
+
+static int vm_console_object(lua_State *L)
+{
+	struct vm_object *vm = check_powered(L, "vm:console");
+
 	struct console_object *c = object_new(L, &console_class, 1);
 	c->vm = vm;
 	c->is_open = true;
@@ -179,6 +199,7 @@ void bind_console_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
 	    {"console", vm_console_object},
+	    {"console_socket_path", vm_console_socket_path},
 	    {NULL, NULL},
 	};
 

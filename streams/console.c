@@ -17,6 +17,9 @@
  * struct itself then lives to the end of the turn, with is_freed set and no
  * readers, so that the functions up the stack come to an end.
  *
+ * Programs that connect to the console's socket are readers too, with a file
+ * of their own (console_serve.c): no code of ours runs for them in a serve.
+ *
  * The chardev's end, as a read of 0 or any error, is an end and never an
  * error: QEMU is gone or the VM was shut down.
  */
@@ -32,6 +35,7 @@
 
 #include "agent-proto/mem.h"
 #include "streams/console_private.h"
+#include "streams/console_serve.h"
 
 #define CONSOLE_TURN_MAX ((size_t)256 << 10)
 /* A socket holds far less; but QEMU may live on and print for ever. */
@@ -50,6 +54,8 @@ static void hang_up(struct console *c)
 	c->watch = watch_free(c->watch);
 	close(c->fd);
 	c->fd = -1;
+	if (c->server)
+		console_server_end(c->server);
 	console_end_cursors(c);
 	console_serve(c);
 	if (!c->is_freed)
@@ -61,6 +67,8 @@ static void hang_up(struct console *c)
 static void take_block(struct console *c, size_t n)
 {
 	console_log_append(&c->log, c->in, n);
+	if (c->server)
+		console_server_wake(c->server);
 	console_serve(c);
 	if (c->is_freed)
 		return;
@@ -79,6 +87,8 @@ static void read_some(struct console *c, size_t max)
 {
 	size_t total = 0;
 
+	if (c->server)
+		console_server_accept(c->server);
 	while (c->fd >= 0 && total < max) {
 		ssize_t n = read(c->fd, c->in, CONSOLE_BLOCK);
 
@@ -272,6 +282,7 @@ struct console *console_free(struct console *c)
 	if (!c)
 		return NULL;
 	c->is_freed = true;
+	c->server = console_server_free(c->server);
 	c->watch = watch_free(c->watch);
 	if (c->fd >= 0)
 		close(c->fd);
@@ -285,6 +296,13 @@ struct console *console_free(struct console *c)
 	console_log_done(&c->log);
 	loop_defer_free(c->loop, c, free_memory);
 	return NULL;
+}
+
+int console_listen(struct console *c, const char *path, struct err *err)
+{
+	assert(!c->server);
+	c->server = console_server_new(c, path, err);
+	return c->server ? 0 : err->code;
 }
 
 void console_attach(struct console *c, int take_fd)

@@ -58,6 +58,16 @@ void console_interrupt(struct console *c, const struct err *err);
 /* Reads what the chardev still holds, then ends all cursors. */
 void console_detach(struct console *c);
 
+/*
+ * Has the console served on a unix socket at path, which must be free, until
+ * it is freed; once. Any number of programs (up to a limit against floods) may
+ * connect. Each gets the bytes from its connection on; what it sends is
+ * written to the console. The end of the chardev is EOF to it, as is a
+ * connection while there is none; a boot mark is nothing. However slow it is,
+ * it delays nobody. -ENAMETOOLONG, -EADDRINUSE, ...
+ */
+int console_listen(struct console *c, const char *path, struct err *err);
+
 /* Replaces all alarms. Strings are copied; empty ones are ignored. */
 void console_set_alarms(struct console *c, const char *const *alarms, size_t n,
 			console_alarm_cb cb, void *ctx);

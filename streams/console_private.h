@@ -17,6 +17,7 @@
 
 #define CONSOLE_BLOCK ((size_t)64 << 10)
 
+struct console_server;
 struct cursor;
 TAILQ_HEAD(cursor_list, cursor);
 TAILQ_HEAD(expect_list, console_expect);
@@ -36,9 +37,10 @@ struct console {
 	struct cursor_list cursors;
 	struct expect_list expects;
 	struct write_list writes;
-	bool is_freed; /* see the theory of operation */
-	uint8_t *in;   /* a block each: as read from the chardev, */
-	uint8_t *out;  /* as read from the log */
+	struct console_server *server; /* NULL: none */
+	bool is_freed;		       /* see the theory of operation */
+	uint8_t *in;  /* a block each: as read from the chardev, */
+	uint8_t *out; /* as read from the log */
 };
 
 /* Gives every reader what it has not seen. */

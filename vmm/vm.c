@@ -118,6 +118,7 @@ static void vm_destroy(void *ptr)
 	free(vm->retired);
 	console_free(vm->console);
 	free(vm->console_path);
+	free(vm->socket_path);
 	free(vm->initrd_path);
 	free(vm->qmp_path);
 	vm_spec_copy_done(&vm->copy);
@@ -189,6 +190,24 @@ static int claim_paths(struct vm *vm, struct err *err)
 		       strerror(errno));
 }
 
+/* Its name is short, whatever the VM's is. A host that cannot have it runs the
+ * VM all the same: who asks for the path is told. */
+static void serve_console(struct vm *vm)
+{
+	const char *dir = vm->copy.spec.run_dir;
+	int r = -EADDRINUSE;
+
+	for (int i = 1; r == -EADDRINUSE && i <= STEM_TRIES; i++) {
+		free(vm->socket_path);
+		vm->socket_path = i == 1 ? mem_printf("%s/console", dir)
+					 : mem_printf("%s/console-%d", dir, i);
+		r = console_listen(vm->console, vm->socket_path,
+				   &vm->socket_err);
+	}
+	if (r < 0)
+		free_ptr(&vm->socket_path);
+}
+
 struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		  vm_dead_cb on_dead, void *ctx, struct err *err)
 {
@@ -210,6 +229,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		err_wrap(err, "VM %s", spec->name);
 		return vm_free(vm);
 	}
+	serve_console(vm);
 	vm_set_alarms(vm);
 	return vm;
 }
@@ -293,6 +313,13 @@ const struct err *vm_death_reason(const struct vm *vm)
 const struct err *vm_death(const struct vm *vm)
 {
 	return vm->state == VM_DEAD ? &vm->death : NULL;
+}
+
+const char *vm_console_socket(const struct vm *vm, struct err *err)
+{
+	if (!vm->socket_path)
+		*err = vm->socket_err;
+	return vm->socket_path;
 }
 
 const char *vm_console_path(const struct vm *vm)

@@ -168,5 +168,8 @@ const struct err *vm_death(const struct vm *vm);
 /* The same without the console's last lines. */
 const struct err *vm_death_reason(const struct vm *vm);
 const char *vm_console_path(const struct vm *vm);
+/* The socket that serves it (console_listen()), for the VM's life; NULL with
+ * err when there is none. */
+const char *vm_console_socket(const struct vm *vm, struct err *err);
 
 #endif

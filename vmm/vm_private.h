@@ -48,6 +48,8 @@ struct vm {
 	struct console *console;
 	struct stream_list streams;
 	char *console_path;
+	char *socket_path;     /* where the console is served; NULL: */
+	struct err socket_err; /* why it is not */
 	char *initrd_path;
 	char *qmp_path;
 

@@ -17,87 +17,10 @@
 
 #include "agent-proto/mem.h"
 #include "streams/console.h"
+#include "tests/unit/streams/lib_console.h"
 #include "tests/unit/streams/lib_source.h"
 
 /* --- helpers ------------------------------------------------------------ */
-
-struct desk {
-	struct loop *loop;
-	struct console *con;
-	char path[64];
-	int qemu;	   /* the other end of the chardev, -1: none */
-	struct buf alarms; /* "ALARM|LINE\n" for each */
-};
-
-static const struct stream_label label = {.kind = "console", .detail = "vm"};
-
-static void plug(struct desk *d)
-{
-	int sv[2];
-
-	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv),
-			 0);
-	d->qemu = sv[1];
-	console_attach(d->con, sv[0]);
-}
-
-static void unplug(struct desk *d)
-{
-	close(d->qemu);
-	d->qemu = -1;
-}
-
-static int set_up(void **state)
-{
-	struct desk *d = mem_zalloc(sizeof(*d));
-	struct err err;
-
-	strcpy(d->path, "/tmp/provium-console-XXXXXX");
-	close(mkstemp(d->path));
-	d->loop = loop_new(&err);
-	assert_non_null(d->loop);
-	d->con = console_new(d->loop, d->path, &err);
-	assert_non_null(d->con);
-	plug(d);
-	*state = d;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct desk *d = *state;
-
-	console_free(d->con);
-	if (d->qemu >= 0)
-		close(d->qemu);
-	loop_free(d->loop);
-	unlink(d->path);
-	buf_done(&d->alarms);
-	free(d);
-	return 0;
-}
-
-/* The guest prints, provium reads. */
-static void print_bytes(struct desk *d, const void *p, size_t n)
-{
-	const uint8_t *at = p;
-
-	while (n) {
-		ssize_t k = send(d->qemu, at, n, MSG_DONTWAIT | MSG_NOSIGNAL);
-
-		if (k > 0) {
-			at += k;
-			n -= (size_t)k;
-		}
-		loop_poll(d->loop);
-	}
-}
-
-static void print(struct desk *d, const char *text)
-{
-	print_bytes(d, text, strlen(text));
-	loop_poll(d->loop);
-}
 
 static void on_alarm(void *ctx, const char *alarm, const char *line)
 {
@@ -193,7 +116,7 @@ static void the_log_outlives_reset_and_shutdown(void **state)
 static void detach_reads_what_the_chardev_still_holds(void **state)
 {
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 
 	assert_int_equal(write(d->qemu, "last words", 10), 10);
 	unplug(d);
@@ -219,7 +142,7 @@ static void a_full_disk_lets_everything_go_on(void **state)
 {
 	struct desk *d = *state;
 	struct rlimit old, small;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 
 	signal(SIGXFSZ, SIG_IGN);
 	getrlimit(RLIMIT_FSIZE, &old);
@@ -280,11 +203,11 @@ static void a_cursor_starts_at_the_first_unread_byte(void **state)
 	struct stream *a, *b;
 
 	print(d, "firmware ");
-	a = console_stream_new(d->con, &label, NULL);
+	a = console_stream_new(d->con, &desk_label, NULL);
 	assert_int_equal(stream_type(a), STREAM_CONSOLE);
 	check_stream(a, "firmware ");
 	print(d, "unread ");
-	b = console_stream_new(d->con, &label, NULL);
+	b = console_stream_new(d->con, &desk_label, NULL);
 	check_stream(b, "unread ");
 	check_stream(a, "unread ");
 	print(d, "both");
@@ -293,7 +216,7 @@ static void a_cursor_starts_at_the_first_unread_byte(void **state)
 	print(d, " dropped by close");
 	stream_close(b);
 	stream_free(b);
-	a = console_stream_new(d->con, &label, NULL);
+	a = console_stream_new(d->con, &desk_label, NULL);
 	check_stream(a, " dropped by close");
 	stream_free(a);
 }
@@ -302,7 +225,7 @@ static void what_a_failed_expect_searched_is_not_read(void **state)
 {
 	struct stream_pattern p = pat("never"), q = pat("xt");
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 	struct stream_wait w;
 
 	print(d, "text");
@@ -311,7 +234,7 @@ static void what_a_failed_expect_searched_is_not_read(void **state)
 	assert_int_equal(op_wait(&w.op), -ETIMEDOUT);
 	stream_wait_done(&w);
 	stream_free(s);
-	s = console_stream_new(d->con, &label, NULL);
+	s = console_stream_new(d->con, &desk_label, NULL);
 	stream_wait_init(&w, s);
 	stream_match(&w, "expect", &q, 1, false, 0);
 	assert_int_equal(op_wait(&w.op), 0);
@@ -323,7 +246,7 @@ static void a_cursor_holds_no_more_than_its_window(void **state)
 {
 	enum { BLOCK = 1 << 20, BLOCKS = 8 };
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 	struct stream_pattern p = pat("END");
 	uint8_t *block = mem_zalloc(BLOCK);
 	struct stream_wait w;
@@ -347,7 +270,7 @@ static void a_long_backlog_is_searched_over_many_turns(void **state)
 {
 	enum { BLOCK = 1 << 20, BLOCKS = 20 };
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 	struct stream_pattern p = pat("END");
 	uint8_t *block = mem_zalloc(BLOCK);
 	struct stream_wait w;
@@ -370,12 +293,12 @@ static void a_long_backlog_is_searched_over_many_turns(void **state)
 static void a_reset_ends_the_cursors_that_are_open(void **state)
 {
 	struct desk *d = *state;
-	struct stream *a = console_stream_new(d->con, &label, NULL), *b;
+	struct stream *a = console_stream_new(d->con, &desk_label, NULL), *b;
 
 	/* Not read from the chardev before the reset is known. */
 	assert_int_equal(write(d->qemu, "before ", 7), 7);
 	console_mark_boot(d->con);
-	b = console_stream_new(d->con, &label, NULL);
+	b = console_stream_new(d->con, &desk_label, NULL);
 	print(d, "after");
 	check_stream(a, "before ");
 	assert_true(stream_eof(a));
@@ -389,7 +312,7 @@ static void the_end_of_the_chardev_is_eof(void **state)
 {
 	struct stream_pattern p = pat("login");
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL), *late;
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL), *late;
 	struct stream_wait w;
 
 	stream_wait_init(&w, s);
@@ -401,7 +324,7 @@ static void the_end_of_the_chardev_is_eof(void **state)
 	check_contains(w.op.err.text, "bye");
 	stream_wait_done(&w);
 	/* The log can be read on, to the same end. */
-	late = console_stream_new(d->con, &label, NULL);
+	late = console_stream_new(d->con, &desk_label, NULL);
 	check_stream(late, "bye");
 	assert_true(stream_eof(late));
 	stream_free(late);
@@ -412,7 +335,7 @@ static void the_end_of_the_chardev_is_eof(void **state)
 static void what_comes_before_the_end_is_read(void **state)
 {
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 	struct console_write w;
 	struct stream_wait all;
 	static char noise[4096];
@@ -439,7 +362,7 @@ static void what_comes_before_the_end_is_read(void **state)
 static void a_stream_outlives_its_console(void **state)
 {
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 
 	print(d, "text");
 	d->con = console_free(d->con);
@@ -461,7 +384,7 @@ static void expect_finds_what_is_there_and_consumes_nothing(void **state)
 	check_expect(d, "Welcome", 0);
 	check_expect(d, "welcome", -ETIMEDOUT);
 	check_expect(d, "", -EINVAL);
-	s = console_stream_new(d->con, &label, NULL);
+	s = console_stream_new(d->con, &desk_label, NULL);
 	check_stream(s, "Welcome\r\nlogin: ");
 	stream_free(s);
 }
@@ -532,7 +455,7 @@ static void expect_says_what_it_saw_last(void **state)
 static void an_interrupt_ends_expects_and_writes(void **state)
 {
 	struct desk *d = *state;
-	struct stream *s = console_stream_new(d->con, &label, NULL);
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
 	struct console_write w, kept;
 	struct console_expect x;
 	size_t n = 4 << 20;
@@ -590,7 +513,7 @@ static void a_reader_may_free_everything_when_told(void **state)
 {
 	struct desk *d = *state;
 	struct stream_pattern p = pat("go");
-	struct free_ctx f = {d, console_stream_new(d->con, &label, NULL)};
+	struct free_ctx f = {d, console_stream_new(d->con, &desk_label, NULL)};
 	struct console_expect x;
 	struct stream_wait w;
 
@@ -610,7 +533,7 @@ static void a_reader_may_free_everything_when_told(void **state)
 static void an_expect_may_free_everything_when_told(void **state)
 {
 	struct desk *d = *state;
-	struct free_ctx f = {d, console_stream_new(d->con, &label, NULL)};
+	struct free_ctx f = {d, console_stream_new(d->con, &desk_label, NULL)};
 	struct console_expect x;
 
 	console_set_alarms(d->con, (const char *const[]){"go"}, 1, on_alarm, d);
@@ -785,7 +708,8 @@ static void a_flood_does_not_hold_the_loop(void **state)
 	assert_in_range(console_size(d->con) - before, 1, 512 << 10);
 }
 
-#define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
+#define T(name)                                                                \
+	cmocka_unit_test_setup_teardown(name, desk_set_up, desk_tear_down)
 
 int main(void)
 {
