@@ -175,6 +175,9 @@ static void vm_object_report(void *p, void *json_array)
 
 	if (!v->vm)
 		return;
+	const struct err *log_err = console_log_error(vm_console(v->vm));
+	if (log_err)
+		buf_printf(&text, "[provium: %s]\n", log_err->text);
 	console_tail(vm_console(v->vm), &text, CONSOLE_EXCERPT);
 	json_t *o = json_object();
 	json_object_set_new(o, "vm", event_string(v->name, strlen(v->name)));

@@ -3,8 +3,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#define GAP_TEXT_MAX 160
+
+static const char gap_format[] = "\r\n[provium: %" PRIu64 " bytes of console "
+				 "output are missing here: %s]\r\n";
 
 int console_log_open(struct console_log *log, const char *path, struct err *err)
 {
@@ -25,20 +32,41 @@ void console_log_done(struct console_log *log)
 	buf_done(&log->memory);
 }
 
+/* In place of the first bytes that are left, so that offsets hold: for whoever
+ * reads over the gap. */
+static void mark_gap(struct console_log *log)
+{
+	char text[GAP_TEXT_MAX];
+	uint64_t missing = log->size - log->memory.len - log->file_size;
+	int n;
+
+	/* It is missing, too; the number has as many digits with it, or is out
+	 * by the few bytes of this line. */
+	n = snprintf(text, sizeof(text), gap_format, missing,
+		     strerror(-log->err.code));
+	n = snprintf(text, sizeof(text), gap_format, missing + (uint64_t)n,
+		     strerror(-log->err.code));
+	if (n >= (int)sizeof(text))
+		n = sizeof(text) - 1;
+	memcpy(buf_data(&log->memory), text, (size_t)n);
+}
+
 static void append_memory(struct console_log *log, const uint8_t *p, size_t n)
 {
 	size_t len;
 
+	log->size += n;
 	buf_append(&log->memory, p, n);
 	len = log->memory.len;
 	/* By halves, so that not every append slides it. */
-	if (len > CONSOLE_MEMORY_MAX)
+	if (len > CONSOLE_MEMORY_MAX) {
 		buf_consume(&log->memory, len - CONSOLE_MEMORY_MAX / 2);
+		mark_gap(log);
+	}
 }
 
 void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
 {
-	log->size += n;
 	while (n && !log->err.code) {
 		ssize_t k = pwrite(log->fd, p, n, (off_t)log->file_size);
 
@@ -55,6 +83,7 @@ void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
 			break;
 		}
 		log->file_size += (uint64_t)k;
+		log->size += (uint64_t)k;
 		p += k;
 		n -= (size_t)k;
 	}

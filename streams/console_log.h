@@ -3,7 +3,8 @@
  * The log of a console: a file that is only ever appended to and can be read
  * from any offset. When the file cannot be written any more (disk full), the
  * log goes on in memory behind it, which holds the newest CONSOLE_MEMORY_MAX
- * bytes: between the two there is then a gap, which readers skip.
+ * bytes: between the two there is then a gap, which readers skip. A line at its
+ * end says how much is missing, and why.
  *
  * Private to the console.
  */

@@ -183,6 +183,17 @@ static void memory_in_place_of_a_full_disk_is_bounded(void **state)
 	assert_true(all.len < (17u << 20));
 	assert_memory_equal(buf_data(&all), "abc", 3);
 	assert_memory_equal(buf_data(&all) + all.len - 7, "the end", 7);
+	/* What is missing is said, where it is missing. */
+	char said[100];
+	uint64_t missing = console_size(d->con) - all.len;
+	const char *line = strstr((char *)buf_data(&all), "[provium: ");
+	assert_non_null(line);
+	missing += strcspn(line, "]") + strlen("\r\n]\r\n");
+	snprintf(said, sizeof(said),
+		 "[provium: %llu bytes of console output are missing here: "
+		 "File too large]\r\n",
+		 (unsigned long long)missing);
+	check_contains(line, said);
 	check_expect(d, "the end", 0);
 	check_expect(d, "abc", 0);
 	/* What is not beside each other does not match together. */
