@@ -1,4 +1,5 @@
 -- provium.on_console: what a guest's console must not show.
+provium.timeout = 300
 provium.on_console = { "BUG:", "KASAN" }
 
 local vm = provium:vm("con"):boot()
@@ -76,7 +77,7 @@ test("a stream goes on after an alarm", function(t)
     s:expect("one", 1000)
   end)
   p:stdin_write("one\ntwo\n")
-  t:assert_eq(s:read_until("two\n"), "one\ntwo\n")
+  t:assert_eq(s:read_until("two\n", 60), "one\ntwo\n")
 end)
 
 test("the first alarm of a test fails calls, those that follow do not",
@@ -101,8 +102,7 @@ test("an alarm while booting fails the boot", function(t)
   t:assert_contains(other:console():read_log(), "word=KASAN")
 end)
 
-test("an alarm that a pcall swallows fails the test", { timeout = 300 },
-  function(t)
+test("an alarm that a pcall swallows fails the test", function(t)
     local out, status = run(t, [[
 provium.on_console = {"BUG:"}
 local vm = provium:vm("a"):boot()
@@ -122,8 +122,7 @@ test("unharmed", function(t) t:assert(vm:run("true"):ok()) end)
     t:assert_match(out, "the console shows `BUG:`: [^\n]*BUG: a kernel line")
   end)
 
-test("an alarm outside of tests fails the file", { timeout = 300 },
-  function(t)
+test("an alarm outside of tests fails the file", function(t)
     local out, status = run(t, [[
 provium.on_console = {"BUG:"}
 local vm = provium:vm("a"):boot()
@@ -139,7 +138,7 @@ test("never", function() end)
   end)
 
 test("a panic kills, and fails the test even when swallowed",
-  { timeout = 300 }, function(t)
+  function(t)
     local out, status = run(t, [[
 test("panic", function(t)
   local vm = provium:vm("a"):boot()
