@@ -87,7 +87,8 @@ static void drop(struct client *k)
 	if (k->is_writing)
 		console_write_done(&k->input);
 	hang_up(k->fd);
-	free(k);
+	/* One of its callbacks may be up the stack. */
+	loop_defer_free(s->console->loop, k, free);
 }
 
 static bool has_gone(const struct client *k)

@@ -268,7 +268,8 @@ function VM:spawn_worker() end
 ---@return Console
 function VM:console() end
 
----A unix socket, served by provium: who connects reads and writes the console.
+---A unix socket, served by provium from the boot on: who connects reads what the
+---console prints from then on, and types on it.
 ---@return string
 function VM:console_socket_path() end
 
@@ -514,7 +515,7 @@ function Stream:eof() end
 ---@return Int64
 function Stream:bytes() end
 
----@return string "tail_file", "proc_stdout_stream", "console", "bridge_capture", ...
+---@return string "tail_file", "proc_stdout_stream", "console_stream", "bridge_capture", ...
 function Stream:kind() end
 
 ---@return string what it is a stream of
