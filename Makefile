@@ -184,6 +184,15 @@ $(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test
 	$(Q)$(MAKE) --no-print-directory $(UNIT_$*)
 	$(Q)sh tests/check.sh unit $(B) $(UNIT_$*)
 
+# Under valgrind, which sees the use of what was never set. Not those that
+# start programs: the valgrind of Debian 12 knows no pidfd_open().
+MEMCHECK := $(filter-out $(addprefix $(B)/unit/,\
+	vmm/test_process vmm/test_program vmm/test_vm vmm/test_guest \
+	runner/test_run runner/test_worker_proc),$(UNIT))
+.PHONY: memcheck
+memcheck: unit-build
+	$(Q)sh tests/check.sh memcheck $(MEMCHECK)
+
 # --- fuzzing: make MODE=fuzz fuzz-build; `make fuzz` runs each a minute -------
 
 FUZZ := $(patsubst tests/fuzz/%.c,$(B)/fuzz/%,\
@@ -250,6 +259,7 @@ help:
 	@echo 'make check      install what tests need, run every test'
 	@echo 'make all        build/provium (MODE=release|debug|asan)'
 	@echo 'make unit       unit tests alone; unit-LAYER for one layer'
+	@echo 'make memcheck   unit tests under valgrind: some minutes'
 	@echo 'make lint fmt   style, static analysis, include arrows; formatting'
 	@echo 'make fuzz       fuzz every parser, FUZZ_SECONDS=60 each'
 	@echo 'make bench      benchmarks beside their peers'

@@ -31,7 +31,8 @@ suite sh tests/e2e/refusals.sh build/provium build/release/provium-agent-other
 
 say "behaviour on real guests"
 build/provium guest build || exit 1
-suite build/provium run tests/demo tests/smoke tests/e2e
+suite build/provium run --artifacts "$CHECK_LOGS" \
+    tests/demo tests/smoke tests/e2e
 
 say "images with an init of their own"
 suite sh tests/e2e/foreign.sh build/provium

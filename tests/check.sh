@@ -1,6 +1,7 @@
 #!/bin/sh
 # Runs tests and counts. Ends with a line "N passed, N failed".
 #   check.sh unit BUILD_DIR PROGRAM...   cmocka programs
+#   check.sh memcheck PROGRAM...         cmocka programs under valgrind
 #   check.sh fuzz BUILD_DIR SECONDS      every fuzz target
 #   check.sh all                         everything, with real guests
 set -u
@@ -8,7 +9,38 @@ set -u
 passed=0
 failed=0
 log=$(mktemp) || exit 2
-trap 'rm -f "$log"' EXIT
+# A place of this run's own for temporary files and runtime directories, whose
+# name also marks, in their environment, the processes of this run: others may
+# be on the machine.
+own=$(mktemp -d "${TMPDIR:-/tmp}/check.XXXXXX") || exit 2
+trap 'rm -rf "$log" "$own"' EXIT
+trap 'exit 130' INT TERM HUP
+mkdir -m 700 "$own/tmp" "$own/run"
+export TMPDIR="$own/tmp" XDG_RUNTIME_DIR="$own/run" CHECK_LOGS="$own/logs"
+
+marked() {
+	TMPDIR='' grep -lsxz "TMPDIR=$own/tmp" /proc/[0-9]*/environ
+}
+
+# What the tests left behind counts as failures. A process may be on its way
+# out, on a busy machine.
+leftovers() {
+	i=0
+	while [ -n "$(marked)" ] && [ $i -lt 60 ]; do
+		sleep 1
+		i=$((i + 1))
+	done
+	for f in $(marked); do
+		echo "  FAIL    still running: $(ps -o pid=,args= -p \
+		    "$(basename "${f%/environ}")")"
+		kill -9 "$(basename "${f%/environ}")"
+		failed=$((failed + 1))
+	done
+	for f in $(cd "$own" && find tmp run -mindepth 1 -maxdepth 1); do
+		echo "  FAIL    left behind: $f"
+		failed=$((failed + 1))
+	done
+}
 
 # A cmocka program: its summary is counted, its output shown when it fails.
 unit() {
@@ -25,9 +57,19 @@ unit() {
 	else
 		status=$?
 		echo "  FAIL    $* (status $status)"
-		sed 's/^/    /' "$log" | tail -n 60
+		sed 's/^/    /' "$log" | tail -n 500
 		failed=$((failed + 1))
 	fi
+}
+
+# The ends of the logs that `run --artifacts $CHECK_LOGS` kept of what failed:
+# where this runs unattended, nobody can look at them later.
+show_logs() {
+	find "$CHECK_LOGS" -type f 2>/dev/null | sort | while read -r f; do
+		echo "  ---- ${f#"$CHECK_LOGS/"} ends:"
+		tail -n 60 "$f" | sed 's/^/    /'
+	done
+	rm -rf "$CHECK_LOGS"
 }
 
 # Tests that provium runs: the closing "N passed, N failed" is counted.
@@ -42,6 +84,7 @@ suite() {
 	p=${line%% passed*}
 	f=${line#*, }
 	f=${f%% failed*}
+	[ "$f" = 0 ] || show_logs
 	passed=$((passed + p))
 	failed=$((failed + f))
 }
@@ -58,6 +101,14 @@ unit)
 		unit "$t"
 	done
 	;;
+memcheck)
+	shift
+	for t in "$@"; do
+		unit valgrind -q --error-exitcode=9 --leak-check=full \
+		    --errors-for-leak-kinds=definite \
+		    --suppressions=tests/valgrind.supp "$t"
+	done
+	;;
 fuzz)
 	# As many at a time as there are processors.
 	find "$2/fuzz" -name 'fuzz_*' ! -name '*.d' | sort |
@@ -71,10 +122,11 @@ all)
 	. tests/check-all.sh
 	;;
 *)
-	echo "check.sh: say unit, fuzz or all" >&2
+	echo "check.sh: say unit, memcheck, fuzz or all" >&2
 	exit 2
 	;;
 esac
 
+leftovers
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

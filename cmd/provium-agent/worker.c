@@ -12,9 +12,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -33,6 +35,8 @@ static void run_worker(struct server *parent, void *ctx)
 	int *sock = ctx;
 	struct server *s;
 
+	/* In a call that blocks it would not see that its socket has ended. */
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setsid();
 	guest_become_worker(&g, *sock);
 	s = server_new(&g);

@@ -66,7 +66,7 @@ mkdir "$work/tests"
 cat >"$work/tests/foreign.test.lua" <<'END'
 test("the image's own init is PID 1, the agent answers beside it", function(t)
   local vm = provium:vm("a", "script"):boot()
-  vm:console():expect("foreign init runs", 20)
+  vm:console():expect("foreign init runs", 60)
   t:assert_eq(vm:read_file("/run/init-pid"), "1\n")
   t:assert_eq(vm:read_file("/proc/1/comm"), "init\n")
   t:assert_eq(vm:run("echo works").stdout, "works\n")
@@ -76,9 +76,10 @@ end)
 
 test("the agent follows init into another root", function(t)
   local vm = provium:vm("b", "switch"):boot()
-  vm:console():expect("in the new root", 20)
+  vm:console():expect("in the new root", 60)
   t:assert_eq(vm:read_file("/which-root"), "new\n")
   t:assert_eq(vm:run({"busybox", "cat", "/which-root"}).stdout, "new\n")
 end)
 END
-"$provium" run --config "$work/tests/provium.lua" "$work/tests"
+"$provium" run ${CHECK_LOGS:+--artifacts "$CHECK_LOGS"} \
+    --config "$work/tests/provium.lua" "$work/tests"

@@ -97,4 +97,5 @@ return {
   },
 }
 EOF
-"$provium" run --config "$work/tests/provium.lua" "$work/tests"
+"$provium" run ${CHECK_LOGS:+--artifacts "$CHECK_LOGS"} \
+    --config "$work/tests/provium.lua" "$work/tests"

@@ -16,6 +16,7 @@
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/tmp.h"
 
 /* --- what the session says ------------------------------------------------ */
 
@@ -235,6 +236,9 @@ void peer_stop(struct peer *p)
 		assert_int_equal(waitpid(p->pid, &wstatus, 0), p->pid);
 		assert_int_equal(wstatus, 0);
 	}
+	/* What outlived its leader, and so the agent. */
+	for (unsigned i = 0; p->pid && i < p->n_groups; i++)
+		kill(-p->groups[i], SIGKILL);
 	free(p);
 }
 
@@ -358,7 +362,10 @@ uint64_t peer_spawn(struct peer *p, const char *const *argv, uint32_t flags)
 	m.spawn.handle = p->next_handle++;
 	m.spawn.flags = flags;
 	m.spawn.argv = list_of(&items, argv);
-	assert_true(peer_done(p, &m) > 0);
+	int64_t pid = peer_done(p, &m);
+	assert_true(pid > 0);
+	if (p->n_groups < ARRAY_LEN(p->groups))
+		p->groups[p->n_groups++] = (pid_t)pid;
 	buf_done(&items);
 	return m.spawn.handle;
 }
@@ -392,11 +399,11 @@ struct msg_exited peer_wait_exit(struct peer *p, uint64_t handle)
 
 /* --- files ---------------------------------------------------------------- */
 
-static char tmp_dir[64];
+static char tmp_dir[TMP_PATH_MAX];
 
 static void remove_tmp(void)
 {
-	char cmd[96];
+	char cmd[TMP_PATH_MAX + 32];
 
 	snprintf(cmd, sizeof(cmd), "rm -rf '%s'", tmp_dir);
 	if (*tmp_dir && system(cmd) != 0)
@@ -405,12 +412,12 @@ static void remove_tmp(void)
 
 const char *peer_tmp(const char *name)
 {
-	static char paths[8][128];
+	static char paths[8][TMP_PATH_MAX + 32];
 	static unsigned next;
 	char *path = paths[next++ % ARRAY_LEN(paths)];
 
 	if (!*tmp_dir) {
-		strcpy(tmp_dir, "/tmp/provium-agent-test-XXXXXX");
+		tmp_template(tmp_dir);
 		assert_non_null(mkdtemp(tmp_dir));
 		atexit(remove_tmp);
 	}

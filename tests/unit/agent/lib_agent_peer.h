@@ -33,6 +33,8 @@ struct peer {
 	struct buf out;
 	uint64_t nonce;
 	uint64_t next_handle;
+	pid_t groups[64]; /* led by what peer_spawn() started; 0: none */
+	unsigned n_groups;
 	struct exchange *all; /* freed with the peer */
 };
 

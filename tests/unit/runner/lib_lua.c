@@ -14,6 +14,7 @@
 #include "agent-proto/clock.h"
 #include "runner/worker.h"
 #include "tests/unit/runner/lib_lua.h"
+#include "tests/unit/tmp.h"
 
 struct keeper {
 	struct event_sink sink;
@@ -30,7 +31,7 @@ static void keep(struct event_sink *sink, const json_t *ev)
 void lua_run_init(struct lua_run *r)
 {
 	*r = (struct lua_run){0};
-	strcpy(r->dir, "/tmp/provium-lua-XXXXXX");
+	tmp_template(r->dir);
 	assert_non_null(mkdtemp(r->dir));
 	r->job.file = mem_printf("%s/" LUA_DISPLAY, r->dir);
 	r->job.display = mem_strdup(LUA_DISPLAY);

@@ -8,13 +8,14 @@
 #include <lua.h>
 
 #include "runner/job.h"
+#include "tests/unit/tmp.h"
 
 #define LUA_DISPLAY "x.test.lua"
 
 struct lua_run {
-	struct job job; /* may be changed before lua_run() */
-	json_t *events; /* array, owned */
-	char dir[64];	/* where the file is; "" until made */
+	struct job job;		/* may be changed before lua_run() */
+	json_t *events;		/* array, owned */
+	char dir[TMP_PATH_MAX]; /* where the file is; "" until made */
 	/* Adds globals before the file runs; may be NULL. DIR is one. */
 	void (*install)(lua_State *L);
 };

@@ -14,9 +14,10 @@
 
 #include "runner/artifacts.h"
 #include "runner/rundir.h"
+#include "tests/unit/tmp.h"
 
 struct fixture {
-	char base[32];
+	char base[TMP_PATH_MAX];
 	char *run_dir;
 	char *out;
 };
@@ -25,7 +26,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
 
-	strcpy(f->base, "/tmp/provium-unit-XXXXXX");
+	tmp_template(f->base);
 	assert_non_null(mkdtemp(f->base));
 	f->run_dir = mem_printf("%s/7", f->base);
 	f->out = mem_printf("%s/kept/here", f->base);

@@ -14,10 +14,11 @@
 #include <cmocka.h>
 
 #include "runner/config.h"
+#include "tests/unit/tmp.h"
 
 /* A fresh directory that is the current one during the test. */
 struct fixture {
-	char dir[32];
+	char dir[TMP_PATH_MAX];
 	int home;
 };
 
@@ -25,7 +26,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
 
-	strcpy(f->dir, "/tmp/provium-unit-XXXXXX");
+	tmp_template(f->dir);
 	assert_non_null(mkdtemp(f->dir));
 	f->home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(chdir(f->dir), 0);
@@ -108,7 +109,7 @@ static void every_key_is_read(void **state)
 {
 	struct fixture *f = *state;
 	struct err err;
-	char want[128];
+	char want[TMP_PATH_MAX + 32];
 	struct config c =
 	    loaded("return { roots = {'tests', '/abs'}, cache_dir = 'cache',"
 		   "  cache_max_size = '10G', default_profile = 'deb',"

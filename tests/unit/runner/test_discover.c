@@ -14,10 +14,11 @@
 
 #include "agent-proto/mem.h"
 #include "runner/discover.h"
+#include "tests/unit/tmp.h"
 
 /* A fresh directory that is the current one during the test. */
 struct fixture {
-	char dir[32];
+	char dir[TMP_PATH_MAX];
 	int home;
 };
 
@@ -25,7 +26,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
 
-	strcpy(f->dir, "/tmp/provium-unit-XXXXXX");
+	tmp_template(f->dir);
 	assert_non_null(mkdtemp(f->dir));
 	f->home = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_int_equal(chdir(f->dir), 0);

@@ -14,6 +14,7 @@
 #include "agent-proto/mem.h"
 #include "runner/report.h"
 #include "tests/unit/runner/lib_recorder.h"
+#include "tests/unit/tmp.h"
 
 /* A reporter that writes into memory. */
 struct fixture {
@@ -98,11 +99,12 @@ static void a_good_run_reads_well(void **state)
 static void a_failure_shows_all_that_is_known(void **state)
 {
 	struct fixture f;
-	char path[] = "/tmp/provium-unit-XXXXXX";
-	int fd = mkstemp(path);
+	char path[TMP_PATH_MAX];
 	char *json;
 
 	(void)state;
+	tmp_template(path);
+	int fd = mkstemp(path);
 	assert_true(fd >= 0);
 	dprintf(fd, "line one\nline two\nline three\nline four\n");
 	begin(&f, (struct report_options){0});

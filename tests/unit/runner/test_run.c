@@ -22,13 +22,14 @@
 #include "runner/rundir.h"
 #include "tests/unit/runner/lib_fake_worker.h"
 #include "tests/unit/runner/lib_recorder.h"
+#include "tests/unit/tmp.h"
 
 #define FILES_MAX 8
 
 /* A directory with scripts for the fake worker, which is this program. The
  * runtime directories of the runs are in it, too. */
 struct fixture {
-	char dir[64];
+	char dir[TMP_PATH_MAX];
 	struct test_file v[FILES_MAX];
 	struct test_files files;
 	struct run_options opts;
@@ -40,7 +41,7 @@ static int set_up(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
 
-	strcpy(f->dir, "/tmp/provium-unit-XXXXXX");
+	tmp_template(f->dir);
 	assert_non_null(mkdtemp(f->dir));
 	setenv("XDG_RUNTIME_DIR", f->dir, 1);
 	f->files.v = f->v;

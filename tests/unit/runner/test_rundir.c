@@ -15,10 +15,13 @@
 
 #include "agent-proto/mem.h"
 #include "runner/rundir.h"
+#include "tests/unit/tmp.h"
 
 static int set_up(void **state)
 {
-	char *base = mem_strdup("/tmp/provium-unit-XXXXXX");
+	char *base = mem_alloc(TMP_PATH_MAX);
+
+	tmp_template(base);
 
 	assert_non_null(mkdtemp(base));
 	*state = base;
@@ -89,11 +92,16 @@ static void leave_stale(const char *base)
 		if (rundir_open(&rd, base, &err) < 0)
 			_exit(1);
 		char *sub = rundir_new_sub(&rd, &err);
+		char *locked = mem_printf("%s/locked", sub);
+		char *link = mem_printf("%s/l", sub);
 		touch(sub, "qmp");
-		mkdir(mem_printf("%s/locked", sub), 0700);
+		mkdir(locked, 0700);
 		touch(sub, "locked/x");
-		chmod(mem_printf("%s/locked", sub), 0);
-		assert_int_equal(symlink("/etc", mem_printf("%s/l", sub)), 0);
+		chmod(locked, 0);
+		assert_int_equal(symlink("/etc", link), 0);
+		free(sub);
+		free(locked);
+		free(link);
 		_exit(0);
 	}
 	int status;

@@ -18,6 +18,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "tests/unit/runner/lib_fake_worker.h"
+#include "tests/unit/tmp.h"
 
 struct probe {
 	unsigned events;
@@ -71,7 +72,9 @@ static const struct worker_proc_ops ops = {
 /* A file with the script; the path is owned. */
 static char *write_script(const struct buf *script)
 {
-	char *path = mem_strdup("/tmp/provium-unit-XXXXXX");
+	char *path = mem_alloc(TMP_PATH_MAX);
+
+	tmp_template(path);
 	int fd = mkstemp(path);
 
 	assert_true(fd >= 0);

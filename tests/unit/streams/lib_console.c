@@ -37,7 +37,7 @@ int desk_set_up(void **state)
 	struct desk *d = mem_zalloc(sizeof(*d));
 	struct err err;
 
-	strcpy(d->path, "/tmp/provium-console-XXXXXX");
+	tmp_template(d->path);
 	close(mkstemp(d->path));
 	d->loop = loop_new(&err);
 	assert_non_null(d->loop);

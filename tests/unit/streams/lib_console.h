@@ -5,11 +5,12 @@
 
 #include "agent-proto/buf.h"
 #include "streams/console.h"
+#include "tests/unit/tmp.h"
 
 struct desk {
 	struct loop *loop;
 	struct console *con;
-	char path[64];
+	char path[TMP_PATH_MAX];
 	int qemu;	   /* the other end of the chardev, -1: none */
 	struct buf alarms; /* "ALARM|LINE\n" for each */
 };

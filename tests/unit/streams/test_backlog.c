@@ -17,11 +17,12 @@
 
 #include "agent-proto/mem.h"
 #include "streams/backlog.h"
+#include "tests/unit/tmp.h"
 
 #define ROOMY ((uint64_t)1 << 40)
 
 struct fixture {
-	char dir[64];
+	char dir[TMP_PATH_MAX];
 	struct backlog b;
 	struct err err;
 	uint32_t next_in; /* numbers of records */
@@ -33,7 +34,7 @@ static int setup(void **state)
 {
 	struct fixture *f = mem_zalloc(sizeof(*f));
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/test-backlog-XXXXXX");
+	tmp_template(f->dir);
 	assert_non_null(mkdtemp(f->dir));
 	backlog_init(&f->b, f->dir, ROOMY);
 	*state = f;

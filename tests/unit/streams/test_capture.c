@@ -17,6 +17,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "streams/capture.h"
+#include "tests/unit/tmp.h"
 
 #define FILE_HEADER_SIZE   24
 #define RECORD_HEADER_SIZE 16
@@ -24,7 +25,7 @@
 #define SOME_TIME_NS INT64_C(1700000000123456789)
 
 struct fixture {
-	char dir[64];
+	char dir[TMP_PATH_MAX];
 	struct loop *loop;
 	struct stream_list list;
 	struct stream *stream;
@@ -86,7 +87,7 @@ static int setup(void **state)
 	struct fixture *f = mem_zalloc(sizeof(*f));
 	struct err err;
 
-	snprintf(f->dir, sizeof(f->dir), "/tmp/test-capture-XXXXXX");
+	tmp_template(f->dir);
 	assert_non_null(mkdtemp(f->dir));
 	f->loop = loop_new(&err);
 	TAILQ_INIT(&f->list);
@@ -557,7 +558,7 @@ static void a_full_disk_breaks_it_behind_what_was_captured(void **state)
 static void a_missing_spool_breaks_it_behind_what_was_captured(void **state)
 {
 	struct fixture *f = *state;
-	char dir[64];
+	char dir[TMP_PATH_MAX];
 
 	memcpy(dir, f->dir, sizeof(dir));
 	snprintf(f->dir, sizeof(f->dir), "/nonexistent/spool");

@@ -28,6 +28,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "streams/capture.h"
+#include "tests/unit/tmp.h"
 
 #define FILE_HEADER_SIZE   24
 #define RECORD_HEADER_SIZE 16
@@ -70,7 +71,7 @@ static const struct use cases[] = {
 };
 
 /* Where each tcpdump writes. */
-static char paths[ARRAY_LEN(cases)][32];
+static char paths[ARRAY_LEN(cases)][TMP_PATH_MAX];
 static uint8_t frame[CAPTURE_SNAPLEN];
 
 /* Addresses that are no one's, so that the kernel answers nothing. */
@@ -349,7 +350,7 @@ static int make_paths(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-		strcpy(paths[i], "/tmp/test-tcpdump-XXXXXX");
+		tmp_template(paths[i]);
 		close(mkstemp(paths[i]));
 	}
 	return 0;

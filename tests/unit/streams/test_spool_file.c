@@ -16,11 +16,12 @@
 #include "agent-proto/mem.h"
 #include "streams/spool_file.h"
 #include "tests/unit/streams/lib_source.h"
+#include "tests/unit/tmp.h"
 
 struct spooled {
 	struct fixture f;
-	char dir[64];
-	char path[96];
+	char dir[TMP_PATH_MAX];
+	char path[TMP_PATH_MAX + 32];
 	struct spool_file *sp;
 	struct op op;
 };
@@ -30,7 +31,7 @@ static int set_up(void **state)
 	struct spooled *t = mem_zalloc(sizeof(*t));
 
 	fixture_open(&t->f, STREAM_TAIL);
-	snprintf(t->dir, sizeof(t->dir), "/tmp/provium-spool-XXXXXX");
+	tmp_template(t->dir);
 	assert_non_null(mkdtemp(t->dir));
 	snprintf(t->path, sizeof(t->path), "%s/out", t->dir);
 	*state = t;

@@ -20,6 +20,7 @@
 #include "agent-proto/mem.h"
 #include "streams/tail.h"
 #include "tests/unit/streams/lib_source.h"
+#include "tests/unit/tmp.h"
 
 #define WAIT_NS (60 * NS_PER_SEC)
 
@@ -27,7 +28,7 @@ struct guest {
 	struct loop *loop;
 	struct client *client;
 	pid_t agent;
-	char path[64];
+	char path[TMP_PATH_MAX];
 	struct stream_list list;
 	struct op hello;
 };
@@ -67,7 +68,7 @@ static int set_up(void **state)
 	int sv[2];
 
 	TAILQ_INIT(&g->list);
-	strcpy(g->path, "/tmp/provium-tail-XXXXXX");
+	tmp_template(g->path);
 	close(mkstemp(g->path));
 	g->loop = loop_new(&err);
 	assert_non_null(g->loop);

@@ -20,6 +20,7 @@
 #include "agent-proto/mem.h"
 #include "streams/client.h"
 #include "streams/exec.h"
+#include "tests/unit/tmp.h"
 
 #define PATIENCE_NS (60 * NS_PER_SEC)
 
@@ -250,11 +251,12 @@ static void a_blocked_call_delays_nobody_else(void **state)
 static void much_goes_through_both_ways(void **state)
 {
 	struct guest *g = *state;
-	char path[] = "/tmp/provium-worker-XXXXXX";
+	char path[TMP_PATH_MAX];
 	size_t n = (size_t)5 << 20;
 	uint8_t *bytes = mem_alloc(n);
-	int fd = mkstemp(path);
 
+	tmp_template(path);
+	int fd = mkstemp(path);
 	for (size_t i = 0; i < n; i++)
 		bytes[i] = (uint8_t)(i * 7 + (i >> 9));
 	struct msg m = {.type = MSG_WRITE_FILE};

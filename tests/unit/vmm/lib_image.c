@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/vmm/lib_image.h"
+#include "tests/unit/tmp.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,8 +19,9 @@
 
 char *tmp_new(void)
 {
-	char *dir = mem_strdup("/tmp/provium-test-XXXXXX");
+	char *dir = mem_alloc(TMP_PATH_MAX);
 
+	tmp_template(dir);
 	assert_non_null(mkdtemp(dir));
 	return dir;
 }
