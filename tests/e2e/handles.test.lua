@@ -28,7 +28,7 @@ test("lines end where another task closes the stream", function(t)
   local s = p:stdout_stream()
   local got = {}
   provium.all(
-    function() for line in s:lines(20) do got[#got + 1] = line end end,
+    function() for line in s:lines(60) do got[#got + 1] = line end end,
     function() wait_until(function() return #got == 1 end) s:close() end)
   t:assert_eq(got, {"one"})
 end)
