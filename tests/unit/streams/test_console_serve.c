@@ -440,7 +440,7 @@ static void a_path_that_cannot_be_served_is_an_error(void **state)
 {
 	struct desk *d = *state;
 	struct console *c;
-	char log[80], taken[90], path[200];
+	char log[TMP_PATH_MAX + 8], taken[TMP_PATH_MAX + 8], path[200];
 	struct err err;
 
 	snprintf(log, sizeof(log), "%s.2", d->path);
