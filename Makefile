@@ -116,7 +116,7 @@ AGENT_CC  := gcc
 $(B)/agent/%.o: %.c
 	@mkdir -p $(@D)
 	$(say) CC "$< (agent)"
-	$(Q)$(AGENT_CC) $(BASE) -Os -g -ffunction-sections -fdata-sections \
+	$(Q)$(AGENT_CC) $(BASE) -O2 -g -ffunction-sections -fdata-sections \
 	    -c -o $@ $<
 
 $(B)/provium-agent: $(AGENT_OBJ)

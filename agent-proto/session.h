@@ -131,6 +131,16 @@ size_t chan_room(const struct chan *ch);
  * were taken; n may be 0 to send a bare fin.
  */
 size_t chan_write(struct chan *ch, const void *p, size_t n, bool fin);
+/*
+ * The short way out for one write of bulk data, when nothing else waits to be
+ * sent: encodes the header of a frame that carries p[0..ret) into header, and
+ * counts that as sent, so that the caller must send both now, before anything
+ * else of the session. Returns 0 when it has to be chan_write(); and less than
+ * n where a payload must be cut: chan_write() the rest, which continues it.
+ * n: 1 to FRAME_PAYLOAD_MAX.
+ */
+size_t chan_write_now(struct chan *ch, const void *p, size_t n,
+		      uint8_t header[FRAME_HEADER]);
 /* The receiver used n bytes of data up; returns credit to the peer. */
 void chan_consumed(struct chan *ch, size_t n);
 

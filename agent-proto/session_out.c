@@ -123,6 +123,24 @@ bool session_output(struct session *s, struct buf *out, size_t limit)
 	return out->len > 0;
 }
 
+size_t chan_write_now(struct chan *ch, const void *p, size_t n,
+		      uint8_t header[FRAME_HEADER])
+{
+	struct frame f = {.kind = FRAME_DATA, .channel = ch->id};
+
+	assert(n && n <= FRAME_PAYLOAD_MAX);
+	if (ch->dead || ch->room < n || session_has_output(ch->s))
+		return 0;
+	assert(!ch->fin_queued);
+	f.length = (uint32_t)frame_payload_cut(p, n);
+	if (f.length < n)
+		f.flags = FRAME_MORE;
+	frame_encode(&f, header);
+	ch->room -= f.length;
+	ch->announced = true;
+	return f.length;
+}
+
 bool session_has_output(const struct session *s)
 {
 	return s->control.len || !TAILQ_EMPTY(&s->credits) || next_sender(s);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,6 +19,8 @@
 #include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/transport.h"
+
+#define KEPT_MAX (16 << 20)
 
 static int serve_fd(const char *arg)
 {
@@ -106,8 +109,17 @@ static int usage(void)
 	return 2;
 }
 
+/* Large blocks come and go all the time: given back to the kernel, each would
+ * be faulted in anew, page by page, which costs more than to fill it. */
+static void keep_memory(void)
+{
+	mallopt(M_MMAP_THRESHOLD, KEPT_MAX);
+	mallopt(M_TRIM_THRESHOLD, KEPT_MAX);
+}
+
 int main(int argc, char **argv)
 {
+	keep_memory();
 	if (getpid() == 1)
 		init_main(argv);
 	for (size_t i = 0; argc > 1 && i < ARRAY_LEN(modes); i++)

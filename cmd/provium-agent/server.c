@@ -233,9 +233,31 @@ static void port_read(struct server *s)
 		fprintf(stderr, "provium-agent: %s\n", err.text);
 }
 
+bool server_may_send_now(const struct server *s)
+{
+	return s->tx_ready && !s->out.len;
+}
+
+/* An error is met again, and dealt with, when the rest is written. */
+void server_send_now(struct server *s, const uint8_t *p, size_t n)
+{
+	s->sent_now = true;
+	while (n) {
+		/* A virtio port takes up to 32 KiB at a time. */
+		ssize_t done = write(s->port.fd, p, n);
+
+		if (done <= 0)
+			break;
+		p += done;
+		n -= (size_t)done;
+	}
+	buf_append(&s->out, p, n);
+}
+
 /* Brings bytes from tasks and session into s->out. */
 static void port_fill(struct server *s)
 {
+	s->sent_now = false;
 	while (s->queued < QUEUED_LOW && !s->shutting_down && step_one(s))
 		;
 	if (!s->out.len)
@@ -248,6 +270,8 @@ static void port_write(struct server *s)
 {
 	for (int turn = 0; s->tx_ready && turn < TURNS_MAX; turn++) {
 		port_fill(s);
+		if (!s->out.len && s->sent_now)
+			continue;
 		if (!s->out.len)
 			return;
 		ssize_t n = write(s->port.fd, buf_data(&s->out), s->out.len);

@@ -69,6 +69,9 @@ void task_sleep(struct task *t);
 size_t task_room(const struct task *t);
 /* n <= task_room() bytes. */
 void task_write(struct task *t, const void *p, size_t n);
+/* The same without a copy, where that can be. The FRAME_HEADER bytes before p
+ * are written to, and are afterwards as they were. */
+void task_write_in_place(struct task *t, uint8_t *p, size_t n);
 
 /* Last words; each ends the task (ops->stop) and invalidates it. */
 void task_end_fin(struct task *t);
@@ -123,7 +126,7 @@ void server_shutdown(struct server *s, int how);
 
 struct handle_table *server_handles(struct server *s);
 struct guest *server_guest(struct server *s);
-/* PIECE_MAX bytes for use within one call. */
+/* PIECE_MAX bytes for use within one call, with FRAME_HEADER more before. */
 uint8_t *server_scratch(struct server *s);
 
 /* State of the groups of operations, made at start. */

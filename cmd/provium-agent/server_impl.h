@@ -23,6 +23,7 @@ struct server {
 	bool ended;
 	bool shutting_down;
 	int shutdown_how;
+	bool sent_now;	/* a step has written to the port by itself */
 	struct buf out; /* taken from the session, not yet written */
 	size_t queued;	/* put into the session since it was empty */
 	struct buf enc; /* for one message */
@@ -34,8 +35,14 @@ struct server {
 	struct raw_threads *raw_threads;
 	struct epoll_event events[EVENTS_MAX];
 	int n_events;
+	uint8_t header[FRAME_HEADER]; /* task_write_in_place() of scratch */
 	uint8_t scratch[PIECE_MAX];
 };
+
+/* server.c: whether the port takes bytes, and none wait for it. */
+bool server_may_send_now(const struct server *s);
+/* Writes to the port, and keeps what it does not take. */
+void server_send_now(struct server *s, const uint8_t *p, size_t n);
 
 /* task.c: takes the task off its channel, which it returns; the owner is
  * still to be told (ops->stop). */

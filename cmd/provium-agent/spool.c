@@ -21,6 +21,7 @@ struct spool_chunk {
 	STAILQ_ENTRY(spool_chunk) link;
 	uint32_t len;
 	uint32_t cap;
+	uint8_t header[FRAME_HEADER]; /* task_write_in_place() of bytes */
 	uint8_t bytes[];
 };
 
@@ -295,10 +296,9 @@ static uint64_t reader_end(const struct spool_reader *rd, bool *ret_last)
 }
 
 /* The bytes at pos, which are in one chunk. */
-static const uint8_t *bytes_at(const struct spool *sp, uint64_t pos,
-			       size_t *ret_n)
+static uint8_t *bytes_at(const struct spool *sp, uint64_t pos, size_t *ret_n)
 {
-	const struct spool_chunk *c;
+	struct spool_chunk *c;
 	uint64_t at = sp->base;
 
 	for (c = STAILQ_FIRST(&sp->chunks); c; c = STAILQ_NEXT(c, link)) {
@@ -320,7 +320,7 @@ static void reader_step(struct task *t)
 	uint64_t end = reader_end(rd, &last);
 	size_t room = task_room(t);
 	size_t n;
-	const uint8_t *p = bytes_at(sp, rd->pos, &n);
+	uint8_t *p = bytes_at(sp, rd->pos, &n);
 
 	if (n > end - rd->pos)
 		n = (size_t)(end - rd->pos);
@@ -335,7 +335,7 @@ static void reader_step(struct task *t)
 		task_sleep(t);
 		return;
 	}
-	task_write(t, p, n);
+	task_write_in_place(t, p, n);
 	rd->pos += n;
 	if (sp->is_full)
 		spool_update(sp);

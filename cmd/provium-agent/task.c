@@ -114,6 +114,27 @@ void task_write(struct task *t, const void *p, size_t n)
 	t->srv->queued += taken;
 }
 
+void task_write_in_place(struct task *t, uint8_t *p, size_t n)
+{
+	struct server *s = t->srv;
+	uint8_t *header = p - FRAME_HEADER;
+	uint8_t kept[FRAME_HEADER];
+	size_t taken;
+
+	if (!n || !server_may_send_now(s)) {
+		task_write(t, p, n);
+		return;
+	}
+	memcpy(kept, header, sizeof(kept));
+	taken = chan_write_now(t->ch, p, n, header);
+	if (taken)
+		server_send_now(s, header, FRAME_HEADER + taken);
+	memcpy(header, kept, sizeof(kept));
+	s->queued += taken;
+	if (taken < n)
+		task_write(t, p + taken, n - taken);
+}
+
 void task_send_done(struct task *t, int64_t value)
 {
 	struct msg m = {.type = MSG_DONE, .done.value = value};

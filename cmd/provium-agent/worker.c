@@ -115,7 +115,7 @@ static void link_step(struct task *t)
 	ssize_t n = read(l->p->worker_fd, piece, task_room(t));
 
 	if (n > 0)
-		task_write(t, piece, (size_t)n);
+		task_write_in_place(t, piece, (size_t)n);
 	else if (n < 0 && errno == EAGAIN)
 		task_sleep(t);
 	else if (n == 0 || errno != EINTR)

@@ -101,7 +101,7 @@ static void source_step(struct task *t)
 	if (!n || !s->left)
 		task_end_write(t, piece, (size_t)n);
 	else
-		task_write(t, piece, (size_t)n);
+		task_write_in_place(t, piece, (size_t)n);
 }
 
 static void source_stop(struct task *t)

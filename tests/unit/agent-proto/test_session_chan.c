@@ -341,11 +341,94 @@ static void data_after_the_peers_fin_needs_no_credit(void **state)
 	buf_done(&out);
 }
 
+/* --- data sent past the queues --------------------------------------------*/
+
+/* Feeds the agent what the host said it sends now. */
+static size_t send_now(struct pair *p, struct chan *ch, const void *bytes,
+		       size_t n)
+{
+	uint8_t header[FRAME_HEADER];
+	size_t taken = chan_write_now(ch, bytes, n, header);
+
+	if (!taken)
+		return 0;
+	assert_int_equal(end_feed(&p->agent, header, sizeof(header), 0, NULL),
+			 0);
+	assert_int_equal(end_feed(&p->agent, bytes, taken, 0, NULL), 0);
+	return taken;
+}
+
+static void data_may_go_past_the_queues(void **state)
+{
+	struct pair *p = *state;
+	struct chan *ch = pair_open(p);
+
+	assert_int_equal(send_now(p, ch, "now", 3), 3);
+	end_expect(&p->agent, "data 1 now");
+	assert_int_equal(chan_write(ch, "then", 4, true), 4);
+	pair_pump(p);
+	end_expect(&p->agent, "data 1 then; fin 1");
+}
+
+static void what_waits_is_not_overtaken(void **state)
+{
+	struct pair *p = *state;
+	struct chan *ch = pair_open(p);
+
+	chan_write(ch, "first", 5, false);
+	assert_int_equal(send_now(p, ch, "now", 3), 0);
+	pair_pump(p);
+	end_expect(&p->agent, "data 1 first");
+	struct chan *other = end_open(&p->host, "hi", true);
+	assert_int_equal(send_now(p, ch, "now", 3), 0);
+	pair_pump(p);
+	end_expect(&p->agent, "opened 2; msg 2 hi; fin 2");
+	chan_reset(other);
+	assert_int_equal(send_now(p, ch, "now", 3), 0);
+	pair_pump(p);
+	assert_int_equal(send_now(p, ch, "now", 3), 3);
+}
+
+static void what_goes_past_the_queues_is_counted(void **state)
+{
+	struct pair *p = *state;
+	struct chan *ch = pair_open(p);
+	size_t sent = 0;
+
+	p->agent.holds = true;
+	while (chan_room(ch) >= FRAME_PAYLOAD_MAX)
+		sent += send_now(p, ch, p->big, FRAME_PAYLOAD_MAX);
+	assert_int_equal(sent, CHAN_WINDOW);
+	assert_int_equal(send_now(p, ch, "x", 1), 0);
+	assert_int_equal(chan_write(ch, "x", 1, false), 0);
+}
+
+static void a_marker_is_cut_there_too(void **state)
+{
+	struct pair *p = *state;
+	struct chan *ch = pair_open(p);
+	uint8_t bytes[HELLO_MARKER + 8];
+
+	memset(bytes, 'a', sizeof(bytes));
+	memcpy(bytes + 4, hello_marker, HELLO_MARKER);
+	size_t taken = send_now(p, ch, bytes, sizeof(bytes));
+	assert_int_equal(taken, 4 + HELLO_MARKER / 2);
+	chan_write(ch, bytes + taken, sizeof(bytes) - taken, false);
+	pair_pump(p);
+	assert_int_equal(p->agent.n_data, sizeof(bytes));
+	assert_true(session_is_established(p->agent.s));
+	assert_non_null(strchr((char *)buf_data(&p->agent.log), '+'));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    PAIR_TEST(a_request_and_its_answer),
 	    PAIR_TEST(a_fin_may_come_alone),
+	    PAIR_TEST(data_may_go_past_the_queues),
+	    PAIR_TEST(what_waits_is_not_overtaken),
+	    PAIR_TEST(what_goes_past_the_queues_is_counted),
+	    PAIR_TEST(a_marker_is_cut_there_too),
 	    PAIR_TEST(closing_waits_for_both_sides_and_the_next_input),
 	    PAIR_TEST(a_channel_that_waits_to_be_closed_can_be_given_up),
 	    PAIR_TEST(long_messages_arrive_whole),
