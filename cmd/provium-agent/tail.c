@@ -213,7 +213,7 @@ static void tail_step(struct task *t)
 		task_sleep(t);
 		return;
 	}
-	task_write(t, piece, (size_t)n);
+	task_write_in_place(t, piece, (size_t)n);
 	tl->pos += (uint64_t)n;
 	/* What was written since then has its own event. */
 	if ((size_t)n < room && !tl->pseudo)
