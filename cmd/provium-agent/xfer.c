@@ -76,13 +76,71 @@ void source_go(struct source *s, int64_t value)
 		task_end_fin(&s->t);
 }
 
+/* What is read at once is sent at once, as far as there is room for it. */
+static void source_send(struct source *s, uint8_t *p, size_t n)
+{
+	size_t room = task_room(&s->t);
+
+	if (n <= room && s->at_end) {
+		task_end_write(&s->t, p, n);
+		return;
+	}
+	if (n > room) {
+		buf_append(&s->rest, p + room, n - room);
+		n = room;
+	}
+	task_write_in_place(&s->t, p, n);
+}
+
+static void source_send_rest(struct source *s)
+{
+	size_t room = task_room(&s->t), n = s->rest.len;
+
+	if (n > room)
+		n = room;
+	if (n == s->rest.len && s->at_end) {
+		task_end_write(&s->t, buf_data(&s->rest), n);
+		return;
+	}
+	task_write(&s->t, buf_data(&s->rest), n);
+	buf_consume(&s->rest, n);
+}
+
+/* Reads that fail though nothing is wrong. A terminal's other side hung up
+ * (EIO, tty_ioctl(4)): that is its end. A log lost what was next (EPIPE,
+ * Documentation/ABI/testing/dev-kmsg): the read after that goes on. */
+static bool source_excuses(struct source *s, ssize_t *n)
+{
+	int errnum = errno;
+
+	if (errnum == EIO && isatty(s->fd)) {
+		*n = 0;
+		return false;
+	}
+	errno = errnum;
+	if (errnum == EPIPE && !s->skipped) {
+		s->skipped = true;
+		return true;
+	}
+	return is_passing(s->fd);
+}
+
+/*
+ * Always asks for a whole piece, even when there is less room: a read of a
+ * record (a datagram, a log's line, a counter) that is too small for it loses
+ * the rest, or fails.
+ */
 static void source_step(struct task *t)
 {
 	struct source *s = CONTAINER_OF(t, struct source, t);
 	uint8_t *piece = server_scratch(t->srv);
-	size_t want = task_room(t);
+	size_t want = PIECE_MAX;
 	ssize_t n;
 
+	if (s->rest.len) {
+		source_send_rest(s);
+		return;
+	}
 	if (s->wait.w.fd >= 0 || (!fd_ready(s->fd, POLLIN) &&
 				  wait_start(t, &s->wait, s->fd, EPOLLIN))) {
 		task_sleep(t);
@@ -91,17 +149,16 @@ static void source_step(struct task *t)
 	if (want > s->left)
 		want = (size_t)s->left;
 	n = read(s->fd, piece, want);
-	if (n < 0 && is_passing(s->fd))
+	if (n < 0 && source_excuses(s, &n))
 		return;
 	if (n < 0) {
 		task_end_error(t, errno, "%s", s->label);
 		return;
 	}
+	s->skipped = false;
 	s->left -= (uint64_t)n;
-	if (!n || !s->left)
-		task_end_write(t, piece, (size_t)n);
-	else
-		task_write_in_place(t, piece, (size_t)n);
+	s->at_end = !n || !s->left;
+	source_send(s, piece, (size_t)n);
 }
 
 static void source_stop(struct task *t)
@@ -112,6 +169,7 @@ static void source_stop(struct task *t)
 	if (s->owns_fd)
 		close(s->fd);
 	free(s->label);
+	buf_done(&s->rest);
 	s->on_stop(s);
 }
 

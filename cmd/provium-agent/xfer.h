@@ -22,8 +22,11 @@ struct source {
 	struct xfer_wait wait;
 	int fd;
 	bool owns_fd;
-	char *label;   /* owned: "read '/x'" */
-	uint64_t left; /* bytes still wanted */
+	char *label;	 /* owned: "read '/x'" */
+	uint64_t left;	 /* bytes still wanted */
+	struct buf rest; /* read, but there was no room to send it */
+	bool at_end;	 /* nothing comes after rest */
+	bool skipped;	 /* the last read told of a gap in a device's log */
 	/* The last call: free what the source is embedded in. */
 	void (*on_stop)(struct source *s);
 };
