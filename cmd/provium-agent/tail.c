@@ -314,12 +314,29 @@ static void tail_regular(const struct req *r, int take_fd, uint8_t whence,
 	task_wake(&tl->t);
 }
 
-/* A pipe or device has no position: all that comes is followed. */
+/*
+ * A device that can seek starts where it is told to: a log at its end. What
+ * cannot gives all that comes, unless another position is asked for. Returns 0
+ * or -errno.
+ */
+static int seek_device(int fd, uint8_t whence, int64_t offset)
+{
+	if (whence == MSG_TAIL_END)
+		lseek(fd, 0, SEEK_END);
+	else if (whence == MSG_TAIL_START && offset > 0)
+		return lseek(fd, offset, SEEK_SET) < 0 ? -errno : 0;
+	else if (whence == MSG_TAIL_BEFORE && lseek(fd, -offset, SEEK_END) < 0)
+		return errno != EINVAL || lseek(fd, 0, SEEK_SET) < 0 ? -errno
+								     : 0;
+	return 0;
+}
+
 static void tail_start(const struct req *r, int take_fd, uint8_t whence,
 		       int64_t offset, const char *what)
 {
 	CLEANUP(fd_closep) int fd = take_fd;
 	struct stat st;
+	int rc;
 
 	if (whence > MSG_TAIL_BEFORE || (whence != MSG_TAIL_END && offset < 0))
 		req_error(r, EINVAL, "tail '%s' from %" PRId64, what, offset);
@@ -330,6 +347,8 @@ static void tail_start(const struct req *r, int take_fd, uint8_t whence,
 	else if (S_ISREG(st.st_mode))
 		tail_regular(r, TAKE_FD(fd), whence, offset,
 			     mem_printf("tail '%s'", what));
+	else if ((rc = seek_device(fd, whence, offset)) < 0)
+		req_error(r, -rc, "tail '%s' from %" PRId64, what, offset);
 	else
 		source_start(r, TAKE_FD(fd), 0, mem_printf("tail '%s'", what));
 }
@@ -354,7 +373,9 @@ static int reopen(const struct guest *g, int fd)
 
 	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
 		snprintf(path, sizeof(path), "self/fd/%d", fd);
-		rc = openat(g->proc_fd, path, O_RDONLY | O_CLOEXEC);
+		/* Some files of procfs wait for what to give. */
+		rc =
+		    openat(g->proc_fd, path, O_RDONLY | O_NONBLOCK | O_CLOEXEC);
 	}
 	return rc < 0 ? fcntl(fd, F_DUPFD_CLOEXEC, 3) : rc;
 }
