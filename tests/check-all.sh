@@ -32,7 +32,7 @@ suite sh tests/e2e/refusals.sh build/provium build/release/provium-agent-other
 say "behaviour on real guests"
 build/provium guest build || exit 1
 suite build/provium run --artifacts "$CHECK_LOGS" \
-    tests/demo tests/smoke tests/e2e
+    tests/demo tests/smoke tests/e2e tests/conformance
 
 say "images with an init of their own"
 suite sh tests/e2e/foreign.sh build/provium
