@@ -166,7 +166,9 @@ static int object_l_close(lua_State *L)
 	const struct object_class *class =
 	    lua_touserdata(L, lua_upvalueindex(1));
 
-	object_close(object_check(L, 1, class, "close"));
+	lua_settop(L, 1);
+	lua_pushfstring(L, "%s:close", class->name);
+	object_close(object_check(L, 1, class, lua_tostring(L, -1)));
 	return 0;
 }
 

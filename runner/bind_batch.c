@@ -17,6 +17,12 @@ static int core_fail(lua_State *L)
 	bind_fail_arg(L, method, "%s", luaL_checkstring(L, 1));
 }
 
+static int core_type_name(lua_State *L)
+{
+	lua_pushstring(L, arg_type_name(L, 1));
+	return 1;
+}
+
 static int core_site(lua_State *L)
 {
 	struct site at;
@@ -37,11 +43,9 @@ static int core_check_expired(lua_State *L)
 void bind_batch_register(lua_State *L)
 {
 	static const struct bind_method core[] = {
-	    {"all", await_l_all},
-	    {"check", core_check},
-	    {"fail", core_fail},
-	    {"site", core_site},
-	    {"check_expired", core_check_expired},
+	    {"all", await_l_all}, {"check", core_check},
+	    {"fail", core_fail},  {"type_name", core_type_name},
+	    {"site", core_site},  {"check_expired", core_check_expired},
 	    {NULL, NULL},
 	};
 

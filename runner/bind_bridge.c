@@ -60,12 +60,17 @@ static struct vm_object *arg_vm(lua_State *L, const char *method, int idx,
 static struct vm_object **check_vms(lua_State *L, const char *method,
 				    size_t *ret_n)
 {
+	lua_settop(L, 2);
 	bool is_list = lua_istable(L, 2);
 	size_t n = is_list ? lua_objlen(L, 2) : 1;
 	struct vm_object **vms =
 	    lua_newuserdata(L, (n + 1) * sizeof(struct vm_object *));
 	char name[32] = "vm";
 
+	if (!is_list && !object_test(L, 2, &vm_class))
+		bind_fail_arg(L, method,
+			      "vms must be a VM, or a list of VMs, got %s",
+			      arg_type_name(L, 2));
 	if (!n)
 		bind_fail_arg(L, method, "the list of VMs is empty");
 	for (size_t i = 0; i < n; i++) {

@@ -42,7 +42,7 @@ void capture_check_options(lua_State *L, const char *method, int idx,
 	    {NULL, OPT_BOOL, 0},
 	};
 
-	bind_options(L, method, arg_opt_table(L, method, idx, "opts"), opts,
+	bind_options(L, method, arg_opt_table(L, method, idx, "options"), opts,
 		     &v);
 	*ret = (struct capture_options){.filter = v.filter};
 	if (v.snaplen)
@@ -53,12 +53,15 @@ void capture_check_options(lua_State *L, const char *method, int idx,
 /* --- packets -------------------------------------------------------------
  */
 
-/* Raises unless the stream at 1 is a capture; NULL when it is closed. */
-static struct stream *capture_check(lua_State *L, const char *method)
+/* Raises unless the stream at 1 is a capture, and what is at 2 a time-out;
+ * NULL when the stream is closed. */
+static struct stream *capture_check(lua_State *L, const char *method,
+				    int64_t *ret_span)
 {
 	enum stream_type type;
 	struct stream *s = stream_object_check(L, method, &type);
 
+	*ret_span = arg_duration(L, method, 2, "timeout", PACKET_DEFAULT_NS);
 	if (type != STREAM_CAPTURE)
 		bind_fail_arg(L, method,
 			      "this stream is no capture, "
@@ -81,13 +84,19 @@ static void packet_push(lua_State *L, const struct buf *record)
 	lua_setfield(L, -2, "data");
 }
 
+struct packet_call {
+	struct stream_wait wait;
+	const char *method;
+};
+
 static int packet_finish(lua_State *L, void *p)
 {
-	struct stream_wait *w = p;
+	struct packet_call *c = p;
+	struct stream_wait *w = &c->wait;
 
 	stream_wait_accept(w);
 	if (w->op.result < 0)
-		bind_fail_err(L, "stream:packets", &w->op.err);
+		bind_fail_err(L, c->method, &w->op.err);
 	if (w->op.result)
 		packet_push(L, &w->bytes);
 	else
@@ -97,16 +106,19 @@ static int packet_finish(lua_State *L, void *p)
 
 static void packet_release(void *p)
 {
-	stream_wait_done(p);
+	struct packet_call *c = p;
+
+	stream_wait_done(&c->wait);
 }
 
-/* One step of cap:packets(t): the next packet; nil at the end, at the time-out
- * and after close, as for next(). */
+/* The next packet; nil at the end, at the time-out and after close, as for
+ * next(). Behind the time-out: whether this is one step of cap:packets(t). */
 static int l_next_packet(lua_State *L)
 {
-	static const char method[] = "stream:packets";
-	struct stream *s = capture_check(L, method);
-	int64_t span = arg_duration(L, method, 2, "timeout", PACKET_DEFAULT_NS);
+	const char *method =
+	    lua_toboolean(L, 3) ? "stream:packets" : "stream:next_packet";
+	int64_t span;
+	struct stream *s = capture_check(L, method, &span);
 
 	if (!s)
 		return lua_pushnil(L), 1;
@@ -116,21 +128,24 @@ static int l_next_packet(lua_State *L)
 			      "by read_until() or expect(): "
 			      "take its rest with next()");
 	int64_t deadline = await_deadline(L, method, span);
-	struct stream_wait *w =
-	    await_new(L, method, sizeof(*w), packet_release);
+	struct packet_call *c =
+	    await_new(L, method, sizeof(*c), packet_release);
+	struct stream_wait *w = &c->wait;
+	c->method = method;
 	stream_wait_init(w, s);
 	w->hold = true;
 	w->skip = stream_taken(s) == 0;
 	await_keep(L, lua_gettop(L), 1);
 	stream_next(w, deadline);
-	return await(L, w, &w->op, packet_finish);
+	return await(L, c, &w->op, packet_finish);
 }
 
 /* cap:packets(t): an iterator, over next_packet(). */
 static int l_packets(lua_State *L)
 {
-	capture_check(L, "stream:packets");
-	arg_duration(L, "stream:packets", 2, "timeout", PACKET_DEFAULT_NS);
+	int64_t span;
+
+	capture_check(L, "stream:packets", &span);
 	lua_settop(L, 2);
 	lua_state_run_blob(L, "runner/lua/packets.lua", 2);
 	return 1;

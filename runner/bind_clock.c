@@ -22,7 +22,8 @@ static int64_t check_ns(lua_State *L)
 	int64_t ns = arg_duration(L, method, 3, name, -1);
 
 	if (ns < 0)
-		bind_fail_arg(L, method, "%s: got nothing", name);
+		bind_fail_arg(L, method, "%s must be a duration, got nothing",
+			      name);
 	if (ns == CLOCK_NEVER)
 		bind_fail_arg(L, method, "%s is beyond what a clock can hold",
 			      name);

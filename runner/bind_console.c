@@ -172,7 +172,8 @@ static int l_write(lua_State *L)
 	size_t n;
 	const char *p = arg_bytes(L, method, 2, "data", &n);
 
-	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
+	bind_options(L, method, arg_opt_table(L, method, 3, "options"), opts,
+		     &o);
 	int64_t deadline = await_deadline(L, method, o.timeout);
 	struct console_write *w =
 	    await_new(L, method, sizeof(*w), write_release);

@@ -143,12 +143,19 @@ static int open_file(lua_State *L, const struct guest_method *gm)
 	struct msg m = {.type = MSG_FILE_OPEN};
 
 	m.file_open.path = arg_path(L, method, 2, "path");
-	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
+	bind_options(L, method, arg_opt_table(L, method, 3, "options"), opts,
+		     &o);
 	if (!o.read && !o.write && !o.append)
-		bind_fail_arg(L, method,
-			      "opts: say at least one of read, write, append");
+		bind_fail_arg(
+		    L, method,
+		    "options must have at least one of read, write, append, "
+		    "got %s",
+		    lua_isnoneornil(L, 3) ? "nothing" : "none of them");
 	if (o.perm < 0 || o.perm > 07777)
-		bind_fail_arg(L, method, "perm: want 0 to 4095 (octal 7777)");
+		bind_fail_arg(L, method,
+			      "perm must be permission bits, 0 to 07777 "
+			      "(octal), got %lld",
+			      (long long)o.perm);
 	struct client *c = guest_client(L, g, method);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct open_call *oc = await_new(L, method, sizeof(*oc), open_release);
@@ -258,7 +265,8 @@ static int l_tail_stream(lua_State *L)
 	struct file_object *f = file_check(L, method);
 	struct msg m = {.type = MSG_TAIL_HANDLE};
 
-	bind_options(L, method, arg_opt_table(L, method, 2, "opts"), opts, &o);
+	bind_options(L, method, arg_opt_table(L, method, 2, "options"), opts,
+		     &o);
 	stream_check_start(L, method, o.start, &m.tail_handle.whence,
 			   &m.tail_handle.offset);
 	m.tail_handle.handle = f->handle.id;

@@ -130,7 +130,7 @@ static int read_mem(lua_State *L, const struct guest_method *gm)
 	struct client *c = guest_client(L, guest_check(L, gm), gm->name);
 	struct msg m = {.type = MSG_READ_MEM};
 
-	m.read_mem.address = arg_u64(L, gm->name, 2, "addr");
+	m.read_mem.address = arg_u64(L, gm->name, 2, "address");
 	m.read_mem.n =
 	    (uint64_t)arg_int(L, gm->name, 3, "n", 0, MSG_READ_MEM_MAX);
 	return guest_ask(L, gm->name, c, &m, 0, mem_finish);

@@ -304,12 +304,24 @@ static int l_tostring(lua_State *L)
 	return 1;
 }
 
+static int l_pack(lua_State *L)
+{
+	bind_lab_check(L, "lab:pack");
+	return bind_pack_lab_pack(L);
+}
+
+static int l_unpack(lua_State *L)
+{
+	bind_lab_check(L, "lab:unpack");
+	return bind_pack_lab_unpack(L);
+}
+
 static const struct bind_method methods[] = {
     {"vm", l_vm},
     {"lab", l_lab},
     {"name", l_name},
-    {"pack", bind_pack_lab_pack},
-    {"unpack", bind_pack_lab_unpack},
+    {"pack", l_pack},
+    {"unpack", l_unpack},
     {"vm_names", l_vm_names},
     {"sub_lab_names", l_sub_lab_names},
     {NULL, NULL},
@@ -337,6 +349,19 @@ static const struct bind_method root_functions[] = {
     {NULL, NULL},
 };
 
+static int core_check(lua_State *L)
+{
+	bind_lab_check(L, luaL_checkstring(L, 2));
+	return 0;
+}
+
+/* What lua/lab.lua needs. */
+static const struct bind_method core[] = {
+    {"all", await_l_all},
+    {"check", core_check},
+    {NULL, NULL},
+};
+
 void bind_lab_register(lua_State *L)
 {
 	bind_class(L, &lab_class);
@@ -348,7 +373,7 @@ static void add_lua_methods(lua_State *L)
 	lua_getmetatable(L, -1);
 	lua_getfield(L, -1, "__methods");
 	lua_newtable(L);
-	bind_functions(L, root_functions);
+	bind_functions(L, core);
 	lua_state_run_blob(L, "runner/lua/lab.lua", 2);
 	lua_pop(L, 2);
 }

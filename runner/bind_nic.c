@@ -193,7 +193,7 @@ static _Noreturn void fail_no_nic(lua_State *L, const struct vm_object *v,
 static int vm_nic(lua_State *L)
 {
 	struct vm_object *v = vm_check(L, 1, "vm:nic");
-	const char *name = arg_path(L, "vm:nic", 2, "name");
+	const char *name = arg_path(L, "vm:nic", 2, "bridge");
 	struct attachment *a;
 
 	TAILQ_FOREACH (a, &v->attachments, of_vm) {

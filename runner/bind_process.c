@@ -301,7 +301,8 @@ static int l_signal(lua_State *L)
 	process_check(L, "process:signal");
 	int signo = process_arg_signal(L, "process:signal", 2, -1);
 	if (signo < 0)
-		bind_fail_arg(L, "process:signal", "signal: got nothing");
+		bind_fail_arg(L, "process:signal",
+			      "signal must be a number or a name, got nothing");
 	return send_signal(L, "process:signal", signo, false);
 }
 

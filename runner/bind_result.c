@@ -85,6 +85,16 @@ static int l_signal_name(lua_State *L)
 	return 1;
 }
 
+/* fail_self(value, method) */
+static int l_fail_self(lua_State *L)
+{
+	const char *method = luaL_checkstring(L, 2);
+
+	bind_fail_arg(L, method,
+		      "must be called on a result, as %s(...), got %s", method,
+		      arg_type_name(L, 1));
+}
+
 static int l_fail(lua_State *L)
 {
 	const char *text = luaL_checkstring(L, 1);
@@ -98,6 +108,7 @@ void bind_result_register(lua_State *L)
 	lua_pushlightuserdata(L, (void *)(uintptr_t)&result_key);
 	lua_pushcfunction(L, l_fail);
 	lua_pushcfunction(L, l_signal_name);
-	lua_state_run_blob(L, "runner/lua/result.lua", 2);
+	lua_pushcfunction(L, l_fail_self);
+	lua_state_run_blob(L, "runner/lua/result.lua", 3);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }

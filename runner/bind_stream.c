@@ -304,6 +304,7 @@ static int l_read_until(lua_State *L)
 
 struct line_call {
 	struct stream_wait wait;
+	const char *method;
 	const struct stream_object *so; /* kept */
 	struct stream_pattern newline;
 	bool is_rest; /* the end has come: what is pending is the last line */
@@ -332,7 +333,7 @@ static int line_finish(lua_State *L, void *p)
 	/* Closed is an end like any other, as for next(). */
 	if (w->op.result == -ESHUTDOWN)
 		return lua_pushnil(L), 1;
-	wait_check(L, "stream:lines", w);
+	wait_check(L, c->method, w);
 	if (!c->is_rest) {
 		lua_pushlstring(L, (const char *)buf_data(&w->bytes),
 				w->bytes.len - 1);
@@ -349,10 +350,12 @@ static int line_finish(lua_State *L, void *p)
 	return 1;
 }
 
-/* One step of s:lines(t): the next line without its end, nil at the end. */
+/* The next line without its end, nil at the end. Behind the time-out: whether
+ * this is one step of s:lines(t). */
 static int l_next_line(lua_State *L)
 {
-	static const char method[] = "stream:lines";
+	const char *method =
+	    lua_toboolean(L, 3) ? "stream:lines" : "stream:next_line";
 	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
 
@@ -365,6 +368,7 @@ static int l_next_line(lua_State *L)
 	    .n = 1,
 	};
 	c->so = so;
+	c->method = method;
 	wait_init(L, &c->wait, so);
 	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
 	return await(L, c, &c->wait.op, line_finish);

@@ -218,6 +218,9 @@ static void read_nested(lua_State *L, const char *method, int idx,
 struct syscall_args *syscall_args_read(lua_State *L, const char *method,
 				       int idx)
 {
+	/* What is not given is nil, not the next thing that is pushed. */
+	if (lua_gettop(L) < idx)
+		lua_settop(L, idx);
 	int last = lua_gettop(L);
 	struct syscall_args *a = syscall_args_new(L);
 

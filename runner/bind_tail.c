@@ -101,7 +101,8 @@ static int vm_tail_file(lua_State *L)
 	const char *path = arg_path(L, method, 2, "path");
 	struct msg req = {.type = MSG_TAIL};
 
-	bind_options(L, method, arg_opt_table(L, method, 3, "opts"), opts, &o);
+	bind_options(L, method, arg_opt_table(L, method, 3, "options"), opts,
+		     &o);
 	stream_check_start(L, method, o.start, &req.tail.whence,
 			   &req.tail.offset);
 	req.tail.path = path;

@@ -47,6 +47,12 @@ static int core_arg_error(lua_State *L)
 	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
 }
 
+static int core_type_name(lua_State *L)
+{
+	lua_pushstring(L, arg_type_name(L, 1));
+	return 1;
+}
+
 static int core_is_marked(lua_State *L)
 {
 	lua_pushboolean(L, suite_of(L)->failure.message != NULL);
@@ -79,13 +85,10 @@ static int core_check_running(lua_State *L)
 {
 	push_key(L, &running_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
-	if (lua_istable(L, 1) && lua_rawequal(L, 1, -1))
+	if (lua_rawequal(L, 1, -1))
 		return 0;
-	const char *name = luaL_checkstring(L, 2);
-	if (!lua_istable(L, 1))
-		bind_fail(L, "t:%s: call it with a colon, as t:%s(...)", name,
-			  name);
-	bind_fail(L, "t:%s: this context's test is over", name);
+	bind_fail(L, "t:%s: this context's test is over",
+		  luaL_checkstring(L, 2));
 }
 
 static int core_check_expired(lua_State *L)
@@ -217,6 +220,7 @@ static const struct bind_method core[] = {
     {"fail", core_fail},
     {"raise", core_raise},
     {"arg_error", core_arg_error},
+    {"type_name", core_type_name},
     {"is_marked", core_is_marked},
     {"unmark", core_unmark},
     {"skip", core_skip},

@@ -33,6 +33,7 @@ static void test_done(struct suite_test *t)
 	free(t->skip);
 	strvec_done(&t->tags);
 	json_decref(t->extra);
+	*t = (struct suite_test){0};
 }
 
 void suite_done(struct suite *s)
@@ -40,6 +41,7 @@ void suite_done(struct suite *s)
 	for (size_t i = 0; i < s->n_tests; i++)
 		test_done(&s->tests[i]);
 	free(s->tests);
+	test_done(&s->draft);
 	free(s->todo);
 	failure_done(&s->failure);
 	failure_done(&s->early);
@@ -213,14 +215,12 @@ int suite_l_test(lua_State *L)
 	if (fn == 3)
 		arg_opt_table(L, TEST, 2, "meta");
 	if (!lua_isfunction(L, fn))
-		bind_fail_arg(L, TEST,
-			      "the last argument must be a function, got %s",
+		bind_fail_arg(L, TEST, "fn must be a function, got %s",
 			      arg_type_name(L, fn));
 	check_unique(L, s, name);
-	/* Into the array first: an error in meta then leaks nothing. */
-	s->tests =
-	    mem_realloc_array(s->tests, s->n_tests + 1, sizeof(*s->tests));
-	struct suite_test *t = &s->tests[s->n_tests++];
+	/* An error in meta leaves the draft to the next one, or to the end. */
+	struct suite_test *t = &s->draft;
+	test_done(t);
 	*t = (struct suite_test){
 	    .name = mem_strdup(name), .fn = LUA_NOREF, .meta = LUA_NOREF};
 	lua_state_site(L, &t->site);
@@ -231,6 +231,10 @@ int suite_l_test(lua_State *L)
 	}
 	lua_pushvalue(L, fn);
 	t->fn = luaL_ref(L, LUA_REGISTRYINDEX);
+	s->tests =
+	    mem_realloc_array(s->tests, s->n_tests + 1, sizeof(*s->tests));
+	s->tests[s->n_tests++] = *t;
+	*t = (struct suite_test){0};
 	return 0;
 }
 

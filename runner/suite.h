@@ -36,8 +36,9 @@ struct suite {
 	struct worker *w;
 	struct suite_test *tests; /* owned array */
 	size_t n_tests;
-	char *todo;	    /* every test is skipped with this; or NULL */
-	int64_t timeout_ns; /* provium.timeout; 0: the job's */
+	struct suite_test draft; /* being registered */
+	char *todo;		 /* every test is skipped with this; or NULL */
+	int64_t timeout_ns;	 /* provium.timeout; 0: the job's */
 	/* The test that runs, NULL between tests. */
 	const struct suite_test *running;
 	struct failure failure; /* its mark */

@@ -2,6 +2,7 @@
 -- round trip, as tasks. core is what C provides:
 --   all(fn, ...)       provium.all
 --   check(vm)          raises unless it is booted
+--   type_name(v)           "a table"
 --   fail(text)         raises "file:line: vm:batch: text"
 --   site()             "file:line: " of the author
 --   check_expired()    raises the test's time-out
@@ -45,7 +46,8 @@ end
 function methods.batch(vm, fn)
   core.check(vm)
   if type(fn) ~= "function" then
-    core.fail("give a function that takes the batch, got a " .. type(fn))
+    core.fail("fn must be a function that takes the batch, got "
+      .. core.type_name(fn))
   end
   local ops, b = {}, nil
   local is_over = false

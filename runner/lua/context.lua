@@ -11,6 +11,7 @@
 --   attach(test, name, bytes)   keeps them as an artifact
 --   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
+--   type_name(v)      "a table"
 local core, diff = ...
 
 local T = {}
@@ -23,17 +24,26 @@ local function message(msg, text)
   return tostring(msg) .. ": " .. text
 end
 
+local function check_self(self, name)
+  if getmetatable(self) ~= T then
+    core.arg_error("t:" .. name,
+      ("call it with a colon, as t:%s(...), got %s"):format(name,
+        core.type_name(self)))
+  end
+  core.check_running(self, name)
+end
+
 local function method(name, fn)
   T[name] = function(self, ...)
-    core.check_running(self, name)
+    check_self(self, name)
     return fn(...)
   end
 end
 
-local function check_string(name, what, v)
-  if type(v) ~= "string" then
-    core.arg_error("t:" .. name,
-      ("%s must be a string, got %s"):format(what, diff.show(v)))
+local function check_type(name, what, v, wanted)
+  if type(v) ~= wanted then
+    core.arg_error(name, ("%s must be a %s, got %s"):format(what, wanted,
+      core.type_name(v)))
   end
 end
 
@@ -62,8 +72,8 @@ method("assert_neq", function(a, b, msg)
 end)
 
 method("assert_contains", function(s, sub, msg)
-  check_string("assert_contains", "the text", s)
-  check_string("assert_contains", "what it shall contain", sub)
+  check_type("t:assert_contains", "text", s, "string")
+  check_type("t:assert_contains", "part", sub, "string")
   if not s:find(sub, 1, true) then
     core.fail(message(msg, ("%s does not contain %s"):format(
       diff.show(s), diff.show(sub))))
@@ -71,8 +81,8 @@ method("assert_contains", function(s, sub, msg)
 end)
 
 method("assert_match", function(s, pattern, msg)
-  check_string("assert_match", "the text", s)
-  check_string("assert_match", "the pattern", pattern)
+  check_type("t:assert_match", "text", s, "string")
+  check_type("t:assert_match", "pattern", pattern, "string")
   local ok, found = pcall(string.find, s, pattern)
   if not ok then
     core.arg_error("t:assert_match", ("bad pattern %s: %s"):format(
@@ -86,10 +96,7 @@ method("assert_match", function(s, pattern, msg)
 end)
 
 method("assert_raises", function(fn, msg)
-  if type(fn) ~= "function" then
-    core.arg_error("t:assert_raises",
-      "needs a function, got " .. diff.show(fn))
-  end
+  check_type("t:assert_raises", "fn", fn, "function")
   local was_marked = core.is_marked()
   local ok, err = pcall(fn)
   core.check_expired("t:assert_raises")
@@ -125,25 +132,22 @@ method("tmpdir", function()
 end)
 
 function T.attach(self, ...)
-  core.check_running(self, "attach")
+  check_self(self, "attach")
   return core.attach(self.name, ...)
 end
 
 local wait_keys = { timeout = true, interval = true, desc = true }
 
 function wait_until(fn, opts)
-  if type(fn) ~= "function" then
-    core.arg_error("wait_until", "needs a function, got " .. diff.show(fn))
+  check_type("wait_until", "fn", fn, "function")
+  if opts == nil then
+    opts = {}
   end
-  if opts ~= nil and type(opts) ~= "table" then
-    core.arg_error("wait_until",
-      "options must be a table, got " .. diff.show(opts))
-  end
-  opts = opts or {}
+  check_type("wait_until", "options", opts, "table")
   for k in pairs(opts) do
     if not wait_keys[k] then
-      core.arg_error("wait_until", ("unknown option %s; valid: timeout, "
-        .. "interval, desc"):format(diff.show(k)))
+      core.arg_error("wait_until", ("unknown option '%s'; valid: timeout, "
+        .. "interval, desc"):format(tostring(k)))
     end
   end
   local timeout = core.duration("wait_until", "timeout", opts.timeout, 10)
@@ -153,7 +157,7 @@ function wait_until(fn, opts)
   if desc == nil then
     desc = "condition"
   end
-  check_string("wait_until", "desc", desc)
+  check_type("wait_until", "desc", desc, "string")
   local deadline = core.now() + timeout
   while true do
     core.check_expired("wait_until")

@@ -1,5 +1,7 @@
--- Methods of labs that act on all direct VMs at once.
-local methods, tasks = ...
+-- Methods of labs that act on all direct VMs at once. core is what C provides:
+--   all(fn, ...)       provium.all
+--   check(lab, name)   raises unless it is an open lab
+local methods, core = ...
 
 local function each_vm(lab, wanted, fn)
   local work = {}
@@ -9,10 +11,11 @@ local function each_vm(lab, wanted, fn)
       work[#work + 1] = function() fn(vm) end
     end
   end
-  tasks.all(unpack(work))
+  core.all(unpack(work))
 end
 
 function methods.boot(lab)
+  core.check(lab, "lab:boot")
   each_vm(lab, { created = true, shutdown = true }, function(vm)
     vm:boot()
   end)
@@ -25,6 +28,7 @@ for name, wanted in pairs({
   resume = { paused = true },
 }) do
   methods[name] = function(lab)
+    core.check(lab, "lab:" .. name)
     each_vm(lab, wanted, function(vm)
       vm[name](vm)
     end)

@@ -1,6 +1,6 @@
--- The iterator of cap:packets(t).
+-- The iterator of cap:packets(t): true, that errors say so.
 local capture, timeout = ...
 
 return function()
-  return capture:next_packet(timeout)
+  return capture:next_packet(timeout, true)
 end

@@ -1,12 +1,24 @@
 -- The methods of RunResult, and what a bad one is said to be.
-local fail, signal_name = ...
+local fail, signal_name, fail_self = ...
 
 local OUTPUT_MAX = 2000
 
 local methods = {}
+local meta = { __index = methods }
+
+local function check(result, name)
+  if getmetatable(result) ~= meta then
+    fail_self(result, name)
+  end
+end
+
+local function is_ok(result)
+  return result.status == "exited" and result.exit_code == 0
+end
 
 function methods.ok(result)
-  return result.status == "exited" and result.exit_code == 0
+  check(result, "result:ok")
+  return is_ok(result)
 end
 
 local function excerpt(name, text)
@@ -21,7 +33,7 @@ end
 
 -- nil for a command that went well.
 local function describe(result)
-  if methods.ok(result) then
+  if is_ok(result) then
     return nil
   end
   local what
@@ -37,6 +49,7 @@ local function describe(result)
 end
 
 function methods.assert_ok(result)
+  check(result, "result:assert_ok")
   local problem = describe(result)
   if problem then
     fail(problem)
@@ -44,4 +57,4 @@ function methods.assert_ok(result)
   return result
 end
 
-return { { __index = methods }, describe }
+return { meta, describe }

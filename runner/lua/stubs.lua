@@ -114,9 +114,10 @@ function Lab:resume() end
 function Lab:pack(format, ...) end
 
 ---@param format string
----@param bytes string
+---@param data string
+---@param position? integer where it begins; negative counts from the end
 ---@return any ...
-function Lab:unpack(format, bytes) end
+function Lab:unpack(format, data, position) end
 
 ---A virtual machine. Closed with the scope that made it.
 ---@class VM
@@ -550,9 +551,9 @@ function Console:read_log() end
 ---@return string
 function Console:expect(text, timeout) end
 
----@param text string
+---@param data string
 ---@param options? {timeout?: Duration}
-function Console:write(text, options) end
+function Console:write(data, options) end
 
 function Console:close() end
 
@@ -577,7 +578,7 @@ function Clock:set_ns(ns) end
 function Clock:sleep(duration) end
 
 ---Moves it, forward or back ("-2s"), at one instant.
----@param duration Duration
+---@param duration number|string seconds, or a text like "-2s"
 function Clock:advance(duration) end
 
 ---A network of guests, which gives addresses and names.
@@ -649,39 +650,39 @@ function Nic:close() end
 local Context = {}
 
 ---@param condition any
----@param message? string
+---@param message? any
 function Context:assert(condition, message) end
 
 ---Compares tables by value.
 ---@param a any
 ---@param b any
----@param message? string
+---@param message? any
 function Context:assert_eq(a, b, message) end
 
 ---@param a any
 ---@param b any
----@param message? string
+---@param message? any
 function Context:assert_neq(a, b, message) end
 
 ---@param text string
 ---@param part string
----@param message? string
+---@param message? any
 function Context:assert_contains(text, part, message) end
 
 ---@param text string
 ---@param pattern string of Lua
----@param message? string
+---@param message? any
 function Context:assert_match(text, pattern, message) end
 
 ---@param fn function
----@param message? string
+---@param message? any
 ---@return any err
 function Context:assert_raises(fn, message) end
 
----@param message? string
+---@param message? any
 function Context:fail(message) end
 
----@param reason? string
+---@param reason? any
 function Context:skip(reason) end
 
 ---@param ... any

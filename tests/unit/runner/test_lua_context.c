@@ -59,9 +59,9 @@ static void misuse_of_assertions_is_an_error(void **state)
 	(void)state;
 	FAILS("t.fail('x')", "call it with a colon");
 	FAILS("t:assert()", "t:assert: needs a condition");
-	FAILS("t:assert_contains(nil, 'x')", "the text must be a string");
+	FAILS("t:assert_contains(nil, 'x')", "text must be a string");
 	FAILS("t:assert_match('x', '[')", "bad pattern");
-	FAILS("t:assert_raises(1)", "needs a function, got 1");
+	FAILS("t:assert_raises(1)", "fn must be a function, got a number");
 }
 
 static void a_swallowed_failure_fails_the_test(void **state)
@@ -135,7 +135,7 @@ static void wait_until_says_what_did_not_come(void **state)
 	      "wait_until: rain not met within 0.02s");
 	FAILS("wait_until(function() error('inner') end)", "inner");
 	FAILS("wait_until(function() end, {timout = 1})",
-	      "unknown option \"timout\"; valid: timeout, interval, desc");
+	      "unknown option 'timout'; valid: timeout, interval, desc");
 	FAILS("wait_until(function() end, {timeout = 0/0})",
 	      "timeout must be a finite duration");
 	FAILS("wait_until(function() end, {timeout = -1})",
