@@ -109,10 +109,16 @@ static void on_pipe_eof(struct spool *sp)
 	proc_unref(p);
 }
 
+/* With all it started; a worker that has not run yet leads no group. */
+static void kill_group(const struct proc *p)
+{
+	if (!p->exited && kill(-p->pid, SIGKILL) < 0)
+		kill(p->pid, SIGKILL);
+}
+
 void proc_release(struct proc *p)
 {
-	if (!p->exited)
-		kill(-p->pid, SIGKILL);
+	kill_group(p);
 	spool_abandon(&p->out[0]);
 	spool_abandon(&p->out[1]);
 	proc_unref(p);
@@ -268,8 +274,7 @@ static void free_list(struct proc *p)
 {
 	while (p) {
 		struct proc *next = LIST_NEXT(p, link);
-		if (!p->exited)
-			kill(-p->pid, SIGKILL);
+		kill_group(p);
 		proc_free(p);
 		p = next;
 	}

@@ -207,3 +207,15 @@ test("a reset takes workers with it, clearly", function(t)
   t:assert_contains(err, "worker:run: the worker is gone: the guest was started anew since")
   t:assert_eq(vm:spawn_worker():run("echo back").stdout, "back\n")
 end)
+
+test("a worker whose spawn loses a race is gone", function(t)
+  -- Workers are forks of the agent, and called as it is.
+  local count = "grep -l '^@provium-agent' /proc/[0-9]*/cmdline | wc -l"
+  local fresh = provium:vm("fresh"):boot()
+  for _ = 1, 10 do
+    provium.race(function() return fresh:spawn_worker() end, function() end)
+  end
+  wait_until(function()
+    return fresh:run(count).stdout == "1\n"
+  end, {timeout = 30, desc = "no process of a worker"})
+end)

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdlib.h>
@@ -372,6 +373,41 @@ static void the_client_may_be_freed_before_the_worker(void **state)
 	assert_int_equal(g->lost.code, -ECANCELED);
 }
 
+/* Gone already, or soon. */
+static void wait_gone(pid_t pid)
+{
+	struct pollfd p = {.events = POLLIN};
+
+	p.fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	if (p.fd < 0) {
+		assert_int_equal(errno, ESRCH);
+		return;
+	}
+	assert_int_equal(1, poll(&p, 1, (int)(PATIENCE_NS / NS_PER_MS)));
+	close(p.fd);
+}
+
+/* Both requests are there before the worker has run at all. */
+static void a_worker_given_up_at_once_is_gone(void **state)
+{
+	struct guest *g = *state;
+	struct msg m = {.type = MSG_WORKER_SPAWN};
+	struct msg release = {.type = MSG_RELEASE};
+
+	for (int i = 0; i < 20; i++) {
+		struct call *call = call_new(g->client);
+		uint64_t handle = client_new_handle(g->client);
+
+		m.worker_spawn.handle = release.release.handle = handle;
+		call_start(call, &m, NULL, 0, patience());
+		client_post(g->client, &release);
+		assert_int_equal(0, op_wait(&call->op));
+		pid_t pid = (pid_t)call->reply.done.value;
+		call_free(call);
+		wait_gone(pid);
+	}
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -389,6 +425,7 @@ int main(void)
 	    T(a_new_session_loses_the_link_and_keeps_the_worker),
 	    T(no_such_worker_is_told),
 	    T(the_client_may_be_freed_before_the_worker),
+	    T(a_worker_given_up_at_once_is_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
