@@ -16,6 +16,7 @@
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind_guest.h"
+#include "runner/bind_transfer.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "streams/console.h"
@@ -577,5 +578,6 @@ void bind_vm_register(lua_State *L)
 	bind_class(L, &vm_class);
 	bind_class_extend(L, &vm_class, vm_run_methods);
 	bind_class_extend(L, &vm_class, vm_file_methods);
+	bind_class_extend(L, &vm_class, vm_transfer_methods);
 	bind_class_extend(L, &vm_class, vm_syscall_methods);
 }

@@ -1,52 +1,22 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Owns the operations on a guest's files by path. Each is one request; the
- * guest's own words are the error. Open files are bind_file.c.
+ * guest's own words are the error. Open files are bind_file.c, what goes
+ * between files of host and guest is bind_transfer.c.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/bind_guest.h"
+#include "runner/bind_transfer.h"
 #include "runner/bind_vm.h"
 #include "runner/bind_worker.h"
 
 #define PERM_MAX 07777
-
-/* A request with a file of the host: what it sends, or where its data goes. */
-struct file_call {
-	struct guest_call base;
-	void *map; /* the host file that is sent; MAP_FAILED or NULL: none */
-	size_t map_n;
-	char *host_path; /* where the data goes */
-};
-
-static void file_call_release(void *p)
-{
-	struct file_call *f = p;
-
-	call_free(f->base.call);
-	if (f->map)
-		munmap(f->map, f->map_n);
-	free(f->host_path);
-}
-
-static struct file_call *new_call(lua_State *L, const char *method)
-{
-	struct file_call *f =
-	    await_new(L, method, sizeof(*f), file_call_release);
-
-	f->base.method = method;
-	return f;
-}
 
 /* --- contents --- */
 
@@ -70,9 +40,8 @@ static const struct opt mode_options[] = {
     {NULL, 0, 0},
 };
 
-/* {mode=} at idx; otherwise when it is not given. */
-static uint32_t read_mode(lua_State *L, const char *method, int idx,
-			  uint32_t otherwise)
+uint32_t vm_file_read_mode(lua_State *L, const char *method, int idx,
+			   uint32_t otherwise)
 {
 	struct mode_opts o = {.mode = -1};
 	int table = arg_opt_table(L, method, idx, "options");
@@ -97,114 +66,11 @@ static int write_file(lua_State *L, const struct guest_method *gm)
 
 	m.write_file.path = arg_path(L, method, 2, "path");
 	arg_bytes(L, method, 3, "data", &n);
-	m.write_file.perm = read_mode(L, method, 4, MSG_PERM_DEFAULT);
+	m.write_file.perm = vm_file_read_mode(L, method, 4, MSG_PERM_DEFAULT);
 	return guest_ask(L, method, c, &m, 3, guest_finish_nothing);
 }
 
 GUEST_METHOD(write_file)
-
-/* Maps the file; an empty one maps to NULL. */
-static int map_file(struct file_call *f, const char *path, mode_t *ret_mode,
-		    struct err *err)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st))
-		return err_set(err, -errno, "cannot open '%s' on the host: %s",
-			       path, strerror(errno));
-	if (!S_ISREG(st.st_mode))
-		return err_set(err, -EINVAL,
-			       "'%s' on the host is no regular file", path);
-	*ret_mode = st.st_mode;
-	if (!st.st_size)
-		return 0;
-	void *map =
-	    mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (map == MAP_FAILED)
-		return err_set(err, -errno, "cannot map '%s': %s", path,
-			       strerror(errno));
-	f->map = map;
-	f->map_n = (size_t)st.st_size;
-	return 0;
-}
-
-static int vm_push_file(lua_State *L)
-{
-	static const char method[] = "vm:push_file";
-	struct client *c = vm_check_client(L, 1, method);
-	struct msg m = {.type = MSG_WRITE_FILE};
-	struct err err = {0};
-	mode_t host_mode = 0;
-
-	const char *from = arg_path(L, method, 2, "host path");
-	m.write_file.path = arg_path(L, method, 3, "guest path");
-	uint32_t mode = read_mode(L, method, 4, UINT32_MAX);
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-
-	struct file_call *f = new_call(L, method);
-	f->host_path = bind_host_path(L, from);
-	if (map_file(f, f->host_path, &host_mode, &err))
-		bind_fail_err(L, method, &err);
-	/* A program that is pushed stays one. */
-	m.write_file.perm = mode == UINT32_MAX ? host_mode & 0777 : mode;
-	f->base.call = call_new(c);
-	call_start(f->base.call, &m, f->map, f->map_n, deadline);
-	return await(L, f, &f->base.call->op, guest_finish_nothing);
-}
-
-static int write_host_file(const char *path, const struct buf *data,
-			   struct err *err)
-{
-	CLEANUP(fd_closep)
-	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	size_t at = 0;
-
-	if (fd < 0)
-		return err_set(err, -errno,
-			       "cannot create '%s' on the host: %s", path,
-			       strerror(errno));
-	while (at < data->len) {
-		ssize_t n = write(fd, buf_data(data) + at, data->len - at);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(err, -errno,
-				       "cannot write '%s' on the host: %s",
-				       path, strerror(errno));
-		at += (size_t)n;
-	}
-	return 0;
-}
-
-static int finish_pull(lua_State *L, void *p)
-{
-	const struct file_call *f = p;
-	struct err err = {0};
-
-	guest_call_check(L, &f->base);
-	if (write_host_file(f->host_path, &f->base.call->data, &err))
-		bind_fail_err(L, f->base.method, &err);
-	return 0;
-}
-
-static int vm_pull_file(lua_State *L)
-{
-	static const char method[] = "vm:pull_file";
-	struct client *c = vm_check_client(L, 1, method);
-	struct msg m = {.type = MSG_READ_FILE};
-
-	m.read_file.path = arg_path(L, method, 2, "guest path");
-	const char *to = arg_path(L, method, 3, "host path");
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-
-	struct file_call *f = new_call(L, method);
-	f->host_path = bind_host_path(L, to);
-	f->base.call = call_new(c);
-	call_start(f->base.call, &m, NULL, 0, deadline);
-	return await(L, f, &f->base.call->op, finish_pull);
-}
 
 /* --- the tree --- */
 
@@ -361,7 +227,6 @@ static int vm_rename(lua_State *L)
 
 const struct bind_method vm_file_methods[] = {
     {"read_file", vm_read_file}, {"write_file", vm_write_file},
-    {"push_file", vm_push_file}, {"pull_file", vm_pull_file},
     {"stat", vm_stat},		 {"listdir", vm_listdir},
     {"mkdir", vm_mkdir},	 {"unlink", vm_unlink},
     {"rename", vm_rename},	 {NULL, NULL},

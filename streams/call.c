@@ -9,9 +9,13 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent-proto/mem.h"
 #include "streams/client_impl.h"
+
+/* Of a file, read at a time. */
+#define PIECE_MAX ((size_t)64 << 10)
 
 static const struct client_user_ops call_user_ops;
 
@@ -129,10 +133,59 @@ static void call_interrupt(struct client_user *u, const struct err *err)
 
 /* --- what goes ------------------------------------------------------------ */
 
+/* Reads the next piece of the file. Returns its length, 0 after a failure. */
+static size_t read_piece(struct call *call, uint8_t *p, size_t n)
+{
+	struct err err;
+	ssize_t got;
+
+	do
+		got = pread(call->body_fd, p, n, (off_t)call->body_sent);
+	while (got < 0 && errno == EINTR);
+	if (got > 0)
+		return (size_t)got;
+	if (got < 0)
+		err_set(&err, -errno, "%s: cannot read what to send: %s",
+			msg_name(call->request), strerror(errno));
+	else
+		err_set(&err, -ENODATA,
+			"%s: what to send has become shorter meanwhile: %zu "
+			"bytes of %zu",
+			msg_name(call->request), call->body_sent,
+			call->body_len);
+	give_up(call, &err);
+	return 0;
+}
+
+/* What there is no room for is read again later. */
+static void send_file(struct client_user *u)
+{
+	struct call *call = call_of(u);
+	uint8_t piece[PIECE_MAX];
+	size_t left, want, n;
+
+	do {
+		left = call->body_len - call->body_sent;
+		want = left < PIECE_MAX ? left : PIECE_MAX;
+		want = read_piece(call, piece, want);
+		if (!want)
+			return;
+		n = chan_write(u->chan, piece, want, want == left);
+		call->body_sent += n;
+	} while (n == want && n < left);
+	u->fin_sent = n == left;
+	link_kick(u->client);
+}
+
 static void send_body(struct client_user *u)
 {
 	struct call *call = call_of(u);
 	size_t left = call->body_len - call->body_sent;
+
+	if (call->body_fd >= 0) {
+		send_file(u);
+		return;
+	}
 	size_t n =
 	    chan_write(u->chan, call->body + call->body_sent, left, true);
 
@@ -146,6 +199,7 @@ void call_init(struct call *call, struct client *c)
 	op_init(&call->op, c->loop, on_stop);
 	memset(&call->user, 0, sizeof(*call) - offsetof(struct call, user));
 	call->max_data = CALL_DATA_MAX;
+	call->body_fd = -1;
 	call->op.owner = c;
 	call->user.ops = &call_user_ops;
 }
@@ -172,6 +226,13 @@ struct call *call_free(struct call *call)
 	call_done(call);
 	free(call);
 	return NULL;
+}
+
+void call_start_file(struct call *call, const struct msg *req, int body_fd,
+		     size_t body_len, int64_t deadline_ns)
+{
+	call->body_fd = body_fd;
+	call_start(call, req, NULL, body_len, deadline_ns);
 }
 
 void call_start(struct call *call, const struct msg *req, const void *body,

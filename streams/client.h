@@ -101,6 +101,7 @@ struct call {
 	struct buf data;
 	size_t max_data; /* CALL_DATA_MAX, or less as set before the start */
 	const uint8_t *body; /* borrowed until done */
+	int body_fd;	     /* has it in place of body; -1: no */
 	size_t body_len;
 	size_t body_sent;
 	bool has_reply;
@@ -117,6 +118,13 @@ struct call *call_new(struct client *c);
  */
 void call_start(struct call *call, const struct msg *req, const void *body,
 		size_t body_len, int64_t deadline_ns);
+/*
+ * The same with the first body_len bytes of a file, which are read as they are
+ * sent. fd is borrowed until done. A file that has become shorter meanwhile
+ * is -ENODATA.
+ */
+void call_start_file(struct call *call, const struct msg *req, int body_fd,
+		     size_t body_len, int64_t deadline_ns);
 struct call *call_free(struct call *call);
 
 /* Fire and forget: the reply is dropped (RELEASE of a closed handle). */

@@ -4,7 +4,8 @@
 -- from runner/lua/stubs.lua, so a new function is tried without a word here.
 local typed = require("typed")
 
-local stubs = typed.read("runner/lua/stubs.lua")
+local here = debug.getinfo(1, "S").source:sub(2):match("^(.*)/") or "."
+local stubs = typed.read(here .. "/../../runner/lua/stubs.lua")
 
 local NAMES = {
   Provium = "provium", Lab = "lab", VM = "vm", Worker = "worker",

@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation: neither side holds more than a window of the file. A
+ * push reads the file as there is room on the channel. A pull opens the
+ * guest's file as a stream, which is written to a file aside, in the same
+ * directory; that takes the target's name when it is complete, so a target is
+ * whole or untouched. One that is there and is no regular file (a pipe, a
+ * device) is written itself.
+ */
+#include "runner/bind_transfer.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "runner/await.h"
+#include "runner/bind_guest.h"
+#include "runner/bind_stream.h"
+#include "runner/bind_vm.h"
+#include "runner/worker.h"
+#include "streams/spool_file.h"
+#include "streams/tail.h"
+
+#define ASIDE_TRIES 100
+
+/* --- push ----------------------------------------------------------------- */
+
+struct push_call {
+	struct guest_call base;
+	int fd; /* of the host's file */
+	char *path;
+};
+
+static void push_release(void *p)
+{
+	struct push_call *pc = p;
+
+	call_free(pc->base.call);
+	fd_closep(&pc->fd);
+	free(pc->path);
+}
+
+static int push_finish(lua_State *L, void *p)
+{
+	const struct push_call *pc = p;
+
+	/* The guest's errors name its file. */
+	if (pc->base.call->op.result == -ENODATA)
+		bind_fail_arg(L, pc->base.method,
+			      "'%s' on the host has become shorter while it "
+			      "was sent",
+			      pc->path);
+	return guest_finish_nothing(L, p);
+}
+
+static int open_source(struct push_call *pc, struct stat *st, struct err *err)
+{
+	/* Not held up by a pipe without a writer. */
+	pc->fd = open(pc->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (pc->fd < 0 || fstat(pc->fd, st))
+		return err_set(err, -errno, "cannot open '%s' on the host: %s",
+			       pc->path, strerror(errno));
+	if (!S_ISREG(st->st_mode))
+		return err_set(err, -EINVAL,
+			       "'%s' on the host is no regular file", pc->path);
+	return 0;
+}
+
+static int vm_push_file(lua_State *L)
+{
+	static const char method[] = "vm:push_file";
+	struct client *c = vm_check_client(L, 1, method);
+	struct msg m = {.type = MSG_WRITE_FILE};
+	struct err err = {0};
+	struct stat st;
+
+	const char *from = arg_path(L, method, 2, "host path");
+	m.write_file.path = arg_path(L, method, 3, "guest path");
+	uint32_t mode = vm_file_read_mode(L, method, 4, UINT32_MAX);
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+
+	struct push_call *pc = await_new(L, method, sizeof(*pc), push_release);
+	pc->fd = -1;
+	pc->base.method = method;
+	await_keep(L, lua_gettop(L), 1);
+	pc->path = bind_host_path(L, from);
+	if (open_source(pc, &st, &err))
+		bind_fail_err(L, method, &err);
+	/* A program that is pushed stays one. */
+	m.write_file.perm = mode == UINT32_MAX ? st.st_mode & 0777 : mode;
+	pc->base.call = call_new(c);
+	call_start_file(pc->base.call, &m, pc->fd, (size_t)st.st_size,
+			deadline);
+	return await(L, pc, &pc->base.call->op, push_finish);
+}
+
+/* --- pull ----------------------------------------------------------------- */
+
+struct pull_call {
+	struct tail_open open;
+	struct stream *stream;
+	struct spool_file *spool; /* of the stream */
+	struct op written;
+	bool is_opening;
+	bool is_writing;
+	struct loop *loop;
+	int64_t deadline;
+	char *target; /* as the author means it */
+	char *real;   /* behind symbolic links; NULL: there is none yet */
+	char *aside;  /* NULL: the target itself is written */
+};
+
+static const char pull_method[] = "vm:pull_file";
+
+static void pull_release(void *p)
+{
+	struct pull_call *pc = p;
+
+	if (pc->is_opening)
+		tail_open_done(&pc->open);
+	if (pc->is_writing)
+		op_done(&pc->written);
+	spool_file_free(pc->spool);
+	stream_free(pc->stream);
+	if (pc->aside)
+		unlink(pc->aside);
+	free(pc->aside);
+	free(pc->real);
+	free(pc->target);
+}
+
+static int fail_host(const struct pull_call *pc, int code, const char *what,
+		     struct err *err)
+{
+	return err_set(err, -code, "cannot %s '%s' on the host: %s", what,
+		       pc->target, strerror(code));
+}
+
+/* A file of a new name beside the target, with the target's mode. */
+static int make_aside(struct pull_call *pc, const struct stat *old,
+		      struct err *err)
+{
+	const char *beside = pc->real ? pc->real : pc->target;
+	const char *slash = strrchr(beside, '/');
+	int dir_n = slash ? (int)(slash - beside) + 1 : 0;
+	int fd = -1;
+
+	for (int i = 0; i < ASIDE_TRIES && fd < 0; i++) {
+		free(pc->aside);
+		pc->aside =
+		    mem_printf("%.*s.provium-%d-%llx", dir_n, beside, getpid(),
+			       (unsigned long long)clock_now_ns());
+		fd = open(pc->aside, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC,
+			  0666);
+		if (fd < 0 && errno != EEXIST)
+			break;
+	}
+	if (fd < 0) {
+		free(pc->aside);
+		pc->aside = NULL;
+		return fail_host(pc, errno, "create", err);
+	}
+	/* Where that is not ours to say, it has the mode of a new file. */
+	if (old && fchmod(fd, old->st_mode & 07777))
+		errno = 0;
+	close(fd);
+	return 0;
+}
+
+/* Finds out what is written: the target, or a file aside. */
+static int choose_file(struct pull_call *pc, struct err *err)
+{
+	struct stat st;
+
+	pc->real = realpath(pc->target, NULL);
+	if (!pc->real)
+		return make_aside(pc, NULL, err);
+	if (stat(pc->real, &st))
+		return fail_host(pc, errno, "create", err);
+	if (S_ISDIR(st.st_mode))
+		return fail_host(pc, EISDIR, "create", err);
+	if (!S_ISREG(st.st_mode))
+		return 0;
+	if (access(pc->real, W_OK))
+		return fail_host(pc, errno, "write", err);
+	return make_aside(pc, &st, err);
+}
+
+static int pull_written(lua_State *L, void *p)
+{
+	struct pull_call *pc = p;
+	const struct err *of_file = spool_file_error(pc->spool);
+	struct err err;
+
+	if (of_file) {
+		fail_host(pc, -of_file->code, "write", &err);
+		bind_fail_err(L, pull_method, &err);
+	}
+	if (pc->written.result < 0)
+		bind_fail_err(L, pull_method, &pc->written.err);
+	if (!pc->written.result) {
+		await_check_expired(L, pull_method);
+		bind_fail_arg(L, pull_method, "the VM was closed meanwhile");
+	}
+	if (!pc->aside)
+		return 0;
+	if (rename(pc->aside, pc->real ? pc->real : pc->target)) {
+		fail_host(pc, errno, "create", &err);
+		bind_fail_err(L, pull_method, &err);
+	}
+	free(pc->aside);
+	pc->aside = NULL;
+	return 0;
+}
+
+/* The guest's file is open: only now is anything done to the host's. */
+static int pull_opened(lua_State *L, void *p)
+{
+	struct pull_call *pc = p;
+	struct err err;
+
+	if (pc->open.op.result < 0)
+		bind_fail_err(L, pull_method, &pc->open.op.err);
+	pc->stream = pc->open.stream;
+	pc->open.stream = NULL;
+	if (choose_file(pc, &err))
+		bind_fail_err(L, pull_method, &err);
+	pc->spool = spool_file_new(pc->loop, pc->stream,
+				   pc->aside  ? pc->aside
+				   : pc->real ? pc->real
+					      : pc->target,
+				   &err);
+	if (!pc->spool)
+		bind_fail_err(L, pull_method, &err);
+	pc->is_writing = true;
+	spool_file_wait(pc->spool, &pc->written, pc->deadline);
+	return await_again(L, p, &pc->written, pull_written);
+}
+
+static int vm_pull_file(lua_State *L)
+{
+	struct client *c = vm_check_client(L, 1, pull_method);
+	struct object *g = lua_touserdata(L, 1);
+	struct msg m = {.type = MSG_READ_FILE};
+	struct stream_label label;
+	struct site site;
+
+	m.read_file.path = arg_path(L, pull_method, 2, "guest path");
+	const char *to = arg_path(L, pull_method, 3, "host path");
+	int64_t deadline = await_deadline(L, pull_method, CLOCK_NEVER);
+
+	struct pull_call *pc =
+	    await_new(L, pull_method, sizeof(*pc), pull_release);
+	await_keep(L, lua_gettop(L), 1);
+	pc->target = bind_host_path(L, to);
+	pc->deadline = deadline;
+	pc->loop = worker_of(L)->loop;
+	stream_label_here(L, "pull_file", m.read_file.path, &site, &label);
+	pc->is_opening = true;
+	tail_open_start(&pc->open, c, &m, &label, guest_streams(g), deadline);
+	return await(L, pc, &pc->open.op, pull_opened);
+}
+
+const struct bind_method vm_transfer_methods[] = {
+    {"push_file", vm_push_file},
+    {"pull_file", vm_pull_file},
+    {NULL, NULL},
+};
