@@ -12,14 +12,14 @@ log=$(mktemp) || exit 2
 # A place of this run's own for temporary files and runtime directories, whose
 # name also marks, in their environment, the processes of this run: others may
 # be on the machine.
-own=$(mktemp -d "${TMPDIR:-/tmp}/check.XXXXXX") || exit 2
+own=$(mktemp -d "${TMPDIR:-/tmp}/c.XXXXXX") || exit 2
 trap 'rm -rf "$log" "$own"' EXIT
 trap 'exit 130' INT TERM HUP
-mkdir -m 700 "$own/tmp" "$own/run"
-export TMPDIR="$own/tmp" XDG_RUNTIME_DIR="$own/run" CHECK_LOGS="$own/logs"
+mkdir -m 700 "$own/t" "$own/r"
+export TMPDIR="$own/t" XDG_RUNTIME_DIR="$own/r" CHECK_LOGS="$own/logs"
 
 marked() {
-	TMPDIR='' grep -lsxz "TMPDIR=$own/tmp" /proc/[0-9]*/environ
+	TMPDIR='' grep -lsxz "TMPDIR=$own/t" /proc/[0-9]*/environ
 }
 
 # What the tests left behind counts as failures. A process may be on its way
@@ -36,7 +36,7 @@ leftovers() {
 		kill -9 "$(basename "${f%/environ}")"
 		failed=$((failed + 1))
 	done
-	for f in $(cd "$own" && find tmp run -mindepth 1 -maxdepth 1); do
+	for f in $(cd "$own" && find t r -mindepth 1 -maxdepth 1); do
 		echo "  FAIL    left behind: $f"
 		failed=$((failed + 1))
 	done

@@ -6,7 +6,7 @@ set -u
 
 provium=$(readlink -f "$1")
 top=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/provium-cli-test.XXXXXX") || exit 2
+work=$(mktemp -d "${TMPDIR:-/tmp}/cli.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 unset NO_COLOR
 export XDG_RUNTIME_DIR="$work/runtime" PROVIUM_CACHE_DIR="$work/cache"

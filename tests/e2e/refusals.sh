@@ -8,7 +8,7 @@ set -u
 provium=$(readlink -f "$1")
 other_agent=$(readlink -f "$2")
 top=$(cd "$(dirname "$0")/../.." && pwd)
-work=$(mktemp -d "${TMPDIR:-/tmp}/provium-refusals.XXXXXX") || exit 2
+work=$(mktemp -d "${TMPDIR:-/tmp}/ref.XXXXXX") || exit 2
 trap 'rm -rf "$work"' EXIT
 unset NO_COLOR
 export XDG_RUNTIME_DIR="$work/runtime"
@@ -17,7 +17,7 @@ cd "$work" || exit 2
 . "$top/tests/e2e/claims.sh"
 
 file boot/a.test.lua <<'END'
-test("a", function(t) provium:vm("a"):boot({agent_timeout = 4}) end)
+test("a", function(t) provium:vm("a"):boot() end)
 END
 
 claim "an unknown profile is named, with those there are"
