@@ -80,7 +80,7 @@ static int vm_push_file(lua_State *L)
 	struct client *c = vm_check_client(L, 1, method);
 	struct msg m = {.type = MSG_WRITE_FILE};
 	struct err err = {0};
-	struct stat st;
+	struct stat st = {0};
 
 	const char *from = arg_path(L, method, 2, "host path");
 	m.write_file.path = arg_path(L, method, 3, "guest path");
@@ -178,7 +178,7 @@ static int make_aside(struct pull_call *pc, const struct stat *old,
 /* Finds out what is written: the target, or a file aside. */
 static int choose_file(struct pull_call *pc, struct err *err)
 {
-	struct stat st;
+	struct stat st = {0};
 
 	pc->real = realpath(pc->target, NULL);
 	if (!pc->real)
