@@ -6,7 +6,8 @@
 --   closed     what is raised by an expect once it is closed
 --   eof        what is raised by an expect at its end
 --   ends       whether it can end while its guest runs
---   shared     whether all streams of the kind see the same bytes
+--   headed     whether headers come with what is written
+--   medium     the name of what many streams hear at once
 --   whole      whether a write of a few bytes is one frame
 --   open(vm)   a source: {stream=, detail=, feed=, finish=}
 -- detail is what the stream says it is of; feed(bytes) is one write in the
@@ -120,6 +121,53 @@ local function open_console(vm)
   return src
 end
 
+local AF_PACKET, SOCK_RAW, ETHERTYPE = 17, 3, "\136\181" -- 0x88b5: private
+local SYS_CLOSE, SYS_SOCKET, SYS_SENDTO = 3, 41, 44
+
+-- What one NIC of a bridge sends, without the packets that nobody asked for.
+-- Writes are packets: their bytes come with the headers of pcap and Ethernet
+-- before them.
+local function open_capture(vm, on)
+  local lan = provium:bridge("lan")
+  local nic = lan:nic(vm)
+  local s = (on == "nic" and nic or lan):capture({
+    filter = "ether proto 0x88b5",
+  })
+  -- The file's header is there at once.
+  assert(#s:read_until("\1\0\0\0", 60) == 24)
+  local eth = vm:listdir("/sys/class/net")
+  local mac = nic:mac():gsub("(%x%x):?", function(x)
+    return string.char(tonumber(x, 16))
+  end)
+  local index
+  for _, name in ipairs(eth) do
+    if name ~= "lo" then
+      index = tonumber(vm:read_file("/sys/class/net/" .. name .. "/ifindex"))
+    end
+  end
+  local address = string.pack("<I2", AF_PACKET) .. ETHERTYPE
+    .. string.pack("<i4", index) .. "\1\0\0\6" .. ("\255"):rep(6) .. "\0\0"
+  return {
+    stream = s,
+    detail = on == "nic" and vm:name() .. " on lan" or "lan",
+    feed = function(bytes)
+      local fd = vm:syscall(SYS_SOCKET, AF_PACKET, SOCK_RAW, 0).ret
+      local packet = ("\255"):rep(6) .. mac .. ETHERTYPE .. bytes
+      local r = vm:syscall(SYS_SENDTO, {args = {fd, 0, #packet, 0, 0,
+        #address}, bufs = {packet, address}, ptrs = {1, 4}})
+      assert(r.ret == #packet, "errno " .. r.errno)
+      vm:syscall(SYS_CLOSE, fd)
+    end,
+  }
+end
+
+-- Boots the VM whose streams are opened.
+function M.boot(name)
+  local vm = provium:vm(name)
+  provium:bridge("lan"):attach(vm)
+  return vm:boot()
+end
+
 -- Waits until the host has n bytes of the source.
 function M.settle(src, n)
   local s = src.stream
@@ -159,12 +207,19 @@ M.kinds = {
   {name = "proc:stderr_stream", kind = "proc_stderr_stream",
     open = open_stderr, ends = true},
   {name = "console:read", kind = "console_stream", open = open_console,
-    ends = true, shared = true, closed = "console closed", eof = "console EOF"},
+    ends = true, medium = "console", closed = "console closed",
+    eof = "console EOF"},
+  {name = "bridge:capture", kind = "bridge_capture", open = open_capture,
+    medium = "lan", headed = true, closed = "capture closed"},
+  {name = "nic:capture", kind = "nic_capture", medium = "lan", headed = true,
+    open = function(vm) return open_capture(vm, "nic") end,
+    closed = "capture closed"},
 }
 
 for _, k in ipairs(M.kinds) do
   -- A console's bytes come as its UART lets them through.
-  k.whole = k.kind ~= "console_stream"
+  k.whole = not k.headed and k.kind ~= "console_stream"
+  k.exact = not k.headed
   k.closed = k.closed or "stream closed"
   k.eof = k.eof or "stream EOF"
 end
