@@ -21,7 +21,7 @@
 struct worker_object {
 	struct object obj;
 	struct guest_handle handle; /* of the process, in the VM */
-	struct client *client;	    /* owned; NULL: closed, or joined */
+	struct client *client;	    /* owned; NULL: closed */
 	int64_t pid;
 };
 
@@ -155,8 +155,7 @@ static int l_join(lua_State *L)
 	struct client *c = guest_handle_client(L, &w->handle, "worker", method);
 	struct msg m = {.type = MSG_SHUTDOWN};
 
-	if (w->client)
-		client_post(w->client, &m);
+	client_post(w->client, &m);
 	return process_await_exit(L, method, c, w->handle.id, "worker", span);
 }
 

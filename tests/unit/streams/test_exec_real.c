@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -18,6 +17,7 @@
 #include <cmocka.h>
 
 #include "agent-proto/mem.h"
+#include "tests/unit/streams/lib_real_agent.h"
 
 #define PATIENCE_NS (60 * NS_PER_SEC)
 
@@ -29,23 +29,6 @@ struct guest {
 	pid_t agent;
 };
 
-static pid_t run_agent(int fd)
-{
-	const char *b = getenv("PROVIUM_B");
-	char *path = mem_printf("%s/provium-agent-test", b ? b : PROVIUM_B);
-	int copy = dup(fd); /* this one is inherited */
-	char *arg = mem_printf("%d", copy);
-	char mode[] = "--fd";
-	char *const v[] = {path, mode, arg, NULL};
-	pid_t pid;
-
-	assert_int_equal(0, posix_spawn(&pid, path, NULL, NULL, v, environ));
-	close(copy);
-	free(path);
-	free(arg);
-	return pid;
-}
-
 static int setup(void **state)
 {
 	struct guest *g = mem_zalloc(sizeof(*g));
@@ -55,7 +38,7 @@ static int setup(void **state)
 	assert_non_null(g->loop);
 	assert_int_equal(
 	    0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	g->agent = run_agent(fd[1]);
+	g->agent = real_agent_run(fd[1]);
 	close(fd[1]);
 	g->client = client_new(g->loop, fd[0], NULL, NULL);
 	client_hello(g->client, &g->hello, clock_deadline_ns(PATIENCE_NS));

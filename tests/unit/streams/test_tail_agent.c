@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,6 +18,7 @@
 
 #include "agent-proto/mem.h"
 #include "streams/tail.h"
+#include "tests/unit/streams/lib_real_agent.h"
 #include "tests/unit/streams/lib_source.h"
 #include "tests/unit/tmp.h"
 
@@ -44,23 +44,6 @@ static void on_lost(void *ctx, const struct err *err)
 	client_fail(g->client, err);
 }
 
-static pid_t run_agent(int fd)
-{
-	const char *b = getenv("PROVIUM_B");
-	char *path = mem_printf("%s/provium-agent-test", b ? b : PROVIUM_B);
-	char mode[] = "--fd", arg[16];
-	char *argv[] = {path, mode, arg, NULL};
-	/* The copy is inherited. */
-	int copy = dup(fd);
-	pid_t pid;
-
-	snprintf(arg, sizeof(arg), "%d", copy);
-	assert_int_equal(posix_spawn(&pid, path, NULL, NULL, argv, environ), 0);
-	close(copy);
-	free(path);
-	return pid;
-}
-
 static int set_up(void **state)
 {
 	struct guest *g = mem_zalloc(sizeof(*g));
@@ -74,7 +57,7 @@ static int set_up(void **state)
 	assert_non_null(g->loop);
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv),
 			 0);
-	g->agent = run_agent(sv[1]);
+	g->agent = real_agent_run(sv[1]);
 	close(sv[1]);
 	fcntl(sv[0], F_SETFL, O_RDWR | O_NONBLOCK);
 	g->client = client_new(g->loop, sv[0], on_lost, g);

@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -21,6 +20,7 @@
 #include "agent-proto/mem.h"
 #include "streams/client.h"
 #include "streams/exec.h"
+#include "tests/unit/streams/lib_real_agent.h"
 #include "tests/unit/tmp.h"
 
 #define PATIENCE_NS (60 * NS_PER_SEC)
@@ -40,23 +40,6 @@ struct guest {
 static int64_t patience(void)
 {
 	return clock_deadline_ns(PATIENCE_NS);
-}
-
-static pid_t run_agent(int fd)
-{
-	const char *b = getenv("PROVIUM_B");
-	char *path = mem_printf("%s/provium-agent-test", b ? b : PROVIUM_B);
-	int copy = dup(fd); /* this one is inherited */
-	char *arg = mem_printf("%d", copy);
-	char mode[] = "--fd";
-	char *const v[] = {path, mode, arg, NULL};
-	pid_t pid;
-
-	assert_int_equal(0, posix_spawn(&pid, path, NULL, NULL, v, environ));
-	close(copy);
-	free(path);
-	free(arg);
-	return pid;
 }
 
 /* The DONE value of a request, which must succeed. */
@@ -125,7 +108,7 @@ static int setup(void **state)
 	g->loop = loop_new(NULL);
 	assert_int_equal(
 	    0, socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fd));
-	g->agent = run_agent(fd[1]);
+	g->agent = real_agent_run(fd[1]);
 	close(fd[1]);
 	g->client = client_new(g->loop, fd[0], NULL, NULL);
 	client_hello(g->client, &g->hello, patience());
