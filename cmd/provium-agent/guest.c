@@ -13,7 +13,6 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
-#include "agent-proto/msg.h"
 
 /* linux/mount.h; spelt here because old headers lack them. */
 #define FS_OPEN_CLOEXEC	     1u
@@ -135,22 +134,13 @@ static void reset_signals(void)
 			KERNEL_SIGNALS / 8);
 }
 
-static void on_interrupt(int signo)
-{
-	(void)signo;
-}
-
 void guest_protect_agent(struct guest *g)
 {
 	struct rlimit many = {g->nofile.rlim_max, g->nofile.rlim_max};
 	CLEANUP(fd_closep) int fd = -1;
 
-	/* Without SA_RESTART: a call that blocks ends with EINTR. */
-	const struct sigaction interrupt = {.sa_handler = on_interrupt};
-
 	reset_signals();
 	signal(SIGPIPE, SIG_IGN);
-	sigaction(MSG_SIGNAL_INTERRUPT, &interrupt, NULL);
 	setrlimit(RLIMIT_NOFILE, &many);
 	if (g->proc_fd < 0 || !g->owns_machine)
 		return;

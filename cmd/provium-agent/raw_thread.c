@@ -4,9 +4,10 @@
  * runs one call and tells so by writing the call's address into a pipe that
  * the loop watches; whoever reads it there owns the call.
  *
- * A request that is given up interrupts its call. That is one signal, which
- * comes to nothing when the thread is not in the call yet, or blocks it again;
- * then the thread lives until its call returns, counted, and nobody waits.
+ * A request that is given up interrupts its call, by one signal, whose handler
+ * leaves the call: so it makes no difference whether the thread was about to
+ * enter it or sat in it. Where a test had the signal blocked, the thread lives
+ * until its call returns, counted, and nobody waits.
  *
  * The threads exist only while their calls do: between them the agent has one
  * thread, as some system calls of tests demand.
@@ -14,7 +15,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -32,7 +35,8 @@ struct raw_thread {
 	struct raw_call call;
 	pthread_t thread;
 	int done_fd;
-	bool abandoned; /* the request is over */
+	atomic_bool abandoned; /* the request is over */
+	sigjmp_buf way_out;
 };
 
 struct raw_threads {
@@ -43,13 +47,37 @@ struct raw_threads {
 	unsigned n;
 };
 
+/* What the thread that looks at it is running. */
+static _Thread_local struct raw_thread *_Atomic running;
+
+static void on_interrupt(int signo)
+{
+	struct raw_thread *rt = running;
+
+	(void)signo;
+	if (rt && rt->abandoned)
+		siglongjmp(rt->way_out, 1);
+}
+
+/* An interrupt that came before running was set is seen in abandoned, one that
+ * comes later by the handler. */
+static void run_call(struct raw_thread *rt)
+{
+	if (sigsetjmp(rt->way_out, 1) == 0) {
+		running = rt;
+		if (!rt->abandoned)
+			raw_call_run(&rt->call);
+	}
+	running = NULL;
+}
+
 static void *run_thread(void *arg)
 {
 	struct raw_thread *rt = arg;
 	int fd = rt->done_fd;
 	ssize_t n;
 
-	raw_call_run(&rt->call);
+	run_call(rt);
 	/* A pointer at a time is atomic, and the pipe holds all there are. */
 	do
 		n = write(fd, &rt, sizeof(rt));
@@ -143,10 +171,13 @@ void raw_call_start(const struct req *r, struct raw_call *c)
 
 struct raw_threads *raw_threads_new(struct server *s)
 {
+	/* Without SA_RESTART: a call that is not given up ends with EINTR. */
+	const struct sigaction interrupt = {.sa_handler = on_interrupt};
 	struct raw_threads *rts = mem_zalloc(sizeof(*rts));
 	int fds[2] = {-1, -1};
 
 	rts->srv = s;
+	sigaction(MSG_SIGNAL_INTERRUPT, &interrupt, NULL);
 	watch_init(&rts->w, on_done);
 	if (pipe2(fds, O_CLOEXEC) == 0) {
 		rts->done_rd = guest_fd_up(fds[0]);

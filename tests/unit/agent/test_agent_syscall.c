@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -324,6 +325,28 @@ static void a_call_given_up_is_interrupted(void **state)
 	wait_states(p, "S");
 }
 
+/* Both are there before the thread can have begun its call. */
+static void a_call_given_up_at_once_leaves_no_thread(void **state)
+{
+	struct peer *p = *state;
+	struct raw last = {0};
+
+	kill(p->pid, SIGSTOP);
+	for (int i = 0; i < 100; i++) {
+		struct raw c = {.m.syscall.flags = MSG_SYSCALL_THREAD};
+		struct exchange *x = raw_send(p, &c, SYS_pause);
+
+		peer_settle(p, 0);
+		chan_reset(x->chan);
+		x->chan = NULL;
+	}
+	peer_settle(p, 0);
+	kill(p->pid, SIGCONT);
+	/* Behind all of them. */
+	raw_run(p, &last, SYS_getpid);
+	wait_states(p, "S");
+}
+
 static void memory_is_read(void **state)
 {
 	struct peer *p = *state;
@@ -379,6 +402,7 @@ int main(void)
 	    PEER_TEST(too_many_buffers_are_refused),
 	    PEER_TEST(a_call_on_a_thread_blocks_nobody),
 	    PEER_TEST(a_call_given_up_is_interrupted),
+	    PEER_TEST(a_call_given_up_at_once_leaves_no_thread),
 	    PEER_TEST(memory_is_read),
 	};
 
