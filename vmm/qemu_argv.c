@@ -74,9 +74,13 @@ static const char common_cmdline[] = "console=ttyS0 cryptomgr.notests "
 /*
  * Under TCG time is spent where code is patched or relocated and where clocks
  * are calibrated: noreplace-smp alone saves 0.12 s, for without it a kernel
- * with one CPU patches every lock prefix away.
+ * with one CPU patches every lock prefix away. no_timer_check: the kernel
+ * counts ticks over a moment of the TSC's time and panics where QEMU was not
+ * scheduled to give them ("IO-APIC + timer doesn't work"); under KVM it skips
+ * that itself.
  */
 static const char tcg_cmdline[] = " nokaslr noreplace-smp tsc=reliable "
+				  "no_timer_check "
 				  "lpj=4000000 audit=0 apparmor=0 "
 				  "init_on_alloc=0";
 

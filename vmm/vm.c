@@ -94,8 +94,8 @@ static int64_t next_due(const struct vm *vm)
 {
 	int64_t at = vm->kill_at_ns;
 
-	if (vm->doom != DOOM_NONE && vm->doom_at_ns < at)
-		at = vm->doom_at_ns;
+	if (vm_doom_due(vm) < at)
+		at = vm_doom_due(vm);
 	if (vm->panic_lingers && vm->linger_until_ns < at)
 		at = vm->linger_until_ns;
 	return at;

@@ -26,6 +26,16 @@ void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err)
 	vm_kick(vm);
 }
 
+/* Asked anew each time: that the guest powers off may be told later. */
+int64_t vm_doom_due(const struct vm *vm)
+{
+	if (vm->doom == DOOM_NONE)
+		return CLOCK_NEVER;
+	if (vm->doom == DOOM_LOST && (vm->is_shutting_down || vm->guest_off))
+		return vm->doom_at_ns + VM_OFF_GRACE_NS;
+	return vm->doom_at_ns;
+}
+
 /* The start of the last line of p[0..n), which does not end in a newline. */
 static size_t line_start(const uint8_t *p, size_t n)
 {
@@ -223,7 +233,7 @@ bool vm_step_death(struct vm *vm)
 		return true;
 	if (vm->has_exited && vm->doom < DOOM_ALARM && vm->process)
 		return step_exit(vm);
-	if (vm->doom == DOOM_NONE || clock_now_ns() < vm->doom_at_ns)
+	if (clock_now_ns() < vm_doom_due(vm))
 		return false;
 	struct err err = vm->doom_err;
 	err_wrap(&err, "VM %s", vm_name(vm));

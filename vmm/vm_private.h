@@ -11,8 +11,11 @@
 #include "vmm/vm.h"
 #include "vmm/vm_spec.h"
 
-/* After a connection broke, so long the reason is waited for. */
-#define VM_LOST_GRACE_NS (200 * NS_PER_MS)
+/* After a connection broke, so long the reason is waited for: on a busy machine
+ * a QEMU that ends closes its sockets long before its exit can be seen. */
+#define VM_LOST_GRACE_NS (1000 * NS_PER_MS)
+/* The same where the reason is known: the guest is being powered off. */
+#define VM_OFF_GRACE_NS (30 * NS_PER_SEC)
 /* After a panic, so long QEMU lives on to print the rest of the trace. */
 #define VM_PANIC_LINGER_NS (500 * NS_PER_MS)
 
@@ -148,6 +151,8 @@ void vm_step_alarm(struct vm *vm);
 
 /* vm_death.c */
 void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err);
+/* When the doom is to be acted on; CLOCK_NEVER where there is none. */
+int64_t vm_doom_due(const struct vm *vm);
 /* True when it acted, and the VM may be gone. */
 bool vm_step_death(struct vm *vm);
 void vm_die(struct vm *vm, const struct err *reason);

@@ -129,6 +129,7 @@ static void cmdline_has_ours_then_the_users(void **state)
 	assert_ptr_equal(strstr(line, "console=ttyS0"), line);
 	assert_non_null(strstr(line, " rdinit=/.provium/agent "));
 	assert_non_null(strstr(line, " tsc=reliable "));
+	assert_non_null(strstr(line, " no_timer_check "));
 	assert_string_equal(line + strlen(line) - 14, " quiet audit=1");
 }
 
@@ -140,6 +141,7 @@ static void cmdline_under_kvm_leaves_the_clock_alone(void **state)
 	(void)state;
 	assert_non_null(line);
 	assert_null(strstr(line, "tsc="));
+	assert_null(strstr(line, "no_timer_check"));
 	assert_int_not_equal(line[strlen(line) - 1], ' ');
 }
 

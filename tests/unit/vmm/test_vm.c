@@ -16,6 +16,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "vmm/vm_private.h"
 
 /* Below any deadline in use here, far above what a busy machine adds. */
 #define AT_ONCE_NS (PATIENCE_NS - 5 * NS_PER_SEC)
@@ -46,6 +47,31 @@ static void it_boots_answers_and_shuts_down(void **state)
 	assert_false(vm_is_running(f->pid));
 	assert_null(vm_client(f->vm));
 	assert_true(vm_logged(f, "reboot: Power down"));
+	assert_int_equal(f->deaths, 0);
+}
+
+static void on_resume(void *ctx)
+{
+	kill(((struct fixture *)ctx)->pid, SIGCONT);
+}
+
+/* A busy machine: the connection is gone, and QEMU takes its time to exit. */
+static void a_shutdown_waits_for_a_slow_exit(void **state)
+{
+	struct fixture *f = *state;
+	struct timer *resume = timer_new(f->loop, on_resume, f);
+	struct err lost;
+
+	vm_must_boot(f);
+	vm_shutdown_start(f->vm, &f->op, clock_deadline_ns(PATIENCE_NS));
+	kill(f->pid, SIGSTOP);
+	err_set(&lost, -EPIPE, "the agent closed the connection");
+	vm_condemn(f->vm, DOOM_LOST, &lost);
+	timer_set(resume, clock_deadline_ns(2 * VM_LOST_GRACE_NS));
+	int r = vm_wait_op(f);
+	timer_free(resume);
+	assert_int_equal(r, 0);
+	assert_int_equal(vm_state(f->vm), VM_SHUTDOWN);
 	assert_int_equal(f->deaths, 0);
 }
 
@@ -426,6 +452,7 @@ static void a_name_cannot_leave_the_run_dir(void **state)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
 static const struct CMUnitTest tests[] = {
     T(it_boots_answers_and_shuts_down),
+    T(a_shutdown_waits_for_a_slow_exit),
     T(after_a_shutdown_it_boots_again),
     T(boot_options_reach_the_guest),
     T(a_killed_qemu_fails_calls_at_once),
