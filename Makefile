@@ -243,6 +243,7 @@ fmt:
 
 .PHONY: bench
 bench: deps-check
+	$(Q)sh tests/deps.sh bench
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)python3 tests/bench/bench.py build/provium build/release $(ROWS)
 

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that are missing: `deps.sh build` what building
-# and running needs, `deps.sh build check` also what the tests need. Does
-# nothing, and asks for no rights, where all are there.
+# and running needs, `deps.sh build check` also what the tests need,
+# `deps.sh bench` what the benchmarks' peers need. Does nothing, and asks for
+# no rights, where all are there.
 set -eu
 
 build="gcc make pkg-config libc6-dev libluajit-5.1-dev libevent-dev libpcap-dev
@@ -10,13 +11,18 @@ qemu-system-x86 busybox-static"
 check="libcmocka-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 valgrind shellcheck mandoc codespell luajit python3 python3-pexpect cpio
 tcpdump socat"
+bench="openssh-client"
 
 want=
 for set in "$@"; do
 	case $set in
 	build) want="$want $build" ;;
 	check) want="$want $check" ;;
-	*) echo "deps.sh: unknown set '$set': say build or check" >&2; exit 2 ;;
+	bench) want="$want $bench" ;;
+	*)
+		echo "deps.sh: unknown set '$set': build, check or bench" >&2
+		exit 2
+		;;
 	esac
 done
 

@@ -16,6 +16,9 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # beside the sources
+import peers
+
 HERE = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -258,7 +261,7 @@ def bench_capture(b, seconds=2):
 
 ROWS = {"boot": bench_boot, "roundtrip": bench_roundtrip, "tail": bench_tail,
         "expect": bench_expect, "deadline": bench_deadline,
-        "capture": bench_capture}
+        "capture": bench_capture, "surface": peers.bench_surface}
 
 
 def main():
