@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -56,16 +57,28 @@ static void child_signals(void)
 	sigprocmask(SIG_UNBLOCK, &chld, NULL);
 }
 
-/* As execvp(3) tries: a candidate that may not be run is remembered. */
+static bool is_missing(int errnum)
+{
+	return errnum == ENOENT || errnum == ENOTDIR;
+}
+
+/*
+ * As execvp(3) tries: a candidate that may not be run is remembered. The
+ * kernel builds a whole address space before execve(2) finds that there is no
+ * such file, so where there are several candidates they are looked for first.
+ */
 static void child_exec(const struct spawn *sp, char *const *paths)
 {
+	bool look = paths[0] && paths[1];
 	int errnum = ENOENT;
 
 	for (; *paths; paths++) {
+		if (look && access(*paths, F_OK) < 0 && is_missing(errno))
+			continue;
 		execve(*paths, sp->argv, sp->envp);
 		if (errno == EACCES)
 			errnum = EACCES;
-		else if (errno != ENOENT && errno != ENOTDIR)
+		else if (!is_missing(errno))
 			return;
 	}
 	errno = errnum;
