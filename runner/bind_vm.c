@@ -23,7 +23,8 @@
 
 #define CONSOLE_EXCERPT	 4096
 #define POWER_TIMEOUT_NS (60 * NS_PER_SEC)
-#define FILES_MAX	 4096
+/* The kernel unpacks some ten thousand a second. */
+#define FILES_MAX 65536
 
 /* Where the options given to lab:vm() are kept among the object's fields. */
 static const char options_key;
@@ -87,7 +88,9 @@ static struct overlay_file read_file_option(lua_State *L, const char *method,
 	if (!lua_istable(L, -1))
 		bind_fail_arg(L, method, "files[%d] must be a table, got %s", i,
 			      arg_type_name(L, -1));
-	bind_options(L, method, lua_gettop(L), file_options, &o);
+	const char *where = lua_pushfstring(L, "%s: files[%d]", method, i);
+	lua_insert(L, -2);
+	bind_options(L, where, lua_gettop(L), file_options, &o);
 	if (!o.path || o.path[0] != '/')
 		bind_fail_arg(L, method,
 			      "files[%d] needs a path that begins with /", i);
@@ -95,8 +98,10 @@ static struct overlay_file read_file_option(lua_State *L, const char *method,
 		bind_fail_arg(L, method, "files[%d] needs content", i);
 	if (o.mode < 0 || o.mode > 07777)
 		bind_fail_arg(L, method,
-			      "files[%d].mode must be permission bits", i);
-	lua_pop(L, 1);
+			      "files[%d].mode must be permission bits, 0 to "
+			      "07777 (octal), got %lld",
+			      i, (long long)o.mode);
+	lua_pop(L, 2);
 	return (struct overlay_file){.path = o.path,
 				     .content = o.content.p,
 				     .n = o.content.n,
@@ -109,8 +114,11 @@ static void read_files(lua_State *L, const char *method, int list,
 {
 	size_t n = list ? lua_objlen(L, list) : 0;
 
+	if (list)
+		arg_list(L, method, list, "files", "a list of tables");
 	if (n > FILES_MAX)
-		bind_fail_arg(L, method, "more than %d files", FILES_MAX);
+		bind_fail_arg(L, method, "files are %zu, %d at the most", n,
+			      FILES_MAX);
 	struct overlay_file *files =
 	    lua_newuserdata(L, (n + 1) * sizeof(*files));
 	for (size_t i = 0; i < n; i++)

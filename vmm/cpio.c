@@ -2,15 +2,19 @@
 #include "vmm/cpio.h"
 
 #include <errno.h>
+#include <search.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "agent-proto/mem.h"
+
 #define FLUSH_AT (256 * 1024)
 
-/* What an entry's header says beside name and size. */
-struct entry {
+/* What the header of an entry says beside name and size. */
+struct header {
 	uint32_t mode;
 	uint32_t rdev_major;
 	uint32_t rdev_minor;
@@ -62,7 +66,7 @@ static void pad(struct cpio *c, unsigned align)
 /* Fields of newc: magic, ino, mode, uid, gid, nlink, mtime, filesize,
  * devmajor, devminor, rdevmajor, rdevminor, namesize (with NUL), check. A link
  * count of 1 keeps the kernel from looking for hard links. */
-static void put_entry(struct cpio *c, const char *name, const struct entry *e,
+static void put_entry(struct cpio *c, const char *name, const struct header *e,
 		      const void *content, size_t n)
 {
 	char head[110 + 1];
@@ -98,12 +102,14 @@ int cpio_check_path(const char *path)
 	return 0;
 }
 
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(a, b);
+}
+
 static bool knows_dir(const struct cpio *c, const char *name)
 {
-	for (size_t i = 0; i < c->dirs.n; i++)
-		if (!strcmp(c->dirs.v[i], name))
-			return true;
-	return false;
+	return tfind(name, &c->dirs, compare_names);
 }
 
 /*
@@ -134,9 +140,15 @@ static uint32_t parent_perm(const char *dir)
 /* name: without the leading slash; dir: with a trailing one. */
 static void put_dir(struct cpio *c, const char *dir, uint32_t perm)
 {
-	struct entry e = {.mode = S_IFDIR | perm};
+	struct header e = {.mode = S_IFDIR | perm};
 
-	strvec_add(&c->dirs, dir);
+	char *name = mem_strdup(dir);
+
+	if (!tsearch(name, &c->dirs, compare_names)) {
+		free(name);
+		c->error = c->error ? c->error : -ENOMEM;
+		return;
+	}
 	put_entry(c, dir, &e, "", 0);
 }
 
@@ -154,7 +166,7 @@ static void put_parents(struct cpio *c, const char *name)
 	}
 }
 
-static int add(struct cpio *c, const char *path, const struct entry *e,
+static int add(struct cpio *c, const char *path, const struct header *e,
 	       const void *content, size_t n)
 {
 	int r = cpio_check_path(path);
@@ -185,14 +197,14 @@ int cpio_add_dir(struct cpio *c, const char *path, uint32_t perm)
 int cpio_add_file(struct cpio *c, const char *path, uint32_t perm,
 		  const void *content, size_t n)
 {
-	struct entry e = {.mode = S_IFREG | (perm & 07777)};
+	struct header e = {.mode = S_IFREG | (perm & 07777)};
 
 	return add(c, path, &e, content, n);
 }
 
 int cpio_add_symlink(struct cpio *c, const char *path, const char *target)
 {
-	struct entry e = {.mode = S_IFLNK | 0777};
+	struct header e = {.mode = S_IFLNK | 0777};
 
 	if (strlen(target) > CPIO_NAME_MAX)
 		return -ENAMETOOLONG;
@@ -202,7 +214,7 @@ int cpio_add_symlink(struct cpio *c, const char *path, const char *target)
 int cpio_add_chardev(struct cpio *c, const char *path, uint32_t perm,
 		     unsigned major, unsigned minor)
 {
-	struct entry e = {
+	struct header e = {
 	    .mode = S_IFCHR | (perm & 07777),
 	    .rdev_major = major,
 	    .rdev_minor = minor,
@@ -213,7 +225,7 @@ int cpio_add_chardev(struct cpio *c, const char *path, uint32_t perm,
 
 int cpio_finish(struct cpio *c)
 {
-	struct entry none = {0};
+	struct header none = {0};
 
 	c->next_ino = 0;
 	put_entry(c, "TRAILER!!!", &none, "", 0);
@@ -230,5 +242,6 @@ void cpio_init(struct cpio *c, int fd)
 void cpio_done(struct cpio *c)
 {
 	buf_done(&c->out);
-	strvec_done(&c->dirs);
+	tdestroy(c->dirs, free);
+	c->dirs = NULL;
 }

@@ -15,7 +15,6 @@
 #include <stdint.h>
 
 #include "agent-proto/buf.h"
-#include "agent-proto/mem.h"
 
 #define CPIO_ALIGN    512  /* archives start and end at multiples of it */
 #define CPIO_NAME_MAX 4095 /* the kernel skips longer ones in silence */
@@ -27,7 +26,7 @@ struct cpio {
 	uint32_t next_ino;
 	uint64_t written; /* bytes of this archive, those in out included */
 	struct buf out;
-	struct strvec dirs;
+	void *dirs; /* tsearch(3): the names, owned, of those made */
 };
 
 /* The archive goes to fd's current position, which must be aligned. */

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -82,10 +83,8 @@ static bool is_beneath(const char *path, const char *dir)
 	return !strncmp(path, dir, n) && path[n] == '/';
 }
 
-static int check_file(const struct overlay_file *files, size_t n_files,
-		      size_t i, struct err *err)
+static int check_file(const struct overlay_file *f, struct err *err)
 {
-	const struct overlay_file *f = &files[i];
 	int r = cpio_check_path(f->path);
 
 	if (r < 0)
@@ -110,13 +109,47 @@ static int check_file(const struct overlay_file *files, size_t n_files,
 			       "file '%s' for the guest: " OVERLAY_DIR
 			       " is the agent's own",
 			       f->path);
-	for (size_t j = 0; j < n_files; j++)
-		if (is_beneath(files[j].path, f->path))
-			return err_set(
+	return 0;
+}
+
+/* By path, a slash before all else: what is beneath a path comes next. */
+static int compare_paths(const void *a, const void *b)
+{
+	const char *p = *(const char *const *)a, *q = *(const char *const *)b;
+
+	while (*p && *p == *q) {
+		p++;
+		q++;
+	}
+	if (*p == *q)
+		return 0;
+	if (!*p || !*q)
+		return *p ? 1 : -1;
+	if (*p == '/' || *q == '/')
+		return *p == '/' ? -1 : 1;
+	return (uint8_t)*p < (uint8_t)*q ? -1 : 1;
+}
+
+static int check_files(const struct overlay_file *files, size_t n,
+		       struct err *err)
+{
+	const char **paths = mem_zalloc((n + 1) * sizeof(*paths));
+	int r = 0;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		paths[i] = files[i].path;
+		r = check_file(&files[i], err);
+	}
+	if (r == 0 && n)
+		qsort(paths, n, sizeof(*paths), compare_paths);
+	for (size_t i = 0; r == 0 && i + 1 < n; i++)
+		if (is_beneath(paths[i + 1], paths[i]))
+			r = err_set(
 			    err, -ENOTDIR,
 			    "file '%s' for the guest is a directory to '%s'",
-			    f->path, files[j].path);
-	return 0;
+			    paths[i], paths[i + 1]);
+	free(paths);
+	return r;
 }
 
 /* Paths were checked, so that cpio_add_*() cannot refuse. */
@@ -134,8 +167,7 @@ static int write_archive(int fd, const void *agent, size_t agent_n,
 	for (size_t i = 0; i < n_files; i++) {
 		const struct overlay_file *f = &files[i];
 
-		cpio_add_file(&c, f->path, f->mode ? f->mode : 0644, f->content,
-			      f->n);
+		cpio_add_file(&c, f->path, f->mode, f->content, f->n);
 	}
 	r = cpio_finish(&c);
 	cpio_done(&c);
@@ -148,15 +180,14 @@ int overlay_write(const char *out_path, const char *initrd_path,
 		  struct err *err)
 {
 	CLEANUP(fd_closep) int fd = -1;
-	int r = 0;
+	int r;
 
 	if (strlen(config) > OVERLAY_CONFIG_MAX)
 		return err_set(
 		    err, -E2BIG,
 		    "the agent's configuration has more than %d bytes",
 		    OVERLAY_CONFIG_MAX);
-	for (size_t i = 0; i < n_files && r == 0; i++)
-		r = check_file(files, n_files, i, err);
+	r = check_files(files, n_files, err);
 	if (r < 0)
 		return r;
 	fd = open(out_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);

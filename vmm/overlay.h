@@ -24,7 +24,7 @@ struct overlay_file {
 	const char *path; /* absolute, in the guest; parents are created */
 	const void *content;
 	size_t n;
-	uint32_t mode; /* permission bits, 0: 0644 */
+	uint32_t mode; /* permission bits */
 };
 
 /*

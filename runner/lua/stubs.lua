@@ -17,7 +17,7 @@
 ---@field cpus? integer default 1
 ---@field kernel_cmdline? string in place of the profile's
 ---@field kernel_cmdline_append? string after it
----@field files? {path: string, content: string, mode?: integer}[] there before init runs
+---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others
 
