@@ -11,9 +11,10 @@ local function boot(t, files, opts)
   return provium:vm("f", opts):boot()
 end
 
+-- Each is a VM of its own: one that failed to boot is dead.
 local function refused(t, text, files)
   local e = t:assert_raises(function()
-    provium:vm("r"):boot({ files = files })
+    provium:lab():vm("r"):boot({ files = files })
   end)
   t:assert_match(e, "^[^\n]*boot_files.test.lua:%d+: vm:boot: ")
   t:assert_contains(e, text)
