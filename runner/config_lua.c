@@ -8,10 +8,8 @@
 #include "runner/config_lua.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <lauxlib.h>
 #include <luajit.h>
@@ -19,6 +17,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "vmm/store.h"
 
 #define CONFIG_TEXT_MAX	    (1u << 20)
 #define CONFIG_INSTRUCTIONS 50000000 /* about a second */
@@ -104,27 +103,15 @@ static int evaluate(lua_State *L)
 	return 1;
 }
 
-static int slurp(const char *path, struct buf *out, struct err *err)
+static int read_text(const char *path, struct buf *out, struct err *err)
 {
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	struct stat st;
-	ssize_t n = 1;
 
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open config '%s': %s", path,
-			       strerror(errno));
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+	/* A FIFO would be waited for. */
+	if (stat(path, &st) == 0 && !S_ISREG(st.st_mode))
 		return err_set(err, -EINVAL, "config '%s' is not a file", path);
-	while (n > 0 && out->len <= CONFIG_TEXT_MAX) {
-		n = read(fd, buf_room(out, 65536), 65536);
-		if (n > 0)
-			buf_commit(out, (size_t)n);
-	}
-	if (n < 0)
-		return err_set(err, -errno, "cannot read config '%s': %s", path,
-			       strerror(errno));
-	if (n > 0)
-		return err_set(err, -EFBIG, "config '%s' is over 1 MiB", path);
+	if (store_read(path, CONFIG_TEXT_MAX, out, err))
+		return err_wrap(err, "config");
 	return 0;
 }
 
@@ -148,7 +135,7 @@ static int read_config(lua_State *L, struct config *c, struct err *err)
 	CLEANUP(buf_done) struct buf text = {0};
 	CLEANUP(free_ptr) char *name = mem_printf("@%s", base);
 	struct source src = {.name = name, .text = &text};
-	int r = slurp(c->path, &text, err);
+	int r = read_text(c->path, &text, err);
 
 	if (r < 0)
 		return r;

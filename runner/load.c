@@ -6,22 +6,20 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <lauxlib.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "runner/bind.h"
 #include "runner/lua_state.h"
+#include "vmm/store.h"
 
 /* More than that is no test, but a mistake. */
 #define SOURCE_MAX (64u << 20)
-#define READ_CHUNK 65536
 
 struct hint {
 	const char *text; /* in the source line */
@@ -56,31 +54,6 @@ const char *load_display(const char *path, char *out, size_t n)
 	}
 	snprintf(out, n, "%s", p);
 	return out;
-}
-
-static int read_source(const char *path, struct buf *out, struct err *err)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open '%s': %s", path,
-			       strerror(errno));
-	for (;;) {
-		ssize_t n = read(fd, buf_room(out, READ_CHUNK), READ_CHUNK);
-
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0)
-			return err_set(err, -errno, "cannot read '%s': %s",
-				       path, strerror(errno));
-		if (!n)
-			return 0;
-		buf_commit(out, (size_t)n);
-		if (out->len > SOURCE_MAX)
-			return err_set(err, -EFBIG,
-				       "'%s' is larger than %u MiB", path,
-				       SOURCE_MAX >> 20);
-	}
 }
 
 /* Copies line number `line` of text into out, without strings' content and
@@ -160,7 +133,7 @@ int lua_state_load_file(lua_State *L, const char *path, const char *display,
 	struct buf text = {0};
 	struct err err = {0};
 
-	if (read_source(path, &text, &err)) {
+	if (store_read(path, SOURCE_MAX, &text, &err)) {
 		buf_done(&text);
 		f->message = mem_strdup(err.text);
 		f->trace = mem_strdup("");

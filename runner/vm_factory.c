@@ -16,10 +16,10 @@
 #include "agent-proto/cleanup.h"
 #include "vmm/agent_blob.h"
 #include "vmm/guest.h"
+#include "vmm/store.h"
 
 #define CMDLINE_MAX 2048 /* COMMAND_LINE_SIZE of x86 */
 #define AGENT_MAX   (64u << 20)
-#define READ_CHUNK  65536
 
 struct vm_factory {
 	struct loop *loop;
@@ -69,30 +69,6 @@ int vm_factory_check_profile(struct vm_factory *f, const char *name,
 	return config_find_profile(f->config, name, err) ? 0 : -ENOENT;
 }
 
-static int read_file(const char *path, size_t max, struct buf *out,
-		     struct err *err)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open '%s': %s", path,
-			       strerror(errno));
-	for (;;) {
-		ssize_t n = read(fd, buf_room(out, READ_CHUNK), READ_CHUNK);
-
-		if (n < 0)
-			return err_set(err, -errno, "cannot read '%s': %s",
-				       path, strerror(errno));
-		if (!n)
-			return 0;
-		buf_commit(out, (size_t)n);
-		if (out->len > max)
-			return err_set(err, -EFBIG,
-				       "'%s' is larger than %zu bytes", path,
-				       max);
-	}
-}
-
 /* PROVIUM_AGENT names an agent program in place of the one linked in: for
  * developing the agent. */
 static int find_agent(struct vm_factory *f, struct vm_spec *spec,
@@ -101,7 +77,7 @@ static int find_agent(struct vm_factory *f, struct vm_spec *spec,
 	const char *path = getenv("PROVIUM_AGENT");
 
 	if (path && *path && !f->has_agent) {
-		int rc = read_file(path, AGENT_MAX, &f->agent, err);
+		int rc = store_read(path, AGENT_MAX, &f->agent, err);
 
 		if (rc) {
 			buf_reset(&f->agent);
@@ -228,8 +204,8 @@ static int build_cmdline(const struct config_profile *p,
 	} else {
 		add_words(out, p->cmdline);
 		if (p->cmdline_file)
-			rc =
-			    read_file(p->cmdline_file, CMDLINE_MAX, &file, err);
+			rc = store_read(p->cmdline_file, CMDLINE_MAX, &file,
+					err);
 		if (file.len) {
 			buf_append(&file, "", 1);
 			char *s = (char *)buf_data(&file);

@@ -361,7 +361,7 @@ END
 run 2 run --config wrong/provium.lua good
 err "wrong/provium.lua: unknown key 'profiles.default.memroy', did you mean"
 run 2 run --config nope.lua good
-err "cannot open config"
+err "config: cannot open"
 
 claim "build commands run first, once, and their failure is status 2"
 file built/provium.lua <<'END'

@@ -205,6 +205,10 @@ static void a_named_file_must_exist(void **state)
 	assert_non_null(strstr(err.text, "nope.lua"));
 	assert_int_equal(config_load(&c, "/tmp", &err), -EINVAL);
 	assert_non_null(strstr(err.text, "is not a file"));
+	/* Nobody writes into it: it must not be waited for. */
+	assert_int_equal(mkfifo("fifo", 0600), 0);
+	assert_int_equal(config_load(&c, "fifo", &err), -EINVAL);
+	assert_non_null(strstr(err.text, "is not a file"));
 }
 
 static void unknown_keys_are_errors(void **state)
