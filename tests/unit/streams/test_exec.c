@@ -120,9 +120,13 @@ static void on_signal(struct fake_agent *a, struct chan *ch,
 	fake_done(a, ch, 0, true);
 	if (b->manner.ignores_kill)
 		return;
-	fake_data(a, b->outputs[0], "last", 4, true);
-	fake_data(a, b->outputs[1], NULL, 0, true);
-	say_exited(a, true, SIGKILL);
+	/* The host may have given up waiting, and closed them. */
+	if (b->outputs[0])
+		fake_data(a, b->outputs[0], "last", 4, true);
+	if (b->outputs[1])
+		fake_data(a, b->outputs[1], NULL, 0, true);
+	if (b->wait)
+		say_exited(a, true, SIGKILL);
 }
 
 static void on_release(struct fake_agent *a, struct chan *ch,
@@ -166,7 +170,24 @@ static void on_request(struct fake_agent *a, struct chan *ch,
 			table[i].fn(a, ch, m);
 }
 
-static const struct fake_script script = {.request = on_request};
+static void forget(struct chan **ret, const struct chan *ch)
+{
+	if (*ret == ch)
+		*ret = NULL;
+}
+
+static void on_closed(struct fake_agent *a, struct chan *ch, int reason)
+{
+	struct bench *b = bench_of(a);
+
+	(void)reason;
+	forget(&b->outputs[0], ch);
+	forget(&b->outputs[1], ch);
+	forget(&b->wait, ch);
+}
+
+static const struct fake_script script = {.request = on_request,
+					  .closed = on_closed};
 
 static const char *const argv[] = {"x", "y z", NULL};
 static const struct exec_spec plain = {.argv = argv};
