@@ -24,21 +24,11 @@
 #include <string.h>
 
 #include "agent-proto/mem.h"
+#include "runner/await_private.h"
 #include "runner/bind.h"
+#include "runner/park.h"
 #include "runner/task.h"
 #include "runner/worker.h"
-
-struct block {
-	const char *method;
-	void (*release)(void *p);
-	struct op *op;
-	await_cb finish;
-	struct task *task; /* that waits for it; NULL: none */
-	int n_kept;
-	bool is_again; /* finish asked for another round */
-	bool is_released;
-	int64_t payload[];
-};
 
 static const char block_meta; /* registry key of the metatable */
 
@@ -52,6 +42,7 @@ void await_init(struct await *a)
 	*a = (struct await){.deadline_ns = CLOCK_NEVER,
 			    .timeout_ns = CLOCK_NEVER};
 	TAILQ_INIT(&a->tasks);
+	LIST_INIT(&a->blocks);
 }
 
 void await_set_timeout(struct await *a, int64_t timeout_ns)
@@ -108,8 +99,28 @@ int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
 	return d < a->deadline_ns ? d : a->deadline_ns;
 }
 
+void await_passive(void *p)
+{
+	block_of(p)->is_passive = true;
+}
+
+static void block_wait(struct block *b, lua_State *L)
+{
+	b->L = L;
+	b->is_waiting = true;
+	LIST_INSERT_HEAD(&worker_of(L)->await.blocks, b, link);
+}
+
+static void block_wait_over(struct block *b)
+{
+	if (b->is_waiting)
+		LIST_REMOVE(b, link);
+	b->is_waiting = false;
+}
+
 static void block_release(struct block *b)
 {
+	block_wait_over(b);
 	if (b->is_released)
 		return;
 	b->is_released = true;
@@ -232,6 +243,7 @@ static void turn_until_done(struct worker *w, struct op *op)
 
 	a->depth++;
 	while (!op_is_done(op)) {
+		park_check(w);
 		/* A task that yields by itself is ready again at once: the
 		 * loop must have its turn all the same. */
 		if (a->depth == 1 && !a->running && task_resume_ready(w))
@@ -239,6 +251,7 @@ static void turn_until_done(struct worker *w, struct op *op)
 		else
 			loop_turn(w->loop);
 	}
+	park_end(w);
 	a->depth--;
 }
 
@@ -275,9 +288,12 @@ static int wait_block(lua_State *L, int idx)
 				b->op->on_done = on_task_op_done;
 				b->op->done_ctx = b;
 				task_wait(t, L, idx);
+				block_wait(b, L);
 				return lua_yield(L, 0);
 			}
+			block_wait(b, L);
 			turn_until_done(w, b->op);
+			block_wait_over(b);
 		}
 		int n = block_finish(L, idx);
 		if (n >= 0)
@@ -300,6 +316,7 @@ int await_l_settle(lua_State *L)
 	struct block *b = lua_touserdata(L, 1);
 
 	b->task = NULL;
+	block_wait_over(b);
 	return wait_block(L, 1);
 }
 

@@ -63,12 +63,18 @@
 #include "streams/op.h"
 
 struct task;
+struct block;
+struct worker;
 TAILQ_HEAD(task_list, task);
+LIST_HEAD(block_list, block);
 
 /* The worker's; private to await.c and suite.c. */
 struct await {
-	int64_t deadline_ns; /* of the running test; CLOCK_NEVER between */
-	int64_t timeout_ns;  /* the span that it came from, for messages */
+	int64_t deadline_ns;	  /* of the running test; CLOCK_NEVER between */
+	int64_t timeout_ns;	  /* the span that it came from, for messages */
+	int64_t parked_since_ns;  /* 0: time goes on; see park.h */
+	int64_t waited_ns;	  /* that the test stood still */
+	struct block_list blocks; /* of the calls that wait */
 	struct task_list tasks;
 	struct task *running; /* the one being resumed now */
 	unsigned depth;	      /* nested waits */
@@ -100,6 +106,8 @@ typedef int (*await_cb)(lua_State *L, void *p);
  */
 void *await_new(lua_State *L, const char *method, size_t size,
 		void (*release)(void *p));
+/* The call does nothing by itself: it waits for the pool, or for tasks. */
+void await_passive(void *p);
 /* Keeps the value at idx alive as long as the block at block_idx (strings whose
  * bytes the operation borrows, objects it uses); finish finds the kept values
  * at 1.. in the order they were kept. Both indexes absolute. */

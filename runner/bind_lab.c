@@ -13,6 +13,7 @@
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/bind_bridge.h"
+#include "runner/bind_claim.h"
 #include "runner/bind_pack.h"
 #include "runner/bind_vm.h"
 #include "runner/vm_factory.h"
@@ -316,9 +317,16 @@ static int l_unpack(lua_State *L)
 	return bind_pack_lab_unpack(L);
 }
 
+static int l_claim(lua_State *L)
+{
+	bind_lab_check(L, "lab:claim");
+	return bind_claim_l_claim(L);
+}
+
 static const struct bind_method methods[] = {
     {"vm", l_vm},
     {"lab", l_lab},
+    {"claim", l_claim},
     {"name", l_name},
     {"pack", l_pack},
     {"unpack", l_unpack},
@@ -359,6 +367,8 @@ static int core_check(lua_State *L)
 static const struct bind_method core[] = {
     {"all", await_l_all},
     {"check", core_check},
+    {"acquire", bind_claim_l_acquire},
+    {"release", bind_claim_l_release},
     {NULL, NULL},
 };
 

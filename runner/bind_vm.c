@@ -15,6 +15,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/clock.h"
 #include "runner/await.h"
+#include "runner/bind_claim.h"
 #include "runner/bind_guest.h"
 #include "runner/bind_transfer.h"
 #include "runner/vm_factory.h"
@@ -137,6 +138,18 @@ static int push_declared(lua_State *L, int vm_idx)
 	return lua_istable(L, -1) ? lua_gettop(L) : 0;
 }
 
+struct vm_request vm_object_request(lua_State *L, const char *method,
+				    int vm_idx, int opts_idx)
+{
+	struct vm_opts o = {0};
+	int top = lua_gettop(L);
+
+	read_options(L, method, push_declared(L, vm_idx), &o);
+	read_options(L, method, opts_idx, &o);
+	lua_settop(L, top);
+	return o.req;
+}
+
 /* --- objects --- */
 
 struct vm_object *vm_object_new(lua_State *L, const char *method,
@@ -172,6 +185,7 @@ static void vm_object_close(void *p)
 	while ((a = TAILQ_FIRST(&v->attachments)))
 		attachment_free(a);
 	v->vm = vm_free(v->vm);
+	bind_claim_give_back(v);
 	free(v->name);
 	free(v->profile);
 	v->name = v->profile = NULL;
@@ -344,6 +358,7 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
 	vm_on_alarm(v->vm, on_alarm);
+	vm_on_end(v->vm, bind_claim_give_back);
 	*ret_timeout_ns = o.req.agent_timeout_ns;
 }
 
@@ -516,44 +531,6 @@ static int l_tostring(lua_State *L)
 	return 1;
 }
 
-/* --- as a guest --- */
-
-static struct client *client_of(lua_State *L, const struct object *g,
-				const char *method)
-{
-	return vm_object_client(L, (const struct vm_object *)g, method);
-}
-
-static struct client *live_client_of(const struct object *g)
-{
-	const struct vm_object *v = (const struct vm_object *)g;
-
-	return v->vm ? vm_client(v->vm) : NULL;
-}
-
-static unsigned epoch_of(const struct object *g)
-{
-	return ((const struct vm_object *)g)->boots;
-}
-
-static struct stream_list *streams_of(const struct object *g)
-{
-	return vm_streams(((const struct vm_object *)g)->vm);
-}
-
-static void describe(const struct object *g, struct buf *out)
-{
-	buf_printf(out, "VM %s", ((const struct vm_object *)g)->name);
-}
-
-static const struct guest_ops guest_ops = {
-    .describe = describe,
-    .client = client_of,
-    .client_if_live = live_client_of,
-    .epoch = epoch_of,
-    .streams = streams_of,
-};
-
 /* --- tables --- */
 
 static const struct bind_method methods[] = {
@@ -577,13 +554,14 @@ const struct object_class vm_class = {
     .close = vm_object_close,
     .methods = methods,
     .meta = meta,
-    .guest = &guest_ops,
+    .guest = &vm_guest_ops,
     .report = vm_object_report,
 };
 
 void bind_vm_register(lua_State *L)
 {
 	bind_class(L, &vm_class);
+	bind_claim_register(L);
 	bind_class_extend(L, &vm_class, vm_run_methods);
 	bind_class_extend(L, &vm_class, vm_file_methods);
 	bind_class_extend(L, &vm_class, vm_transfer_methods);

@@ -11,6 +11,8 @@
 
 #include "runner/attachment.h"
 #include "runner/bind.h"
+#include "runner/pool.h"
+#include "runner/vm_factory.h"
 #include "streams/client.h"
 #include "vmm/vm.h"
 
@@ -20,12 +22,16 @@ struct vm_object {
 	char *name;			    /* owned */
 	char *profile;			    /* owned; NULL: the default */
 	int64_t agent_timeout_ns;	    /* of the last boot */
+	struct pool_amount need;	    /* what the last boot took */
+	struct claims *claims;		    /* where held came from; borrowed */
+	struct pool_amount held;	    /* what the pool gave it */
 	unsigned alarm_mark;		    /* suite.marks of its last alarm */
 	struct attachment_list attachments; /* bridges; owned */
 	unsigned boots; /* differs whenever handles of before are void */
 };
 
 extern const struct object_class vm_class;
+extern const struct guest_ops vm_guest_ops;
 
 /* Pushes a VM in the state created. profile may be NULL; opts_idx: the table
  * of options, checked here, or 0. */
@@ -42,6 +48,10 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method);
 struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method);
 enum vm_state vm_object_state(const struct vm_object *v);
+/* The sizes that the VM at vm_idx was declared with, over which go those of
+ * the table at opts_idx (0: none); zero where nothing was said. */
+struct vm_request vm_object_request(lua_State *L, const char *method,
+				    int vm_idx, int opts_idx);
 
 /* More methods of vm; each ends with NULL. */
 extern const struct bind_method vm_run_methods[];

@@ -12,6 +12,8 @@
  *	log         file, test, text		t:log, print
  *	output      file, test, text		what the worker's stdout got
  *	test_end    file, test, line, status, duration, ...
+ *	slow        file, test, line, running	it has run for so long
+ *	waiting     file, test?, line?, running, calls	what it waits for
  *	artifacts   file, paths			console logs that were kept
  *	file_end    file, duration
  *	run_end     passed, failed, skipped, errors, files_run, duration,
@@ -20,6 +22,17 @@
  * test_end: status is "passed", "failed" or "skipped"; failed adds message,
  * location {file, line}, trace, and console: [{vm, text}] (the end of the
  * console of each VM alive); skipped adds reason. durations are seconds.
+ *
+ * test_end has waited, where the test stood still for want of memory or vCPUs:
+ * duration is without it. waiting answers SIGUSR1; calls is an array of
+ * {method, location?, seconds?}, empty where provium cannot look. slow and
+ * waiting are of the moment: they may come between the events of other files.
+ *
+ * A worker sends more, which is for its parent alone: ask {id, kind, memory,
+ * cpus, what, place}, withdraw {id}, give_back {memory, cpus}, parked {asks}
+ *are about the pool (runner/pool.h); deferred in place of a plan asks that the
+ * file be run later, and alone. A file of which that is possible is not told of
+ * before its plan.
  *
  * timeout is how long the worker will let the chunk (file_start) or the test
  * run, in seconds; without it the job's default counts. A worker that is

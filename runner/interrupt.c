@@ -7,6 +7,8 @@
 
 #include "agent-proto/clock.h"
 #include "runner/await.h"
+#include "runner/park.h"
+#include "runner/worker.h"
 
 /* For a wait to notice its deadline first, on a busy machine too. */
 #define GRACE_NS (500 * NS_PER_MS)
@@ -18,16 +20,21 @@ static void on_hook(lua_State *L, lua_Debug *ar)
 {
 	(void)ar;
 	lua_sethook(L, NULL, 0, 0);
+	park_answer(worker_of(L), L);
 	await_check_expired(L, "Lua code");
 }
 
 /* lua_sethook() is what may be called from a handler (lua.c does so). */
+void interrupt_poke(lua_State *L)
+{
+	lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+}
+
 static void on_alarm(int signo)
 {
 	(void)signo;
 	if (signal_lua)
-		lua_sethook(signal_lua, on_hook,
-			    LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
+		interrupt_poke(signal_lua);
 }
 
 void interrupt_arm(lua_State *L, int64_t deadline_ns)

@@ -14,5 +14,8 @@
  * report it by themselves. */
 void interrupt_arm(lua_State *L, int64_t deadline_ns);
 void interrupt_disarm(void);
+/* At once, whatever the time is: to answer who asks what runs (park.h). May be
+ * called from a signal handler. */
+void interrupt_poke(lua_State *L);
 
 #endif

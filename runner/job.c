@@ -113,6 +113,7 @@ void job_encode(const struct job *j, struct buf *out)
 	for (size_t i = 0; i < j->skip.n; i++)
 		json_array_append_new(skip, encode_string(j->skip.v[i]));
 	json_object_set_new(o, "skip", skip);
+	json_object_set_new(o, "is_shared", json_boolean(j->is_shared));
 	json_object_set_new(o, "list_only", json_boolean(j->list_only));
 	json_object_set_new(o, "timeout_ns", json_integer(j->timeout_ns));
 	json_object_set_new(o, "verbose", json_integer(j->verbose));
@@ -143,6 +144,7 @@ static int decode_skip(struct job *j, const json_t *skip, struct err *err)
 
 static int decode_object(struct job *j, const json_t *o, struct err *err)
 {
+	const json_t *is_shared = json_object_get(o, "is_shared");
 	const json_t *list_only = json_object_get(o, "list_only");
 	const json_t *timeout = json_object_get(o, "timeout_ns");
 	const json_t *verbose = json_object_get(o, "verbose");
@@ -154,12 +156,15 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 			return bad_job(err, js->key);
 		*job_string_at(j, js) = s;
 	}
+	if (!json_is_boolean(is_shared))
+		return bad_job(err, "is_shared");
 	if (!json_is_boolean(list_only))
 		return bad_job(err, "list_only");
 	if (!json_is_integer(timeout))
 		return bad_job(err, "timeout_ns");
 	if (!json_is_integer(verbose))
 		return bad_job(err, "verbose");
+	j->is_shared = json_is_true(is_shared);
 	j->list_only = json_is_true(list_only);
 	j->timeout_ns = json_integer_value(timeout);
 	j->verbose = (int)json_integer_value(verbose);

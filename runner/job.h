@@ -19,6 +19,7 @@ struct job {
 	char *config;	/* path of the config in use, or "" for none */
 	char *run_dir;	/* private to the worker, exists, 0700 */
 	char *filter;	/* "": all; else test names (or the path) contain it */
+	bool is_shared; /* other files run at the same time */
 	bool list_only; /* report the tests, run none, boot nothing */
 	/* Tests that an earlier worker reported, named as in its events. */
 	struct strvec skip;

@@ -330,6 +330,64 @@ static void on_file_error(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
+/* "  slow  file: test, for 31s"; the caller ends the line. */
+static void put_running(struct report_plain *r, const char *word,
+			const json_t *ev)
+{
+	const char *test = get(ev, "test");
+	CLEANUP(free_ptr)
+	char *name = mem_printf("%s: %s", get(ev, "file"),
+				test ? test : "(between tests)");
+
+	put(r, "  ");
+	print_text(&r->p, PRINT_WARN, word);
+	put(r, "  ");
+	print_text(&r->p, PRINT_PLAIN, name);
+	put(r, ", for ");
+	print_duration(&r->p, PRINT_PLAIN,
+		       json_number_value(json_object_get(ev, "running")));
+}
+
+static void on_slow(struct report_plain *r, const json_t *ev)
+{
+	put_running(r, "slow", ev);
+	put(r, "\n");
+}
+
+static void put_call(struct report_plain *r, const json_t *call)
+{
+	const json_t *at = json_object_get(call, "location");
+	const json_t *s = json_object_get(call, "seconds");
+	CLEANUP(free_ptr)
+	char *text = mem_printf(
+	    "in %s%s%s:%lld", get(call, "method"), at ? " at " : "",
+	    at ? get(at, "file") : "",
+	    (long long)json_integer_value(json_object_get(at, "line")));
+
+	/* Without a place there is no line. */
+	if (!at)
+		*strrchr(text, ':') = '\0';
+	put(r, INDENT);
+	print_text(&r->p, PRINT_PLAIN, text);
+	if (s) {
+		put(r, ", for ");
+		print_duration(&r->p, PRINT_PLAIN, json_number_value(s));
+	}
+	put(r, "\n");
+}
+
+static void on_waiting(struct report_plain *r, const json_t *ev)
+{
+	const json_t *calls = json_object_get(ev, "calls");
+
+	put_running(r, "now", ev);
+	put(r, "\n");
+	for (size_t i = 0; i < json_array_size(calls); i++)
+		put_call(r, json_array_get(calls, i));
+	if (!json_array_size(calls))
+		put(r, INDENT "in code that provium cannot look into\n");
+}
+
 static void on_artifacts(struct report_plain *r, const json_t *ev)
 {
 	const json_t *paths = json_object_get(ev, "paths");
@@ -397,6 +455,8 @@ static const struct plain_handler handlers[] = {
     {"log", on_print},
     {"output", on_print},
     {"test_end", on_test_end},
+    {"slow", on_slow},
+    {"waiting", on_waiting},
     {"artifacts", on_artifacts},
     {"run_end", on_run_end},
 };

@@ -10,11 +10,13 @@
 #include <stdint.h>
 
 #include "agent-proto/err.h"
+#include "runner/budget.h"
 #include "runner/discover.h"
 #include "runner/event.h"
 #include "runner/track.h"
 
 #define RUN_TIMEOUT_DEFAULT (60 * NS_PER_SEC)
+#define RUN_SLOW_DEFAULT    (30 * NS_PER_SEC)
 #define RUN_GRACE_DEFAULT   (5 * NS_PER_SEC)
 #define RUN_JOBS_MAX	    256
 
@@ -23,10 +25,17 @@ struct run_options {
 	const char *filter;    /* "": all */
 	const char *artifacts; /* keep failures' console logs here, or NULL */
 	const char *worker;    /* program to run as worker; NULL: this one */
+	const char *pressure;  /* as of budget_is_pressed(); NULL: the host's */
 	int64_t timeout_ns;    /* default of a test */
+	int64_t file_timeout_ns; /* 0: none */
+	int64_t run_timeout_ns;	 /* 0: none */
+	int64_t slow_ns; /* a test that runs so long is told of; 0: none is */
 	/* What a worker gets to end a test that is overdue, and to exit. */
 	int64_t grace_ns;
-	unsigned jobs; /* files at a time, 1..RUN_JOBS_MAX */
+	/* Files at a time, up to RUN_JOBS_MAX; 0: as many as the host has CPUs
+	 * and the budget has room for a guest each. */
+	unsigned jobs;
+	struct budget_wish wish;
 	int verbose;
 	bool list_only;
 };
@@ -34,14 +43,16 @@ struct run_options {
 struct run_result {
 	struct track_totals totals;
 	unsigned files_run;
-	int signal; /* that ended the run early, or 0 */
+	int signal;	 /* that ended the run early, or 0 */
+	bool is_overdue; /* run_timeout_ns did */
 };
 
 /*
- * Runs all files, emits run_start to run_end to sink. SIGINT, SIGTERM, SIGHUP
- * and SIGPIPE end it early, but in order: workers are asked to end, what ran
- * is reported; a second one kills them at once. Negative only if the run could
- * not begin.
+ * Runs all files, in their order (who knows which failed last time, or take
+ * long, puts those first), emits run_start to run_end to sink. SIGINT, SIGTERM,
+ * SIGHUP and SIGPIPE end it early, but in order: workers are asked to end, what
+ * ran is reported; a second one kills them at once. SIGUSR1 reports what each
+ * test waits for. Negative only if the run could not begin.
  */
 int run_files(const struct run_options *opts, const struct test_files *files,
 	      struct event_sink *sink, struct run_result *ret, struct err *err);

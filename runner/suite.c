@@ -366,13 +366,17 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 		     int64_t started_ns, unsigned attempts)
 {
 	json_t *ev = test_event("test_end", t);
-	double span = (double)(clock_now_ns() - started_ns) / 1e9;
+	int64_t waited_ns = s->w->await.waited_ns;
+	double span = (double)(clock_now_ns() - started_ns - waited_ns) / 1e9;
 
 	json_object_set_new(ev, "status",
 			    json_string(f      ? "failed"
 					: skip ? "skipped"
 					       : "passed"));
 	json_object_set_new(ev, "duration", json_real(span));
+	if (waited_ns)
+		json_object_set_new(ev, "waited",
+				    json_real((double)waited_ns / 1e9));
 	if (attempts > 1)
 		json_object_set_new(ev, "attempts",
 				    json_integer((json_int_t)attempts));
@@ -479,6 +483,7 @@ static void run_test(struct suite *s, const struct suite_test *t)
 	const char *skip = skip_reason(s, t);
 	unsigned n = 0;
 
+	s->w->await.waited_ns = 0;
 	emit_start(s, t);
 	if (skip) {
 		emit_end(s, t, NULL, skip, started, 0);
@@ -495,6 +500,17 @@ static void run_test(struct suite *s, const struct suite_test *t)
 		 started, n);
 	close_scope(s);
 	clear_outcome(s);
+}
+
+bool suite_is_serial(const struct suite *s)
+{
+	for (size_t i = 0; i < s->n_tests; i++) {
+		const struct suite_test *t = &s->tests[i];
+
+		if (t->is_serial && will_run(s, t) && !skip_reason(s, t))
+			return true;
+	}
+	return false;
 }
 
 void suite_run(struct suite *s)

@@ -57,6 +57,8 @@ int suite_l_todo(lua_State *L);
 
 /* The event that lists the selected tests. */
 void suite_emit_plan(struct suite *s);
+/* Whether one that will run must not run beside other files. */
+bool suite_is_serial(const struct suite *s);
 /* Runs the selected ones. */
 void suite_run(struct suite *s);
 

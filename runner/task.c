@@ -156,6 +156,11 @@ static struct task *first_ready(struct worker *w)
 	return NULL;
 }
 
+bool task_any_ready(struct worker *w)
+{
+	return first_ready(w) != NULL;
+}
+
 bool task_resume_ready(struct worker *w)
 {
 	struct task *t = first_ready(w);
@@ -228,6 +233,7 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 	luaL_checkstack(L, 4, method);
 	struct group *g = await_new(L, method, sizeof(*g), group_release);
 	int block = lua_gettop(L);
+	await_passive(g);
 	*g = (struct group){.w = w,
 			    .method = method,
 			    .is_race = is_race,

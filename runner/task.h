@@ -20,6 +20,7 @@ void task_wait(struct task *t, lua_State *L, int idx);
 void task_wake(struct task *t);
 /* Resumes those that were woken, and those not started; whether any was. */
 bool task_resume_ready(struct worker *w);
+bool task_any_ready(struct worker *w);
 
 /* What a wrapped function returns first when its task was made to wait. */
 void task_push_pending(lua_State *L);

@@ -27,11 +27,37 @@ struct track_handler {
 		      struct err *err);
 };
 
+/* Whether it may be held back: it can come before the plan. */
+static bool is_early(const json_t *ev)
+{
+	static const char *const early[] = {"file_start", "log", "output"};
+	const char *name = json_string_value(json_object_get(ev, "event"));
+
+	for (size_t i = 0; i < ARRAY_LEN(early); i++)
+		if (!strcmp(early[i], name))
+			return true;
+	return false;
+}
+
+static void release(struct track *t)
+{
+	json_t *held = TAKE(t->held);
+
+	for (size_t i = 0; i < json_array_size(held); i++)
+		t->sink->event(t->sink, json_array_get(held, i));
+	json_decref(held);
+}
+
 static void emit(struct track *t, json_t *take_ev)
 {
 	json_object_set_new(
 	    take_ev, "file",
 	    event_string(t->spec.display, strlen(t->spec.display)));
+	if (t->held && is_early(take_ev)) {
+		json_array_append_new(t->held, take_ev);
+		return;
+	}
+	release(t);
 	t->sink->event(t->sink, take_ev);
 	json_decref(take_ev);
 }
@@ -269,26 +295,14 @@ static const struct track_handler handlers[] = {
     {"file_end", on_file_end},
 };
 
-int track_event(struct track *t, const char *line, size_t n, int64_t now_ns,
-		struct err *err)
+int track_event(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 {
-	json_t *ev = event_decode(line, n, err);
 	const char *name = json_string_value(json_object_get(ev, "event"));
-	int r = -EBADMSG;
 
-	if (!ev)
-		return r;
-	if (t->is_ended)
-		name = "";
-	for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
-		if (strcmp(handlers[i].event, name) != 0)
-			continue;
-		r = handlers[i].handle(t, ev, now_ns, err);
-		json_decref(ev);
-		return r;
-	}
-	json_decref(ev);
-	return err_set(err, r, "an event that was not expected");
+	for (size_t i = 0; !t->is_ended && i < ARRAY_LEN(handlers); i++)
+		if (!strcmp(handlers[i].event, name))
+			return handlers[i].handle(t, ev, now_ns, err);
+	return err_set(err, -EBADMSG, "an event that was not expected");
 }
 
 void track_output(struct track *t, const char *line, size_t n)
@@ -376,6 +390,70 @@ void track_worker_end(struct track *t, const char *why, int64_t now_ns)
 		for_missing(t, "the worker did not run this test");
 }
 
+void track_late(struct track *t, const char *why, int64_t now_ns)
+{
+	CLEANUP(free_ptr) char *not_run = mem_printf("not run: %s", why);
+
+	if (t->running) {
+		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
+		report_own(t, test, t->line, "failed", why,
+			   now_ns - t->test_started_ns);
+	} else {
+		track_file_error(t, why);
+	}
+	for_missing(t, not_run);
+}
+
+void track_shift(struct track *t, int64_t span_ns)
+{
+	t->test_started_ns += span_ns;
+	if (t->deadline_ns < CLOCK_NEVER - span_ns)
+		t->deadline_ns += span_ns;
+}
+
+static json_t *about_running(const struct track *t, const char *name,
+			     int64_t now_ns)
+{
+	json_t *ev = event_new(name);
+
+	if (!t->running) {
+		json_object_set_new(ev, "running",
+				    seconds(now_ns - t->started_ns));
+		return ev;
+	}
+	json_object_set_new(ev, "test",
+			    event_string(t->running, strlen(t->running)));
+	json_object_set_new(ev, "line", json_integer(t->line));
+	json_object_set_new(ev, "running",
+			    seconds(now_ns - t->test_started_ns));
+	return ev;
+}
+
+/* At once, whatever is held back. */
+static void tell(struct track *t, json_t *take_ev)
+{
+	json_object_set_new(
+	    take_ev, "file",
+	    event_string(t->spec.display, strlen(t->spec.display)));
+	t->sink->event(t->sink, take_ev);
+	json_decref(take_ev);
+}
+
+void track_slow(struct track *t, int64_t now_ns)
+{
+	tell(t, about_running(t, "slow", now_ns));
+}
+
+void track_waiting(struct track *t, const json_t *calls, int64_t now_ns)
+{
+	json_t *ev = about_running(t, "waiting", now_ns);
+
+	json_object_set_new(ev, "calls",
+			    json_is_array(calls) ? json_deep_copy(calls)
+						 : json_array());
+	tell(t, ev);
+}
+
 void track_interrupt(struct track *t, const char *why, int64_t now_ns)
 {
 	if (!t->running)
@@ -393,6 +471,7 @@ void track_init(struct track *t, const struct track_spec *spec,
 	    .sink = sink,
 	    .started_ns = now_ns,
 	    .reported = json_object(),
+	    .held = spec->holds ? json_array() : NULL,
 	};
 	emit(t, event_new("file_start"));
 }
@@ -403,6 +482,12 @@ void track_done(struct track *t, int64_t now_ns)
 
 	json_object_set_new(ev, "duration", seconds(now_ns - t->started_ns));
 	emit(t, ev);
+	track_forget(t);
+}
+
+void track_forget(struct track *t)
+{
+	json_decref(t->held);
 	json_decref(t->planned);
 	json_decref(t->reported);
 	stop_running(t);

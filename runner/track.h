@@ -21,6 +21,9 @@ struct track_spec {
 	const char *display;
 	const char *filter; /* "": all */
 	bool list_only;
+	/* What comes before the plan is held back until then, so that
+	 * track_forget() may leave no trace. */
+	bool holds;
 	int64_t timeout_ns; /* default of a test */
 	int64_t grace_ns;   /* what a worker gets beyond a deadline */
 };
@@ -45,6 +48,7 @@ struct track {
 	int64_t deadline_ns; /* of it, or of what is between tests */
 	bool is_ended;	     /* the worker sent file_end */
 	bool has_progress;   /* this worker reported a test */
+	json_t *held;	     /* array of events; NULL: none is held back */
 	struct track_totals totals;
 };
 
@@ -56,9 +60,11 @@ void track_done(struct track *t, int64_t now_ns);
 
 /* A fresh worker begins; skip gets the tests that it is to leave out. */
 void track_worker_start(struct track *t, struct strvec *skip, int64_t now_ns);
-/* An event line of the worker. Negative: it is none, or makes no sense. */
-int track_event(struct track *t, const char *line, size_t n, int64_t now_ns,
-		struct err *err);
+/* An event of the worker, which may be changed. Negative: it makes no sense. */
+int track_event(struct track *t, json_t *ev, int64_t now_ns, struct err *err);
+/* In place of track_done(): the file is for later, and nothing of it was
+ * reported. */
+void track_forget(struct track *t);
 /* A line that the worker printed. */
 void track_output(struct track *t, const char *line, size_t n);
 
@@ -73,6 +79,14 @@ void track_artifacts(struct track *t, const struct strvec *paths);
 bool track_worker_lost(struct track *t, const char *why, int64_t now_ns);
 /* The worker ended after file_end. why NULL: well. Always the end. */
 void track_worker_end(struct track *t, const char *why, int64_t now_ns);
+/* The file's time is over, and its worker gone: nothing more of it is run. */
+void track_late(struct track *t, const char *why, int64_t now_ns);
+/* The file stood still for so long: that does not count. */
+void track_shift(struct track *t, int64_t span_ns);
+/* The running test takes long. */
+void track_slow(struct track *t, int64_t now_ns);
+/* What the worker waits for, an array of calls; NULL: it does not say. */
+void track_waiting(struct track *t, const json_t *calls, int64_t now_ns);
 /* The run is being ended from outside: the running test counts as skipped,
  * the rest is not reported. */
 void track_interrupt(struct track *t, const char *why, int64_t now_ns);

@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <lauxlib.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -20,8 +21,10 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/bind_lab.h"
+#include "runner/claims.h"
 #include "runner/interrupt.h"
 #include "runner/load.h"
+#include "runner/park.h"
 #include "runner/vm_factory.h"
 
 /* A chunk may boot several VMs: more than one test's time. */
@@ -79,12 +82,19 @@ int worker_init(struct worker *w, const struct job *job,
 	w->loop = loop_new(err);
 	if (!w->loop)
 		return err->code;
+	w->claims = claims_new(w->loop, sink, -1);
 	w->L = lua_state_new(w, err);
 	if (!w->L)
 		return err->code;
 	w->file_scope = scope_new(w->L, NULL);
 	w->scope = w->file_scope;
 	return bind_lab_install(w->L, err);
+}
+
+void worker_connect(struct worker *w, int fd)
+{
+	claims_free(w->claims);
+	w->claims = claims_new(w->loop, w->sink, fd);
 }
 
 void worker_done(struct worker *w)
@@ -98,6 +108,7 @@ void worker_done(struct worker *w)
 	w->vms = vm_factory_free(w->vms);
 	if (w->net)
 		w->net = net_free(w->net);
+	w->claims = claims_free(w->claims);
 	loop_free(w->loop);
 	w->loop = NULL;
 	if (w->has_config)
@@ -190,7 +201,12 @@ void worker_run_file(struct worker *w)
 
 	emit_file_start(w);
 	set_path(w);
-	if (load_file(w)) {
+	if (!load_file(w)) {
+		/* Said. */
+	} else if (w->job->is_shared && !w->job->list_only &&
+		   suite_is_serial(&w->suite)) {
+		worker_emit(w, event_new("deferred"));
+	} else {
 		w->suite.is_closed = true;
 		suite_emit_plan(&w->suite);
 		if (!w->job->list_only)
@@ -268,8 +284,11 @@ int worker_main(int fd)
 
 		emit_file_error(&w, &f);
 	} else {
+		worker_connect(&w, fd);
+		park_listen(&w);
 		worker_run_file(&w);
 	}
+	signal(SIGUSR1, SIG_IGN);
 	worker_done(&w);
 	job_done(&job);
 	return sink.is_broken ? 1 : 0;

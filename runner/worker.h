@@ -33,11 +33,15 @@ struct worker {
 	bool has_config;
 	struct vm_factory *vms; /* NULL until worker_vms() */
 	struct net *net;	/* NULL until worker_net() */
+	struct claims *claims;
+	struct site claim_site; /* of lab:claim; line 0: none yet */
 };
 
 /* In the caller's storage; both arguments are borrowed for its life. */
 int worker_init(struct worker *w, const struct job *job,
 		struct event_sink *sink, struct err *err);
+/* Its parent answers on fd; without that, it has all resources. */
+void worker_connect(struct worker *w, int fd);
 /* Closes every scope, then the Lua state. */
 void worker_done(struct worker *w);
 

@@ -45,7 +45,7 @@ struct worker_proc {
 	struct watch *pid_watch;
 	struct lines events;
 	struct lines output;
-	struct buf job; /* what of it is still to be sent */
+	struct buf down; /* still to be sent: the job, answers */
 	size_t output_n;
 	bool is_output_cut; /* in the middle of a line that was too long */
 	bool is_overlong;
@@ -169,18 +169,32 @@ static void on_output(void *ctx, int fd, unsigned ready)
 	lines_read(&w->output);
 }
 
-static void send_job(struct worker_proc *w)
+static void send_down(struct worker_proc *w)
 {
 	struct lines *in = &w->events;
 	ssize_t n = 0;
 
-	if (w->job.len)
-		n = send(in->fd, buf_data(&w->job), w->job.len, MSG_NOSIGNAL);
+	if (w->down.len)
+		n = send(in->fd, buf_data(&w->down), w->down.len, MSG_NOSIGNAL);
 	if (n > 0)
-		buf_consume(&w->job, (size_t)n);
+		buf_consume(&w->down, (size_t)n);
 	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		buf_reset(&w->job); /* it is gone; its pidfd will tell */
-	watch_set(in->watch, LOOP_READ | (w->job.len ? LOOP_WRITE : 0));
+		buf_reset(&w->down); /* it is gone; its pidfd will tell */
+	watch_set(in->watch, LOOP_READ | (w->down.len ? LOOP_WRITE : 0));
+}
+
+void worker_proc_ask_state(struct worker_proc *w)
+{
+	if (w->pid > 0)
+		kill(w->pid, SIGUSR1);
+}
+
+void worker_proc_send(struct worker_proc *w, const void *p, size_t n)
+{
+	if (w->events.fd < 0)
+		return;
+	buf_append(&w->down, p, n);
+	send_down(w);
 }
 
 static void on_socket(void *ctx, int fd, unsigned ready)
@@ -189,7 +203,7 @@ static void on_socket(void *ctx, int fd, unsigned ready)
 
 	(void)fd;
 	if (ready & LOOP_WRITE)
-		send_job(w);
+		send_down(w);
 	if (!(ready & LOOP_READ))
 		return;
 	lines_read(&w->events);
@@ -255,6 +269,8 @@ become_worker(const char *program, pid_t parent, int sock, int out)
 	restore_signals();
 	/* Where `ulimit -f` ends a file, the write says so. */
 	signal(SIGXFSZ, SIG_IGN);
+	/* It may be asked what it waits for before it can answer. */
+	signal(SIGUSR1, SIG_IGN);
 	/* It may have died before the prctl(). */
 	if (getppid() != parent)
 		_exit(127);
@@ -316,8 +332,8 @@ struct worker_proc *worker_proc_new(struct loop *l, const char *program,
 	w->pid_watch = watch_new(l, w->pid_fd, on_exit_of, w);
 	watch_set(w->output.watch, LOOP_READ);
 	watch_set(w->pid_watch, LOOP_READ);
-	job_encode(job, &w->job);
-	send_job(w);
+	job_encode(job, &w->down);
+	send_down(w);
 	return w;
 }
 
@@ -335,7 +351,7 @@ struct worker_proc *worker_proc_free(struct worker_proc *w)
 	fd_closep(&w->pid_fd);
 	buf_done(&w->events.buf);
 	buf_done(&w->output.buf);
-	buf_done(&w->job);
+	buf_done(&w->down);
 	free(w);
 	return NULL;
 }

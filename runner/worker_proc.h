@@ -51,6 +51,10 @@ struct worker_proc *worker_proc_free(struct worker_proc *w);
 /* Delivers what it has sent up to now, as the loop would in some turns: before
  * its silence is held against it. */
 void worker_proc_catch_up(struct worker_proc *w);
+/* Sends bytes down, behind the job; dropped once it has closed its end. */
+void worker_proc_send(struct worker_proc *w, const void *p, size_t n);
+/* Asks it for an event "waiting". */
+void worker_proc_ask_state(struct worker_proc *w);
 /* Asks it to end: SIGTERM to it alone. */
 void worker_proc_terminate(struct worker_proc *w);
 /* SIGKILL to its whole group; exited follows. */

@@ -71,8 +71,14 @@ void op_start(struct op *op, int64_t deadline_ns)
 	op->result = 0;
 	err_clear(&op->err);
 	op->started_ns = clock_now_ns();
+	op_set_deadline(op, deadline_ns);
+}
+
+void op_set_deadline(struct op *op, int64_t deadline_ns)
+{
+	assert(op->state == OP_RUNNING);
 	op->deadline_ns = deadline_ns;
-	if (deadline_ns == CLOCK_NEVER)
+	if (!op->timer && deadline_ns == CLOCK_NEVER)
 		return;
 	if (!op->timer)
 		op->timer = timer_new(op->loop, on_deadline, op);

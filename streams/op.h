@@ -54,6 +54,8 @@ void op_done(struct op *op);
 /* Of an idle op, or again of one that is done. A deadline in the past is
  * noticed in the next turn. */
 void op_start(struct op *op, int64_t deadline_ns);
+/* Another deadline for a running op. */
+void op_set_deadline(struct op *op, int64_t deadline_ns);
 /* Finishes a running op; err may be NULL for results >= 0. */
 void op_finish(struct op *op, int result, const struct err *err);
 /* Finishes a running op with -ECANCELED, on_done included; no effect on

@@ -67,6 +67,13 @@ void vm_set_state(struct vm *vm, enum vm_state to)
 {
 	assert(states[vm->state].next & (1u << to));
 	vm->state = to;
+	if ((to == VM_SHUTDOWN || to == VM_DEAD) && vm->on_end)
+		vm->on_end(vm->ctx);
+}
+
+void vm_on_end(struct vm *vm, void (*cb)(void *ctx))
+{
+	vm->on_end = cb;
 }
 
 void vm_kick(struct vm *vm)
@@ -241,6 +248,7 @@ struct vm *vm_free(struct vm *vm)
 	vm->is_freed = true;
 	vm->on_dead = NULL;
 	vm->on_alarm = NULL;
+	vm->on_end = NULL;
 	timer_set(vm->step_timer, CLOCK_NEVER);
 	if (vm->op)
 		op_cancel(vm->op);

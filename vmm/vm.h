@@ -116,6 +116,9 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 		  vm_dead_cb on_dead, void *ctx, struct err *err);
 /* Whom to tell, with vm_new()'s ctx. Without one, calls are always failed. */
 void vm_on_alarm(struct vm *vm, vm_alarm_cb cb);
+/* Called with vm_new()'s ctx whenever the VM has become shutdown or dead, and
+ * uses the host's memory no more; must not free the VM. */
+void vm_on_end(struct vm *vm, void (*cb)(void *ctx));
 /* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
  * console log (<name>.qmp, what was said with QEMU, lasts until here). Bounded:
  * it does not wait for the guest. */

@@ -40,7 +40,8 @@ struct vm {
 	struct loop *loop;
 	struct vm_spec_copy copy;
 	vm_dead_cb on_dead;
-	vm_alarm_cb on_alarm; /* NULL: none */
+	vm_alarm_cb on_alarm;	   /* NULL: none */
+	void (*on_end)(void *ctx); /* NULL: none */
 	void *ctx;
 	enum vm_state state;
 	struct timer *step_timer;

@@ -157,7 +157,7 @@ static int status_of(const struct session *x, const struct run_result *r)
 	unsigned n =
 	    x->list_only ? t->listed : t->passed + t->failed + t->skipped;
 
-	if (r->signal)
+	if (r->signal || r->is_overdue)
 		return STATUS_BROKEN;
 	if (t->failed || t->errors)
 		return STATUS_FAILED;
@@ -176,6 +176,10 @@ static int run_found(struct session *x, struct err *err)
 	    .filter = x->s->filter,
 	    .artifacts = x->s->artifacts,
 	    .timeout_ns = x->s->timeout_ns,
+	    .file_timeout_ns = x->s->file_timeout_ns,
+	    .run_timeout_ns = x->s->run_timeout_ns,
+	    .slow_ns = x->s->slow_ns,
+	    .wish = x->s->wish,
 	    .grace_ns = RUN_GRACE_DEFAULT,
 	    .jobs = x->s->jobs,
 	    .verbose = x->s->verbose,

@@ -13,6 +13,9 @@
 #include "runner/run.h"
 #include "runner/text.h"
 
+#define CPUS_MAX       100000
+#define OVERCOMMIT_MAX 1000
+
 /* --- handlers -------------------------------------------------------------*/
 
 static int set_config(struct settings *s, const char *value, struct err *err)
@@ -43,32 +46,103 @@ static int set_artifacts(struct settings *s, const char *value, struct err *err)
 	return 0;
 }
 
-static int set_timeout(struct settings *s, const char *value, struct err *err)
+static int read_span(const char *option, const char *value, int64_t *ret,
+		     struct err *err)
 {
 	CLEANUP(free_ptr) char *seconds = mem_printf("%ss", value);
-	int r = parse_duration(value, &s->timeout_ns);
 
 	/* A plain number is seconds, as in tests. */
-	if (r < 0)
-		r = parse_duration(seconds, &s->timeout_ns);
-	if (r < 0 || s->timeout_ns == 0)
+	if (parse_duration(value, ret) == 0 ||
+	    parse_duration(seconds, ret) == 0)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "--%s: '%s' is not a duration, such as 90s, 500ms or 5m",
+		       option, value);
+}
+
+static int read_limit(const char *option, const char *value, int64_t *ret,
+		      struct err *err)
+{
+	int64_t ns;
+
+	if (read_span(option, value, &ns, NULL) < 0 || !ns)
 		return err_set(err, -EINVAL,
-			       "--timeout: '%s' is not a duration above zero, "
-			       "such as 90s, 500ms or 5m",
-			       value);
+			       "--%s: '%s' is not a duration above zero, such "
+			       "as 90s, 500ms or 5m",
+			       option, value);
+	*ret = ns;
+	return 0;
+}
+
+static int set_timeout(struct settings *s, const char *value, struct err *err)
+{
+	return read_limit("timeout", value, &s->timeout_ns, err);
+}
+
+static int set_file_timeout(struct settings *s, const char *value,
+			    struct err *err)
+{
+	return read_limit("file-timeout", value, &s->file_timeout_ns, err);
+}
+
+static int set_run_timeout(struct settings *s, const char *value,
+			   struct err *err)
+{
+	return read_limit("run-timeout", value, &s->run_timeout_ns, err);
+}
+
+static int set_slow(struct settings *s, const char *value, struct err *err)
+{
+	return read_span("slow", value, &s->slow_ns, err);
+}
+
+static int read_count(const char *option, const char *value, unsigned max,
+		      unsigned *ret, struct err *err)
+{
+	char *end;
+	unsigned long n = strtoul(value, &end, 10);
+
+	if (*value < '0' || *value > '9' || *end || n < 1 || n > max)
+		return err_set(err, -EINVAL,
+			       "--%s: '%s' is not a number from 1 to %u",
+			       option, value, max);
+	*ret = (unsigned)n;
 	return 0;
 }
 
 static int set_jobs(struct settings *s, const char *value, struct err *err)
 {
-	char *end;
-	unsigned long n = strtoul(value, &end, 10);
+	return read_count("jobs", value, RUN_JOBS_MAX, &s->jobs, err);
+}
 
-	if (*value < '0' || *value > '9' || *end || n < 1 || n > RUN_JOBS_MAX)
+static int set_cpus(struct settings *s, const char *value, struct err *err)
+{
+	return read_count("cpus", value, CPUS_MAX, &s->wish.cpus, err);
+}
+
+static int set_mem(struct settings *s, const char *value, struct err *err)
+{
+	if (parse_size(value, &s->wish.memory) < 0 || !s->wish.memory)
 		return err_set(err, -EINVAL,
-			       "--jobs: '%s' is not a number from 1 to %d",
-			       value, RUN_JOBS_MAX);
-	s->jobs = (unsigned)n;
+			       "--mem: '%s' is not a size above zero, such as "
+			       "8G or 512M",
+			       value);
+	return 0;
+}
+
+static int set_overcommit(struct settings *s, const char *value,
+			  struct err *err)
+{
+	char *end;
+	double by = strtod(value, &end);
+
+	if (*value < '0' || *value > '9' || *end || !(by > 0) ||
+	    by > OVERCOMMIT_MAX)
+		return err_set(err, -EINVAL,
+			       "--cpu-overcommit: '%s' is not a number above "
+			       "0, up to %d",
+			       value, OVERCOMMIT_MAX);
+	s->wish.overcommit = by;
 	return 0;
 }
 
@@ -235,7 +309,7 @@ int settings_parse(struct settings *s, const struct command *cmd,
 	*s = (struct settings){
 	    .filter = "",
 	    .timeout_ns = RUN_TIMEOUT_DEFAULT,
-	    .jobs = 1,
+	    .slow_ns = RUN_SLOW_DEFAULT,
 	};
 	for (size_t i = 0; i < n; i++) {
 		const char *text = argv[i];
@@ -265,8 +339,29 @@ const struct option_def option_defs[] = {
      "what a test may take unless it says otherwise: 90s, 500ms, 5m "
      "(default 60s)",
      FOR_RUN, set_timeout},
-    {"jobs", 'j', "N", "files to run at a time (default 1)", FOR_RUN | FOR_LIST,
-     set_jobs},
+    {"file-timeout", '\0', "DURATION",
+     "what a file may take in all (default: no limit)", FOR_RUN,
+     set_file_timeout},
+    {"run-timeout", '\0', "DURATION",
+     "what the run may take in all: then it ends as by ^C (default: no limit)",
+     FOR_RUN, set_run_timeout},
+    {"slow", '\0', "DURATION",
+     "tell of a test that has run for so long, 0: never (default 30s)", FOR_RUN,
+     set_slow},
+    {"jobs", 'j', "N",
+     "files to run at a time (default: as many as there are CPUs, and as the "
+     "memory has room for a guest each)",
+     FOR_RUN | FOR_LIST, set_jobs},
+    {"mem", '\0', "SIZE",
+     "memory that all guests may have at a time (default: 80% of what is "
+     "available)",
+     FOR_RUN, set_mem},
+    {"cpus", '\0', "N",
+     "vCPUs that all guests may have at a time (default: CPUs times "
+     "--cpu-overcommit)",
+     FOR_RUN, set_cpus},
+    {"cpu-overcommit", '\0', "X", "vCPUs for each CPU (default 4)", FOR_RUN,
+     set_overcommit},
     {"events", '\0', "FILE",
      "write what happens as JSON, an object a line; '-' is standard output, "
      "and moves the report to standard error",

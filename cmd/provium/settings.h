@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "agent-proto/err.h"
+#include "runner/budget.h"
 
 /* Exit statuses; documented in provium(1). */
 #define STATUS_OK     0
@@ -24,7 +25,11 @@ struct settings {
 	const char *events;    /* file, "-", or NULL */
 	const char *artifacts; /* directory, or NULL */
 	int64_t timeout_ns;
-	unsigned jobs;
+	int64_t file_timeout_ns; /* 0: none */
+	int64_t run_timeout_ns;	 /* 0: none */
+	int64_t slow_ns;	 /* 0: none */
+	unsigned jobs;		 /* 0: as the budget admits */
+	struct budget_wish wish;
 	int verbose;
 	bool is_quiet;
 	bool allows_empty;

@@ -1,6 +1,8 @@
 -- Methods of labs that act on all direct VMs at once. core is what C provides:
 --   all(fn, ...)       provium.all
 --   check(lab, name)   raises unless it is an open lab
+--   acquire(method, options, vm, ...)  waits for what they need to boot
+--   release(vm, ...)   gives it back for those that did not boot
 local methods, core = ...
 
 local function each_vm(lab, wanted, fn)
@@ -16,9 +18,20 @@ end
 
 function methods.boot(lab)
   core.check(lab, "lab:boot")
-  each_vm(lab, { created = true, shutdown = true }, function(vm)
-    vm:boot()
-  end)
+  local vms = {}
+  for _, name in ipairs(lab:vm_names()) do
+    vms[#vms + 1] = lab:vm(name)
+  end
+  -- In one go: labs that boot at the same time do not each get a half.
+  core.acquire("lab:boot", nil, unpack(vms))
+  local ok, err = pcall(each_vm, lab, { created = true, shutdown = true },
+    function(vm)
+      vm:boot()
+    end)
+  if not ok then
+    core.release(unpack(vms))
+    error(err, 0)
+  end
   return lab
 end
 

@@ -95,9 +95,14 @@ function Lab:bridge_names() end
 ---@return string[]
 function Lab:sub_lab_names() end
 
----Boots all its VMs at once.
+---Boots all its VMs at once, when there is room for all of them.
 ---@return Lab
 function Lab:boot() end
+
+---Reserves memory and vCPUs of the machine for this file, once: waits for them;
+---what its VMs take comes out of it.
+---@param what {memory?: Size, cpus?: integer}
+function Lab:claim(what) end
 
 ---Shuts all its VMs down at once.
 function Lab:shutdown() end

@@ -249,7 +249,7 @@ MARK=$work/mark
 export MARK
 mkfifo "$MARK"
 cp good/a.test.lua slow/t.test.lua
-"$provium" run slow >out 2>err </dev/null &
+"$provium" run -j1 slow >out 2>err </dev/null &
 pid=$!
 cat "$MARK" # until the file is being run
 kill -INT "$pid"

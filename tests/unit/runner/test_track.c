@@ -46,11 +46,21 @@ static void end(struct fixture *f)
 	strvec_done(&f->skip);
 }
 
+static int feed(struct fixture *f, const char *line, int64_t now_ns,
+		struct err *err)
+{
+	json_t *ev = event_decode(line, strlen(line), err);
+	int r = ev ? track_event(&f->t, ev, now_ns, err) : -EBADMSG;
+
+	json_decref(ev);
+	return r;
+}
+
 static void say_at(struct fixture *f, int64_t now_ns, const char *line)
 {
 	struct err err = {0};
 
-	if (track_event(&f->t, line, strlen(line), now_ns, &err) < 0)
+	if (feed(f, line, now_ns, &err) < 0)
 		fail_msg("%s: %s", line, err.text);
 }
 
@@ -63,8 +73,7 @@ static void refuses(struct fixture *f, const char *line, const char *why)
 {
 	struct err err = {0};
 
-	assert_int_equal(track_event(&f->t, line, strlen(line), SEC, &err),
-			 -EBADMSG);
+	assert_int_equal(feed(f, line, SEC, &err), -EBADMSG);
 	assert_non_null(strstr(err.text, why));
 }
 

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM as a guest: what bindings that serve VMs and workers alike need. */
+#include "runner/bind_guest.h"
+#include "runner/bind_vm.h"
+
+static struct client *client_of(lua_State *L, const struct object *g,
+				const char *method)
+{
+	return vm_object_client(L, (const struct vm_object *)g, method);
+}
+
+static struct client *live_client_of(const struct object *g)
+{
+	const struct vm_object *v = (const struct vm_object *)g;
+
+	return v->vm ? vm_client(v->vm) : NULL;
+}
+
+static unsigned epoch_of(const struct object *g)
+{
+	return ((const struct vm_object *)g)->boots;
+}
+
+static struct stream_list *streams_of(const struct object *g)
+{
+	return vm_streams(((const struct vm_object *)g)->vm);
+}
+
+static void describe(const struct object *g, struct buf *out)
+{
+	buf_printf(out, "VM %s", ((const struct vm_object *)g)->name);
+}
+
+const struct guest_ops vm_guest_ops = {
+    .describe = describe,
+    .client = client_of,
+    .client_if_live = live_client_of,
+    .epoch = epoch_of,
+    .streams = streams_of,
+};

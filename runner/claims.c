@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. An ask is an "ask" event with an id; the answer is a
+ * line {"answer": id} or {"answer": id, "refusal": text}. An ask that is
+ * withdrawn may have been granted already, with the answer on its way: so it
+ * stays known until then, without an op, and is given back when it comes.
+ */
+#include "runner/claims.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+#include <sys/socket.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/mem.h"
+
+#define ANSWER_MAX (1u << 20)
+#define READ_SIZE  4096
+
+struct ask {
+	LIST_ENTRY(ask) link;
+	struct claims *c;
+	uint64_t id;
+	enum pool_kind kind;
+	struct pool_amount amount;
+	struct op *op; /* borrowed; NULL: withdrawn */
+};
+
+struct claims {
+	struct loop *loop;
+	struct event_sink *sink;
+	int fd;
+	struct watch *watch;
+	struct buf in;
+	LIST_HEAD(, ask) asks;
+	uint64_t last_id;
+	unsigned n_pending;
+	unsigned n_parked; /* what the parent was told; 0: nothing */
+};
+
+static void send_event(struct claims *c, json_t *take_ev)
+{
+	if (c->fd >= 0)
+		c->sink->event(c->sink, take_ev);
+	json_decref(take_ev);
+}
+
+static json_t *whole(uint64_t n)
+{
+	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
+}
+
+static void put_amount(json_t *ev, const struct pool_amount *a)
+{
+	json_object_set_new(ev, "memory", whole(a->memory));
+	json_object_set_new(ev, "cpus", whole(a->cpus));
+}
+
+void claims_give_back(struct claims *c, const struct pool_amount *amount)
+{
+	json_t *ev;
+
+	if (!amount->memory && !amount->cpus)
+		return;
+	ev = event_new("give_back");
+	put_amount(ev, amount);
+	send_event(c, ev);
+}
+
+/* --- answers --------------------------------------------------------------*/
+
+static void forget(struct ask *a)
+{
+	LIST_REMOVE(a, link);
+	free(a);
+}
+
+static void on_answer(struct claims *c, uint64_t id, const char *refusal)
+{
+	struct ask *a;
+	struct err err;
+
+	LIST_FOREACH (a, &c->asks, link)
+		if (a->id == id)
+			break;
+	if (!a)
+		return;
+	struct op *op = a->op;
+	c->n_parked = 0;
+	if (op)
+		c->n_pending--;
+	else if (!refusal && a->kind == POOL_VMS)
+		claims_give_back(c, &a->amount);
+	forget(a);
+	if (!op)
+		return;
+	op->owner = NULL;
+	if (refusal)
+		err_set(&err, -ENOSPC, "%s", refusal);
+	op_finish(op, refusal ? -ENOSPC : 0, refusal ? &err : NULL);
+}
+
+static void read_answer(struct claims *c, const char *line, size_t n)
+{
+	json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
+	const json_t *id = json_object_get(o, "answer");
+
+	if (json_is_integer(id))
+		on_answer(c, (uint64_t)json_integer_value(id),
+			  json_string_value(json_object_get(o, "refusal")));
+	json_decref(o);
+}
+
+static void on_readable(void *ctx, int fd, unsigned ready)
+{
+	struct claims *c = ctx;
+	ssize_t n =
+	    recv(fd, buf_room(&c->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT);
+	char *end;
+
+	(void)ready;
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return;
+	if (n <= 0 || c->in.len > ANSWER_MAX) {
+		/* The parent is gone, and with it this process in a moment. */
+		watch_set(c->watch, 0);
+		return;
+	}
+	buf_commit(&c->in, (size_t)n);
+	while (c->in.len && (end = memchr(buf_data(&c->in), '\n', c->in.len))) {
+		size_t len = (size_t)(end - (char *)buf_data(&c->in));
+
+		read_answer(c, (char *)buf_data(&c->in), len);
+		buf_consume(&c->in, len + 1);
+	}
+}
+
+/* --- asks -----------------------------------------------------------------*/
+
+static void on_stop(struct op *op, int reason)
+{
+	struct ask *a = op->owner;
+	json_t *ev;
+
+	(void)reason;
+	if (!a)
+		return;
+	ev = event_new("withdraw");
+	json_object_set_new(ev, "id", whole(a->id));
+	send_event(a->c, ev);
+	a->c->n_pending--;
+	a->c->n_parked = 0;
+	a->op = NULL;
+	op->owner = NULL;
+}
+
+void claims_ask(struct claims *c, struct op *op, const struct pool_request *r,
+		int64_t deadline_ns)
+{
+	json_t *ev = event_new("ask");
+	struct ask *a;
+
+	op_init(op, c->loop, on_stop);
+	op_start(op, deadline_ns);
+	if (c->fd < 0) {
+		json_decref(ev);
+		op_finish(op, 0, NULL);
+		return;
+	}
+	a = mem_zalloc(sizeof(*a));
+	a->c = c;
+	a->id = ++c->last_id;
+	a->kind = r->kind;
+	a->amount = r->amount;
+	a->op = op;
+	op->owner = a;
+	LIST_INSERT_HEAD(&c->asks, a, link);
+	c->n_pending++;
+	c->n_parked = 0;
+	json_object_set_new(ev, "id", whole(a->id));
+	json_object_set_new(
+	    ev, "kind", json_string(r->kind == POOL_CLAIM ? "claim" : "vms"));
+	put_amount(ev, &r->amount);
+	json_object_set_new(ev, "what", event_string(r->what, strlen(r->what)));
+	json_object_set_new(ev, "place",
+			    event_string(r->place, strlen(r->place)));
+	send_event(c, ev);
+}
+
+unsigned claims_pending(const struct claims *c)
+{
+	return c->n_pending;
+}
+
+void claims_park(struct claims *c)
+{
+	json_t *ev;
+
+	if (c->n_parked == c->n_pending)
+		return;
+	c->n_parked = c->n_pending;
+	ev = event_new("parked");
+	json_object_set_new(ev, "asks", whole(c->n_pending));
+	send_event(c, ev);
+}
+
+struct claims *claims_new(struct loop *l, struct event_sink *sink, int fd)
+{
+	struct claims *c = mem_zalloc(sizeof(*c));
+
+	c->loop = l;
+	c->sink = sink;
+	c->fd = fd;
+	LIST_INIT(&c->asks);
+	if (fd >= 0) {
+		c->watch = watch_new(l, fd, on_readable, c);
+		watch_set(c->watch, LOOP_READ);
+	}
+	return c;
+}
+
+struct claims *claims_free(struct claims *c)
+{
+	struct ask *a;
+
+	if (!c)
+		return NULL;
+	while ((a = LIST_FIRST(&c->asks))) {
+		if (a->op)
+			a->op->owner = NULL;
+		forget(a);
+	}
+	watch_free(c->watch);
+	buf_done(&c->in);
+	free(c);
+	return NULL;
+}
