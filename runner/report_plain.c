@@ -330,7 +330,8 @@ static void on_file_error(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
-/* "  slow  file: test, for 31s"; the caller ends the line. */
+/* "  slow  file: test, for 31s"; the caller ends the line. word has four
+ * letters. */
 static void put_running(struct report_plain *r, const char *word,
 			const json_t *ev)
 {
@@ -380,7 +381,7 @@ static void on_waiting(struct report_plain *r, const json_t *ev)
 {
 	const json_t *calls = json_object_get(ev, "calls");
 
-	put_running(r, "now", ev);
+	put_running(r, "now ", ev);
 	put(r, "\n");
 	for (size_t i = 0; i < json_array_size(calls); i++)
 		put_call(r, json_array_get(calls, i));

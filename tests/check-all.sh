@@ -22,6 +22,10 @@ export PROVIUM_B=build/release
 say "command line"
 suite sh tests/e2e/cli.sh build/provium
 
+say "files side by side, and files that misbehave"
+build/provium guest build || exit 1
+suite sh tests/e2e/sched.sh build/provium
+
 say "installation"
 suite sh tests/e2e/install.sh
 
