@@ -168,7 +168,9 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 	b->gateway.mask = NET_MASK;
 	b->gateway.owner = &gateway_owner;
 	b->gateway.ctx = b;
+	b->armed_ns = CLOCK_NEVER;
 	gateway_join(&b->gateway, b->sw);
+	b->gateway.port.is_unshaped = true;
 	bridge_hold(b);
 	return b;
 }
@@ -201,6 +203,7 @@ struct bridge *bridge_free(struct bridge *b)
 	for (size_t i = 0; i < PORTS_MAX; i++)
 		port_free(b->ports[i]);
 	bridge_end_captures(b, NULL);
+	bridge_disarm(b);
 	gateway_leave(&b->gateway);
 	b->net->bridges[b->number - 1] = NULL;
 	b->net = NULL;

@@ -26,6 +26,7 @@
 #include "streams/loop.h"
 #include "streams/stream.h"
 #include "vmm/net/addr.h"
+#include "vmm/net/impair.h"
 
 #define BRIDGES_MAX 250u
 /* Ports of one bridge: hosts of its /24, without the gateway. */
@@ -34,6 +35,7 @@
 struct net;
 struct bridge;
 struct port;
+struct shaper_counters;
 
 /* What the bridges of one worker share: numbers for addresses. spool_dir, a
  * folder on disk for captures that are read slowly, is copied. */
@@ -88,6 +90,28 @@ struct port_counters {
 	uint64_t dropped, errors;
 };
 void port_counters(const struct port *p, struct port_counters *ret);
+
+/*
+ * What the network does to the frames from one port to another, or with NULL
+ * from or to any (vmm/net/impair.h; vmm/net/shaper.h says how). The gateway is
+ * never impaired: guests get their addresses, and find each other's names, in
+ * the worst of networks. Change what is pointed to, then say so with
+ * bridge_impaired().
+ */
+struct impairment *bridge_impairment(struct bridge *b, const struct port *from,
+				     const struct port *to);
+/* The same to read; all zero where nothing was set. */
+struct impairment bridge_get_impairment(const struct bridge *b,
+					const struct port *from,
+					const struct port *to);
+void bridge_impaired(struct bridge *b);
+/* The network is perfect again. */
+void bridge_reset_impairments(struct bridge *b);
+/* The chances of what comes repeat those of any other run with this seed. */
+void bridge_seed(struct bridge *b, uint64_t seed);
+/* What was done to frames since the bridge was made. */
+void bridge_shaper_counters(const struct bridge *b,
+			    struct shaper_counters *ret);
 
 /*
  * Taps the whole bridge, where a frame is seen once, when it enters the

@@ -35,6 +35,8 @@ struct bridge {
 	unsigned number; /* 1 to BRIDGES_MAX */
 	struct vswitch *sw;
 	struct gateway gateway;
+	struct timer *timer; /* for frames on their way; made when needed */
+	int64_t armed_ns;    /* what it is set to */
 	struct port *ports[PORTS_MAX]; /* holes are NULL */
 	struct stream_list captures;
 	TAILQ_HEAD(bridge_tap_list, bridge_tap) taps; /* of those not ended */
@@ -59,6 +61,13 @@ void bridge_host(const struct bridge *b, unsigned host,
 /* A freed bridge goes when its last hold is released. */
 void bridge_hold(struct bridge *b);
 void bridge_release(struct bridge *b);
+
+/* --- bridge_impair.c: frames that are held back ----------------------------
+ */
+
+/* After anything that may have changed when the next one is due. */
+void bridge_arm(struct bridge *b);
+void bridge_disarm(struct bridge *b);
 
 /* Those of one port, or all: end of file. */
 void bridge_end_captures(struct bridge *b, const struct port *only);

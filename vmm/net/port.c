@@ -18,6 +18,7 @@ static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 	}
 	port->counters.tx_frames++;
 	port->counters.tx_bytes += n;
+	bridge_arm(port->bridge);
 }
 
 static void on_bad(void *ctx)

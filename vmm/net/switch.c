@@ -20,6 +20,7 @@
 #include "agent-proto/mem.h"
 #include "vmm/net/mactable.h"
 #include "vmm/net/packet.h"
+#include "vmm/net/shaper.h"
 
 struct waiting {
 	struct swport *from;
@@ -33,6 +34,7 @@ struct vswitch {
 	struct swport **ports; /* holes are NULL */
 	size_t n_ports;
 	struct mactable *macs;
+	struct shaper *shaper; /* NULL: the network is perfect */
 	TAILQ_HEAD(tap_list, vtap) taps;
 	struct vtap *next_tap;
 	STAILQ_HEAD(waiting_list, waiting) backlog;
@@ -59,6 +61,7 @@ struct vswitch *vswitch_free(struct vswitch *sw)
 	for (size_t i = 0; i < sw->n_ports; i++)
 		assert(!sw->ports[i]);
 	assert(STAILQ_EMPTY(&sw->backlog));
+	shaper_free(sw->shaper);
 	mactable_free(sw->macs);
 	free(sw->ports);
 	free(sw);
@@ -105,12 +108,16 @@ void vswitch_remove(struct swport *p)
 			drop_waiting(sw, w);
 	}
 	vswitch_forget(p);
+	if (sw->shaper)
+		shaper_forget(sw->shaper, p);
 	sw->ports[p->slot] = NULL;
 	p->sw = NULL;
 }
 
 void vswitch_forget(struct swport *p)
 {
+	if (p->sw->shaper)
+		shaper_drop(p->sw->shaper, p);
 	mactable_forget(p->sw->macs, p);
 }
 
@@ -149,10 +156,10 @@ static void tell_taps(struct vswitch *sw, const struct swport *only,
 
 /* --- the way of a frame -------------------------------------------------- */
 
-static void arrive(struct swport *from, struct swport *to,
+static void arrive(void *ctx, struct swport *from, struct swport *to,
 		   const struct frame *f)
 {
-	struct vswitch *sw = to->sw;
+	struct vswitch *sw = ctx;
 
 	tell_taps(sw, to, false, f);
 	if (to->sw == sw)
@@ -161,12 +168,16 @@ static void arrive(struct swport *from, struct swport *to,
 
 /*
  * The one way from a port to another. What a network does to frames between
- * two ports (delay, loss, a partition) belongs here, so that the taps of the
- * sender see what it sent and those of the receiver what came.
+ * two ports happens here, so that the taps of the sender see what it sent and
+ * those of the receiver what came.
  */
-static void pass(struct swport *from, struct swport *to, const struct frame *f)
+static void pass(struct vswitch *sw, struct swport *from, struct swport *to,
+		 const struct frame *f)
 {
-	arrive(from, to, f);
+	if (!sw->shaper || from->is_unshaped || to->is_unshaped)
+		arrive(sw, from, to, f);
+	else if (from->sw) /* else it went while its frame goes round */
+		shaper_pass(sw->shaper, from, to, f);
 }
 
 static void flood(struct vswitch *sw, struct swport *from,
@@ -174,7 +185,7 @@ static void flood(struct vswitch *sw, struct swport *from,
 {
 	for (size_t i = 0; i < sw->n_ports; i++)
 		if (sw->ports[i] && sw->ports[i] != from)
-			pass(from, sw->ports[i], f);
+			pass(sw, from, sw->ports[i], f);
 }
 
 static void forward(struct vswitch *sw, struct swport *from,
@@ -192,7 +203,7 @@ static void forward(struct vswitch *sw, struct swport *from,
 	if (!to)
 		flood(sw, from, f);
 	else if (to != from)
-		pass(from, to, f);
+		pass(sw, from, to, f);
 }
 
 static void keep_waiting(struct vswitch *sw, struct swport *from,
@@ -221,10 +232,33 @@ static bool is_frame(const struct frame *f)
 	       memcmp(f->data + MAC_LEN, zero, MAC_LEN) != 0;
 }
 
+static void run_shaper(struct vswitch *sw, int64_t now_ns)
+{
+	if (sw->shaper)
+		shaper_run(sw->shaper, now_ns);
+}
+
+/* What waits for the frame at hand, and what is due then. */
+static void finish(struct vswitch *sw, int64_t now_ns)
+{
+	struct waiting *w;
+
+	run_shaper(sw, now_ns);
+	while ((w = STAILQ_FIRST(&sw->backlog))) {
+		struct frame next = {w->data, w->len, w->now_ns};
+
+		STAILQ_REMOVE_HEAD(&sw->backlog, link);
+		sw->n_backlog--;
+		forward(sw, w->from, &next);
+		free(w);
+		run_shaper(sw, now_ns);
+	}
+	sw->is_busy = false;
+}
+
 bool vswitch_input(struct swport *p, const struct frame *f)
 {
 	struct vswitch *sw = p->sw;
-	struct waiting *w;
 
 	if (!is_frame(f))
 		return false;
@@ -233,17 +267,32 @@ bool vswitch_input(struct swport *p, const struct frame *f)
 		return true;
 	}
 	sw->is_busy = true;
-	forward(sw, p, f);
-	while ((w = STAILQ_FIRST(&sw->backlog))) {
-		struct frame next = {w->data, w->len, w->now_ns};
-
-		STAILQ_REMOVE_HEAD(&sw->backlog, link);
-		sw->n_backlog--;
-		forward(sw, w->from, &next);
-		free(w);
-	}
-	sw->is_busy = false;
+	run_shaper(sw, f->now_ns);
+	if (p->sw)
+		forward(sw, p, f);
+	finish(sw, f->now_ns);
 	return true;
+}
+
+/* --- the shaper ---------------------------------------------------------- */
+
+struct shaper *vswitch_shaper(struct vswitch *sw)
+{
+	if (!sw->shaper)
+		sw->shaper = shaper_new(arrive, sw);
+	return sw->shaper;
+}
+
+int64_t vswitch_due(const struct vswitch *sw)
+{
+	return sw->shaper ? shaper_due(sw->shaper) : CLOCK_NEVER;
+}
+
+void vswitch_run(struct vswitch *sw, int64_t now_ns)
+{
+	assert(!sw->is_busy);
+	sw->is_busy = true;
+	finish(sw, now_ns);
 }
 
 bool vswitch_is_busy(const struct vswitch *sw)

@@ -9,7 +9,8 @@
  *	vswitch_input()	checked, seen by the taps of the whole switch and of
  *			its port, its sender learned; then for each port that
  *			it goes to
- *	pass()		from this port to that one: the only such place
+ *	pass()		from this port to that one: the only such place, where a
+ *			shaper, if there is one, decides about it
  *	arrive()	seen by the taps of that port, and delivered
  *
  * Callbacks may remove ports and taps, also their own; what they put in with
@@ -36,6 +37,7 @@
 
 struct vswitch;
 struct swport;
+struct shaper;
 struct mac_entry;
 
 struct frame {
@@ -55,6 +57,8 @@ struct swport {
 	void *ctx;
 	struct vswitch *sw; /* NULL: not on one */
 	size_t slot;
+	bool
+	    is_unshaped; /* its frames go past the shaper; the owner's to set */
 	size_t n_macs;
 	TAILQ_HEAD(mac_list, mac_entry) macs; /* the longest silent first */
 };
@@ -78,7 +82,8 @@ void vswitch_add(struct vswitch *sw, struct swport *p,
 		 swport_deliver_cb deliver, void *ctx);
 /* Idempotent. */
 void vswitch_remove(struct swport *p);
-/* Forgets the addresses behind p, pinned ones too. */
+/* Forgets the addresses behind p, pinned ones too, and what is on its way from
+ * and to it. */
 void vswitch_forget(struct swport *p);
 /* mac is behind p for good, whatever frames from elsewhere claim. */
 void vswitch_pin(struct swport *p, const uint8_t mac[MAC_LEN]);
@@ -91,6 +96,14 @@ bool vswitch_is_busy(const struct vswitch *sw);
 
 void vswitch_tap(struct vswitch *sw, struct vtap *t);
 void vswitch_untap(struct vswitch *sw, struct vtap *t);
+
+/* The switch's own, made with the first call: what it holds back arrives by
+ * vswitch_input() and vswitch_run(). */
+struct shaper *vswitch_shaper(struct vswitch *sw);
+/* When vswitch_run() has something to do; CLOCK_NEVER: nothing. */
+int64_t vswitch_due(const struct vswitch *sw);
+/* Not in a callback of this switch. */
+void vswitch_run(struct vswitch *sw, int64_t now_ns);
 
 /* Frames that the backlog had no room for. */
 uint64_t vswitch_dropped(const struct vswitch *sw);
