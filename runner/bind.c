@@ -13,6 +13,7 @@
 #include "runner/bind_bridge.h"
 #include "runner/bind_console.h"
 #include "runner/bind_file.h"
+#include "runner/bind_impair.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
 #include "runner/bind_nic.h"
@@ -346,6 +347,7 @@ static const registrar registrars[] = {
     /* Types whose methods extend lab, vm and worker come behind them. */
     bind_batch_register,
     bind_bridge_register,
+    bind_impair_register,
     bind_call_register,
     bind_clock_register,
     bind_ioctl_register,

@@ -17,7 +17,7 @@
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
 
-static struct bridge_object *check_bridge(lua_State *L, const char *method)
+struct bridge_object *bridge_check(lua_State *L, const char *method)
 {
 	struct bridge_object *b = object_check(L, 1, &bridge_class, method);
 
@@ -42,9 +42,8 @@ static void bridge_object_close(void *p)
 
 /* --- VMs ------------------------------------------------------------------ */
 
-/* The VM that is given as the argument called name. */
-static struct vm_object *arg_vm(lua_State *L, const char *method, int idx,
-				const char *name)
+struct vm_object *bridge_check_vm(lua_State *L, const char *method, int idx,
+				  const char *name)
 {
 	struct vm_object *v = object_test(L, idx, &vm_class);
 
@@ -80,7 +79,7 @@ static struct vm_object **check_vms(lua_State *L, const char *method,
 		} else {
 			lua_pushvalue(L, 2);
 		}
-		vms[i] = arg_vm(L, method, -1, name);
+		vms[i] = bridge_check_vm(L, method, -1, name);
 		lua_pop(L, 1);
 	}
 	*ret_n = n;
@@ -91,7 +90,7 @@ static struct vm_object **check_vms(lua_State *L, const char *method,
 static int l_attach(lua_State *L)
 {
 	static const char method[] = "bridge:attach";
-	struct bridge_object *b = check_bridge(L, method);
+	struct bridge_object *b = bridge_check(L, method);
 	struct err err = {0};
 	size_t n, done = 0;
 	struct vm_object **vms = check_vms(L, method, &n);
@@ -108,11 +107,11 @@ static int l_attach(lua_State *L)
 	return 1;
 }
 
-/* What the VM at 2 has on this bridge. */
-static struct attachment *check_attached(lua_State *L, const char *method,
-					 const struct bridge_object *b)
+struct attachment *bridge_check_attached(lua_State *L, const char *method,
+					 const struct bridge_object *b, int idx,
+					 const char *name)
 {
-	struct vm_object *v = arg_vm(L, method, 2, "vm");
+	struct vm_object *v = bridge_check_vm(L, method, idx, name);
 	struct attachment *a = attachment_find(v, b);
 
 	if (!a)
@@ -126,8 +125,8 @@ static struct attachment *check_attached(lua_State *L, const char *method,
 static int l_detach(lua_State *L)
 {
 	static const char method[] = "bridge:detach";
-	struct bridge_object *b = check_bridge(L, method);
-	struct attachment *a = check_attached(L, method, b);
+	struct bridge_object *b = bridge_check(L, method);
+	struct attachment *a = bridge_check_attached(L, method, b, 2, "vm");
 	struct err err = {0};
 
 	if (attachment_may_detach(a->vm, &err))
@@ -139,7 +138,7 @@ static int l_detach(lua_State *L)
 /* Their names, in the order of attach. */
 static int l_members(lua_State *L)
 {
-	struct bridge_object *b = check_bridge(L, "bridge:members");
+	struct bridge_object *b = bridge_check(L, "bridge:members");
 	struct attachment *a;
 	int n = 0;
 
@@ -155,7 +154,7 @@ static int l_nic(lua_State *L)
 {
 	static const char method[] = "bridge:nic";
 
-	check_attached(L, method, check_bridge(L, method));
+	bridge_check_attached(L, method, bridge_check(L, method), 2, "vm");
 	nic_push(L, 2, 1);
 	return 1;
 }
@@ -164,14 +163,14 @@ static int l_nic(lua_State *L)
 
 static int l_name(lua_State *L)
 {
-	lua_pushstring(L, check_bridge(L, "bridge:name")->name);
+	lua_pushstring(L, bridge_check(L, "bridge:name")->name);
 	return 1;
 }
 
 static int l_capture(lua_State *L)
 {
 	static const char method[] = "bridge:capture";
-	struct bridge_object *b = check_bridge(L, method);
+	struct bridge_object *b = bridge_check(L, method);
 
 	nic_push_capture(L, method, "bridge_capture", b, NULL, b->name);
 	return 1;

@@ -18,6 +18,16 @@ struct bridge_object {
 
 extern const struct object_class bridge_class;
 
+/* The open bridge at 1; raises. */
+struct bridge_object *bridge_check(lua_State *L, const char *method);
+/* The open VM at idx, the argument called name; raises. */
+struct vm_object *bridge_check_vm(lua_State *L, const char *method, int idx,
+				  const char *name);
+/* What the VM at idx, the argument called name, has on b; raises. */
+struct attachment *bridge_check_attached(lua_State *L, const char *method,
+					 const struct bridge_object *b, int idx,
+					 const char *name);
+
 /* Also lab:bridge() and lab:bridge_names(). */
 void bind_bridge_register(lua_State *L);
 

@@ -616,6 +616,107 @@ function Bridge:nic(vm) end
 ---@return Stream
 function Bridge:capture(options) end
 
+---Delays frames on the whole bridge; or, with a table, those from one VM, or to
+---one, or both. The delays of all that a frame is under add up. 0 takes one
+---back, as with all that follow.
+---@param ms number|{from?: VM, to?: VM, ms: number, jitter?: number} milliseconds; with jitter, plus or minus so much
+---@return Bridge
+function Bridge:add_latency(ms) end
+
+---@param options {from: VM, to: VM, ms: number, jitter?: number}
+---@return Bridge
+function Bridge:add_directional_latency(options) end
+
+---Loses so many frames of a hundred.
+---@param percent number|{from?: VM, to?: VM, p: number}
+---@return Bridge
+function Bridge:drop_rate(percent) end
+
+---@param options {from: VM, to: VM, p: number} p in percent
+---@return Bridge
+function Bridge:directional_drop_rate(options) end
+
+---Delivers so many frames of a hundred twice.
+---@param percent number|{from?: VM, to?: VM, p: number}
+---@return Bridge
+function Bridge:duplicate_rate(percent) end
+
+---Lets so many frames of a hundred be overtaken by the next one.
+---@param percent number|{from?: VM, to?: VM, p: number}
+---@return Bridge
+function Bridge:reorder_rate(percent) end
+
+---Flips one bit, behind the Ethernet header, in so many frames of a hundred.
+---@param percent number|{from?: VM, to?: VM, p: number}
+---@return Bridge
+function Bridge:corrupt_rate(percent) end
+
+---A pipe that everything it is for shares, with a queue of 100 ms.
+---@param bps number|{from?: VM, to?: VM, bps: number} bits a second, of whole frames
+---@return Bridge
+function Bridge:bandwidth_limit(bps) end
+
+---Lets nothing pass between two VMs; with a table, only from one to the other.
+---@param a VM|{from: VM, to: VM}
+---@param b? VM
+---@return Bridge
+function Bridge:partition(a, b) end
+
+---@param a VM|{from: VM, to: VM}
+---@param b? VM
+---@return Bridge
+function Bridge:unpartition(a, b) end
+
+---Whether a partition is between them, in either direction; with a table, in
+---that one.
+---@param a VM|{from: VM, to: VM}
+---@param b? VM
+---@return boolean
+function Bridge:is_partitioned(a, b) end
+
+---Parts every two of its VMs.
+---@return Bridge
+function Bridge:partition_all() end
+
+---Takes all partitions and isolations back.
+---@return Bridge
+function Bridge:restore_all() end
+
+---Lets nothing pass between a VM and the others.
+---@param vm VM
+---@return Bridge
+function Bridge:isolate(vm) end
+
+---@param vm VM
+---@return Bridge
+function Bridge:unisolate(vm) end
+
+---@param vm VM
+---@return boolean
+function Bridge:is_isolated(vm) end
+
+---What chance decides from now on repeats that of any other run with the seed.
+---@param n Int64
+---@return Bridge
+function Bridge:seed(n) end
+
+---The network is perfect again.
+---@return Bridge
+function Bridge:reset() end
+
+---What add_latency was told, for the whole bridge or a direction.
+---@param direction? {from?: VM, to?: VM}
+---@return number
+function Bridge:latency_ms(direction) end
+
+---@param direction? {from?: VM, to?: VM}
+---@return number
+function Bridge:drop_rate_pct(direction) end
+
+---@param direction? {from?: VM, to?: VM}
+---@return number 0 where there is no limit
+function Bridge:bandwidth_bps(direction) end
+
 ---Its guests hear nothing on their NICs from now on; their next boot is
 ---without these.
 function Bridge:close() end
