@@ -39,20 +39,27 @@ static bool can_boot(const struct vm_object *v)
 	return s == VM_CREATED || s == VM_SHUTDOWN;
 }
 
-/* What a boot of the VM at idx takes. */
-static struct pool_amount need_of(lua_State *L, const char *method, int idx,
-				  int opts_idx)
+struct pool_amount bind_claim_need(const struct worker *w,
+				   const struct vm_object *v,
+				   const struct vm_request *r)
+{
+	const struct config_profile *p =
+	    config_find_profile(&w->config, v->profile, NULL);
+
+	return (struct pool_amount){r->memory || !p ? r->memory : p->memory,
+				    r->cpus || !p ? (uint64_t)r->cpus
+						  : p->cpus};
+}
+
+/* What a boot of the VM at idx takes: one that is prepared knows. */
+static struct pool_amount need_of(lua_State *L, const char *method, int idx)
 {
 	const struct vm_object *v = lua_touserdata(L, idx);
-	const struct config_profile *p =
-	    config_find_profile(&worker_of(L)->config, v->profile, NULL);
-	struct vm_request r = vm_object_request(L, method, idx, opts_idx);
 
-	/* Without options it boots again as it was. */
-	if (vm_object_state(v) == VM_SHUTDOWN && !opts_idx)
+	if (v->vm)
 		return v->need;
-	return (struct pool_amount){r.memory || !p ? r.memory : p->memory,
-				    r.cpus || !p ? (uint64_t)r.cpus : p->cpus};
+	struct vm_request r = vm_object_request(L, method, idx);
+	return bind_claim_need(worker_of(L), v, &r);
 }
 
 static const char *place_of(lua_State *L, char out[PLACE_MAX])
@@ -93,28 +100,27 @@ static int acquire_finish(lua_State *L, void *p)
 	for (size_t i = 0; i < c->n; i++) {
 		struct vm_object *v = c->parts[i].v;
 
-		v->need = c->parts[i].need;
+		const struct pool_amount *need = &c->parts[i].need;
 		v->claims = c->w->claims;
 		/* A sibling task may have been faster, or have closed it. */
 		if (object_is_closed(&v->obj) || !is_none(&v->held) ||
 		    !can_boot(v))
-			claims_give_back(c->w->claims, &v->need);
+			claims_give_back(c->w->claims, need);
 		else
-			v->held = v->need;
+			v->held = *need;
 	}
 	return 0;
 }
 
 /* Adds the VM at idx to the call, unless it has what it needs. */
-static void add_part(lua_State *L, struct acquire_call *c, int idx,
-		     int opts_idx)
+static void add_part(lua_State *L, struct acquire_call *c, int idx)
 {
 	struct vm_object *v = vm_check(L, idx, c->method);
 
 	/* Else the boot will say what is wrong. */
 	if (!can_boot(v))
 		return;
-	struct pool_amount need = need_of(L, c->method, idx, opts_idx);
+	struct pool_amount need = need_of(L, c->method, idx);
 	if (v->held.memory == need.memory && v->held.cpus == need.cpus)
 		return;
 	bind_claim_give_back(v);
@@ -156,7 +162,6 @@ int bind_claim_l_acquire(lua_State *L)
 {
 	bool is_lab = lua_tostring(L, 1)[0] == 'l';
 	const char *method = is_lab ? "lab:boot" : "vm:boot";
-	int opts = arg_opt_table(L, method, 2, "options");
 	int last = lua_gettop(L);
 	struct pool_amount sum = {0};
 	char what[WHAT_MAX];
@@ -164,15 +169,15 @@ int bind_claim_l_acquire(lua_State *L)
 	luaL_checkstack(L, LUA_MINSTACK, method);
 	struct acquire_call *c = new_call(L, method, (size_t)last);
 	int block = lua_gettop(L);
-	for (int i = 3; i <= last; i++)
-		add_part(L, c, i, opts);
+	for (int i = 2; i <= last; i++)
+		add_part(L, c, i);
 	for (size_t i = 0; i < c->n; i++) {
 		sum.memory += c->parts[i].need.memory;
 		sum.cpus += c->parts[i].need.cpus;
 	}
 	if (!c->n)
 		return 0;
-	for (int i = 3; i <= last; i++)
+	for (int i = 2; i <= last; i++)
 		await_keep(L, block, i);
 	if (c->n == 1)
 		snprintf(what, sizeof(what), "VM '%s'", c->parts[0].v->name);
@@ -212,9 +217,8 @@ int bind_claim_l_claim(lua_State *L)
 	struct claim_opts o = {0};
 
 	if (!lua_istable(L, 2))
-		bind_fail_arg(L, method,
-			      "call it with what to reserve: "
-			      "lab:claim{memory = \"1G\", cpus = 2}");
+		bind_fail_arg(L, method, "what must be a table, got %s",
+			      arg_type_name(L, 2));
 	bind_options(L, method, 2, claim_options, &o);
 	if (o.cpus < 0 || (!o.memory && !o.cpus))
 		bind_fail_arg(L, method, "memory or cpus must be more than 0");
@@ -231,7 +235,9 @@ int bind_claim_l_claim(lua_State *L)
 }
 
 static const struct bind_method core[] = {
+    {"prepare", vm_l_prepare},
     {"acquire", bind_claim_l_acquire},
+    {"start", vm_l_start},
     {NULL, NULL},
 };
 

@@ -139,13 +139,12 @@ static int push_declared(lua_State *L, int vm_idx)
 }
 
 struct vm_request vm_object_request(lua_State *L, const char *method,
-				    int vm_idx, int opts_idx)
+				    int vm_idx)
 {
 	struct vm_opts o = {0};
 	int top = lua_gettop(L);
 
 	read_options(L, method, push_declared(L, vm_idx), &o);
-	read_options(L, method, opts_idx, &o);
 	lua_settop(L, top);
 	return o.req;
 }
@@ -359,10 +358,11 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 		bind_fail_err(L, "vm:boot", &err);
 	vm_on_alarm(v->vm, on_alarm);
 	vm_on_end(v->vm, bind_claim_give_back);
+	v->need = bind_claim_need(w, v, &o.req);
 	*ret_timeout_ns = o.req.agent_timeout_ns;
 }
 
-static int l_boot(lua_State *L)
+int vm_l_prepare(lua_State *L)
 {
 	struct vm_object *v = vm_check(L, 1, "vm:boot");
 	int opts = arg_opt_table(L, "vm:boot", 2, "options");
@@ -378,7 +378,18 @@ static int l_boot(lua_State *L)
 	else
 		timeout_ns = v->agent_timeout_ns;
 	v->agent_timeout_ns = timeout_ns;
-	int64_t deadline = await_deadline(L, "vm:boot", timeout_ns);
+	return 0;
+}
+
+int vm_l_start(lua_State *L)
+{
+	struct vm_object *v = vm_check(L, 1, "vm:boot");
+	enum vm_state s = vm_object_state(v);
+
+	/* While it waited for the pool, a sibling task may have booted it. */
+	if (!v->vm || (s != VM_CREATED && s != VM_SHUTDOWN))
+		fail_state(L, "vm:boot", v);
+	int64_t deadline = await_deadline(L, "vm:boot", v->agent_timeout_ns);
 
 	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
@@ -534,12 +545,11 @@ static int l_tostring(lua_State *L)
 /* --- tables --- */
 
 static const struct bind_method methods[] = {
-    {"boot", l_boot},	    {"shutdown", l_shutdown},
-    {"pause", l_pause},	    {"resume", l_resume},
-    {"reset", l_reset},	    {"name", l_name},
-    {"profile", l_profile}, {"state", l_state},
-    {"cid", l_cid},	    {"pid", l_pid},
-    {NULL, NULL},
+    {"shutdown", l_shutdown}, {"pause", l_pause},
+    {"resume", l_resume},     {"reset", l_reset},
+    {"name", l_name},	      {"profile", l_profile},
+    {"state", l_state},	      {"cid", l_cid},
+    {"pid", l_pid},	      {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

@@ -22,7 +22,7 @@ struct vm_object {
 	char *name;			    /* owned */
 	char *profile;			    /* owned; NULL: the default */
 	int64_t agent_timeout_ns;	    /* of the last boot */
-	struct pool_amount need;	    /* what the last boot took */
+	struct pool_amount need;	    /* what its boot takes */
 	struct claims *claims;		    /* where held came from; borrowed */
 	struct pool_amount held;	    /* what the pool gave it */
 	unsigned alarm_mark;		    /* suite.marks of its last alarm */
@@ -48,10 +48,14 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method);
 struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method);
 enum vm_state vm_object_state(const struct vm_object *v);
-/* The sizes that the VM at vm_idx was declared with, over which go those of
- * the table at opts_idx (0: none); zero where nothing was said. */
+/* The sizes that the VM at vm_idx was declared with; zero where nothing was
+ * said. */
 struct vm_request vm_object_request(lua_State *L, const char *method,
-				    int vm_idx, int opts_idx);
+				    int vm_idx);
+/* The two halves of vm:boot, around the wait for the pool (lua/vm.lua):
+ * prepare(vm, options) checks all and makes the struct vm, start(vm) waits. */
+int vm_l_prepare(lua_State *L);
+int vm_l_start(lua_State *L);
 
 /* More methods of vm; each ends with NULL. */
 extern const struct bind_method vm_run_methods[];

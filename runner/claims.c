@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Theory of operation. An ask is an "ask" event with an id; the answer is a
- * line {"answer": id} or {"answer": id, "refusal": text}. An ask that is
- * withdrawn may have been granted already, with the answer on its way: so it
- * stays known until then, without an op, and is given back when it comes.
+ * line {"answer": id} or {"answer": id, "refusal": text}. It comes at once, or
+ * {"queued": id} does: the parent runs no test code. So an ask stays for that
+ * word; where there is room, a boot has begun when the call that begins it
+ * waits for the first time, and a sibling task finds the VM under way. An ask
+ * that is withdrawn may have been granted already, with the answer on its way:
+ * so it stays known until then, without an op, and is given back when it comes.
  */
 #include "runner/claims.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -18,6 +22,8 @@
 
 #define ANSWER_MAX (1u << 20)
 #define READ_SIZE  4096
+/* A parent that is stopped, or cannot write its report, is not waited for. */
+#define WORD_MS 1000
 
 struct ask {
 	LIST_ENTRY(ask) link;
@@ -26,6 +32,7 @@ struct ask {
 	enum pool_kind kind;
 	struct pool_amount amount;
 	struct op *op; /* borrowed; NULL: withdrawn */
+	bool is_queued;
 };
 
 struct claims {
@@ -77,14 +84,22 @@ static void forget(struct ask *a)
 	free(a);
 }
 
+static struct ask *find(const struct claims *c, uint64_t id)
+{
+	struct ask *a;
+
+	LIST_FOREACH (a, &c->asks, link)
+		if (a->id == id)
+			return a;
+	return NULL;
+}
+
 static void on_answer(struct claims *c, uint64_t id, const char *refusal)
 {
 	struct ask *a;
 	struct err err;
 
-	LIST_FOREACH (a, &c->asks, link)
-		if (a->id == id)
-			break;
+	a = find(c, id);
 	if (!a)
 		return;
 	struct op *op = a->op;
@@ -106,34 +121,62 @@ static void read_answer(struct claims *c, const char *line, size_t n)
 {
 	json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
 	const json_t *id = json_object_get(o, "answer");
+	const json_t *queued = json_object_get(o, "queued");
+	struct ask *a = find(c, (uint64_t)json_integer_value(queued));
 
 	if (json_is_integer(id))
 		on_answer(c, (uint64_t)json_integer_value(id),
 			  json_string_value(json_object_get(o, "refusal")));
+	if (a)
+		a->is_queued = true;
 	json_decref(o);
 }
 
-static void on_readable(void *ctx, int fd, unsigned ready)
+/* False: nothing more will come. */
+static bool read_answers(struct claims *c)
 {
-	struct claims *c = ctx;
 	ssize_t n =
-	    recv(fd, buf_room(&c->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT);
+	    recv(c->fd, buf_room(&c->in, READ_SIZE), READ_SIZE, MSG_DONTWAIT);
 	char *end;
 
-	(void)ready;
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (n <= 0 || c->in.len > ANSWER_MAX) {
-		/* The parent is gone, and with it this process in a moment. */
-		watch_set(c->watch, 0);
-		return;
-	}
+		return true;
+	if (n <= 0 || c->in.len > ANSWER_MAX)
+		return false;
 	buf_commit(&c->in, (size_t)n);
 	while (c->in.len && (end = memchr(buf_data(&c->in), '\n', c->in.len))) {
 		size_t len = (size_t)(end - (char *)buf_data(&c->in));
 
 		read_answer(c, (char *)buf_data(&c->in), len);
 		buf_consume(&c->in, len + 1);
+	}
+	return true;
+}
+
+static void on_readable(void *ctx, int fd, unsigned ready)
+{
+	struct claims *c = ctx;
+
+	(void)fd;
+	(void)ready;
+	/* The parent is gone, and with it this process in a moment. */
+	if (!read_answers(c))
+		watch_set(c->watch, 0);
+}
+
+/* Until there is a word on the ask. */
+static void stay(struct claims *c, uint64_t id)
+{
+	struct pollfd p = {.fd = c->fd, .events = POLLIN};
+	const struct ask *a;
+
+	while ((a = find(c, id)) && !a->is_queued) {
+		int n = poll(&p, 1, WORD_MS);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0 || !read_answers(c))
+			return;
 	}
 }
 
@@ -187,6 +230,7 @@ void claims_ask(struct claims *c, struct op *op, const struct pool_request *r,
 	json_object_set_new(ev, "place",
 			    event_string(r->place, strlen(r->place)));
 	send_event(c, ev);
+	stay(c, a->id);
 }
 
 unsigned claims_pending(const struct claims *c)

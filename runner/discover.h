@@ -8,6 +8,7 @@
 #ifndef RUNNER_DISCOVER_H
 #define RUNNER_DISCOVER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "agent-proto/err.h"
@@ -15,6 +16,9 @@
 struct test_file {
 	char *path;    /* absolute */
 	char *display; /* as reports show it: beginning as it was given */
+	/* Known to have serial tests: run when all others are done, alone.
+	 * Where it is not known, its chunk runs twice. */
+	bool is_serial;
 };
 
 struct test_files {

@@ -251,6 +251,11 @@ static struct ask *find(const struct pool *p, unsigned client, uint64_t id)
 	return NULL;
 }
 
+bool pool_has(const struct pool *p, unsigned client, uint64_t id)
+{
+	return find(p, client, id) != NULL;
+}
+
 int pool_ask(struct pool *p, unsigned client, const struct pool_request *r,
 	     struct err *err)
 {

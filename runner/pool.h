@@ -85,6 +85,8 @@ void pool_set_pressure(struct pool *p, bool is_high);
 /* The next answer; false: nothing to answer now. */
 bool pool_next(struct pool *p, struct pool_answer *ret);
 
+/* Whether that ask waits for its answer. */
+bool pool_has(const struct pool *p, unsigned client, uint64_t id);
 bool pool_is_parked(const struct pool *p, unsigned client);
 /* Asks that wait, of all clients. */
 unsigned pool_waiting(const struct pool *p);

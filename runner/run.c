@@ -51,17 +51,21 @@ struct run {
 
 /* --- the run --------------------------------------------------------------*/
 
+static void defer(struct run *run, const struct test_file *file)
+{
+	run->deferred = mem_realloc_array(run->deferred, run->n_deferred + 1,
+					  sizeof(*run->deferred));
+	run->deferred[run->n_deferred++] = file;
+}
+
 static void on_over(struct slot_env *env, const struct test_file *file,
 		    bool is_deferred)
 {
 	struct run *run = CONTAINER_OF(env, struct run, env);
 
 	run->n_busy--;
-	if (!is_deferred)
-		return;
-	run->deferred = mem_realloc_array(run->deferred, run->n_deferred + 1,
-					  sizeof(*run->deferred));
-	run->deferred[run->n_deferred++] = file;
+	if (is_deferred)
+		defer(run, file);
 }
 
 /* The next file to start now, or NULL. */
@@ -72,8 +76,13 @@ static const struct test_file *next_file(struct run *run, bool *ret_is_shared)
 		return NULL;
 	if (run->n_busy && share_is_pressed(run->env.share))
 		return NULL;
-	if (run->next < run->files->n)
-		return &run->files->v[run->next++];
+	while (run->next < run->files->n) {
+		const struct test_file *file = &run->files->v[run->next++];
+
+		if (!file->is_serial || run->n_slots == 1)
+			return file;
+		defer(run, file);
+	}
 	*ret_is_shared = false;
 	if (!run->n_busy && run->next_deferred < run->n_deferred)
 		return run->deferred[run->next_deferred++];

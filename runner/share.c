@@ -85,6 +85,16 @@ static void send_answer(struct member *m, const struct pool_answer *a)
 	json_decref(o);
 }
 
+/* So that it need not wait at the spot for the answer. */
+static void send_queued(struct member *m, uint64_t id)
+{
+	struct buf line = {0};
+
+	buf_printf(&line, "{\"queued\":%llu}\n", (unsigned long long)id);
+	m->ops.send(m->ctx, (char *)buf_data(&line), line.len);
+	buf_done(&line);
+}
+
 static void answer(struct share *s, struct pool_answer *a)
 {
 	struct member *m;
@@ -152,7 +162,13 @@ static int on_ask(struct member *m, const json_t *ev, struct err *err)
 	    !kind || !r.what || !r.place)
 		return malformed(ev, err);
 	r.kind = strcmp(kind, "claim") ? POOL_VMS : POOL_CLAIM;
-	return pool_ask(m->share->pool, m->client, &r, err);
+	int rc = pool_ask(m->share->pool, m->client, &r, err);
+	if (rc < 0)
+		return rc;
+	settle(m->share);
+	if (pool_has(m->share->pool, m->client, r.id))
+		send_queued(m, r.id);
+	return 0;
 }
 
 static int on_withdraw(struct member *m, const json_t *ev, struct err *err)

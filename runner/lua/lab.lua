@@ -1,7 +1,7 @@
 -- Methods of labs that act on all direct VMs at once. core is what C provides:
 --   all(fn, ...)       provium.all
 --   check(lab, name)   raises unless it is an open lab
---   acquire(method, options, vm, ...)  waits for what they need to boot
+--   acquire(method, vm, ...)  waits for what they need to boot
 --   release(vm, ...)   gives it back for those that did not boot
 local methods, core = ...
 
@@ -23,7 +23,7 @@ function methods.boot(lab)
     vms[#vms + 1] = lab:vm(name)
   end
   -- In one go: labs that boot at the same time do not each get a half.
-  core.acquire("lab:boot", nil, unpack(vms))
+  core.acquire("lab:boot", unpack(vms))
   local ok, err = pcall(each_vm, lab, { created = true, shutdown = true },
     function(vm)
       vm:boot()

@@ -1,9 +1,11 @@
--- vm:boot waits for the pool, then boots. core is what C provides:
---   acquire(method, options, vm, ...)
+-- vm:boot: checks, waits for the pool, boots. core is what C provides:
+--   prepare(vm, options)        checks all, and makes the machine
+--   acquire("vm:boot", vm)      waits for what it needs
+--   start(vm)                   boots it
 local methods, core = ...
-local boot = methods.boot
 
 function methods.boot(vm, options)
-  core.acquire("vm:boot", options, vm)
-  return boot(vm, options)
+  core.prepare(vm, options)
+  core.acquire("vm:boot", vm)
+  return core.start(vm)
 end

@@ -110,7 +110,12 @@ lua turn/b.test.lua <<'END'
 await("held")
 test("waits", {timeout = 6}, function()
   mark("waits")
-  provium:claim{memory = "1G"}
+  local _, two = provium.all(function()
+    provium:claim{memory = "1G"}
+  end, function()
+    return 2
+  end)
+  assert(two == 2)
 end)
 END
 run 0 run -j2 --mem 1G --events events turn

@@ -150,6 +150,29 @@ static void do_touch(struct fake *f, const char *arg)
 	free(path);
 }
 
+static void read_line(struct fake *f, struct buf *line)
+{
+	buf_reset(line);
+	do {
+		if (read(f->fd, buf_room(line, 1), 1) != 1)
+			_exit(92);
+		buf_commit(line, 1);
+	} while (buf_data(line)[line->len - 1] != '\n');
+}
+
+/* The next answer of the parent's must hold the text. */
+static void do_answer(struct fake *f, const char *arg)
+{
+	struct buf line = {0};
+
+	do
+		read_line(f, &line);
+	while (memmem(buf_data(&line), line.len, "queued", 6));
+	if (!memmem(buf_data(&line), line.len, arg, strlen(arg)))
+		_exit(91);
+	buf_done(&line);
+}
+
 static void do_signal(struct fake *f, const char *arg)
 {
 	(void)f;
@@ -160,12 +183,12 @@ static const struct step {
 	const char *name;
 	void (*run)(struct fake *f, const char *arg);
 } steps[] = {
-    {"emit", do_emit},	   {"raw", do_emit},	{"long", do_long},
-    {"print", do_print},   {"part", do_part},	{"flood", do_flood},
-    {"die", do_die},	   {"exit", do_exit},	{"hang", do_hang},
-    {"deaf", do_deaf},	   {"close", do_close}, {"pid", do_pid},
-    {"orphan", do_orphan}, {"touch", do_touch}, {"signal", do_signal},
-    {"nap", do_nap},
+    {"emit", do_emit},	   {"raw", do_emit},	  {"long", do_long},
+    {"print", do_print},   {"part", do_part},	  {"flood", do_flood},
+    {"die", do_die},	   {"exit", do_exit},	  {"hang", do_hang},
+    {"deaf", do_deaf},	   {"close", do_close},	  {"pid", do_pid},
+    {"orphan", do_orphan}, {"touch", do_touch},	  {"signal", do_signal},
+    {"nap", do_nap},	   {"answer", do_answer},
 };
 
 static int is_skipped(const struct fake *f, const char *name, size_t n)
@@ -185,6 +208,11 @@ static void run_step(struct fake *f, char *line)
 		if (is_skipped(f, line + 1, n))
 			return;
 		line += n + 2;
+	}
+	if (*line == '@') {
+		if (!f->job.is_shared)
+			return;
+		line++;
 	}
 	char *arg = strchr(line, ' ');
 	if (arg)

@@ -18,8 +18,10 @@
  *	orphan FILE	leave a process behind, its pid in FILE
  *	touch FILE	in the run directory
  *	signal NUMBER	to the parent
+ *	answer TEXT	wait for the pool's answer, which holds TEXT
  *
- * "?NAME STEP" is done only if the job does not say to skip test NAME.
+ * "?NAME STEP" is done only if the job does not say to skip test NAME, "@STEP"
+ * only where other files run at the same time.
  */
 #ifndef TESTS_RUNNER_LIB_FAKE_WORKER_H
 #define TESTS_RUNNER_LIB_FAKE_WORKER_H

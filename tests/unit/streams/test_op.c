@@ -114,6 +114,27 @@ static void deadline_stops_then_tells(void **state)
 	op_done(&w.op);
 }
 
+static void deadline_can_be_moved_while_it_runs(void **state)
+{
+	struct work w = {0};
+
+	work_start(&w, *state, clock_now_ns() - 1);
+	op_set_deadline(&w.op, CLOCK_NEVER);
+	loop_poll(*state);
+	assert_false(op_is_done(&w.op));
+	op_set_deadline(&w.op, clock_now_ns() - 1);
+	loop_turn(*state);
+	assert_int_equal(-ETIMEDOUT, w.done_result);
+	op_done(&w.op);
+	/* One that had none, and so no timer. */
+	w = (struct work){0};
+	work_start(&w, *state, CLOCK_NEVER);
+	op_set_deadline(&w.op, CLOCK_NEVER);
+	op_set_deadline(&w.op, clock_now_ns() - 1);
+	assert_int_equal(-ETIMEDOUT, op_wait(&w.op));
+	op_done(&w.op);
+}
+
 static void deadline_in_the_past_is_noticed_by_the_loop_only(void **state)
 {
 	struct work w = {0};
@@ -228,6 +249,8 @@ static const struct CMUnitTest tests[] = {
 				    teardown),
     cmocka_unit_test_setup_teardown(failure_carries_its_text, setup, teardown),
     cmocka_unit_test_setup_teardown(deadline_stops_then_tells, setup, teardown),
+    cmocka_unit_test_setup_teardown(deadline_can_be_moved_while_it_runs, setup,
+				    teardown),
     cmocka_unit_test_setup_teardown(
 	deadline_in_the_past_is_noticed_by_the_loop_only, setup, teardown),
     cmocka_unit_test_setup_teardown(stop_may_word_the_error, setup, teardown),
