@@ -198,6 +198,8 @@ static int block_finish(lua_State *L, int idx)
 	struct block *b = lua_touserdata(L, idx);
 	int base = lua_gettop(L);
 
+	trail_call_over(&worker_of(L)->await.trail, L, b->method,
+			b->op->started_ns);
 	if (b->op->result == -ETIMEDOUT &&
 	    await_is_expired(&worker_of(L)->await)) {
 		block_release(b);

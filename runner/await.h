@@ -60,6 +60,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "runner/trail.h"
 #include "streams/op.h"
 
 struct task;
@@ -74,6 +75,7 @@ struct await {
 	int64_t timeout_ns;	  /* the span that it came from, for messages */
 	int64_t parked_since_ns;  /* 0: time goes on; see park.h */
 	int64_t waited_ns;	  /* that the test stood still */
+	struct trail trail;	  /* what its calls took */
 	struct block_list blocks; /* of the calls that wait */
 	struct task_list tasks;
 	struct task *running; /* the one being resumed now */

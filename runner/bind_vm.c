@@ -164,6 +164,7 @@ struct vm_object *vm_object_new(lua_State *L, const char *method,
 	lua_settop(L, top);
 	struct vm_object *v = object_new(L, &vm_class, 0);
 	TAILQ_INIT(&v->attachments);
+	v->worker = worker_of(L);
 	v->name = mem_strdup(name);
 	v->profile = profile ? mem_strdup(profile) : NULL;
 	if (opts_idx) {
@@ -183,6 +184,8 @@ static void vm_object_close(void *p)
 
 	while ((a = TAILQ_FIRST(&v->attachments)))
 		attachment_free(a);
+	if (v->vm && vm_pid(v->vm) > 0)
+		vm_object_tell(v, "closed", -1);
 	v->vm = vm_free(v->vm);
 	bind_claim_give_back(v);
 	free(v->name);
@@ -308,12 +311,31 @@ static struct power_call *new_power_call(lua_State *L, const char *method,
 	return c;
 }
 
+static void tell_power(const struct power_call *c, const char *failed)
+{
+	double s = (double)(clock_now_ns() - c->op.started_ns) / NS_PER_SEC;
+	const char *state = vm_state_name(vm_object_state(c->v));
+
+	if (!object_is_closed(&c->v->obj))
+		vm_object_tell(c->v, c->op.result < 0 ? failed : state, s);
+}
+
+/* It uses no memory of the host any more. */
+static void on_vm_end(void *ctx)
+{
+	const struct vm_object *v = ctx;
+
+	bind_claim_give_back(ctx);
+	vm_object_tell(v, "ended", -1);
+}
+
 static int boot_finish(lua_State *L, void *p)
 {
 	struct power_call *c = p;
 	const struct err *why = &c->op.err;
 	struct buf text = {0};
 
+	tell_power(c, "failed");
 	if (c->op.result >= 0) {
 		lua_settop(L, 1); /* the VM */
 		return 1;
@@ -357,7 +379,7 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
 	vm_on_alarm(v->vm, on_alarm);
-	vm_on_end(v->vm, bind_claim_give_back);
+	vm_on_end(v->vm, on_vm_end);
 	v->need = bind_claim_need(w, v, &o.req);
 	*ret_timeout_ns = o.req.agent_timeout_ns;
 }
@@ -394,6 +416,7 @@ int vm_l_start(lua_State *L)
 	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
 	attachment_plug_all(v);
+	vm_object_tell(v, "booting", -1);
 	vm_boot_start(v->vm, &c->op, deadline);
 	return await(L, c, &c->op, boot_finish);
 }
@@ -404,6 +427,7 @@ static int power_finish(lua_State *L, void *p)
 
 	if (c->op.result < 0)
 		bind_fail_err(L, c->method, &c->op.err);
+	tell_power(c, "failed");
 	return 0;
 }
 

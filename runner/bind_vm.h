@@ -19,6 +19,7 @@
 struct vm_object {
 	struct object obj;
 	struct vm *vm;			    /* NULL before the first boot */
+	struct worker *worker;		    /* borrowed */
 	char *name;			    /* owned */
 	char *profile;			    /* owned; NULL: the default */
 	int64_t agent_timeout_ns;	    /* of the last boot */
@@ -32,6 +33,11 @@ struct vm_object {
 
 extern const struct object_class vm_class;
 extern const struct guest_ops vm_guest_ops;
+
+/* bind_vm_event.c: the event that says what became of it. seconds below 0:
+ * that it took is not known. Nothing once the file is over. */
+void vm_object_tell(const struct vm_object *v, const char *state,
+		    double seconds);
 
 /* Pushes a VM in the state created. profile may be NULL; opts_idx: the table
  * of options, checked here, or 0. */

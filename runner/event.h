@@ -2,31 +2,8 @@
 /*
  * Events: what happens in a run, as JSON objects, one a line. Workers write
  * them to their parent; every report is made from them. Each has "event" and
- * "time" (seconds since the epoch). Version EVENT_VERSION:
- *
- *	run_start   version, provium, files
- *	file_start  file, timeout?
- *	plan        file, tests: [{name, line, tags, skip}]
- *	file_error  file, message, trace	the chunk did not load
- *	test_start  file, test, line, timeout?
- *	log         file, test, text		t:log, print
- *	output      file, test, text		what the worker's stdout got
- *	test_end    file, test, line, status, duration, ...
- *	slow        file, test, line, running	it has run for so long
- *	waiting     file, test?, line?, running, calls	what it waits for
- *	artifacts   file, paths			console logs that were kept
- *	file_end    file, duration
- *	run_end     passed, failed, skipped, errors, files_run, duration,
- *	            interrupted?		name of the signal
- *
- * test_end: status is "passed", "failed" or "skipped"; failed adds message,
- * location {file, line}, trace, and console: [{vm, text}] (the end of the
- * console of each VM alive); skipped adds reason. durations are seconds.
- *
- * test_end has waited, where the test stood still for want of memory or vCPUs:
- * duration is without it. waiting answers SIGUSR1; calls is an array of
- * {method, location?, seconds?}, empty where provium cannot look. slow and
- * waiting are of the moment: they may come between the events of other files.
+ * "time" (seconds since the epoch). Version EVENT_VERSION.
+ * docs/events.md says what each holds; event_schema.h is the same as a table.
  *
  * A worker sends more, which is for its parent alone: ask {id, kind, memory,
  * cpus, what, place}, withdraw {id}, give_back {memory, cpus}, parked {asks}
@@ -71,6 +48,8 @@ json_t *event_decode(const char *line, size_t n, struct err *err);
 struct event_sink {
 	void (*event)(struct event_sink *sink, const json_t *ev);
 	void (*free)(struct event_sink *sink);
+	/* Time goes on, while a run does; NULL: of no interest. */
+	void (*tick)(struct event_sink *sink);
 };
 
 #endif

@@ -31,6 +31,12 @@ struct event_sink *report_free(struct event_sink *sink)
 	return NULL;
 }
 
+void report_tick(struct event_sink *sink)
+{
+	if (sink && sink->tick)
+		sink->tick(sink);
+}
+
 /* --- events ---------------------------------------------------------------*/
 
 static void events_event(struct event_sink *sink, const json_t *ev)
@@ -54,7 +60,7 @@ struct event_sink *report_events_new(FILE *out)
 {
 	struct report_events *r = mem_zalloc(sizeof(*r));
 
-	r->sink = (struct event_sink){events_event, events_free};
+	r->sink = (struct event_sink){events_event, events_free, NULL};
 	r->out = out;
 	return &r->sink;
 }
@@ -136,7 +142,7 @@ struct event_sink *report_group_new(struct event_sink *take_next)
 {
 	struct report_group *g = mem_zalloc(sizeof(*g));
 
-	g->sink = (struct event_sink){group_event, group_free};
+	g->sink = (struct event_sink){group_event, group_free, NULL};
 	g->next = take_next;
 	g->held = json_object();
 	return &g->sink;
@@ -153,6 +159,14 @@ static void tee_event(struct event_sink *sink, const json_t *ev)
 		t->b->event(t->b, ev);
 }
 
+static void tee_tick(struct event_sink *sink)
+{
+	struct report_tee *t = CONTAINER_OF(sink, struct report_tee, sink);
+
+	report_tick(t->a);
+	report_tick(t->b);
+}
+
 static void tee_free(struct event_sink *sink)
 {
 	struct report_tee *t = CONTAINER_OF(sink, struct report_tee, sink);
@@ -167,7 +181,7 @@ struct event_sink *report_tee_new(struct event_sink *take_a,
 {
 	struct report_tee *t = mem_zalloc(sizeof(*t));
 
-	t->sink = (struct event_sink){tee_event, tee_free};
+	t->sink = (struct event_sink){tee_event, tee_free, tee_tick};
 	t->a = take_a;
 	t->b = take_b;
 	return &t->sink;

@@ -128,7 +128,7 @@ struct event_sink *report_list_new(FILE *out, const struct report_options *opts)
 {
 	struct report_list *r = mem_zalloc(sizeof(*r));
 
-	r->sink = (struct event_sink){list_event, list_free};
+	r->sink = (struct event_sink){list_event, list_free, NULL};
 	r->p = (struct printer){out, opts->is_colored};
 	return &r->sink;
 }

@@ -17,6 +17,7 @@
 #define QUOTE	      INDENT "  | "
 #define CONSOLE_LINES 25
 #define TRACE_LINES   20
+#define CALLS_MAX     6
 #define LOG_MAX	      (256u << 10) /* bytes kept of what a test printed */
 #define RECAP_TESTS   12	   /* shorter reports need none */
 
@@ -32,6 +33,7 @@ struct report_plain {
 	struct buf log; /* what the running test, or the file, printed */
 	size_t log_cut; /* bytes of it that were dropped */
 	struct strvec failures;
+	struct strvec flaky; /* passed when tried again */
 	unsigned n_tests;
 };
 
@@ -185,6 +187,51 @@ static struct failure_place place_of(const json_t *ev)
 	return f;
 }
 
+/* What the event brings; the file itself may have changed since. */
+static void put_source(struct report_plain *r, const json_t *ev,
+		       const struct failure_place *f)
+{
+	const json_t *source = json_object_get(ev, "source");
+
+	if (json_is_string(source))
+		print_lines(&r->p, PRINT_DIM, INDENT, json_string_value(source),
+			    json_string_length(source));
+	else if (f->file && !r->opts.reads_no_files)
+		print_excerpt(&r->p, INDENT, f->file, f->line);
+}
+
+/* What the test waited in, and for how long. */
+static void put_calls(struct report_plain *r, const json_t *ev)
+{
+	const json_t *calls = json_object_get(ev, "calls");
+	size_t n = json_array_size(calls);
+
+	if (!n)
+		return;
+	put(r, INDENT);
+	print_text(&r->p, PRINT_TITLE, "last calls");
+	put(r, "\n");
+	for (size_t i = n > CALLS_MAX ? n - CALLS_MAX : 0; i < n; i++) {
+		const json_t *call = json_array_get(calls, i);
+		const json_t *at = json_object_get(call, "location");
+
+		put(r, QUOTE);
+		print_duration(
+		    &r->p, PRINT_DIM,
+		    json_number_value(json_object_get(call, "seconds")));
+		put(r, "  ");
+		print_text(&r->p, PRINT_PLAIN, get(call, "method"));
+		if (get(at, "file")) {
+			put(r, "  ");
+			print_text(&r->p, PRINT_DIM, get(at, "file"));
+			fprintf(r->p.out, ":%lld",
+				(long long)json_integer_value(
+				    json_object_get(at, "line")));
+		}
+		put(r, "\n");
+	}
+}
+
 static void put_failure(struct report_plain *r, const json_t *ev,
 			const char *name)
 {
@@ -205,9 +252,9 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	if (newline)
 		print_lines(&r->p, PRINT_PLAIN, INDENT, newline + 1,
 			    strlen(newline + 1));
-	if (f.file)
-		print_excerpt(&r->p, INDENT, f.file, f.line);
+	put_source(r, ev, &f);
 	put_trace(r, ev);
+	put_calls(r, ev);
 	put_consoles(r, ev);
 	put_log(r);
 	r->wants_gap = true;
@@ -261,6 +308,20 @@ static void on_test_start(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
+/* It passed, but not at once. */
+static void put_flaky(struct report_plain *r, const json_t *ev)
+{
+	json_int_t n = json_integer_value(json_object_get(ev, "attempts"));
+
+	if (n < 2)
+		return;
+	CLEANUP(free_ptr)
+	char *note = mem_printf("  flaky: attempt %lld", (long long)n);
+	print_text(&r->p, PRINT_WARN, note);
+	strvec_addf(&r->flaky, "%s: %s", r->file ? r->file : "?",
+		    get(ev, "test"));
+}
+
 static void put_passed(struct report_plain *r, const json_t *ev)
 {
 	double s = json_number_value(json_object_get(ev, "duration"));
@@ -270,6 +331,7 @@ static void put_passed(struct report_plain *r, const json_t *ev)
 	put_status(r, PRINT_GOOD, "ok", get(ev, "test"));
 	put(r, "  ");
 	print_duration(&r->p, PRINT_DIM, s);
+	put_flaky(r, ev);
 	put(r, "\n");
 	if (r->opts.is_verbose)
 		put_log(r);
@@ -400,6 +462,18 @@ static void on_artifacts(struct report_plain *r, const json_t *ev)
 	}
 }
 
+static void put_flaky_list(struct report_plain *r)
+{
+	put(r, "\n");
+	print_text(&r->p, PRINT_TITLE, "flaky, passed when tried again:");
+	put(r, "\n");
+	for (size_t i = 0; i < r->flaky.n; i++) {
+		put(r, "  ");
+		print_text(&r->p, PRINT_PLAIN, r->flaky.v[i]);
+		put(r, "\n");
+	}
+}
+
 static void put_recap(struct report_plain *r)
 {
 	put(r, "\n");
@@ -426,6 +500,8 @@ static void on_run_end(struct report_plain *r, const json_t *ev)
 
 	if (r->failures.n && r->n_tests > RECAP_TESTS)
 		put_recap(r);
+	if (r->flaky.n)
+		put_flaky_list(r);
 	if (r->has_begun)
 		put(r, "\n");
 	if (signal) {
@@ -481,6 +557,7 @@ static void plain_free(struct event_sink *sink)
 	free(r->file);
 	buf_done(&r->log);
 	strvec_done(&r->failures);
+	strvec_done(&r->flaky);
 	free(r);
 }
 
@@ -489,7 +566,7 @@ struct event_sink *report_plain_new(FILE *out,
 {
 	struct report_plain *r = mem_zalloc(sizeof(*r));
 
-	r->sink = (struct event_sink){plain_event, plain_free};
+	r->sink = (struct event_sink){plain_event, plain_free, NULL};
 	r->p = (struct printer){out, opts->is_colored};
 	r->opts = *opts;
 	return &r->sink;

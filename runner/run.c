@@ -21,6 +21,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/budget.h"
+#include "runner/report.h"
 #include "runner/rundir.h"
 #include "runner/share.h"
 #include "runner/slot.h"
@@ -28,6 +29,8 @@
 /* What a guest needs unless something else is said: so many files are let run
  * at a time by default as the budget has room for one each. */
 #define GUEST_MEMORY (UINT64_C(256) << 20)
+
+#define TICK_NS	     NS_PER_SEC
 
 struct run {
 	struct slot_env env; /* first: what slots know of this */
@@ -43,6 +46,7 @@ struct run {
 	unsigned n_slots;
 	unsigned n_busy;
 	struct timer *timer; /* the end of its time */
+	struct timer *tick;  /* for reports that show time */
 	int signal_fd;
 	struct watch *signal_watch;
 	sigset_t signals;
@@ -142,6 +146,14 @@ static void on_signal(void *ctx, int fd, unsigned ready)
 	for_slots(run, is_second ? slot_interrupt : slot_terminate);
 }
 
+static void on_tick(void *ctx)
+{
+	struct run *run = ctx;
+
+	report_tick(run->env.sink);
+	timer_set(run->tick, clock_deadline_ns(TICK_NS));
+}
+
 static int watch_signals(struct run *run, struct err *err)
 {
 	static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1};
@@ -199,6 +211,9 @@ static void make_slots(struct run *run)
 	for (unsigned i = 0; i < run->n_slots; i++)
 		run->slots[i] = slot_new(&run->env);
 	run->timer = timer_new(run->env.loop, on_overdue, run);
+	run->tick = timer_new(run->env.loop, on_tick, run);
+	if (run->env.sink->tick)
+		timer_set(run->tick, clock_deadline_ns(TICK_NS));
 	if (o->run_timeout_ns)
 		timer_set(run->timer, clock_deadline_ns(o->run_timeout_ns));
 }
@@ -230,6 +245,7 @@ static void run_done(struct run *run)
 	free(run->slots);
 	free(run->deferred);
 	timer_free(run->timer);
+	timer_free(run->tick);
 	share_free(run->env.share);
 	rundir_close(&run->dir);
 	if (run->env.loop)

@@ -38,6 +38,7 @@ struct run_options {
 	struct budget_wish wish;
 	int verbose;
 	bool list_only;
+	bool keeps_artifacts; /* of files without failures, too */
 };
 
 struct run_result {

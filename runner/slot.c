@@ -88,7 +88,7 @@ static void slot_drop_dir(struct slot *s, char *take_dir, bool is_bad)
 
 	if (!dir)
 		return;
-	if (artifacts && is_bad) {
+	if (artifacts && (is_bad || s->env->opts->keeps_artifacts)) {
 		if (artifacts_keep(artifacts, s->file->display, dir, &kept,
 				   &err) < 0)
 			track_output(&s->track, err.text, strlen(err.text));

@@ -351,7 +351,12 @@ static json_t *consoles(const struct suite *s)
 
 static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 {
+	json_t *source =
+	    f->site.file[0] ? trail_source(f->site.file, f->site.line) : NULL;
+
 	json_object_set_new(ev, "message", text(f->message));
+	if (source)
+		json_object_set_new(ev, "source", source);
 	if (f->site.file[0])
 		json_object_set_new(ev, "location",
 				    json_pack("{s:o,s:i}", "file",
@@ -359,6 +364,22 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 					      f->site.line));
 	json_object_set_new(ev, "trace", text(f->trace ? f->trace : ""));
 	json_object_set_new(ev, "console", consoles(s));
+	if (s->w->await.trail.n)
+		json_object_set_new(ev, "calls",
+				    trail_calls(&s->w->await.trail));
+}
+
+/* An attempt that failed, where another follows. */
+static void emit_attempt(struct suite *s, const struct suite_test *t,
+			 unsigned n, int64_t started_ns)
+{
+	json_t *ev = test_event("test_attempt", t);
+	double span = (double)(clock_now_ns() - started_ns) / 1e9;
+
+	json_object_set_new(ev, "attempt", json_integer((json_int_t)n));
+	json_object_set_new(ev, "duration", json_real(span));
+	add_failure(s, ev, &s->failure);
+	worker_emit(s->w, ev);
 }
 
 static void emit_end(struct suite *s, const struct suite_test *t,
@@ -433,6 +454,7 @@ static void attempt(struct suite *s, const struct suite_test *t)
 	struct failure raised = {0};
 
 	clear_outcome(s);
+	trail_reset(&w->await.trail);
 	w->scope = scope_new(w->L, w->file_scope);
 	s->running = t;
 	await_set_timeout(&w->await, timeout_of(s, t));
@@ -479,7 +501,7 @@ static bool is_last(const struct suite *s, const struct suite_test *t)
 
 static void run_test(struct suite *s, const struct suite_test *t)
 {
-	int64_t started = clock_now_ns();
+	int64_t started = clock_now_ns(), attempt_started = started;
 	const char *skip = skip_reason(s, t);
 	unsigned n = 0;
 
@@ -490,8 +512,11 @@ static void run_test(struct suite *s, const struct suite_test *t)
 		return;
 	}
 	do {
+		if (n)
+			emit_attempt(s, t, n, attempt_started);
 		if (n++)
 			close_scope(s);
+		attempt_started = clock_now_ns();
 		attempt(s, t);
 	} while (s->failure.message && n <= t->retries);
 	if (is_last(s, t))

@@ -30,7 +30,8 @@ struct track_handler {
 /* Whether it may be held back: it can come before the plan. */
 static bool is_early(const json_t *ev)
 {
-	static const char *const early[] = {"file_start", "log", "output"};
+	static const char *const early[] = {"file_start", "log", "output",
+					    "vm"};
 	const char *name = json_string_value(json_object_get(ev, "event"));
 
 	for (size_t i = 0; i < ARRAY_LEN(early); i++)
@@ -291,6 +292,8 @@ static const struct track_handler handlers[] = {
     {"file_error", on_file_error},
     {"test_start", on_test_start},
     {"log", on_log},
+    {"vm", on_log},
+    {"test_attempt", on_log},
     {"test_end", on_test_end},
     {"file_end", on_file_end},
 };

@@ -132,6 +132,7 @@ static void emit_file_end(struct worker *w, int64_t started_ns)
 
 	json_object_set_new(ev, "duration", json_real(span));
 	worker_emit(w, ev);
+	w->is_over = true;
 }
 
 static void emit_file_error(struct worker *w, const struct failure *f)

@@ -31,6 +31,7 @@ struct worker {
 	struct scope *scope; /* where new objects go; the file's or a test's */
 	struct config config;
 	bool has_config;
+	bool is_over;		/* file_end is said: nothing more may be */
 	struct vm_factory *vms; /* NULL until worker_vms() */
 	struct net *net;	/* NULL until worker_net() */
 	struct claims *claims;

@@ -42,7 +42,7 @@ static void no_free(struct event_sink *sink)
 
 void recorder_init(struct recorder *r)
 {
-	*r = (struct recorder){.sink = {record, no_free}};
+	*r = (struct recorder){.sink = {record, no_free, NULL}};
 }
 
 void recorder_done(struct recorder *r)

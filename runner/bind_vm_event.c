@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/* What events tell of a VM. */
+#include <string.h>
+
+#include "runner/bind_vm.h"
+#include "runner/event.h"
+#include "runner/worker.h"
+
+void vm_object_tell(const struct vm_object *v, const char *state,
+		    double seconds)
+{
+	struct worker *w = v->worker;
+	const char *test = suite_running_name(&w->suite);
+	json_t *ev;
+
+	if (w->is_over)
+		return;
+	ev = event_new("vm");
+	if (test)
+		json_object_set_new(ev, "test",
+				    event_string(test, strlen(test)));
+	json_object_set_new(ev, "vm", event_string(v->name, strlen(v->name)));
+	json_object_set_new(ev, "state", event_string(state, strlen(state)));
+	if (seconds >= 0)
+		json_object_set_new(ev, "seconds", json_real(seconds));
+	if (v->need.memory)
+		json_object_set_new(ev, "memory",
+				    json_integer((json_int_t)v->need.memory));
+	if (v->need.cpus)
+		json_object_set_new(ev, "cpus",
+				    json_integer((json_int_t)v->need.cpus));
+	worker_emit(w, ev);
+}

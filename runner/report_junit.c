@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * JUnit XML, as Jenkins, GitLab and others read it: a testsuite a file, with
+ * the elements of Maven Surefire (surefire-test-report.xsd 3.0) for attempts:
+ * flakyFailure where one failed before another passed, rerunFailure where the
+ * first failed and so did the others.
+ */
+#include <stdbool.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "runner/report_tree.h"
+#include "runner/text.h"
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
+
+/* Char of XML 1.0, 2.2; and no non-characters. */
+static bool is_char(uint32_t c)
+{
+	if (c < 0x20)
+		return c == '\t' || c == '\n' || c == '\r';
+	if (c == 0x7f || (c >= 0xd800 && c <= 0xdfff))
+		return false;
+	return (c & 0xfffe) != 0xfffe;
+}
+
+/* What s[0] must be written as in text and in attributes alike; NULL: as it
+ * is. CR would otherwise be read back as LF. */
+static const char *entity_of(char c, bool is_attribute)
+{
+	switch (c) {
+	case '&':
+		return "&amp;";
+	case '<':
+		return "&lt;";
+	case '>': /* "]]>" must not stand in text */
+		return "&gt;";
+	case '"':
+		return "&quot;";
+	case '\r':
+		return "&#13;";
+	case '\n':
+		return is_attribute ? "&#10;" : NULL;
+	case '\t':
+		return is_attribute ? "&#9;" : NULL;
+	default:
+		return NULL;
+	}
+}
+
+static void put_escaped(FILE *out, const char *s, bool is_attribute)
+{
+	size_t n = strlen(s);
+	uint32_t code;
+
+	for (size_t i = 0, len; i < n; i += len) {
+		const char *entity = entity_of(s[i], is_attribute);
+
+		len = text_utf8(s + i, n - i, &code);
+		if (entity)
+			fputs(entity, out);
+		else if (len && is_char(code))
+			fwrite(s + i, 1, len, out);
+		else
+			fputs(REPLACEMENT, out);
+		if (!len)
+			len = 1;
+	}
+}
+
+static void put_attribute(FILE *out, const char *name, const char *value)
+{
+	fprintf(out, " %s=\"", name);
+	put_escaped(out, value, true);
+	fputc('"', out);
+}
+
+static void put_element(FILE *out, const char *indent, const char *name,
+			const char *text)
+{
+	if (!*text)
+		return;
+	fprintf(out, "%s<%s>", indent, name);
+	put_escaped(out, text, false);
+	fprintf(out, "</%s>\n", name);
+}
+
+/* --- failures -------------------------------------------------------------*/
+
+static void put_calls(FILE *out, const json_t *calls)
+{
+	for (size_t i = 0; i < json_array_size(calls); i++) {
+		const json_t *call = json_array_get(calls, i);
+		const json_t *at = json_object_get(call, "location");
+		CLEANUP(free_ptr)
+		char *line = mem_printf(
+		    "%s %s:%lld took %.3f s\n", tree_string(call, "method"),
+		    tree_string(at, "file"),
+		    (long long)json_integer_value(json_object_get(at, "line")),
+		    tree_number(call, "seconds"));
+		put_escaped(out, line, false);
+	}
+}
+
+static void put_consoles(FILE *out, const json_t *consoles)
+{
+	for (size_t i = 0; i < json_array_size(consoles); i++) {
+		const json_t *c = json_array_get(consoles, i);
+
+		fputs("\nconsole of ", out);
+		put_escaped(out, tree_string(c, "vm"), false);
+		fputs(":\n", out);
+		put_escaped(out, tree_string(c, "text"), false);
+	}
+}
+
+/* All that is known of a failure. */
+static void put_details(FILE *out, const json_t *f)
+{
+	put_escaped(out, tree_string(f, "message"), false);
+	fputs("\n", out);
+	put_escaped(out, tree_string(f, "source"), false);
+	put_escaped(out, tree_string(f, "trace"), false);
+	put_calls(out, json_object_get(f, "calls"));
+	put_consoles(out, json_object_get(f, "console"));
+}
+
+static void put_message(FILE *out, const json_t *f)
+{
+	const char *message = tree_string(f, "message");
+	CLEANUP(free_ptr)
+	char *first = mem_strndup(message, strcspn(message, "\n"));
+
+	put_attribute(out, "message", first);
+}
+
+static void put_failure(FILE *out, const char *element, const json_t *f)
+{
+	fprintf(out, "   <%s", element);
+	put_message(out, f);
+	fputs(" type=\"failure\">", out);
+	put_details(out, f);
+	fprintf(out, "</%s>\n", element);
+}
+
+/* flakyFailure, rerunFailure: what is known stands in stackTrace. */
+static void put_rerun(FILE *out, const char *element, const json_t *f)
+{
+	fprintf(out, "   <%s", element);
+	put_message(out, f);
+	fputs(" type=\"failure\"><stackTrace>", out);
+	put_details(out, f);
+	fprintf(out, "</stackTrace></%s>\n", element);
+}
+
+static void put_attempts(FILE *out, const json_t *test)
+{
+	const json_t *failed = json_object_get(test, "attempts_failed");
+	bool has_passed = !strcmp(tree_string(test, "status"), "passed");
+	bool has_failed = !strcmp(tree_string(test, "status"), "failed");
+	size_t n = json_array_size(failed);
+
+	if (has_failed)
+		put_failure(out, "failure",
+			    n ? json_array_get(failed, 0) : test);
+	for (size_t i = has_failed; i < n; i++)
+		put_rerun(out, has_passed ? "flakyFailure" : "rerunFailure",
+			  json_array_get(failed, i));
+	if (has_failed && n)
+		put_rerun(out, "rerunFailure", test);
+}
+
+/* --- tests and files ------------------------------------------------------*/
+
+static void put_test(FILE *out, const char *file, const json_t *test)
+{
+	long long line =
+	    (long long)json_integer_value(json_object_get(test, "line"));
+
+	fputs("  <testcase", out);
+	put_attribute(out, "name", tree_string(test, "test"));
+	put_attribute(out, "classname", file);
+	put_attribute(out, "file", file);
+	if (line > 0)
+		fprintf(out, " line=\"%lld\"", line);
+	fprintf(out, " time=\"%.3f\">\n", tree_number(test, "duration"));
+	if (!strcmp(tree_string(test, "status"), "skipped")) {
+		fputs("   <skipped", out);
+		put_attribute(out, "message", tree_string(test, "reason"));
+		fputs("/>\n", out);
+	}
+	put_attempts(out, test);
+	put_element(out, "   ", "system-out", tree_string(test, "log"));
+	fputs("  </testcase>\n", out);
+}
+
+static void put_error(FILE *out, const char *file, const json_t *error)
+{
+	fputs("  <testcase name=\"[outside of tests]\"", out);
+	put_attribute(out, "classname", file);
+	put_attribute(out, "file", file);
+	fputs(" time=\"0.000\">\n   <error", out);
+	put_message(out, error);
+	fputs(" type=\"error\">", out);
+	put_details(out, error);
+	fputs("</error>\n  </testcase>\n", out);
+}
+
+struct counts {
+	size_t tests;
+	size_t failures;
+	size_t errors;
+	size_t skipped;
+};
+
+static void count_file(const json_t *file, struct counts *c)
+{
+	const json_t *tests = json_object_get(file, "tests");
+	size_t errors = json_array_size(json_object_get(file, "errors"));
+
+	c->tests += json_array_size(tests) + errors;
+	c->errors += errors;
+	for (size_t i = 0; i < json_array_size(tests); i++) {
+		const char *status =
+		    tree_string(json_array_get(tests, i), "status");
+		c->failures += !strcmp(status, "failed");
+		c->skipped += !strcmp(status, "skipped");
+	}
+}
+
+static void put_counts(FILE *out, const struct counts *c, double seconds)
+{
+	fprintf(out,
+		" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" "
+		"skipped=\"%zu\" time=\"%.3f\"",
+		c->tests, c->failures, c->errors, c->skipped, seconds);
+}
+
+/* ISO 8601 without a zone, in UTC: what the schema asks for. */
+static void put_timestamp(FILE *out, const json_t *file)
+{
+	time_t start = (time_t)tree_number(file, "start");
+	char text[32];
+	struct tm tm;
+
+	if (start <= 0 || !gmtime_r(&start, &tm) || tm.tm_year > 8099 ||
+	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
+		return;
+	fprintf(out, " timestamp=\"%s\"", text);
+}
+
+static void put_artifacts(FILE *out, const json_t *paths)
+{
+	if (!json_array_size(paths))
+		return;
+	/* The form that Jenkins and GitLab make links of. */
+	fputs("  <system-out>", out);
+	for (size_t i = 0; i < json_array_size(paths); i++) {
+		fputs("[[ATTACHMENT|", out);
+		put_escaped(out, json_string_value(json_array_get(paths, i)),
+			    false);
+		fputs("]]\n", out);
+	}
+	fputs("</system-out>\n", out);
+}
+
+static void put_file(FILE *out, const json_t *file)
+{
+	const json_t *tests = json_object_get(file, "tests");
+	const json_t *errors = json_object_get(file, "errors");
+	const char *name = tree_string(file, "file");
+	struct counts c = {0};
+
+	count_file(file, &c);
+	fputs(" <testsuite", out);
+	put_attribute(out, "name", name);
+	put_counts(out, &c, tree_number(file, "duration"));
+	put_timestamp(out, file);
+	fputs(">\n", out);
+	for (size_t i = 0; i < json_array_size(tests); i++)
+		put_test(out, name, json_array_get(tests, i));
+	for (size_t i = 0; i < json_array_size(errors); i++)
+		put_error(out, name, json_array_get(errors, i));
+	put_artifacts(out, json_object_get(file, "artifacts"));
+	fputs(" </testsuite>\n", out);
+}
+
+void report_junit_write(FILE *out, const json_t *tree)
+{
+	const json_t *files = json_object_get(tree, "files");
+	struct counts c = {0};
+
+	for (size_t i = 0; i < json_array_size(files); i++)
+		count_file(json_array_get(files, i), &c);
+	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
+	      "<testsuites name=\"provium\"",
+	      out);
+	put_counts(out, &c,
+		   tree_number(json_object_get(tree, "end"), "duration"));
+	fputs(">\n", out);
+	for (size_t i = 0; i < json_array_size(files); i++)
+		put_file(out, json_array_get(files, i));
+	fputs("</testsuites>\n", out);
+}

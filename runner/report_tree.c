@@ -1,0 +1,340 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/report_tree.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "runner/text.h"
+
+#define VMS_MAX 10000 /* events of VMs that a file's entry holds */
+
+struct document {
+	char *path; /* or NULL */
+	FILE *out;  /* borrowed; where path is NULL */
+	tree_writer write;
+};
+
+struct report_tree {
+	struct event_sink sink;
+	json_t *tree;
+	json_t *by_name; /* file -> its entry in the tree */
+	json_t *open;	 /* file -> what is known of the test that runs */
+	struct document *documents;
+	size_t n_documents;
+	bool is_written;
+	struct err err;
+};
+
+const char *tree_string(const json_t *o, const char *key)
+{
+	const char *s = json_string_value(json_object_get(o, key));
+
+	return s ? s : "";
+}
+
+double tree_number(const json_t *o, const char *key)
+{
+	return json_number_value(json_object_get(o, key));
+}
+
+/* --- the tree -------------------------------------------------------------*/
+
+static json_t *file_of(struct report_tree *t, const json_t *ev)
+{
+	static const char *const lists[] = {"tests", "errors", "vms",
+					    "artifacts"};
+	const char *name = tree_string(ev, "file");
+	json_t *file = json_object_get(t->by_name, name);
+
+	if (file)
+		return file;
+	file = json_object();
+	json_object_set_new(file, "file", event_string(name, strlen(name)));
+	for (size_t i = 0; i < ARRAY_LEN(lists); i++)
+		json_object_set_new(file, lists[i], json_array());
+	json_array_append_new(json_object_get(t->tree, "files"), file);
+	json_object_set(t->by_name, name, file);
+	return file;
+}
+
+/* The test that runs in the file; made if there is none. */
+static json_t *open_of(struct report_tree *t, const json_t *ev)
+{
+	const char *name = tree_string(ev, "file");
+	json_t *open = json_object_get(t->open, name);
+
+	if (open)
+		return open;
+	open = json_object();
+	json_object_set_new(open, "attempts_failed", json_array());
+	json_object_set_new(t->open, name, open);
+	return open;
+}
+
+static void copy_time(json_t *o, const char *key, const json_t *ev)
+{
+	json_t *time = json_object_get(ev, "time");
+
+	if (time)
+		json_object_set(o, key, time);
+}
+
+static void add_log(json_t *o, const json_t *ev)
+{
+	const json_t *text = json_object_get(ev, "text");
+	const char *old = tree_string(o, "log");
+	CLEANUP(free_ptr)
+	char *all = mem_printf("%s%s%s", old, json_string_value(text), "\n");
+	size_t n = strlen(all);
+	size_t cut = n > 2 * TREE_LOG_MAX ? n - TREE_LOG_MAX : 0;
+
+	if (n > 1 && all[n - 2] == '\n')
+		n--;
+	/* Cut at a line, so that no character is cut. */
+	const char *line = cut ? strchr(all + cut, '\n') : all;
+	if (cut && line)
+		line++;
+	if (line)
+		json_object_set_new(
+		    o, "log", event_string(line, n - (size_t)(line - all)));
+}
+
+static void on_run_start(struct report_tree *t, const json_t *ev)
+{
+	json_object_set_new(t->tree, "run", json_deep_copy(ev));
+}
+
+static void on_file_start(struct report_tree *t, const json_t *ev)
+{
+	json_t *file = file_of(t, ev);
+
+	if (!json_object_get(file, "start"))
+		copy_time(file, "start", ev);
+}
+
+static void on_file_error(struct report_tree *t, const json_t *ev)
+{
+	json_array_append_new(json_object_get(file_of(t, ev), "errors"),
+			      json_deep_copy(ev));
+}
+
+static void on_test_start(struct report_tree *t, const json_t *ev)
+{
+	json_object_del(t->open, tree_string(ev, "file"));
+	json_t *open = open_of(t, ev);
+
+	copy_time(open, "start", ev);
+	json_object_set_new(open, "test",
+			    json_deep_copy(json_object_get(ev, "test")));
+}
+
+static void on_attempt(struct report_tree *t, const json_t *ev)
+{
+	json_array_append_new(
+	    json_object_get(open_of(t, ev), "attempts_failed"),
+	    json_deep_copy(ev));
+}
+
+static void on_log(struct report_tree *t, const json_t *ev)
+{
+	json_t *open = json_object_get(t->open, tree_string(ev, "file"));
+
+	if (json_is_string(json_object_get(ev, "text")))
+		add_log(open ? open : file_of(t, ev), ev);
+}
+
+static void on_vm(struct report_tree *t, const json_t *ev)
+{
+	json_t *vms = json_object_get(file_of(t, ev), "vms");
+
+	if (json_array_size(vms) < VMS_MAX)
+		json_array_append_new(vms, json_deep_copy(ev));
+}
+
+static void on_test_end(struct report_tree *t, const json_t *ev)
+{
+	json_t *test = json_deep_copy(ev);
+	json_t *open = open_of(t, ev);
+
+	json_object_del(open, "test");
+	json_object_update(test, open);
+	copy_time(test, "end", ev);
+	json_object_del(t->open, tree_string(ev, "file"));
+	json_array_append_new(json_object_get(file_of(t, ev), "tests"), test);
+}
+
+static void on_artifacts(struct report_tree *t, const json_t *ev)
+{
+	json_t *paths = json_deep_copy(json_object_get(ev, "paths"));
+
+	json_array_extend(json_object_get(file_of(t, ev), "artifacts"), paths);
+	json_decref(paths);
+}
+
+static void on_file_end(struct report_tree *t, const json_t *ev)
+{
+	json_t *file = file_of(t, ev);
+	json_t *duration = json_object_get(ev, "duration");
+
+	copy_time(file, "end", ev);
+	if (duration)
+		json_object_set_new(file, "duration",
+				    json_real(json_number_value(duration) +
+					      tree_number(file, "duration")));
+	json_object_del(t->open, tree_string(ev, "file"));
+}
+
+/* --- documents ------------------------------------------------------------*/
+
+static int flush_file(FILE *f)
+{
+	bool is_bad = fflush(f) != 0 || ferror(f);
+
+	return is_bad ? (errno ? -errno : -EIO) : 0;
+}
+
+/* Beside the path, under a name of its own, then renamed. A path that exists
+ * and is no regular file (/dev/stdout, a pipe) is written itself. */
+static int write_path(const struct document *d, const json_t *tree)
+{
+	CLEANUP(free_ptr) char *aside = mem_printf("%s.XXXXXX", d->path);
+	CLEANUP(file_closep) FILE *f = NULL;
+	struct stat st;
+	bool is_direct = stat(d->path, &st) == 0 && !S_ISREG(st.st_mode);
+	int fd = is_direct ? open(d->path, O_WRONLY | O_CLOEXEC)
+			   : mkostemp(aside, O_CLOEXEC);
+	mode_t mask = umask(0);
+	int r;
+
+	umask(mask);
+	if (fd < 0)
+		return -errno;
+	f = fdopen(fd, "we");
+	d->write(f, tree);
+	r = flush_file(f);
+	if (is_direct)
+		return r;
+	if (!r && (fchmod(fd, 0666 & ~mask) < 0 || rename(aside, d->path) < 0))
+		r = -errno;
+	if (r < 0)
+		unlink(aside);
+	return r;
+}
+
+static void write_document(struct report_tree *t, const struct document *d)
+{
+	int r;
+
+	errno = 0;
+	if (d->path) {
+		r = write_path(d, t->tree);
+	} else {
+		d->write(d->out, t->tree);
+		r = flush_file(d->out);
+	}
+	if (r < 0 && !t->err.code)
+		err_set(&t->err, r, "cannot write '%s': %s",
+			d->path ? d->path : "standard output", strerror(-r));
+}
+
+static void write_documents(struct report_tree *t)
+{
+	if (t->is_written)
+		return;
+	t->is_written = true;
+	for (size_t i = 0; i < t->n_documents; i++)
+		write_document(t, &t->documents[i]);
+}
+
+static void on_run_end(struct report_tree *t, const json_t *ev)
+{
+	json_object_set_new(t->tree, "end", json_deep_copy(ev));
+	write_documents(t);
+}
+
+/* --- the sink -------------------------------------------------------------*/
+
+static const struct tree_handler {
+	const char *event;
+	void (*handle)(struct report_tree *t, const json_t *ev);
+} handlers[] = {
+    {"run_start", on_run_start},
+    {"file_start", on_file_start},
+    {"file_error", on_file_error},
+    {"test_start", on_test_start},
+    {"test_attempt", on_attempt},
+    {"log", on_log},
+    {"output", on_log},
+    {"vm", on_vm},
+    {"test_end", on_test_end},
+    {"artifacts", on_artifacts},
+    {"file_end", on_file_end},
+    {"run_end", on_run_end},
+};
+
+static void tree_event(struct event_sink *sink, const json_t *ev)
+{
+	struct report_tree *t = CONTAINER_OF(sink, struct report_tree, sink);
+	const char *name = tree_string(ev, "event");
+
+	for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
+		if (!strcmp(handlers[i].event, name))
+			handlers[i].handle(t, ev);
+}
+
+static void tree_free(struct event_sink *sink)
+{
+	struct report_tree *t = CONTAINER_OF(sink, struct report_tree, sink);
+
+	if (json_object_get(t->tree, "run"))
+		write_documents(t);
+	for (size_t i = 0; i < t->n_documents; i++)
+		free(t->documents[i].path);
+	free(t->documents);
+	json_decref(t->by_name);
+	json_decref(t->open);
+	json_decref(t->tree);
+	free(t);
+}
+
+struct event_sink *report_tree_new(void)
+{
+	struct report_tree *t = mem_zalloc(sizeof(*t));
+
+	t->sink = (struct event_sink){tree_event, tree_free, NULL};
+	t->tree = json_pack("{s:[]}", "files");
+	t->by_name = json_object();
+	t->open = json_object();
+	return &t->sink;
+}
+
+void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
+		     tree_writer write)
+{
+	struct report_tree *t = CONTAINER_OF(sink, struct report_tree, sink);
+
+	t->documents = mem_realloc_array(t->documents, t->n_documents + 1,
+					 sizeof(*t->documents));
+	t->documents[t->n_documents++] =
+	    (struct document){path ? mem_strdup(path) : NULL, out, write};
+}
+
+int report_tree_error(struct event_sink *sink, struct err *err)
+{
+	struct report_tree *t = CONTAINER_OF(sink, struct report_tree, sink);
+
+	return t->err.code ? err_set(err, t->err.code, "%s", t->err.text) : 0;
+}
+
+void report_json_write(FILE *out, const json_t *tree)
+{
+	json_dumpf(tree, out, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+	fputc('\n', out);
+}

@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A run as one document, for reports that need all of it: every file with its
+ * tests, each with its attempts and what it printed. A sink that writes such
+ * documents when the run ends, or when it is freed before that.
+ *
+ * The document, JSON: {"run": run_start, "end": run_end, "files": [file]};
+ * file: {"file", "start", "end", "duration", "tests": [test], "errors":
+ * [file_error], "vms": [vm event], "artifacts": [path], "log"}; test: its
+ * test_end, and "start", "end", "log", "attempts_failed": [test_attempt].
+ * Times are those of the events. Members are there only where something was
+ * said; lists always are.
+ */
+#ifndef RUNNER_REPORT_TREE_H
+#define RUNNER_REPORT_TREE_H
+
+#include <jansson.h>
+#include <stdio.h>
+
+#include "agent-proto/err.h"
+#include "runner/event.h"
+
+/* Of what a test printed, the end is kept. */
+#define TREE_LOG_MAX (64u << 10)
+
+typedef void (*tree_writer)(FILE *out, const json_t *tree);
+
+/* The writers. */
+void report_junit_write(FILE *out, const json_t *tree);
+void report_html_write(FILE *out, const json_t *tree);
+void report_json_write(FILE *out, const json_t *tree);
+
+struct event_sink *report_tree_new(void);
+/* A document to write; to path, aside and renamed, so that a reader never sees
+ * half of one; or to out, borrowed, where path is NULL. path is copied. */
+void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
+		     tree_writer write);
+/* The first document that could not be written, once the run has ended. */
+int report_tree_error(struct event_sink *sink, struct err *err);
+
+/* "" where there is no such string. */
+const char *tree_string(const json_t *o, const char *key);
+double tree_number(const json_t *o, const char *key);
+
+#endif
