@@ -320,15 +320,6 @@ static void tell_power(const struct power_call *c, const char *failed)
 		vm_object_tell(c->v, c->op.result < 0 ? failed : state, s);
 }
 
-/* It uses no memory of the host any more. */
-static void on_vm_end(void *ctx)
-{
-	const struct vm_object *v = ctx;
-
-	bind_claim_give_back(ctx);
-	vm_object_tell(v, "ended", -1);
-}
-
 static int boot_finish(lua_State *L, void *p)
 {
 	struct power_call *c = p;
@@ -379,7 +370,7 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
 	vm_on_alarm(v->vm, on_alarm);
-	vm_on_end(v->vm, on_vm_end);
+	vm_on_end(v->vm, vm_object_ended);
 	v->need = bind_claim_need(w, v, &o.req);
 	*ret_timeout_ns = o.req.agent_timeout_ns;
 }

@@ -39,6 +39,9 @@ extern const struct guest_ops vm_guest_ops;
 void vm_object_tell(const struct vm_object *v, const char *state,
 		    double seconds);
 
+/* The same, for vm_on_end(): it uses no memory of the host any more. */
+void vm_object_ended(void *vm_object);
+
 /* Pushes a VM in the state created. profile may be NULL; opts_idx: the table
  * of options, checked here, or 0. */
 struct vm_object *vm_object_new(lua_State *L, const char *method,

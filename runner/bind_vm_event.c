@@ -2,6 +2,7 @@
 /* What events tell of a VM. */
 #include <string.h>
 
+#include "runner/bind_claim.h"
 #include "runner/bind_vm.h"
 #include "runner/event.h"
 #include "runner/worker.h"
@@ -30,4 +31,12 @@ void vm_object_tell(const struct vm_object *v, const char *state,
 		json_object_set_new(ev, "cpus",
 				    json_integer((json_int_t)v->need.cpus));
 	worker_emit(w, ev);
+}
+
+void vm_object_ended(void *ctx)
+{
+	const struct vm_object *v = ctx;
+
+	bind_claim_give_back(ctx);
+	vm_object_tell(v, "ended", -1);
 }

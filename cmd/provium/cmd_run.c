@@ -8,6 +8,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "cmd/provium/outputs.h"
 #include "cmd/provium/settings.h"
 #include "runner/build.h"
 #include "runner/config.h"
@@ -22,8 +23,7 @@ struct session {
 	bool list_only;
 	struct config config;
 	struct test_files files;
-	FILE *events; /* or NULL; stdout where --events is "-" */
-	FILE *report;
+	struct outputs outputs;
 };
 
 /* --- what to run ----------------------------------------------------------*/
@@ -61,63 +61,16 @@ static int find_files(struct session *x, struct err *err)
 
 /* --- reporting ------------------------------------------------------------*/
 
-static bool is_colored(const struct settings *s, FILE *out)
-{
-	const char *no_color = getenv("NO_COLOR");
-	const char *term = getenv("TERM");
-
-	if (s->color != COLOR_AUTO)
-		return s->color == COLOR_ALWAYS;
-	/* no-color.org: present and not empty. */
-	return isatty(fileno(out)) && (!no_color || !*no_color) &&
-	       (!term || strcmp(term, "dumb") != 0);
-}
-
-static int open_events(struct session *x, struct err *err)
-{
-	const char *path = x->s->events;
-
-	x->report = stdout;
-	if (!path)
-		return 0;
-	if (!strcmp(path, "-")) {
-		x->events = stdout;
-		x->report = stderr;
-		return 0;
-	}
-	x->events = fopen(path, "we");
-	if (!x->events)
-		return err_set(err, -errno, "--events: cannot write '%s': %s",
-			       path, strerror(errno));
-	return 0;
-}
-
-static int close_events(struct session *x, struct err *err)
-{
-	bool is_bad = x->events && ferror(x->events);
-
-	if (x->events && x->events != stdout)
-		is_bad = fclose(x->events) != 0 || is_bad;
-	x->events = NULL;
-	if (is_bad)
-		return err_set(err, -EIO, "--events: cannot write '%s'",
-			       x->s->events);
-	return 0;
-}
-
 static struct event_sink *new_sink(struct session *x)
 {
 	struct report_options opts = {
-	    .is_colored = is_colored(x->s, x->report),
-	    .is_quiet = x->s->is_quiet,
-	    .is_verbose = x->s->verbose > 0,
+	    .is_colored = outputs_is_colored(x->s, x->outputs.report),
 	};
-	struct event_sink *people = x->list_only
-					? report_list_new(x->report, &opts)
-					: report_plain_new(x->report, &opts);
 
-	return report_tee_new(report_group_new(people),
-			      x->events ? report_events_new(x->events) : NULL);
+	return outputs_sink(&x->outputs, x->list_only
+					     ? report_group_new(report_list_new(
+						   x->outputs.report, &opts))
+					     : outputs_people(&x->outputs));
 }
 
 /* --- running --------------------------------------------------------------*/
@@ -132,13 +85,13 @@ static void say_choices(const struct session *x)
 	if (!p)
 		return;
 	if (host_choose_accel(p->accel, &choice, &err) == 0)
-		fprintf(x->report, "accelerator %s: %s\n",
+		fprintf(x->outputs.report, "accelerator %s: %s\n",
 			accel_name((enum accel)choice.value), choice.why);
 	if (host_choose_transport(p->transport, &choice, &err) == 0)
-		fprintf(x->report, "transport %s: %s\n",
+		fprintf(x->outputs.report, "transport %s: %s\n",
 			transport_name((enum transport)choice.value),
 			choice.why);
-	fprintf(x->report, "config %s\n\n",
+	fprintf(x->outputs.report, "config %s\n\n",
 		x->config.path ? x->config.path : "none");
 }
 
@@ -184,6 +137,7 @@ static int run_found(struct session *x, struct err *err)
 	    .jobs = x->s->jobs,
 	    .verbose = x->s->verbose,
 	    .list_only = x->list_only,
+	    .keeps_artifacts = x->s->keeps_artifacts,
 	};
 	struct run_result result;
 	struct event_sink *sink;
@@ -193,6 +147,8 @@ static int run_found(struct session *x, struct err *err)
 		say_choices(x);
 	sink = new_sink(x);
 	r = run_files(&opts, &x->files, sink, &result, err);
+	if (r >= 0)
+		r = outputs_check(&x->outputs, err);
 	report_free(sink);
 	return r < 0 ? r : status_of(x, &result);
 }
@@ -210,12 +166,12 @@ static int run_session(struct session *x, struct err *err)
 		return status_empty(x, "no test found: no *.test.lua in",
 				    x->s->n_args == 1 ? x->s->args[0]
 						      : "these paths");
-	r = open_events(x, err);
+	r = outputs_open(&x->outputs, x->s, err);
 	if (r >= 0 && !x->list_only)
 		r = build_profiles(&x->config, err);
 	if (r >= 0)
 		r = run_found(x, err);
-	int closed = close_events(x, r < 0 ? NULL : err);
+	int closed = outputs_close(&x->outputs, r < 0 ? NULL : err);
 	return closed < 0 && r >= 0 ? closed : r;
 }
 

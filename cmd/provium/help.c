@@ -91,6 +91,7 @@ void help_print(FILE *out)
 	    "JSON\n"
 	    "  provium list tests/                name the tests, boot "
 	    "nothing\n"
+	    "  provium report --html p.html out.json   and a page of that\n"
 	    "  provium doctor                     what this machine can do\n"
 	    "  provium help run                   the options of a command\n"
 	    "\n"
@@ -150,6 +151,11 @@ const struct command commands[] = {
      "Names the tests, with their tags, without running any: files are\n"
      "loaded, nothing is booted.\n",
      cmd_list},
+    {"report", FOR_REPORT, "[option...] file...",
+     "make reports of runs that are over",
+     "Reads what run --events wrote ('-': from standard input) and reports as\n"
+     "run does; with --merge, several runs as one. Status as of that run.\n",
+     cmd_report},
     {"guest", FOR_GUEST, "[option...] build|list|path",
      "make or find guest images",
      "build makes the default guest from the packages of a kernel and\n"

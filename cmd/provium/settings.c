@@ -46,6 +46,52 @@ static int set_artifacts(struct settings *s, const char *value, struct err *err)
 	return 0;
 }
 
+static int set_junit(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->junit = value;
+	return 0;
+}
+
+static int set_html(struct settings *s, const char *value, struct err *err)
+{
+	(void)err;
+	s->html = value;
+	return 0;
+}
+
+static int set_tap(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->is_tap = true;
+	return 0;
+}
+
+static int set_json(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->is_json = true;
+	return 0;
+}
+
+static int set_merge(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->is_merge = true;
+	return 0;
+}
+
+static int set_keep(struct settings *s, const char *value, struct err *err)
+{
+	(void)value;
+	(void)err;
+	s->keeps_artifacts = true;
+	return 0;
+}
+
 static int read_span(const char *option, const char *value, int64_t *ret,
 		     struct err *err)
 {
@@ -363,28 +409,44 @@ const struct option_def option_defs[] = {
     {"cpu-overcommit", '\0', "X", "vCPUs for each CPU (default 4)", FOR_RUN,
      set_overcommit},
     {"events", '\0', "FILE",
-     "write what happens as JSON, an object a line; '-' is standard output, "
-     "and moves the report to standard error",
+     "write what happens as JSON, an object a line, to a file, to a socket "
+     "(unix:PATH), or to standard output ('-'), which moves the report to "
+     "standard error",
      FOR_RUN, set_events},
+    {"junit", '\0', "FILE", "write a report in the XML of JUnit",
+     FOR_RUN | FOR_REPORT, set_junit},
+    {"html", '\0', "FILE", "write a report as one page for a browser",
+     FOR_RUN | FOR_REPORT, set_html},
+    {"tap", '\0', NULL,
+     "print TAP 14; the report for people goes to standard error",
+     FOR_RUN | FOR_REPORT, set_tap},
+    {"json", '\0', NULL,
+     "print all results as one JSON object, likewise, when the run is over",
+     FOR_RUN | FOR_REPORT, set_json},
+    {"merge", '\0', NULL, "report several runs, such as shards, as one",
+     FOR_REPORT, set_merge},
     {"artifacts", 'a', "DIR",
      "keep the whole console logs of VMs of files with failures in DIR",
      FOR_RUN, set_artifacts},
+    {"keep-artifacts", '\0', NULL,
+     "with --artifacts: also of files without failures", FOR_RUN, set_keep},
     {"allow-empty", '\0', NULL, "finding no test is fine: status 0, not 2",
      FOR_RUN | FOR_LIST, set_allow_empty},
     {"verbose", 'v', NULL,
-     "show what passing tests print, and what was chosen and why", FOR_RUN,
-     set_verbose},
-    {"quiet", 'q', NULL, "show failures and the summary only", FOR_RUN,
-     set_quiet},
+     "show what passing tests print, and what was chosen and why",
+     FOR_RUN | FOR_REPORT, set_verbose},
+    {"quiet", 'q', NULL, "show failures and the summary only",
+     FOR_RUN | FOR_REPORT, set_quiet},
     {"color", '\0', NULL, "colour also where the output is no terminal",
-     FOR_RUN | FOR_LIST, set_color},
+     FOR_RUN | FOR_LIST | FOR_REPORT, set_color},
     {"no-color", '\0', NULL,
      "no colour; the environment variable NO_COLOR says the same",
-     FOR_RUN | FOR_LIST, set_no_color},
+     FOR_RUN | FOR_LIST | FOR_REPORT, set_no_color},
     {"version", '\0', NULL, "print the version", FOR_RUN | FOR_HELP,
      set_version},
     {"help", 'h', NULL, "show this",
-     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_LSP | FOR_HELP,
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_LSP | FOR_HELP |
+	 FOR_REPORT,
      set_help},
     {0},
 };

@@ -24,6 +24,8 @@ struct settings {
 	const char *filter;    /* "": all */
 	const char *events;    /* file, "-", or NULL */
 	const char *artifacts; /* directory, or NULL */
+	const char *junit;     /* file, or NULL */
+	const char *html;      /* file, or NULL */
 	int64_t timeout_ns;
 	int64_t file_timeout_ns; /* 0: none */
 	int64_t run_timeout_ns;	 /* 0: none */
@@ -32,6 +34,10 @@ struct settings {
 	struct budget_wish wish;
 	int verbose;
 	bool is_quiet;
+	bool is_tap;
+	bool is_json;
+	bool is_merge;
+	bool keeps_artifacts; /* of files without failures, too */
 	bool allows_empty;
 	bool wants_help;
 	bool wants_version;
@@ -47,6 +53,7 @@ struct settings {
 #define FOR_DOCTOR 8u
 #define FOR_HELP   16u
 #define FOR_LSP	   32u
+#define FOR_REPORT 64u
 
 struct option_def {
 	const char *name; /* without the dashes */
@@ -91,6 +98,7 @@ int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 int cmd_run(const struct settings *s);
 int cmd_list(const struct settings *s);
+int cmd_report(const struct settings *s);
 int cmd_guest(const struct settings *s);
 int cmd_doctor(const struct settings *s);
 int cmd_lsp(const struct settings *s);

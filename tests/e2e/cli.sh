@@ -54,7 +54,7 @@ out 'test("the guest answers"'
 out "exit status: 0"
 
 claim "every command has its own help"
-for c in run list guest doctor lsp-setup help; do
+for c in run list report guest doctor lsp-setup help; do
 	run 0 "$c" --help
 	out "$c"
 	run 0 help "$c"
@@ -103,7 +103,7 @@ run 0 run -qv good
 run 0 run -- good
 
 claim "the manual and the help name the same options"
-for c in run list guest doctor; do
+for c in run list report guest doctor; do
 	"$provium" "$c" --help
 done | grep -oE '^ .{5}--[a-z-]+' | sed 's/.*--//' | sort -u >help.txt
 grep -oE 'Fl -[a-z-]+' "$top/docs/provium.1" | sed 's/Fl -//' |
