@@ -267,11 +267,10 @@ struct claims *claims_new(struct loop *l, struct event_sink *sink, int fd)
 
 struct claims *claims_free(struct claims *c)
 {
-	struct ask *a;
-
 	if (!c)
 		return NULL;
-	while ((a = LIST_FIRST(&c->asks))) {
+	for (struct ask *a = LIST_FIRST(&c->asks), *next; a; a = next) {
+		next = LIST_NEXT(a, link);
 		if (a->op)
 			a->op->owner = NULL;
 		forget(a);

@@ -147,8 +147,10 @@ struct pool *pool_free(struct pool *p)
 {
 	if (!p)
 		return NULL;
-	while (!TAILQ_EMPTY(&p->queue))
-		drop(p, TAILQ_FIRST(&p->queue));
+	for (struct ask *a = TAILQ_FIRST(&p->queue), *next; a; a = next) {
+		next = TAILQ_NEXT(a, link);
+		drop(p, a);
+	}
 	for (unsigned i = 0; i < p->n_clients; i++)
 		free(p->clients[i].name);
 	free(p->clients);
@@ -341,7 +343,9 @@ static bool answer(struct pool *p, struct ask *a, char *take_refusal,
 {
 	struct client *c = &p->clients[a->client];
 
-	*ret = (struct pool_answer){a->client, a->id, take_refusal};
+	ret->client = a->client;
+	ret->id = a->id;
+	ret->refusal = take_refusal;
 	c->is_parked = false;
 	if (take_refusal && a->kind == POOL_CLAIM)
 		c->has_claim = false;

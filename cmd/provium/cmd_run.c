@@ -75,6 +75,18 @@ static struct event_sink *new_sink(struct session *x)
 
 /* --- running --------------------------------------------------------------*/
 
+static void say_budget(const struct session *x)
+{
+	struct pool_budget b;
+	char size[POOL_SIZE_TEXT];
+
+	budget_find(NULL, &x->s->wish, &b);
+	fprintf(x->outputs.report,
+		"guests may have %s of memory%s, %llu vCPUs%s\n",
+		pool_size_text(b.amount.memory, size), b.memory_note,
+		(unsigned long long)b.amount.cpus, b.cpus_note);
+}
+
 static void say_choices(const struct session *x)
 {
 	const struct config_profile *p;
@@ -91,6 +103,7 @@ static void say_choices(const struct session *x)
 		fprintf(x->outputs.report, "transport %s: %s\n",
 			transport_name((enum transport)choice.value),
 			choice.why);
+	say_budget(x);
 	fprintf(x->outputs.report, "config %s\n\n",
 		x->config.path ? x->config.path : "none");
 }
