@@ -84,13 +84,13 @@ static void back(struct fixture *f, unsigned client, uint64_t memory)
  * the id of one that is refused. */
 static int64_t next(struct fixture *f)
 {
-	struct pool_answer ans;
+	struct pool_answer got;
 
-	if (!pool_next(f->p, &ans))
+	if (!pool_next(f->p, &got))
 		return 0;
 	free(f->refusal);
-	f->refusal = ans.refusal;
-	return ans.refusal ? -(int64_t)ans.id : (int64_t)ans.id;
+	f->refusal = got.refusal;
+	return got.refusal ? -(int64_t)got.id : (int64_t)got.id;
 }
 
 static void says(const struct fixture *f, const char *part)
@@ -490,7 +490,7 @@ static void check_order(const struct model *m, const struct model_task *t)
 		}
 }
 
-static void model_answer(struct model *m, const struct pool_answer *ans)
+static void model_answer(struct model *m, const struct pool_answer *got)
 {
 	for (int i = 0; i < FILES; i++) {
 		struct model_file *f = &m->files[i];
@@ -498,14 +498,14 @@ static void model_answer(struct model *m, const struct pool_answer *ans)
 		for (int j = 0; j < ASKS; j++) {
 			struct model_task *t = &f->tasks[j];
 
-			if (f->client != ans->client || t->id != ans->id)
+			if (f->client != got->client || t->id != got->id)
 				continue;
-			if (!ans->refusal && !model_holds(f))
+			if (!got->refusal && !model_holds(f))
 				check_order(m, t);
-			if (!ans->refusal)
+			if (!got->refusal)
 				t->held = t->want;
 			t->id = 0;
-			*(ans->refusal ? &m->n_refused : &m->n_granted) += 1;
+			*(got->refusal ? &m->n_refused : &m->n_granted) += 1;
 			model_park(m, f);
 		}
 	}
@@ -513,13 +513,13 @@ static void model_answer(struct model *m, const struct pool_answer *ans)
 
 static void model_answers(struct model *m)
 {
-	struct pool_answer ans;
+	struct pool_answer got;
 
-	while (pool_next(m->p, &ans)) {
+	while (pool_next(m->p, &got)) {
 		struct pool_amount used;
 
-		model_answer(m, &ans);
-		free(ans.refusal);
+		model_answer(m, &got);
+		free(got.refusal);
 		used = pool_used(m->p);
 		assert_true(used.memory <= budget.amount.memory);
 		assert_true(used.cpus <= budget.amount.cpus);
