@@ -373,7 +373,7 @@ hostile stop "timed out after" <<'END'
 END
 
 claim "a test that takes all memory fails alone"
-hostile hog "hostile/hog.test.lua:5: " <<'END'
+hostile hog "hostile/hog.test.lua:" <<'END'
   local t = {}
   for i = 1, 1e9 do t[i] = ("x"):rep(1e6) .. i end
 END
