@@ -205,6 +205,13 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(A_vmm)
 	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $(filter %.o,$^) \
 	    $(filter %.a,$^) $(LIBS_vmm)
 
+# The one of the runner's; what it links needs Lua.
+$(B)/fuzz/fuzz_events: $(B)/obj/tests/fuzz/fuzz_events.o $(A_runner)
+	@mkdir -p $(@D)
+	$(say) LD $@
+	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $(filter %.o,$^) \
+	    $(filter %.a,$^) $(LIBS_runner)
+
 $(B)/fuzz/fuzz_stream: $(B)/obj/tests/unit/streams/lib_model.o \
 	$(B)/obj/tests/unit/streams/lib_model_play.o
 

@@ -251,12 +251,17 @@ static void put_timestamp(FILE *out, const json_t *file)
 	fprintf(out, " timestamp=\"%s\"", text);
 }
 
-static void put_artifacts(FILE *out, const json_t *paths)
+/* What was printed outside of tests, and what was kept. */
+static void put_file_out(FILE *out, const json_t *file)
 {
-	if (!json_array_size(paths))
+	const json_t *paths = json_object_get(file, "artifacts");
+	const char *log = tree_string(file, "log");
+
+	if (!json_array_size(paths) && !*log)
 		return;
-	/* The form that Jenkins and GitLab make links of. */
 	fputs("  <system-out>", out);
+	put_escaped(out, log, false);
+	/* The form that Jenkins and GitLab make links of. */
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		fputs("[[ATTACHMENT|", out);
 		put_escaped(out, json_string_value(json_array_get(paths, i)),
@@ -283,7 +288,7 @@ static void put_file(FILE *out, const json_t *file)
 		put_test(out, name, json_array_get(tests, i));
 	for (size_t i = 0; i < json_array_size(errors); i++)
 		put_error(out, name, json_array_get(errors, i));
-	put_artifacts(out, json_object_get(file, "artifacts"));
+	put_file_out(out, file);
 	fputs(" </testsuite>\n", out);
 }
 

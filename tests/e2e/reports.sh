@@ -1,0 +1,170 @@
+#!/bin/sh
+# The reports of provium, seen from outside; boots nothing. Ends with
+# "N passed, N failed".
+#   reports.sh PROVIUM
+set -u
+
+provium=$(readlink -f "$1")
+top=$(cd "$(dirname "$0")/../.." && pwd)
+work=$(mktemp -d "${TMPDIR:-/tmp}/reports.XXXXXX") || exit 2
+trap 'rm -rf "$work"' EXIT
+unset NO_COLOR GITHUB_ACTIONS GITHUB_STEP_SUMMARY
+export XDG_RUNTIME_DIR="$work/runtime" PROVIUM_CACHE_DIR="$work/cache"
+mkdir -m 700 "$XDG_RUNTIME_DIR"
+cd "$work" || exit 2
+
+. "$top/tests/e2e/claims.sh"
+
+file t/a.test.lua <<'END'
+local n = 0
+test("adds", function(t) t:assert_eq(1 + 1, 2) end)
+test("flaky", {retries = 2}, function(t)
+  n = n + 1
+  if n < 2 then t:fail("not yet") end
+end)
+test("fails <&> \1 \255", {retries = 1}, function(t)
+  print("]]> \27[31m ::error::x \0 \239\191\191 </script>")
+  t:assert_eq("left", "right")
+end)
+test("waits", {skip = "no moon"}, function(t) end)
+END
+file t/b.test.lua <<'END'
+local = 1
+END
+file u/c.test.lua <<'END'
+test("other", function(t) end)
+END
+file long/d.test.lua <<'END'
+test("first", function(t) end)
+test("ends the run", function(t)
+  local f = io.open("/proc/self/stat")
+  local parent = f:read("*a"):match("^%d+ %b() %a (%d+)")
+  f:close()
+  os.execute("kill -INT " .. parent)
+  wait_until("1h", function() return false end)
+end)
+END
+
+# valid FILE: by the rules of the schema.
+valid() {
+	xmllint --noout --schema "$top/tests/golden/junit.xsd" "$1" 2>lint ||
+	    complain "$(head -n 2 lint | tr '\n' ' ')"
+}
+
+has() {
+	grep -qF -e "$2" "$1" || complain "no '$2' in $1"
+}
+
+claim "one run writes every report"
+run 1 run --events e.json --junit j.xml --html p.html t
+valid j.xml
+has j.xml '<flakyFailure message="not yet"'
+has j.xml '<rerunFailure '
+has j.xml '<skipped message="no moon"'
+has j.xml '<error '
+has p.html '</html>'
+out "flaky: attempt 2"
+out "flaky, passed when tried again:"
+[ -z "$(find . -name '*.xml.*' -o -name '*.html.*')" ] ||
+    complain "a file aside was left"
+
+claim "a report of the events is that of the run"
+run 1 report --junit k.xml --html q.html e.json
+cmp -s j.xml k.xml || complain "$(diff j.xml k.xml | head -n 4)"
+out "2 passed, 2 failed, 1 skipped"
+
+claim "events are read from standard input"
+timeout 60 "$provium" report - <e.json >out 2>err
+[ $? = 1 ] || complain "the status is not 1"
+out "2 passed, 2 failed, 1 skipped"
+
+claim "TAP has standard output, the report standard error"
+run 1 run --tap t
+[ "$(head -n 1 out)" = "TAP version 14" ] || complain "no version"
+[ "$(tail -n 1 out)" = "1..5" ] || complain "no plan"
+[ "$(grep -cE '^(not )?ok ' out)" = 5 ] || complain "not 5 points"
+out "# SKIP no moon"
+err "2 passed, 2 failed, 1 skipped"
+
+claim "--json prints one object"
+run 1 run --json t
+jq . <out >/dev/null 2>&1 || python3 -m json.tool <out >/dev/null ||
+    complain "no JSON"
+run 2 run --json --tap t
+err "only one of --tap, --json and --events -"
+
+claim "several runs are merged into one"
+run 0 run --events f.json u
+run 2 report e.json f.json
+err "--merge reports them as one run"
+run 1 report --merge --junit m.xml e.json f.json
+valid m.xml
+out "3 passed, 2 failed, 1 skipped"
+
+claim "garbage is one clear line, status 2"
+echo hello >g.json
+run 2 report g.json
+err "g.json:1: not an event"
+[ "$(wc -l <err)" = 1 ] || complain "more than a line"
+run 2 report nothing.json
+err "cannot read 'nothing.json'"
+run 2 report
+err "name the events file"
+
+claim "the events of a killed run are reported as far as they go"
+head -n 4 e.json >h.json
+run 2 report --junit n.xml h.json
+valid n.xml
+out "interrupted by its events end early"
+
+claim "an interrupted run writes its reports"
+run 2 run --events i.json --junit i.xml long
+valid i.xml
+has i.xml 'name="first"'
+has i.json '"interrupted":"SIGINT"'
+out "interrupted by SIGINT"
+
+claim "a report that cannot be written is status 2, before the run"
+run 2 run --junit /nonexistent/x.xml t
+err "--junit: cannot write '/nonexistent/x.xml'"
+no_out "a.test.lua"
+
+claim "events go to a socket"
+python3 - "$work/sock" >got <<'END' &
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.bind(sys.argv[1] + ".new")
+s.listen(1)
+import os
+os.rename(sys.argv[1] + ".new", sys.argv[1])
+c, _ = s.accept()
+while True:
+    part = c.recv(65536)
+    if not part:
+        break
+    sys.stdout.write(part.decode())
+END
+listener=$!
+n=0
+while [ ! -S sock ] && [ "$n" -lt 600 ]; do
+	n=$((n + 1))
+	sleep 0.1
+done
+run 0 run --events unix:sock u
+wait "$listener"
+head -n 1 got | grep -q '"event":"run_start"' || complain "no run_start"
+tail -n 1 got | grep -q '"event":"run_end"' || complain "no run_end"
+run 2 run --events unix:nowhere u
+err "cannot connect to 'nowhere'"
+
+claim "in a GitHub job, text of tests commands nothing"
+GITHUB_ACTIONS=true GITHUB_STEP_SUMMARY="$work/sum.md" run 1 run t
+head -n 1 out | grep -qE '^::stop-commands::[0-9a-f]{32}$' ||
+    complain "the first line stops no commands"
+token=$(head -n 1 out | sed 's/.*:://')
+[ "$(grep -c "$token" out)" = 2 ] || complain "the token is not there twice"
+sed "1,/^::$token::\$/d" out >rest
+has rest "::error file=t/a.test.lua,line="
+has sum.md "| 2 | 1 | 1 | 1 |"
+
+claims_end

@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/mem.h"
+#include "runner/report.h"
+#include "tests/unit/runner/lib_say.h"
+
+static void begin(struct page *p)
+{
+	page_init(p);
+	p->sink = report_tap_new(p->out);
+	page_say(p, SAY_START);
+}
+
+/* The grammar of TAP 14, for what is used of it: version, points numbered from
+ * 1, YAML blocks indented by two, then a plan or a bail out. */
+static void check_grammar(struct page *p)
+{
+	bool is_over = false, in_yaml = false;
+	unsigned n = 0, got;
+	char *save = NULL;
+
+	fflush(p->out);
+	char *copy = mem_strdup(p->text);
+	char *line = strtok_r(copy, "\n", &save);
+
+	assert_string_equal(line, "TAP version 14");
+	while ((line = strtok_r(NULL, "\n", &save))) {
+		assert_false(is_over);
+		if (in_yaml) {
+			assert_memory_equal(line, "  ", 2);
+			in_yaml = strcmp(line, "  ...") != 0;
+		} else if (!strcmp(line, "  ---")) {
+			assert_true(n > 0);
+			in_yaml = true;
+		} else if (sscanf(line, "1..%u", &got) == 1) {
+			assert_int_equal(got, n);
+			is_over = true;
+		} else if (!strncmp(line, "Bail out!", 9)) {
+			is_over = true;
+		} else if (sscanf(line, "ok %u - ", &got) == 1 ||
+			   sscanf(line, "not ok %u - ", &got) == 1) {
+			assert_int_equal(got, ++n);
+		} else {
+			fail_msg("'%s' is no TAP", line);
+		}
+	}
+	assert_true(is_over);
+	assert_false(in_yaml);
+	free(copy);
+}
+
+static void each_test_is_a_point(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	page_say(&p, SAY_TEST("b", "skipped", ",\"reason\":\"moon\""));
+	page_say(&p, SAY_TEST("c", "failed", ",\"message\":\"no\""));
+	page_say(&p, SAY_END);
+	fflush(p.out);
+	assert_string_equal(p.text, "TAP version 14\n"
+				    "ok 1 - x.test.lua: a\n"
+				    "ok 2 - x.test.lua: b # SKIP moon\n"
+				    "not ok 3 - x.test.lua: c\n"
+				    "  ---\n"
+				    "  message: \"no\"\n"
+				    "  duration: 0.25\n"
+				    "  ...\n"
+				    "1..3\n");
+	check_grammar(&p);
+	page_done(&p);
+}
+
+static void text_stays_within_its_line_and_block(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a # SKIP\\nok 9 - x \\\\", "failed",
+			      ",\"message\":\"\\n  ...\\nok 2 - x\\u2028\","
+			      "\"console\":[{\"vm\":\"v\","
+			      "\"text\":\"\\r\\nBail out!\\u001b\"}]"));
+	page_say(&p, "{\"event\":\"file_error\",\"file\":\"#\\n\","
+		     "\"message\":\"\\n...\"}");
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "not ok 1 - x.test.lua: a \\# SKIP");
+	page_shows(&p, "1..2\n");
+	page_done(&p);
+}
+
+static void an_interrupted_run_bails_out(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	page_say(&p, "{\"event\":\"run_end\",\"passed\":1,\"failed\":0,"
+		     "\"skipped\":0,\"errors\":0,"
+		     "\"interrupted\":\"SIGINT\"}");
+	check_grammar(&p);
+	page_shows(&p, "Bail out! interrupted by SIGINT\n");
+	page_hides(&p, "1..");
+	page_done(&p);
+}
+
+static void a_run_of_nothing_has_a_plan(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "1..0 # SKIP no tests\n");
+	page_done(&p);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(each_test_is_a_point),
+	    cmocka_unit_test(text_stays_within_its_line_and_block),
+	    cmocka_unit_test(an_interrupted_run_bails_out),
+	    cmocka_unit_test(a_run_of_nothing_has_a_plan),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

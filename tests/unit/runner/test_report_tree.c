@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent-proto/mem.h"
+#include "runner/report.h"
+#include "runner/report_tree.h"
+#include "tests/unit/runner/lib_say.h"
+#include "tests/unit/tmp.h"
+
+static void begin(struct page *p, tree_writer write)
+{
+	page_init(p);
+	p->sink = report_tree_new();
+	report_tree_add(p->sink, NULL, p->out, write);
+	page_say(p, SAY_START);
+}
+
+/* --- JUnit ----------------------------------------------------------------*/
+
+static void junit_counts_what_was(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	page_say(&p, SAY_TEST("b", "failed", ",\"message\":\"no\\nmore\""));
+	page_say(&p, SAY_TEST("c", "skipped", ",\"reason\":\"moon\""));
+	page_say(&p, "{\"event\":\"file_error\",\"file\":\"y.test.lua\","
+		     "\"message\":\"oops\"}");
+	page_say(&p, SAY_END);
+	page_shows(&p, "<testsuites name=\"provium\" tests=\"4\" "
+		       "failures=\"1\" errors=\"1\" skipped=\"1\" "
+		       "time=\"1.500\">");
+	page_shows(&p, "<testsuite name=\"x.test.lua\" tests=\"3\" "
+		       "failures=\"1\" errors=\"0\" skipped=\"1\"");
+	page_shows(&p, "<failure message=\"no\" type=\"failure\">no\nmore\n");
+	page_shows(&p, "<skipped message=\"moon\"/>");
+	page_shows(&p, "<error message=\"oops\" type=\"error\">oops\n");
+	page_done(&p);
+}
+
+static void junit_has_no_character_that_xml_forbids(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_LOG("\\u001b[31m]]> <a b=\\\"c\\\">&\\r\\n\\uffff"));
+	page_say(&p, SAY_TEST("a\\u0008\\n", "passed", ""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "<testcase name=\"a\xef\xbf\xbd&#10;\"");
+	page_shows(&p, "<system-out>\xef\xbf\xbd[31m]]&gt; &lt;a "
+		       "b=&quot;c&quot;&gt;&amp;&#13;\n\xef\xbf\xbd\n");
+	page_done(&p);
+}
+
+static void junit_tells_flaky_from_rerun(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_ATTEMPT("a", 1, "first"));
+	page_say(&p, SAY_TEST("a", "passed", ",\"attempts\":2"));
+	page_say(&p, SAY_ATTEMPT("b", 1, "one"));
+	page_say(&p, SAY_ATTEMPT("b", 2, "two"));
+	page_say(&p, SAY_TEST("b", "failed",
+			      ",\"attempts\":3,\"message\":\"three\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "<flakyFailure message=\"first\" type=\"failure\">"
+		       "<stackTrace>first\n");
+	page_shows(&p, "<failure message=\"one\" ");
+	page_shows(&p, "<rerunFailure message=\"two\" ");
+	page_shows(&p, "<rerunFailure message=\"three\" ");
+	page_hides(&p, "<failure message=\"three\"");
+	page_done(&p);
+}
+
+/* --- HTML and JSON --------------------------------------------------------*/
+
+static void text_cannot_end_the_data_of_the_page(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_html_write);
+	page_say(&p, SAY_TEST("</script><!--&\\u2028", "passed", ""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "\\u003c/script\\u003e\\u003c!--\\u0026\\u2028");
+	page_hides(&p, "</script><!--");
+	page_shows(&p, "</html>\n");
+	page_hides(&p, "@DATA@");
+	page_hides(&p, "http://");
+	page_hides(&p, "https://");
+	page_done(&p);
+}
+
+static void the_json_object_holds_tests_with_their_logs(void **state)
+{
+	struct page p;
+	json_t *js;
+
+	(void)state;
+	begin(&p, report_json_write);
+	page_say(&p, "{\"event\":\"test_start\",\"time\":5,"
+		     "\"file\":\"x.test.lua\",\"test\":\"a\"}");
+	page_say(&p, SAY_LOG("one"));
+	page_say(&p, SAY_LOG("two\\n"));
+	page_say(&p, SAY_TEST("a", "passed", ",\"time\":6"));
+	page_say(&p, SAY_END);
+	page_shows(&p, "\"one\\ntwo\\n\"");
+	js = json_loads(p.text, 0, NULL);
+	assert_non_null(js);
+	json_t *file = json_array_get(json_object_get(js, "files"), 0);
+	json_t *test = json_array_get(json_object_get(file, "tests"), 0);
+	assert_true(tree_number(test, "start") > 4.9);
+	assert_true(tree_number(test, "end") > 5.9);
+	assert_string_equal(tree_string(test, "test"), "a");
+	json_decref(js);
+	page_done(&p);
+}
+
+static void a_log_without_end_is_cut_at_a_line(void **state)
+{
+	struct page p;
+	char *line = mem_alloc(2001);
+
+	(void)state;
+	memset(line, 'x', 2000);
+	line[2000] = '\0';
+	char *ev = mem_printf("{\"event\":\"log\",\"file\":\"x.test.lua\","
+			      "\"test\":\"a\",\"text\":\"%s\"}",
+			      line);
+	begin(&p, report_json_write);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_LOG("the first"));
+	for (int i = 0; i < 500; i++)
+		page_say(&p, ev);
+	page_say(&p, SAY_LOG("the last"));
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "the last");
+	page_hides(&p, "the first");
+	assert_true(p.n < 3 * TREE_LOG_MAX);
+	page_done(&p);
+	free(ev);
+	free(line);
+}
+
+/* --- files ----------------------------------------------------------------*/
+
+static char *read_file(const char *path)
+{
+	FILE *f = fopen(path, "re");
+	char *text = mem_zalloc(65536);
+
+	assert_non_null(f);
+	assert_true(fread(text, 1, 65535, f) > 0);
+	fclose(f);
+	return text;
+}
+
+static void a_file_is_replaced_when_the_run_ends(void **state)
+{
+	char path[TMP_PATH_MAX];
+	struct event_sink *sink = report_tree_new();
+	struct page p = {.sink = sink};
+	struct err err;
+
+	(void)state;
+	tmp_template(path);
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	dprintf(fd, "old");
+	report_tree_add(sink, path, NULL, report_junit_write);
+	page_say(&p, SAY_START);
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	char *text = read_file(path);
+	assert_string_equal(text, "old");
+	free(text);
+	page_say(&p, SAY_END);
+	text = read_file(path);
+	assert_non_null(strstr(text, "</testsuites>\n"));
+	free(text);
+	assert_int_equal(report_tree_error(sink, &err), 0);
+	report_free(sink);
+	unlink(path);
+	close(fd);
+}
+
+static void a_run_without_an_end_is_written_all_the_same(void **state)
+{
+	char path[TMP_PATH_MAX];
+	struct page p = {.sink = report_tree_new()};
+
+	(void)state;
+	tmp_template(path);
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	report_tree_add(p.sink, path, NULL, report_junit_write);
+	page_say(&p, SAY_START);
+	page_say(&p, SAY_TEST("a", "passed", ""));
+	report_free(p.sink);
+	char *text = read_file(path);
+	assert_non_null(strstr(text, "name=\"a\""));
+	free(text);
+	unlink(path);
+	close(fd);
+}
+
+static void a_file_that_cannot_be_written_is_an_error(void **state)
+{
+	struct page p = {.sink = report_tree_new()};
+	struct err err;
+
+	(void)state;
+	report_tree_add(p.sink, "/nonexistent/x.xml", NULL, report_junit_write);
+	page_say(&p, SAY_START);
+	page_say(&p, SAY_END);
+	assert_int_equal(report_tree_error(p.sink, &err), -ENOENT);
+	assert_string_equal(err.text, "cannot write '/nonexistent/x.xml': No "
+				      "such file or directory");
+	report_free(p.sink);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(junit_counts_what_was),
+	    cmocka_unit_test(junit_has_no_character_that_xml_forbids),
+	    cmocka_unit_test(junit_tells_flaky_from_rerun),
+	    cmocka_unit_test(text_cannot_end_the_data_of_the_page),
+	    cmocka_unit_test(the_json_object_holds_tests_with_their_logs),
+	    cmocka_unit_test(a_log_without_end_is_cut_at_a_line),
+	    cmocka_unit_test(a_file_is_replaced_when_the_run_ends),
+	    cmocka_unit_test(a_run_without_an_end_is_written_all_the_same),
+	    cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
