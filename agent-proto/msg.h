@@ -74,6 +74,7 @@ struct msg_list {
 #define MSG_TAIL_FIELDS(F)        F(STR, path) F(U8, whence) F(I64, offset)
 #define MSG_TAIL_HANDLE_FIELDS(F) F(U64, handle) F(U8, whence) F(I64, offset)
 #define MSG_FD_STREAM_FIELDS(F)   F(I32, fd)
+#define MSG_DIAL_FIELDS(F)        F(U32, port)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
 	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
 	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested) F(U8, flags)

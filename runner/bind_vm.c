@@ -165,6 +165,7 @@ struct vm_object *vm_object_new(lua_State *L, const char *method,
 	struct vm_object *v = object_new(L, &vm_class, 0);
 	TAILQ_INIT(&v->attachments);
 	v->worker = worker_of(L);
+	SLIST_INIT(&v->forwards);
 	v->name = mem_strdup(name);
 	v->profile = profile ? mem_strdup(profile) : NULL;
 	if (opts_idx) {
@@ -186,6 +187,7 @@ static void vm_object_close(void *p)
 		attachment_free(a);
 	if (v->vm && vm_pid(v->vm) > 0)
 		vm_object_tell(v, "closed", -1);
+	bind_forward_close_all(v);
 	v->vm = vm_free(v->vm);
 	bind_claim_give_back(v);
 	free(v->name);

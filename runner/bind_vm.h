@@ -8,6 +8,7 @@
 #define RUNNER_BIND_VM_H
 
 #include <lua.h>
+#include <sys/queue.h>
 
 #include "runner/attachment.h"
 #include "runner/bind.h"
@@ -28,6 +29,7 @@ struct vm_object {
 	struct pool_amount held;	    /* what the pool gave it */
 	unsigned alarm_mark;		    /* suite.marks of its last alarm */
 	struct attachment_list attachments; /* bridges; owned */
+	SLIST_HEAD(vm_forwards, vm_forward) forwards; /* owned */
 	unsigned boots; /* differs whenever handles of before are void */
 };
 
@@ -75,5 +77,8 @@ void bind_vm_register(lua_State *L);
 /* bind_batch.c: vm:batch; bind_clock.c: vm:clock. */
 void bind_batch_register(lua_State *L);
 void bind_clock_register(lua_State *L);
+/* bind_forward.c: vm:forward, and the end of them all. */
+void bind_forward_register(lua_State *L);
+void bind_forward_close_all(struct vm_object *v);
 
 #endif

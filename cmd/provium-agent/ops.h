@@ -43,6 +43,9 @@ void op_proc_status(const struct req *r);
 void op_worker_spawn(const struct req *r);
 void op_worker_link(const struct req *r);
 
+/* dial.c */
+void op_dial(const struct req *r);
+
 /* tail.c */
 void op_tail(const struct req *r);
 void op_tail_handle(const struct req *r);

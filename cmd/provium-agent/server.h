@@ -73,6 +73,10 @@ void task_write(struct task *t, const void *p, size_t n);
  * are written to, and are afterwards as they were. */
 void task_write_in_place(struct task *t, uint8_t *p, size_t n);
 
+/* Nothing more from here; the task goes on for what the host still sends, and
+ * is over when that has ended too. */
+void task_write_fin(struct task *t);
+
 /* Last words; each ends the task (ops->stop) and invalidates it. */
 void task_end_fin(struct task *t);
 /* The last n <= task_room() bytes. */

@@ -135,6 +135,12 @@ void task_write_in_place(struct task *t, uint8_t *p, size_t n)
 		task_write(t, p + taken, n - taken);
 }
 
+void task_write_fin(struct task *t)
+{
+	task_sleep(t);
+	t->srv->queued += chan_write(t->ch, NULL, 0, true) + 1;
+}
+
 void task_send_done(struct task *t, int64_t value)
 {
 	struct msg m = {.type = MSG_DONE, .done.value = value};

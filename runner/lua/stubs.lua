@@ -189,6 +189,13 @@ function VM:read_file(path) end
 ---@param options? {mode?: integer}
 function VM:write_file(path, data, options) end
 
+---Carries connections to a port of the host to a TCP port of the guest's
+---loopback; the guest needs no network for that. The same port of the guest
+---gives the same one of the host, for as long as the VM lives.
+---@param port integer
+---@return string "127.0.0.1:port"
+function VM:forward(port) end
+
 ---Copies a file of the host, with its mode, into the guest.
 ---@param host_path string relative to the calling file
 ---@param guest_path string

@@ -20,10 +20,13 @@ static void drop_rule(struct impair_table *t, struct impair_rule *r)
 
 void impair_done(struct impair_table *t)
 {
-	struct impair_rule *r;
+	struct impair_rule *r, *next;
 
-	while ((r = TAILQ_FIRST(&t->rules)))
-		drop_rule(t, r);
+	for (r = TAILQ_FIRST(&t->rules); r; r = next) {
+		next = TAILQ_NEXT(r, link);
+		free(r);
+	}
+	TAILQ_INIT(&t->rules);
 }
 
 struct impair_rule *impair_find(const struct impair_table *t,
