@@ -101,13 +101,13 @@ test("clients survive a reset, and end with the guest", function(t)
   c:close()
 end)
 
-test("clients connect while the guest boots", function(t)
+test("clients connect while the guest boots", { timeout = 600 }, function(t)
   local other = provium:vm("early")
   local c
   provium.all(function() other:boot() end, function()
     -- A boot may wait for its turn: until then there is no console.
     wait_until(function() return other:state() ~= "created" end,
-      { timeout = 60, interval = 0.01 })
+      { timeout = 500, interval = 0.01 })
     c = assert(connect(other:console_socket_path()))
   end)
   c:wait_for("Linux version")
