@@ -327,6 +327,7 @@ static const struct bind_method methods[] = {
     {"vm", l_vm},
     {"lab", l_lab},
     {"claim", l_claim},
+    {"barrier", bind_barrier_l_wait},
     {"name", l_name},
     {"pack", l_pack},
     {"unpack", l_unpack},

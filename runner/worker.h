@@ -12,6 +12,7 @@
 
 #include "agent-proto/err.h"
 #include "runner/await.h"
+#include "runner/bind_barrier.h"
 #include "runner/config.h"
 #include "runner/event.h"
 #include "runner/job.h"
@@ -26,6 +27,7 @@ struct worker {
 	struct loop *loop;
 	lua_State *L; /* the main coroutine */
 	struct await await;
+	struct barrier_list barriers; /* at which somebody waits */
 	struct suite suite;
 	struct scope *file_scope;
 	struct scope *scope; /* where new objects go; the file's or a test's */

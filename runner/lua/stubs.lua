@@ -113,6 +113,14 @@ function Lab:pause() end
 ---Lets them go on.
 function Lab:resume() end
 
+---Where tasks meet: waits until count of them are here. The same name may be
+---met at again.
+---@param name string
+---@param count integer
+---@param timeout? Duration 60 s by default
+---@return boolean met false when its time was over first
+function Lab:barrier(name, count, timeout) end
+
 ---@param format string as string.pack of Lua 5.4
 ---@param ... any
 ---@return string
