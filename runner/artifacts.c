@@ -12,7 +12,6 @@
 
 #include "agent-proto/cleanup.h"
 
-#define SUFFIX	  ".console"
 #define DEPTH_MAX 3
 
 static const char attachments[] = "attached";
@@ -83,10 +82,16 @@ static int keep_file(struct keeper *k, int dir_fd, const char *name,
 
 static bool is_log(const char *name)
 {
+	static const char *const suffixes[] = {".console", ".qmp"};
 	size_t n = strlen(name);
-	size_t m = strlen(SUFFIX);
 
-	return n > m && !strcmp(name + n - m, SUFFIX);
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {
+		size_t m = strlen(suffixes[i]);
+
+		if (n > m && !strcmp(name + n - m, suffixes[i]))
+			return true;
+	}
+	return false;
 }
 
 static int write_all(int fd, const char *p, size_t n)

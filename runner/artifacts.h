@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What is kept of a failure beyond the report: the whole console logs, and what
+/* What is kept of a failure beyond the report: the whole console logs, what was
+ * said with QEMU, and what
  * tests attached. */
 #ifndef RUNNER_ARTIFACTS_H
 #define RUNNER_ARTIFACTS_H
@@ -19,7 +20,7 @@ int artifacts_attach(const char *run_dir, const char *test, const char *name,
 		     const void *p, size_t n, struct err *err);
 
 /*
- * Copies every console log (*.console) below run_dir, and all attachments,
+ * Copies every log (*.console, *.qmp) below run_dir, and all attachments,
  * into dir/<display, as one name>/, which is made; ret gets the paths of the
  * copies. Nothing to copy: nothing is made. Links are not followed.
  */

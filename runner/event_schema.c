@@ -6,8 +6,8 @@
 
 #include "agent-proto/mem.h"
 
-#define SPAN_MAX 1e12 /* seconds; beyond it, arithmetic on times is nonsense   \
-		       */
+/* Seconds; beyond it, arithmetic on times is nonsense. */
+#define SPAN_MAX 1e12
 
 static int check_members(const json_t *o, const char *owner, struct err *err);
 

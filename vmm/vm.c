@@ -255,8 +255,6 @@ struct vm *vm_free(struct vm *vm)
 	vm_power_done(vm);
 	vm_stop_qemu(vm);
 	vm->n_nics = 0;
-	if (vm->qmp_path)
-		unlink(vm->qmp_path);
 	/* Someone in the client or the console may be calling us. */
 	if (vm->in_step)
 		return NULL;

@@ -120,8 +120,8 @@ void vm_on_alarm(struct vm *vm, vm_alarm_cb cb);
  * uses the host's memory no more; must not free the VM. */
 void vm_on_end(struct vm *vm, void (*cb)(void *ctx));
 /* Kills QEMU with SIGKILL if it runs, reaps it, removes its files but the
- * console log (<name>.qmp, what was said with QEMU, lasts until here). Bounded:
- * it does not wait for the guest. */
+ * logs: <name>.console, and <name>.qmp, what was said with QEMU. Bounded: it
+ * does not wait for the guest. */
 struct vm *vm_free(struct vm *vm);
 
 /* NICs of one guest: free slots of a q35's root bus, and some left. */

@@ -426,7 +426,8 @@ const struct option_def option_defs[] = {
     {"merge", '\0', NULL, "report several runs, such as shards, as one",
      FOR_REPORT, set_merge},
     {"artifacts", 'a', "DIR",
-     "keep the whole console logs of VMs of files with failures in DIR",
+     "keep the console and QMP logs of VMs of files with failures, and what "
+     "tests attached, in DIR",
      FOR_RUN, set_artifacts},
     {"keep-artifacts", '\0', NULL,
      "with --artifacts: also of files without failures", FOR_RUN, set_keep},

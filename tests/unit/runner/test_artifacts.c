@@ -65,7 +65,7 @@ static void make_dir(const struct fixture *f, const char *name)
 	free(path);
 }
 
-static void console_logs_are_copied(void **state)
+static void logs_are_copied(void **state)
 {
 	struct fixture *f = *state;
 	struct strvec kept = {0};
@@ -74,7 +74,7 @@ static void console_logs_are_copied(void **state)
 
 	make_dir(f, "vm1");
 	put(f, "vm1/a.console", "hello\r\n");
-	put(f, "vm1/a.qmp", "not this");
+	put(f, "vm1/a.initrd", "not this");
 	assert_int_equal(
 	    artifacts_keep(f->out, "t/x.test.lua", f->run_dir, &kept, &err), 0);
 	assert_int_equal(kept.n, 1);
@@ -85,6 +85,23 @@ static void console_logs_are_copied(void **state)
 	assert_non_null(fgets(text, sizeof(text), in));
 	assert_string_equal(text, "hello\r\n");
 	fclose(in);
+	free(want);
+	strvec_done(&kept);
+}
+
+static void what_was_said_with_qemu_is_copied(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+
+	make_dir(f, "vm1");
+	put(f, "vm1/a.qmp", "{}");
+	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
+			 0);
+	assert_int_equal(kept.n, 1);
+	char *want = mem_printf("%s/x/7-vm1-a.qmp", f->out);
+	assert_string_equal(kept.v[0], want);
 	free(want);
 	strvec_done(&kept);
 }
@@ -125,7 +142,7 @@ static void without_a_log_nothing_is_made(void **state)
 	struct strvec kept = {0};
 	struct err err;
 
-	put(f, "a.qmp", "");
+	put(f, "a.initrd", "");
 	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
 			 0);
 	assert_int_equal(kept.n, 0);
@@ -172,7 +189,8 @@ int main(void)
 {
 #define IN_DIR(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
 	static const struct CMUnitTest tests[] = {
-	    IN_DIR(console_logs_are_copied),
+	    IN_DIR(logs_are_copied),
+	    IN_DIR(what_was_said_with_qemu_is_copied),
 	    IN_DIR(attachments_are_copied_whole),
 	    IN_DIR(without_a_log_nothing_is_made),
 	    IN_DIR(links_and_names_lead_nowhere_else),
