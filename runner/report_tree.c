@@ -86,24 +86,55 @@ static void copy_time(json_t *o, const char *key, const json_t *ev)
 		json_object_set(o, key, time);
 }
 
+/* Texts gather in "texts", their bytes in "bytes". The oldest go when there is
+ * twice too much, so that each is looked at once. */
 static void add_log(json_t *o, const json_t *ev)
 {
-	const json_t *text = json_object_get(ev, "text");
-	const char *old = tree_string(o, "log");
-	CLEANUP(free_ptr)
-	char *all = mem_printf("%s%s%s", old, json_string_value(text), "\n");
-	size_t n = strlen(all);
-	size_t cut = n > 2 * TREE_LOG_MAX ? n - TREE_LOG_MAX : 0;
+	json_t *text = json_object_get(ev, "text");
+	json_t *texts = json_object_get(o, "texts");
+	json_int_t bytes = json_integer_value(json_object_get(o, "bytes"));
+	size_t n = 0;
 
-	if (n > 1 && all[n - 2] == '\n')
-		n--;
-	/* Cut at a line, so that no character is cut. */
-	const char *line = cut ? strchr(all + cut, '\n') : all;
-	if (cut && line)
-		line++;
-	if (line)
+	if (!texts) {
+		texts = json_array();
+		json_object_set_new(o, "texts", texts);
+	}
+	json_array_append_new(texts, json_deep_copy(text));
+	bytes += (json_int_t)json_string_length(text) + 1;
+	if (bytes > 2 * TREE_LOG_MAX) {
+		for (; bytes > TREE_LOG_MAX && n + 1 < json_array_size(texts);
+		     n++)
+			bytes -= (json_int_t)json_string_length(
+				     json_array_get(texts, n)) +
+				 1;
+		json_t *kept = json_array();
+		for (size_t i = n; i < json_array_size(texts); i++)
+			json_array_append(kept, json_array_get(texts, i));
+		json_object_set_new(o, "texts", kept);
+	}
+	json_object_set_new(o, "bytes", json_integer(bytes));
+}
+
+/* Makes "log" of the texts, each ending its line. */
+static void join_log(json_t *o)
+{
+	const json_t *texts = json_object_get(o, "texts");
+	CLEANUP(buf_done) struct buf log = {0};
+
+	for (size_t i = 0; i < json_array_size(texts); i++) {
+		const json_t *text = json_array_get(texts, i);
+		const char *s = json_string_value(text);
+		size_t n = json_string_length(text);
+
+		buf_append(&log, s, n);
+		if (!n || s[n - 1] != '\n')
+			buf_append(&log, "\n", 1);
+	}
+	if (log.len)
 		json_object_set_new(
-		    o, "log", event_string(line, n - (size_t)(line - all)));
+		    o, "log", event_string((char *)buf_data(&log), log.len));
+	json_object_del(o, "texts");
+	json_object_del(o, "bytes");
 }
 
 static void on_run_start(struct report_tree *t, const json_t *ev)
@@ -164,6 +195,7 @@ static void on_test_end(struct report_tree *t, const json_t *ev)
 	json_t *open = open_of(t, ev);
 
 	json_object_del(open, "test");
+	join_log(open);
 	json_object_update(test, open);
 	copy_time(test, "end", ev);
 	json_object_del(t->open, tree_string(ev, "file"));
@@ -246,9 +278,14 @@ static void write_document(struct report_tree *t, const struct document *d)
 
 static void write_documents(struct report_tree *t)
 {
+	json_t *file;
+	size_t at;
+
 	if (t->is_written)
 		return;
 	t->is_written = true;
+	json_array_foreach(json_object_get(t->tree, "files"), at, file)
+	    join_log(file);
 	for (size_t i = 0; i < t->n_documents; i++)
 		write_document(t, &t->documents[i]);
 }
