@@ -31,7 +31,7 @@ struct pool_amount {
 struct pool_budget {
 	struct pool_amount amount;
 	char memory_note[96]; /* " of 24G: --mem" */
-	char cpus_note[96];   /* " (2 CPUs x 4): --cpus" */
+	char cpus_note[96];   /* " (2 CPUs x 8): --cpus" */
 };
 
 enum pool_kind {

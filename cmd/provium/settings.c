@@ -406,7 +406,7 @@ const struct option_def option_defs[] = {
      "vCPUs that all guests may have at a time (default: CPUs times "
      "--cpu-overcommit)",
      FOR_RUN, set_cpus},
-    {"cpu-overcommit", '\0', "X", "vCPUs for each CPU (default 4)", FOR_RUN,
+    {"cpu-overcommit", '\0', "X", "vCPUs for each CPU (default 8)", FOR_RUN,
      set_overcommit},
     {"events", '\0', "FILE",
      "write what happens as JSON, an object a line, to a file, to a socket "

@@ -162,7 +162,7 @@ static void vcpus_are_cpus_times_overcommit(void **state)
 	struct budget_wish wish = {0};
 
 	budget_find(&f->probe, &wish, &f->budget);
-	assert_int_equal(f->budget.amount.cpus, 8);
+	assert_int_equal(f->budget.amount.cpus, 16);
 	wish.overcommit = 1.5;
 	budget_find(&f->probe, &wish, &f->budget);
 	assert_int_equal(f->budget.amount.cpus, 3);
