@@ -37,6 +37,7 @@ struct report_tty {
 	json_t *running; /* file -> the test that runs, or "" */
 	json_t *vms;	 /* file -> object of the VMs that are up */
 	json_int_t files;
+	json_int_t waiting; /* boots, for memory or vCPUs */
 	unsigned files_done;
 	unsigned planned;
 	unsigned done;
@@ -121,6 +122,8 @@ static void put_line(struct report_tty *r, struct buf *out)
 		buf_printf(&line, ", %u failed", r->failed);
 	if (vms)
 		buf_printf(&line, ", %zu VM%s", vms, vms == 1 ? "" : "s");
+	if (r->waiting)
+		buf_printf(&line, ", %lld waiting", (long long)r->waiting);
 	put_running(r, &line);
 	/* The last column stays free: writing to it may wrap. */
 	buf_append(out, buf_data(&line), fit(&line, width - 1));
@@ -209,6 +212,11 @@ static void on_vm(struct report_tty *r, const json_t *ev)
 		json_object_set_new(vms, vm, json_true());
 }
 
+static void on_pool(struct report_tty *r, const json_t *ev)
+{
+	r->waiting = json_integer_value(json_object_get(ev, "waiting"));
+}
+
 static void on_file_end(struct report_tty *r, const json_t *ev)
 {
 	r->files_done++;
@@ -233,6 +241,7 @@ static const struct tty_handler {
     {"test_end", on_test_end},
     {"file_error", on_file_error},
     {"vm", on_vm},
+    {"pool", on_pool},
     {"file_end", on_file_end},
     {"run_end", on_run_end},
 };

@@ -204,6 +204,7 @@ static void make_slots(struct run *run)
 
 	budget_find(NULL, &o->wish, &budget);
 	run->env.share = share_new(run->env.loop, &budget, o->pressure);
+	share_report(run->env.share, run->env.sink);
 	run->n_slots = o->jobs ? o->jobs : default_jobs(&budget);
 	if (run->n_slots > run->files->n)
 		run->n_slots = run->files->n ? (unsigned)run->files->n : 1;

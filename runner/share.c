@@ -31,6 +31,10 @@ struct share {
 	const char *pressure;
 	int64_t looked_ns; /* when pressure was read; 0: never */
 	bool is_pressed;
+	struct event_sink *sink; /* or NULL */
+	struct pool_amount total;
+	struct pool_amount told; /* what was given out in the last event */
+	unsigned told_waiting;
 	LIST_HEAD(, member) members;
 };
 
@@ -105,6 +109,32 @@ static void answer(struct share *s, struct pool_answer *a)
 	free(a->refusal);
 }
 
+static void set_whole(json_t *ev, const char *key, uint64_t n)
+{
+	json_object_set_new(ev, key, json_integer((json_int_t)n));
+}
+
+static void tell(struct share *s)
+{
+	struct pool_amount used = pool_used(s->pool);
+	unsigned waiting = pool_waiting(s->pool);
+
+	if (!s->sink ||
+	    (used.memory == s->told.memory && used.cpus == s->told.cpus &&
+	     waiting == s->told_waiting))
+		return;
+	s->told = used;
+	s->told_waiting = waiting;
+	json_t *ev = event_new("pool");
+	set_whole(ev, "memory", used.memory);
+	set_whole(ev, "memory_total", s->total.memory);
+	set_whole(ev, "cpus", used.cpus);
+	set_whole(ev, "cpus_total", s->total.cpus);
+	set_whole(ev, "waiting", waiting);
+	s->sink->event(s->sink, ev);
+	json_decref(ev);
+}
+
 static void settle(struct share *s)
 {
 	struct pool_answer a;
@@ -124,6 +154,7 @@ static void settle(struct share *s)
 	timer_set(s->timer, s->is_pressed && pool_waiting(s->pool)
 				? s->looked_ns + PRESSURE_SPAN_NS
 				: CLOCK_NEVER);
+	tell(s);
 }
 
 /* --- events ---------------------------------------------------------------*/
@@ -256,10 +287,16 @@ struct share *share_new(struct loop *l, const struct pool_budget *budget,
 
 	s->loop = l;
 	s->pool = pool_new(budget);
+	s->total = budget->amount;
 	s->pressure = pressure;
 	s->timer = timer_new(l, on_timer, s);
 	LIST_INIT(&s->members);
 	return s;
+}
+
+void share_report(struct share *s, struct event_sink *sink)
+{
+	s->sink = sink;
 }
 
 struct share *share_free(struct share *s)

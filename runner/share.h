@@ -8,6 +8,7 @@
 
 #include <jansson.h>
 
+#include "runner/event.h"
 #include "runner/pool.h"
 #include "streams/loop.h"
 
@@ -26,6 +27,9 @@ struct share_ops {
 struct share *share_new(struct loop *l, const struct pool_budget *budget,
 			const char *pressure);
 struct share *share_free(struct share *s);
+/* Whom to tell, with a "pool" event, whenever what is given out, or who waits,
+ * has changed; borrowed. */
+void share_report(struct share *s, struct event_sink *sink);
 
 struct member *share_join(struct share *s, const char *name,
 			  const struct share_ops *ops, void *ctx);

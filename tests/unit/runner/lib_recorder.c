@@ -21,6 +21,11 @@ static void record(struct event_sink *sink, const json_t *ev)
 	json_t *test;
 	size_t n;
 
+	/* They come between any two others. */
+	if (!strcmp(get(ev, "event"), "pool")) {
+		r->n_pool++;
+		return;
+	}
 	buf_printf(&r->text, "%s", get(ev, "event"));
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
 		if (*get(ev, keys[i]))

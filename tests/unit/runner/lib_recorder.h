@@ -8,6 +8,7 @@
 struct recorder {
 	struct event_sink sink;
 	struct buf text;
+	unsigned n_pool; /* "pool" events, which are not in text */
 };
 
 void recorder_init(struct recorder *r);

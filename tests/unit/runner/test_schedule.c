@@ -139,6 +139,8 @@ static void an_ask_is_answered(void **state)
 	add_file(f, ASK(1, "800" M) "answer {\"answer\":1}\n" BACK("800" M)
 			ASK(2, "900" M) "answer {\"answer\":2}\n" GOOD);
 	assert_string_equal(run(f), "run_start\n" GOOD_EVENTS "run_end\n");
+	/* Given, back, given, back with the worker. */
+	assert_true(f->rec.n_pool >= 3);
 }
 
 static void the_impossible_is_answered_with_the_flag(void **state)
