@@ -159,6 +159,41 @@ static int l_nic(lua_State *L)
 	return 1;
 }
 
+/* --- routes --------------------------------------------------------------- */
+
+static int l_route(lua_State *L)
+{
+	static const char method[] = "bridge:route";
+	struct bridge_object *b = bridge_check(L, method);
+	struct bridge_object *other = object_test(L, 2, &bridge_class);
+
+	if (!other)
+		bind_fail_arg(L, method, "other must be a bridge, got %s",
+			      arg_type_name(L, 2));
+	if (object_is_closed(&other->obj))
+		bind_fail_arg(L, method, "other is a bridge that is closed");
+	if (other == b)
+		bind_fail_arg(L, method, "other is the bridge '%s' itself",
+			      b->name);
+	bridge_route(b->bridge, other->bridge);
+	lua_settop(L, 1);
+	return 1;
+}
+
+static int l_routes(lua_State *L)
+{
+	const struct bridge_object *b = bridge_check(L, "bridge:routes");
+	const struct bridge *other = NULL;
+	int n = 0;
+
+	lua_newtable(L);
+	while ((other = bridge_next_route(b->bridge, other))) {
+		lua_pushstring(L, bridge_name(other));
+		lua_rawseti(L, -2, ++n);
+	}
+	return 1;
+}
+
 /* --- the rest ------------------------------------------------------------- */
 
 static int l_name(lua_State *L)
@@ -236,9 +271,9 @@ static const struct bind_method lab_methods[] = {
 };
 
 static const struct bind_method methods[] = {
-    {"attach", l_attach}, {"detach", l_detach}, {"members", l_members},
-    {"name", l_name},	  {"nic", l_nic},	{"capture", l_capture},
-    {NULL, NULL},
+    {"attach", l_attach}, {"detach", l_detach},	  {"members", l_members},
+    {"route", l_route},	  {"routes", l_routes},	  {"name", l_name},
+    {"nic", l_nic},	  {"capture", l_capture}, {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

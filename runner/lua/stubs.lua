@@ -631,6 +631,16 @@ function Bridge:nic(vm) end
 ---@return Stream
 function Bridge:capture(options) end
 
+---Lets the guests of the two reach each other through their gateways, by address
+---and by name, both ways; for as long as both live.
+---@param other Bridge
+---@return Bridge
+function Bridge:route(other) end
+
+---The names of the bridges that it has a route to.
+---@return string[]
+function Bridge:routes() end
+
 ---Delays frames on the whole bridge; or, with a table, those from one VM, or to
 ---one, or both. The delays of all that a frame is under add up. 0 takes one
 ---back, as with all that follow.

@@ -92,8 +92,20 @@ static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
 	return ip >> 24 == 10;
 }
 
+static int on_forward(void *ctx, struct swport *from, const struct frame *f,
+		      uint32_t ip)
+{
+	uint8_t *copy = mem_dup(f->data, f->len);
+
+	(void)ctx;
+	(void)from;
+	ipv4_age(copy);
+	free(copy);
+	return (int)(ip & 3) - 1;
+}
+
 static const struct gateway_owner owner = {on_lease, on_leased, on_address,
-					   on_name};
+					   on_name, on_forward};
 
 static void mend(uint8_t *p, size_t n)
 {

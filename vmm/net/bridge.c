@@ -104,8 +104,8 @@ static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
 	return p && names_find_name(p, ip, ret);
 }
 
-static const struct gateway_owner gateway_owner = {on_lease, on_leased,
-						   on_address, on_name};
+static const struct gateway_owner gateway_owner = {
+    on_lease, on_leased, on_address, on_name, route_forward};
 
 /* --- the net ------------------------------------------------------------- */
 
@@ -171,6 +171,7 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 	b->armed_ns = CLOCK_NEVER;
 	gateway_join(&b->gateway, b->sw);
 	b->gateway.port.is_unshaped = true;
+	route_join(b);
 	bridge_hold(b);
 	return b;
 }
@@ -204,6 +205,7 @@ struct bridge *bridge_free(struct bridge *b)
 		port_free(b->ports[i]);
 	bridge_end_captures(b, NULL);
 	bridge_disarm(b);
+	route_leave(b);
 	gateway_leave(&b->gateway);
 	b->net->bridges[b->number - 1] = NULL;
 	b->net = NULL;

@@ -92,6 +92,17 @@ struct port_counters {
 void port_counters(const struct port *p, struct port_counters *ret);
 
 /*
+ * Guests of the two reach each other by their gateways, which decrement the
+ * TTL, from now on and both ways; names resolve likewise. A packet is under
+ * the rules of both networks. Not over a third one: that wants its own route.
+ */
+void bridge_route(struct bridge *a, struct bridge *b);
+bool bridge_is_routed(const struct bridge *a, const struct bridge *b);
+/* The one that follows after, which may be NULL, in order of their numbers. */
+const struct bridge *bridge_next_route(const struct bridge *b,
+				       const struct bridge *after);
+
+/*
  * What the network does to the frames from one port to another, or with NULL
  * from or to any (vmm/net/impair.h; vmm/net/shaper.h says how). The gateway is
  * never impaired: guests get their addresses, and find each other's names, in

@@ -35,6 +35,9 @@ struct bridge {
 	unsigned number; /* 1 to BRIDGES_MAX */
 	struct vswitch *sw;
 	struct gateway gateway;
+	/* Where packets of other networks come from, and go to: route.c. */
+	struct swport router;
+	bool routes[BRIDGES_MAX]; /* by the number of the other, less 1 */
 	struct timer *timer; /* for frames on their way; made when needed */
 	int64_t armed_ns;    /* what it is set to */
 	struct port *ports[PORTS_MAX]; /* holes are NULL */
@@ -73,6 +76,15 @@ void bridge_disarm(struct bridge *b);
 void bridge_end_captures(struct bridge *b, const struct port *only);
 
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
+
+/* --- route.c: packets from one bridge to another ---------------------------
+ */
+
+void route_join(struct bridge *b);
+void route_leave(struct bridge *b);
+/* As gateway_owner's forward. */
+int route_forward(void *ctx, struct swport *from, const struct frame *f,
+		  uint32_t ip);
 
 /* --- names.c: who is called what, as seen by one port ----------------------
  */

@@ -156,18 +156,65 @@ static size_t on_ipv4(struct gateway *g, const struct swport *from,
 	return a.ip.protocol == IPV4_ICMP ? on_icmp(&a) : on_udp(&a);
 }
 
-size_t gateway_answer(struct gateway *g, const struct swport *from,
-		      const uint8_t *p, size_t n)
+/* --- packets for other networks ------------------------------------------- */
+
+static bool is_for_elsewhere(const struct gateway *g,
+			     const struct eth_view *eth, struct ipv4_view *ret)
+{
+	return !mac_is_group(eth->dst) &&
+	       ipv4_parse(ret, eth->body, eth->len) && ret->src &&
+	       !is_nobody(ret->src) && ret->dst && !is_nobody(ret->dst) &&
+	       (ret->dst & g->mask) != (g->ip & g->mask);
+}
+
+/* Says what is wrong with a packet, by its header and the 8 bytes behind it
+ * (RFC 792); but not of an error, nor of a fragment (RFC 1122, 3.2.2). */
+static size_t complain(struct gateway *g, const struct eth_view *eth,
+		       const struct ipv4_view *ip, uint8_t type, uint8_t code)
+{
+	uint8_t *rest = ICMP_PAYLOAD(g->reply);
+	struct packet_path path = path_to(g, eth->src, ip->src);
+	size_t n = (size_t)(ip->body - eth->body);
+	bool is_error = ip->protocol == IPV4_ICMP && ip->len &&
+			ip->body[0] != ICMP_ECHO_REQUEST &&
+			ip->body[0] != ICMP_ECHO_REPLY;
+
+	if (is_error || ip->is_fragment)
+		return 0;
+	n += ip->len < 8 ? ip->len : 8;
+	memset(rest, 0, 4);
+	memcpy(rest + 4, eth->body, n);
+	return icmp_finish(g->reply, &path, type, code, 4 + n);
+}
+
+static size_t forward(struct gateway *g, struct swport *from,
+		      const struct frame *f, const struct eth_view *eth,
+		      const struct ipv4_view *ip)
+{
+	int code;
+
+	if (ip->ttl <= 1)
+		return complain(g, eth, ip, ICMP_TIME_EXCEEDED, 0);
+	code = g->owner->forward(g->ctx, from, f, ip->dst);
+	return code < 0 ? 0
+			: complain(g, eth, ip, ICMP_UNREACHABLE, (uint8_t)code);
+}
+
+size_t gateway_answer(struct gateway *g, struct swport *from,
+		      const struct frame *f)
 {
 	struct eth_view eth;
+	struct ipv4_view ip;
 
-	if (!eth_parse(&eth, p, n) || mac_is_group(eth.src) ||
+	if (!eth_parse(&eth, f->data, f->len) || mac_is_group(eth.src) ||
 	    (!mac_is_group(eth.dst) && memcmp(eth.dst, g->mac, MAC_LEN) != 0))
 		return 0;
 	switch (eth.type) {
 	case ETHER_ARP:
 		return on_arp(g, &eth);
 	case ETHER_IPV4:
+		if (g->owner->forward && is_for_elsewhere(g, &eth, &ip))
+			return forward(g, from, f, &eth, &ip);
 		return on_ipv4(g, from, &eth);
 	default:
 		return 0;
@@ -179,9 +226,8 @@ size_t gateway_answer(struct gateway *g, const struct swport *from,
 static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct gateway *g = ctx;
-	size_t n = gateway_answer(g, from, f->data, f->len);
+	size_t n = gateway_answer(g, from, f);
 	struct frame reply = {g->reply, n, f->now_ns};
-
 	if (n)
 		vswitch_input(&g->port, &reply);
 }

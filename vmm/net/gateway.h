@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bridge's own port on its switch: it answers ARP and ICMP echo for its
- * address, DHCP and DNS over UDP, and nothing else. Fragments are ignored.
+ * address, DHCP and DNS over UDP, and nothing else. Fragments are ignored. What
+ * is for another network is its owner's to forward (RFC 1812), or answered by
+ * what is wrong with it.
  */
 #ifndef VMM_NET_GATEWAY_H
 #define VMM_NET_GATEWAY_H
@@ -26,6 +28,11 @@ struct gateway_owner {
 			uint32_t *ret_ip);
 	bool (*name)(void *ctx, const struct swport *from, uint32_t ip,
 		     char ret[DNS_NAME_MAX]);
+	/* A packet that still may make a hop goes on to ip. Negative: it does;
+	 * else a code of ICMP_UNREACHABLE. NULL: nothing is forwarded, nor
+	 * answered. */
+	int (*forward)(void *ctx, struct swport *from, const struct frame *f,
+		       uint32_t ip);
 };
 
 struct gateway {
@@ -43,7 +50,7 @@ void gateway_join(struct gateway *g, struct vswitch *sw);
 void gateway_leave(struct gateway *g);
 
 /* The core, without a switch: the length of the frame in g->reply, 0: none. */
-size_t gateway_answer(struct gateway *g, const struct swport *from,
-		      const uint8_t *p, size_t n);
+size_t gateway_answer(struct gateway *g, struct swport *from,
+		      const struct frame *f);
 
 #endif

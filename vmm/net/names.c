@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The names that a guest sees: those of all bridges it is on, as `guest` and
+ * The names that a guest sees: those of all bridges it is on, and of those that
+ * the one which it asks has a route to, as `guest` and
  * `guest.bridge`, and `gateway` likewise. Where one name fits several, the
  * bridge that is asked comes first, then the others in order of their numbers,
  * and guests before the gateway.
@@ -23,7 +24,8 @@ static const struct port *port_of(const struct bridge *b, const char *guest)
 /* Besides the one that is asked. */
 static bool is_visible(const struct port *asker, const struct bridge *b)
 {
-	return b && b != asker->bridge && port_of(b, asker->guest);
+	return b && b != asker->bridge &&
+	       (port_of(b, asker->guest) || bridge_is_routed(asker->bridge, b));
 }
 
 static bool is_name(const struct bridge *b, const char *host, const char *name)

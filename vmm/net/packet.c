@@ -78,12 +78,22 @@ bool ipv4_parse(struct ipv4_view *ret, const uint8_t *p, size_t n)
 	    inet_checksum(0, p, header))
 		return false;
 	ret->is_fragment = be_get16(p + 6) & IPV4_FRAGMENT;
+	ret->ttl = p[8];
 	ret->protocol = p[9];
 	ret->src = be_get32(p + 12);
 	ret->dst = be_get32(p + 16);
 	ret->body = p + header;
 	ret->len = total - header;
 	return true;
+}
+
+void ipv4_age(uint8_t *frame)
+{
+	uint8_t *p = frame + FRAME_MIN;
+
+	p[8]--;
+	be_put16(p + 10, 0);
+	be_put16(p + 10, inet_checksum(0, p, (p[0] & 0xfu) * 4u));
 }
 
 bool icmp_parse(struct icmp_view *ret, const struct ipv4_view *ip)

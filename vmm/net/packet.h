@@ -32,7 +32,14 @@
 
 enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
 enum { IPV4_ICMP = 1, IPV4_UDP = 17 };
-enum { ICMP_ECHO_REPLY = 0, ICMP_ECHO_REQUEST = 8 };
+enum {
+	ICMP_ECHO_REPLY = 0,
+	ICMP_UNREACHABLE = 3,
+	ICMP_ECHO_REQUEST = 8,
+	ICMP_TIME_EXCEEDED = 11
+};
+/* Codes of ICMP_UNREACHABLE. */
+enum { ICMP_NO_NETWORK = 0, ICMP_NO_HOST = 1 };
 
 static inline uint16_t be_get16(const uint8_t *p)
 {
@@ -83,6 +90,7 @@ bool arp_parse(struct arp_view *ret, const uint8_t *p, size_t n);
 struct ipv4_view {
 	uint32_t src;
 	uint32_t dst;
+	uint8_t ttl;
 	uint8_t protocol;
 	bool is_fragment;
 	const uint8_t *body; /* behind the options */
@@ -130,6 +138,9 @@ size_t icmp_finish(uint8_t *frame, const struct packet_path *path, uint8_t type,
 size_t udp_finish(uint8_t *frame, const struct packet_path *path, size_t n);
 /* A whole ARP packet, with the path's addresses as sender and target. */
 size_t arp_build(uint8_t *frame, const struct packet_path *path, uint16_t op);
+
+/* One hop less, in a frame whose packet ipv4_parse() has taken. */
+void ipv4_age(uint8_t *frame);
 
 /* The Internet checksum of n bytes, on top of sum: 0 over what holds a right
  * one. */

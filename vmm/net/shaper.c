@@ -59,22 +59,18 @@ struct shaper *shaper_new(shaper_arrive_cb arrive, void *ctx)
 	return s;
 }
 
-static void lane_free(struct lane *lane)
-{
-	LIST_REMOVE(lane, link);
-	free(lane);
-}
-
 struct shaper *shaper_free(struct shaper *s)
 {
-	struct lane *lane;
+	struct lane *lane, *next;
 
 	if (!s)
 		return NULL;
 	flightq_done(&s->flights);
 	for (size_t i = 0; i < LANE_BUCKETS; i++)
-		while ((lane = LIST_FIRST(&s->lanes[i])))
-			lane_free(lane);
+		for (lane = LIST_FIRST(&s->lanes[i]); lane; lane = next) {
+			next = LIST_NEXT(lane, link);
+			free(lane);
+		}
 	impair_done(&s->rules);
 	free(s);
 	return NULL;
@@ -397,8 +393,10 @@ void shaper_forget(struct shaper *s, const struct swport *p)
 	for (size_t i = 0; i < LANE_BUCKETS; i++)
 		for (lane = LIST_FIRST(&s->lanes[i]); lane; lane = next) {
 			next = LIST_NEXT(lane, link);
-			if (lane->from == p || lane->to == p)
-				lane_free(lane);
+			if (lane->from == p || lane->to == p) {
+				LIST_REMOVE(lane, link);
+				free(lane);
+			}
 		}
 }
 

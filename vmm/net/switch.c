@@ -184,7 +184,8 @@ static void flood(struct vswitch *sw, struct swport *from,
 		  const struct frame *f)
 {
 	for (size_t i = 0; i < sw->n_ports; i++)
-		if (sw->ports[i] && sw->ports[i] != from)
+		if (sw->ports[i] && sw->ports[i] != from &&
+		    !sw->ports[i]->is_quiet)
 			pass(sw, from, sw->ports[i], f);
 }
 
@@ -293,6 +294,14 @@ void vswitch_run(struct vswitch *sw, int64_t now_ns)
 	assert(!sw->is_busy);
 	sw->is_busy = true;
 	finish(sw, now_ns);
+}
+
+void vswitch_send(struct swport *from, struct swport *to, const struct frame *f)
+{
+	if (!from->sw) /* it went while its frame goes round */
+		return;
+	assert(from->sw->is_busy && from->sw == to->sw);
+	pass(from->sw, from, to, f);
 }
 
 bool vswitch_is_busy(const struct vswitch *sw)

@@ -57,8 +57,9 @@ struct swport {
 	void *ctx;
 	struct vswitch *sw; /* NULL: not on one */
 	size_t slot;
-	bool
-	    is_unshaped; /* its frames go past the shaper; the owner's to set */
+	/* The owner's to set: its frames go past the shaper; those that go
+	 * everywhere do not come here. */
+	bool is_unshaped, is_quiet;
 	size_t n_macs;
 	TAILQ_HEAD(mac_list, mac_entry) macs; /* the longest silent first */
 };
@@ -91,6 +92,10 @@ void vswitch_pin(struct swport *p, const uint8_t mac[MAC_LEN]);
 /* A frame from p. False when it is none: too short, or its sender's address
  * is of a group or zero. */
 bool vswitch_input(struct swport *p, const struct frame *f);
+/* A frame from one port to another as if the switch had found the way; in a
+ * callback of it. */
+void vswitch_send(struct swport *from, struct swport *to,
+		  const struct frame *f);
 /* A callback of this switch is on the stack. */
 bool vswitch_is_busy(const struct vswitch *sw);
 

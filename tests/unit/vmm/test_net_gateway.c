@@ -21,6 +21,8 @@ struct fix {
 	struct gateway g;
 	struct swport from;
 	struct packet_path path;
+	uint32_t forwarded;
+	int answer;    /* to that */
 	bool is_known; /* what the owner says of the guest */
 	int leased;    /* -1: nothing was said */
 	uint8_t frame[FRAME_MAX];
@@ -72,8 +74,19 @@ static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
 	return ip == GUEST;
 }
 
+static int on_forward(void *ctx, struct swport *from, const struct frame *fr,
+		      uint32_t ip)
+{
+	struct fix *f = ctx;
+
+	assert_ptr_equal(&f->from, from);
+	assert_true(fr->len >= FRAME_MIN + IPV4_HEADER);
+	f->forwarded = ip;
+	return f->answer;
+}
+
 static const struct gateway_owner owner = {on_lease, on_leased, on_address,
-					   on_name};
+					   on_name, on_forward};
 
 static int setup(void **state)
 {
@@ -105,7 +118,8 @@ static int teardown(void **state)
 static size_t ask(struct fix *f, size_t n)
 {
 	uint8_t *copy = mem_dup(f->frame, n);
-	size_t r = gateway_answer(&f->g, &f->from, copy, n);
+	struct frame fr = {copy, n, 0};
+	size_t r = gateway_answer(&f->g, &f->from, &fr);
 
 	free(copy);
 	return r;
@@ -348,6 +362,91 @@ static void other_ports_are_silent(void **state)
 	}
 }
 
+/* --- other networks --------------------------------------------------------
+ */
+
+#define ELSEWHERE IP(10, 77, 2, 10)
+
+/* A ping to there. */
+static size_t put_ping(struct fix *f)
+{
+	f->path.dst_ip = ELSEWHERE;
+	f->answer = -1;
+	return frame_ping(f->frame, &f->path, 1, 100);
+}
+
+/* The header's checksum, after a change of it. */
+static void mend(struct fix *f)
+{
+	uint8_t *p = f->frame + FRAME_MIN;
+
+	be_put16(p + 10, 0);
+	be_put16(p + 10, inet_checksum(0, p, IPV4_HEADER));
+}
+
+static void check_complaint(struct fix *f, size_t n, uint8_t type, uint8_t code)
+{
+	struct eth_view eth;
+	struct ipv4_view ip;
+	struct icmp_view icmp;
+
+	assert_true(eth_parse(&eth, f->g.reply, n));
+	assert_memory_equal(guest_mac, eth.dst, MAC_LEN);
+	assert_true(ipv4_parse(&ip, eth.body, eth.len));
+	assert_int_equal(SELF, ip.src);
+	assert_int_equal(GUEST, ip.dst);
+	assert_true(icmp_parse(&icmp, &ip));
+	assert_int_equal(type, icmp.type);
+	assert_int_equal(code, icmp.code);
+	assert_int_equal(4 + IPV4_HEADER + 8, icmp.len);
+	assert_memory_equal(f->frame + FRAME_MIN, icmp.rest + 4,
+			    IPV4_HEADER + 8);
+}
+
+static void what_is_for_another_network_is_forwarded(void **state)
+{
+	struct fix *f = *state;
+
+	assert_int_equal(0, ask(f, put_ping(f)));
+	assert_true(f->forwarded == ELSEWHERE);
+}
+
+static void what_cannot_be_forwarded_is_answered(void **state)
+{
+	struct fix *f = *state;
+	size_t n = put_ping(f);
+
+	f->answer = ICMP_NO_HOST;
+	check_complaint(f, ask(f, n), ICMP_UNREACHABLE, ICMP_NO_HOST);
+}
+
+static void a_packet_that_has_made_its_hops_is_answered(void **state)
+{
+	struct fix *f = *state;
+	size_t n = put_ping(f);
+
+	f->frame[FRAME_MIN + 8] = 1;
+	mend(f);
+	check_complaint(f, ask(f, n), ICMP_TIME_EXCEEDED, 0);
+	assert_true(f->forwarded == 0);
+}
+
+static void errors_and_fragments_are_not_answered_by_errors(void **state)
+{
+	struct fix *f = *state;
+	size_t n = put_ping(f);
+
+	f->answer = ICMP_NO_NETWORK;
+	f->frame[FRAME_MIN + IPV4_HEADER] = ICMP_UNREACHABLE;
+	assert_int_equal(0, ask(f, n));
+	n = put_ping(f);
+	f->answer = ICMP_NO_NETWORK;
+	be_put16(f->frame + FRAME_MIN + 6, 0x2000); /* more fragments */
+	mend(f);
+	assert_int_equal(0, ask(f, n));
+	assert_true(f->forwarded == ELSEWHERE);
+}
+
 int main(void)
 {
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
@@ -365,6 +464,10 @@ int main(void)
 	    T(leases_are_told_to_the_owner),
 	    T(one_whom_the_owner_does_not_know_gets_nothing),
 	    T(names_are_resolved),
+	    T(what_is_for_another_network_is_forwarded),
+	    T(what_cannot_be_forwarded_is_answered),
+	    T(a_packet_that_has_made_its_hops_is_answered),
+	    T(errors_and_fragments_are_not_answered_by_errors),
 	    T(names_are_not_resolved_for_a_broadcast),
 	    T(other_ports_are_silent),
 	};
