@@ -455,48 +455,24 @@ static int power(lua_State *L, const struct power *what)
 	return await(L, c, &c->op, power_finish);
 }
 
-static int l_shutdown(lua_State *L)
-{
-	return power(L, &(struct power){
-			    .method = "vm:shutdown",
-			    .start = vm_shutdown_start,
-			    .from = 1u << VM_BOOTED | 1u << VM_PAUSED,
-			    .to = VM_SHUTDOWN,
-			    .ends_handles = true,
-			});
-}
+#define POWER(fn, ...)                                                         \
+	static int l_##fn(lua_State *L)                                        \
+	{                                                                      \
+		static const struct power p = {.method = "vm:" #fn,            \
+					       .start = vm_##fn##_start,       \
+					       __VA_ARGS__};                   \
+                                                                               \
+		return power(L, &p);                                           \
+	}
 
-static int l_pause(lua_State *L)
-{
-	return power(L, &(struct power){
-			    .method = "vm:pause",
-			    .start = vm_pause_start,
-			    .from = 1u << VM_BOOTED,
-			    .to = VM_PAUSED,
-			});
-}
-
-static int l_resume(lua_State *L)
-{
-	return power(L, &(struct power){
-			    .method = "vm:resume",
-			    .start = vm_resume_start,
-			    .from = 1u << VM_PAUSED,
-			    .to = VM_BOOTED,
-			});
-}
-
-static int l_reset(lua_State *L)
-{
-	return power(L, &(struct power){
-			    .method = "vm:reset",
-			    .start = vm_reset_start,
-			    .from = 1u << VM_BOOTED,
-			    .to = VM_BOOTED,
-			    .ends_handles = true,
-			    .awaits_agent = true,
-			});
-}
+POWER(shutdown, .from = 1u << VM_BOOTED | 1u << VM_PAUSED, .to = VM_SHUTDOWN,
+      .ends_handles = true)
+POWER(pause, .from = 1u << VM_BOOTED, .to = VM_PAUSED)
+POWER(resume, .from = 1u << VM_PAUSED, .to = VM_BOOTED)
+POWER(power_button, .from = 1u << VM_BOOTED, .to = VM_BOOTED)
+POWER(wakeup, .from = 1u << VM_BOOTED, .to = VM_BOOTED)
+POWER(reset, .from = 1u << VM_BOOTED, .to = VM_BOOTED, .ends_handles = true,
+      .awaits_agent = true)
 
 /* --- answers --- */
 
@@ -562,11 +538,18 @@ static int l_tostring(lua_State *L)
 /* --- tables --- */
 
 static const struct bind_method methods[] = {
-    {"shutdown", l_shutdown}, {"pause", l_pause},
-    {"resume", l_resume},     {"reset", l_reset},
-    {"name", l_name},	      {"profile", l_profile},
-    {"state", l_state},	      {"cid", l_cid},
-    {"pid", l_pid},	      {NULL, NULL},
+    {"shutdown", l_shutdown},
+    {"pause", l_pause},
+    {"resume", l_resume},
+    {"reset", l_reset},
+    {"power_button", l_power_button},
+    {"wakeup", l_wakeup},
+    {"name", l_name},
+    {"profile", l_profile},
+    {"state", l_state},
+    {"cid", l_cid},
+    {"pid", l_pid},
+    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

@@ -158,6 +158,13 @@ void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns);
  * are configured again; where that fails, with its error, the VM booted. */
 void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 
+/* Presses the button (QMP: system_powerdown): finishes with 0 when that is
+ * done; what the guest makes of it is its own. */
+void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+/* Ends a suspend to RAM (QMP: system_wakeup); an error where the guest is in
+ * none. */
+void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_state_name(enum vm_state s);
 const char *vm_name(const struct vm *vm);

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a booted VM is asked for: shutdown, pause, resume, reset. */
+/* What a booted VM is asked for: shutdown, pause, resume, reset; its power
+ * button, and the end of a suspend. */
 #include <errno.h>
 #include <signal.h>
 
@@ -20,6 +21,9 @@ static const struct ask_def asks[] = {
     [ASK_PAUSE] = {"paused", "stop", IN(VM_BOOTED), VM_PAUSED},
     [ASK_RESUME] = {"resumed", "cont", IN(VM_PAUSED), VM_BOOTED},
     [ASK_RESET] = {"reset", "system_reset", IN(VM_BOOTED), VM_BOOTED},
+    [ASK_BUTTON] = {"told by its power button", "system_powerdown",
+		    IN(VM_BOOTED), VM_BOOTED},
+    [ASK_WAKEUP] = {"woken up", "system_wakeup", IN(VM_BOOTED), VM_BOOTED},
     [ASK_SHUTDOWN] = {"shut down", NULL, IN(VM_BOOTED) | IN(VM_PAUSED),
 		      VM_SHUTDOWN},
 };
@@ -107,6 +111,16 @@ void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
 	start_ask(vm, ASK_RESET, op, deadline_ns);
+}
+
+void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	start_ask(vm, ASK_BUTTON, op, deadline_ns);
+}
+
+void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	start_ask(vm, ASK_WAKEUP, op, deadline_ns);
 }
 
 /* The deadline ends the guest, not the operation. */

@@ -30,7 +30,15 @@ enum vm_doom {
 };
 
 /* What a VM is being asked for. */
-enum vm_ask { ASK_NONE, ASK_PAUSE, ASK_RESUME, ASK_RESET, ASK_SHUTDOWN };
+enum vm_ask {
+	ASK_NONE,
+	ASK_PAUSE,
+	ASK_RESUME,
+	ASK_RESET,
+	ASK_BUTTON,
+	ASK_WAKEUP,
+	ASK_SHUTDOWN
+};
 
 /* Where the agent's link stands. In LINK_NET it is there, and configures the
  * guest's NICs. */

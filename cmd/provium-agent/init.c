@@ -29,12 +29,14 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/reboot.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "cmd/provium-agent/button.h"
 #include "cmd/provium-agent/config.h"
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/modules.h"
@@ -171,14 +173,35 @@ static void reap_all(pid_t agent)
 				(unsigned)wstatus);
 }
 
+/* The driver is loaded when the agent leaves time for it: no boot waits for
+ * that. SIGIO tells of events. */
+static int watch_button(void)
+{
+	char name[] = "button";
+	char *list[] = {name, NULL};
+	const struct strvec wanted = {.v = list, .n = 1};
+	int fd;
+
+	setpriority(PRIO_PROCESS, 0, 19);
+	modules_load(&wanted);
+	setpriority(PRIO_PROCESS, 0, 0);
+	fd = button_open();
+	if (fd >= 0 && (fcntl(fd, F_SETOWN, getpid()) < 0 ||
+			fcntl(fd, F_SETFL, O_ASYNC) < 0))
+		perror("provium-agent: the power button");
+	return fd;
+}
+
 /* busybox's poweroff and reboot send these signals to process 1, the kernel
  * SIGINT for Ctrl-Alt-Del. */
 static void idle_as_init(pid_t agent)
 {
 	sigset_t set;
+	int button;
 	int signo;
 
 	sigemptyset(&set);
+	sigaddset(&set, SIGIO);
 	sigaddset(&set, SIGCHLD);
 	sigaddset(&set, SIGTERM);
 	sigaddset(&set, SIGUSR1);
@@ -187,11 +210,16 @@ static void idle_as_init(pid_t agent)
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	reboot(RB_DISABLE_CAD);
 	reap_all(agent);
+	button = watch_button();
 	for (;;) {
 		if (sigwait(&set, &signo) != 0)
 			continue;
 		if (signo == SIGCHLD)
 			reap_all(agent);
+		else if (signo == SIGIO && !button_was_pressed(button))
+			continue;
+		else if (signo == SIGIO)
+			end_machine(RB_POWER_OFF);
 		else if (signo == SIGUSR1 || signo == SIGUSR2)
 			end_machine(RB_POWER_OFF);
 		else

@@ -154,6 +154,13 @@ function VM:resume() end
 ---the guest is gone.
 function VM:reset() end
 
+---Presses the power button. What follows is the guest's: the default guest powers
+---off.
+function VM:power_button() end
+
+---Ends its suspend to RAM; an error where it is in none.
+function VM:wakeup() end
+
 ---Ends it at once, and all that hangs on it.
 function VM:close() end
 
