@@ -350,6 +350,7 @@ static const registrar registrars[] = {
     bind_impair_register,
     bind_call_register,
     bind_clock_register,
+    bind_dmesg_register,
     bind_forward_register,
     bind_ioctl_register,
     bind_console_register,

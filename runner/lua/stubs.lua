@@ -154,6 +154,10 @@ function VM:resume() end
 ---the guest is gone.
 function VM:reset() end
 
+---The kernel's log, as dmesg(1) prints it: what is in the kernel's buffer now.
+---@return string
+function VM:dmesg() end
+
 ---Presses the power button. What follows is the guest's: the default guest powers
 ---off.
 function VM:power_button() end

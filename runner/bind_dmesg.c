@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/* What lua/dmesg.lua, vm:dmesg, needs of C. */
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+
+static const char method[] = "vm:dmesg";
+
+static int core_check(lua_State *L)
+{
+	vm_check_client(L, 1, method);
+	return 0;
+}
+
+static int core_fail(lua_State *L)
+{
+	bind_fail_arg(L, method, "%s", luaL_checkstring(L, 1));
+}
+
+void bind_dmesg_register(lua_State *L)
+{
+	static const struct bind_method core[] = {
+	    {"check", core_check},
+	    {"fail", core_fail},
+	    {NULL, NULL},
+	};
+
+	bind_class_extend_lua(L, &vm_class, core, "runner/lua/dmesg.lua");
+}
