@@ -351,6 +351,7 @@ static const registrar registrars[] = {
     bind_call_register,
     bind_clock_register,
     bind_dmesg_register,
+    bind_counts_register,
     bind_forward_register,
     bind_ioctl_register,
     bind_console_register,

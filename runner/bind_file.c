@@ -37,6 +37,14 @@ static void file_object_close(void *p)
 	guest_handle_release(&f->handle);
 }
 
+bool file_is_current(const struct object *file)
+{
+	const struct guest_handle *h =
+	    &((const struct file_object *)file)->handle;
+
+	return h->epoch == h->guest->class->guest->epoch(h->guest);
+}
+
 static struct file_object *check_open(lua_State *L, int idx, const char *method)
 {
 	struct file_object *f = object_check(L, idx, &file_class, method);

@@ -10,6 +10,9 @@
 
 extern const struct object_class file_class;
 
+/* Whether the file is one of the guest that runs now. */
+bool file_is_current(const struct object *file);
+
 /* The agent's fd at idx: a number, or a File that is open in that guest; raises
  * on anything else. */
 int32_t file_arg_fd(lua_State *L, const char *method, int idx,

@@ -79,6 +79,8 @@ void bind_batch_register(lua_State *L);
 void bind_clock_register(lua_State *L);
 /* bind_dmesg.c: vm:dmesg. */
 void bind_dmesg_register(lua_State *L);
+/* bind_counts.c: what hangs on a VM. */
+void bind_counts_register(lua_State *L);
 /* bind_forward.c: vm:forward, and the end of them all. */
 void bind_forward_register(lua_State *L);
 void bind_forward_close_all(struct vm_object *v);

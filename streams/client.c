@@ -354,6 +354,11 @@ void client_hello(struct client *c, struct op *op, int64_t deadline_ns)
 	fail_users(c, &err);
 }
 
+bool client_is_idle(const struct client *c)
+{
+	return TAILQ_EMPTY(&c->users);
+}
+
 struct loop *client_loop(const struct client *c)
 {
 	return c->loop;

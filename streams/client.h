@@ -45,6 +45,8 @@ void client_set_owner(struct client *c, client_lost_cb on_lost, void *ctx);
  * any callback. What is over may be freed after the client. */
 struct client *client_free(struct client *c);
 struct loop *client_loop(const struct client *c);
+/* No request is in flight on it, and nothing is streamed. */
+bool client_is_idle(const struct client *c);
 
 /*
  * How it fails: -ENOTCONN before a session was started, the error of the loss

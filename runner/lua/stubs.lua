@@ -154,6 +154,20 @@ function VM:resume() end
 ---the guest is gone.
 function VM:reset() end
 
+---How many files are open on it, through workers too.
+---@return integer
+function VM:open_file_count() end
+
+---How many streams are open on it, through workers too, and captures of its
+---bridges.
+---@return integer
+function VM:open_stream_count() end
+
+---Whether nothing hangs on the guest: no open file, stream or worker, and no call
+---that another task waits for.
+---@return boolean
+function VM:is_quiescent() end
+
 ---The kernel's log, as dmesg(1) prints it: what is in the kernel's buffer now.
 ---@return string
 function VM:dmesg() end
