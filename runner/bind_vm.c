@@ -45,6 +45,7 @@ static const struct opt vm_options[] = {
      offsetof(struct vm_opts, req.kernel_cmdline)},
     {"kernel_cmdline_append", OPT_STRING,
      offsetof(struct vm_opts, req.kernel_cmdline_append)},
+    {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,
      offsetof(struct vm_opts, req.agent_timeout_ns)},
@@ -61,6 +62,11 @@ static void read_options(lua_State *L, const char *method, int idx,
 			      "memory is %llu bytes, no kernel boots in less "
 			      "than 32M",
 			      (unsigned long long)o->req.memory);
+	if (o->req.initial_time < 0 || o->req.initial_time > VM_TIME_MAX)
+		bind_fail_arg(L, method,
+			      "initial_time must be seconds since 1970, up to "
+			      "the year 9999, got %lld",
+			      (long long)o->req.initial_time);
 	if (o->req.cpus < 0 || o->req.cpus > VM_CPUS_MAX)
 		bind_fail_arg(L, method, "cpus must be 1 to %d, got %lld",
 			      VM_CPUS_MAX, (long long)o->req.cpus);

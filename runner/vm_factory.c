@@ -294,6 +294,7 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->is_linux_pvh = is_elf(d->kernel);
 	spec->cmdline = (const char *)buf_data(&d->cmdline);
 	spec->memory = r->memory ? r->memory : p->memory;
+	spec->initial_time = r->initial_time;
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;
 	spec->n_modules = d->modules.n;

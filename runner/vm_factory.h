@@ -16,6 +16,7 @@
 
 #define VM_AGENT_TIMEOUT_NS (60 * NS_PER_SEC)
 #define VM_CPUS_MAX	    255
+#define VM_TIME_MAX	    INT64_C(253402300799) /* 9999-12-31T23:59:59Z */
 #define VM_MEMORY_MIN	    (UINT64_C(32) << 20)
 
 /* What an author said of one VM; zero where nothing was. All borrowed. */
@@ -24,6 +25,7 @@ struct vm_request {
 	const char *profile; /* NULL: the default one */
 	uint64_t memory;     /* bytes */
 	int64_t cpus;
+	int64_t initial_time;	    /* as vm_spec's */
 	const char *kernel_cmdline; /* in place of the profile's */
 	const char *kernel_cmdline_append;
 	int64_t agent_timeout_ns;

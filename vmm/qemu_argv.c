@@ -26,6 +26,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
@@ -123,6 +124,20 @@ static bool has_hpet_only(enum accel accel, unsigned cpus)
 	return accel == ACCEL_TCG && cpus == 1;
 }
 
+/* What the guest's real-time clock starts with (QEMU: -rtc base=). */
+static void add_clock(struct strvec *argv, int64_t initial_time)
+{
+	time_t t = (time_t)initial_time;
+	struct tm tm;
+	char text[32];
+
+	if (!initial_time || !gmtime_r(&t, &tm) ||
+	    !strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm))
+		return;
+	strvec_add(argv, "-rtc");
+	strvec_addf(argv, "base=%s", text);
+}
+
 static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 {
 	for (const char *const *a = fixed_args; *a; a++)
@@ -138,6 +153,7 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 	/* -m takes bytes only with a suffix. */
 	strvec_add(argv, "-m");
 	strvec_addf(argv, "%" PRIu64 "B", s->memory);
+	add_clock(argv, s->initial_time);
 	strvec_add(argv, "-object");
 	strvec_addf(argv,
 		    "memory-backend-memfd,id=ram,size=%" PRIu64 "B,share=on",

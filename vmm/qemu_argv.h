@@ -38,6 +38,7 @@ struct qemu_spec {
 	const char *cmdline; /* complete: kernel_cmdline() */
 	uint64_t memory;     /* bytes */
 	unsigned cpus;
+	int64_t initial_time; /* seconds since 1970, UTC; 0: the host's */
 	enum accel accel;
 	enum transport transport;
 	int console_fd;

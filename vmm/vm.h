@@ -71,6 +71,9 @@ struct vm_spec {
 	bool is_linux_pvh;   /* kernel is an uncompressed vmlinux */
 	uint64_t memory;     /* bytes */
 	unsigned cpus;
+	/* What its real-time clock starts with, at each boot: seconds since
+	 * 1970, UTC; 0: the host's time. */
+	int64_t initial_time;
 	enum accel accel;	  /* not AUTO */
 	enum transport transport; /* not AUTO */
 	const struct overlay_file *files;

@@ -106,6 +106,7 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .cmdline = cmdline,
 	    .memory = spec->memory,
 	    .cpus = spec->cpus,
+	    .initial_time = spec->initial_time,
 	    .accel = spec->accel,
 	    .transport = spec->transport,
 	    .console_fd = f->console_theirs,

@@ -17,6 +17,7 @@
 ---@field cpus? integer default 1
 ---@field kernel_cmdline? string in place of the profile's
 ---@field kernel_cmdline_append? string after it
+---@field initial_time? integer seconds since 1970 that its clock starts with, at each boot; default the host's
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others

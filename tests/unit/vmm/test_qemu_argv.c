@@ -118,6 +118,21 @@ static void a_comma_in_the_name_is_doubled(void **state)
 	assert_string_equal(argv.v[2], "provium-a,,process=b");
 }
 
+static void the_clock_may_start_at_another_time(void **state)
+{
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+	size_t i = 0;
+
+	(void)state;
+	s.initial_time = 951782400;
+	qemu_argv(&argv, &s);
+	while (i < argv.n && strcmp(argv.v[i], "-rtc") != 0)
+		i++;
+	assert_true(i + 1 < argv.n);
+	assert_string_equal(argv.v[i + 1], "base=2000-02-29T00:00:00");
+}
+
 static void cmdline_has_ours_then_the_users(void **state)
 {
 	struct err err = {0};
