@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent-proto/mem.h"
 #include "runner/await.h"
@@ -109,10 +110,29 @@ static void task_succeed(struct task *t)
 		op_finish(&g->op, 0, NULL);
 }
 
+/* The first line of an error that is a text says which task it was. */
+static void name_task(const struct task *t)
+{
+	const char *s, *end;
+	size_t n;
+
+	if (lua_type(t->co, -1) != LUA_TSTRING)
+		return;
+	s = lua_tolstring(t->co, -1, &n);
+	end = memchr(s, '\n', n);
+	if (!end)
+		end = s + n;
+	lua_pushlstring(t->co, s, (size_t)(end - s));
+	lua_pushfstring(t->co, " (task %d of %s)", t->index, t->group->method);
+	lua_pushlstring(t->co, end, (size_t)(s + n - end));
+	lua_concat(t->co, 3);
+}
+
 static void task_fail(struct task *t)
 {
 	struct group *g = t->group;
 
+	name_task(t);
 	g->failure = luaL_ref(t->co, LUA_REGISTRYINDEX);
 	task_end(t);
 	op_finish(&g->op, 0, NULL);

@@ -50,8 +50,9 @@
 ---@field on_console? string[] console strings that fail the running test
 local Provium = {}
 
----Runs the functions as tasks, and returns their results in order. The first
----error cancels the others and is raised.
+---Runs the functions as tasks, and returns the first result of each, in order.
+---The first error cancels the others and is raised; its first line says of which
+---task it is.
 ---@param ... fun(): any
 ---@return any ...
 function Provium.all(...) end
