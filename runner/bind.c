@@ -347,6 +347,7 @@ static const registrar registrars[] = {
     /* Types whose methods extend lab, vm and worker come behind them. */
     bind_batch_register,
     bind_bridge_register,
+    bind_members_register,
     bind_impair_register,
     bind_call_register,
     bind_clock_register,

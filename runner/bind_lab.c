@@ -37,6 +37,11 @@ struct lab_object *bind_lab_check(lua_State *L, const char *method)
 	return lab;
 }
 
+const char *bind_lab_name(const struct lab_object *lab)
+{
+	return lab->name;
+}
+
 static void lab_close(void *p)
 {
 	struct lab_object *lab = p;

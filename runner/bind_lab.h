@@ -18,7 +18,12 @@ const char *bind_lab_check_name(lua_State *L, const char *method, int idx);
 void bind_lab_check_not_reserved(lua_State *L, const char *method,
 				 const char *name);
 
+/* Borrowed; "" of the root. */
+const char *bind_lab_name(const struct lab_object *lab);
+
 void bind_lab_register(lua_State *L);
+/* bind_members.c: lab:include, :remove, :members. */
+void bind_members_register(lua_State *L);
 /* Makes `provium`, once the file's scope is there. Where tests are only
  * listed, an inert object takes its place. */
 int bind_lab_install(lua_State *L, struct err *err);

@@ -173,6 +173,44 @@ void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
 	lua_pop(L, 1);
 }
 
+/* In that scope alone. */
+static bool unname(struct scope *s, lua_State *L, int lab_idx,
+		   const struct object *o)
+{
+	bool has = false;
+
+	push_names(s, L, lab_idx);
+	if (lua_isnil(L, -1)) {
+		lua_pop(L, 1);
+		return false;
+	}
+	lua_pushnil(L);
+	while (lua_next(L, -2)) {
+		bool is_it = lua_touserdata(L, -1) == o;
+
+		lua_pop(L, 1);
+		if (!is_it)
+			continue;
+		/* A field may be cleared while its table is traversed. */
+		lua_pushvalue(L, -1);
+		lua_pushnil(L);
+		lua_rawset(L, -4);
+		has = true;
+	}
+	lua_pop(L, 1);
+	return has;
+}
+
+bool scope_unname(struct scope *s, lua_State *L, int lab_idx,
+		  const struct object *o)
+{
+	bool has = false;
+
+	for (; s; s = s->parent)
+		has |= unname(s, L, lab_idx, o);
+	return has;
+}
+
 /* Appends to the list at out. */
 static void list_names(struct scope *s, lua_State *L, int lab_idx, int out,
 		       const struct object_class *class)

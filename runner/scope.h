@@ -72,6 +72,9 @@ void scope_find(struct scope *s, lua_State *L, int lab_idx,
 /* Names the object at idx. The name must be free (scope_find()). */
 void scope_name(struct scope *s, lua_State *L, int lab_idx, const char *name,
 		int idx);
+/* Takes every name of o in that lab away; whether it had one. */
+bool scope_unname(struct scope *s, lua_State *L, int lab_idx,
+		  const struct object *o);
 /* Pushes the sorted list of the names of the lab's open objects of a class. */
 void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
 		      const struct object_class *class);

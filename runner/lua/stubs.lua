@@ -97,6 +97,21 @@ function Lab:bridge_names() end
 ---@return string[]
 function Lab:sub_lab_names() end
 
+---Has things of other labs in this one too, under their names. Who made them
+---closes them; the membership ends with the scope in which it began.
+---@param member VM|Bridge|Lab|(VM|Bridge|Lab)[]
+---@return Lab
+function Lab:include(member) end
+
+---Takes it out of this lab, and leaves it as it is.
+---@param member VM|Bridge|Lab|string or its name
+---@return Lab
+function Lab:remove(member) end
+
+---Its VMs, bridges and labs, each sorted by name.
+---@return (VM|Bridge|Lab)[]
+function Lab:members() end
+
 ---Boots all its VMs at once, when there is room for all of them.
 ---@return Lab
 function Lab:boot() end
