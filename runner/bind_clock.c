@@ -2,6 +2,7 @@
 /* What lua/clock.lua, vm:clock, needs of C. */
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
+#include "runner/bind_syscall.h"
 #include "runner/bind_vm.h"
 
 static int core_check(lua_State *L)
@@ -68,6 +69,19 @@ static int core_ns(lua_State *L)
 	return 1;
 }
 
+/* syscall(method, vm, is_async, nr, options): on a thread of its own where it
+ * may block. The method is a literal of clock.lua, and lives as long as it. */
+static int core_syscall(lua_State *L)
+{
+	const char *method = luaL_checkstring(L, 1);
+	struct client *c = vm_check_client(L, 2, method);
+	struct syscall_args *a = syscall_args_read(L, method, 4);
+
+	if (lua_toboolean(L, 3))
+		a->m.syscall.flags = MSG_SYSCALL_THREAD;
+	return syscall_await(L, method, c, a, false);
+}
+
 void bind_clock_register(lua_State *L)
 {
 	static const struct bind_method core[] = {
@@ -76,6 +90,7 @@ void bind_clock_register(lua_State *L)
 	    {"duration_ns", core_duration_ns},
 	    {"signed_ns", core_signed_ns},
 	    {"ns", core_ns},
+	    {"syscall", core_syscall},
 	    {NULL, NULL},
 	};
 

@@ -6,6 +6,8 @@
  */
 #include "runner/bind_console.h"
 
+#include <errno.h>
+
 #include "agent-proto/mem.h"
 #include "runner/await.h"
 #include "runner/bind_stream.h"
@@ -44,9 +46,7 @@ static struct vm_object *check_powered(lua_State *L, const char *method)
 	struct vm_object *vm = vm_check(L, 1, method);
 
 	if (!vm->vm || !vm_console(vm->vm))
-		bind_fail_arg(
-		    L, method,
-		    "the VM has not been booted: call vm:boot() first");
+		vm_object_fail_state(L, method, vm);
 	return vm;
 }
 
@@ -149,12 +149,21 @@ static void write_release(void *p)
 	console_write_done(p);
 }
 
+/* 1: the console. */
 static int write_finish(lua_State *L, void *p)
 {
+	static const char method[] = "console:write";
+	const struct console_object *c = lua_touserdata(L, 1);
 	struct console_write *w = p;
 
+	if (w->op.result == -EPIPE && c->is_open) {
+		enum vm_state s = vm_object_state(c->vm);
+
+		if (s == VM_SHUTDOWN || s == VM_DEAD)
+			vm_object_fail_state(L, method, c->vm);
+	}
 	if (w->op.result < 0)
-		bind_fail_err(L, "console:write", &w->op.err);
+		bind_fail_err(L, method, &w->op.err);
 	return 0;
 }
 

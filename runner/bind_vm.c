@@ -245,15 +245,15 @@ static const char *const state_advice[] = {
     [VM_DEAD] = "declare a new one",
 };
 
-static _Noreturn void fail_state(lua_State *L, const char *method,
-				 const struct vm_object *v)
+void vm_object_fail_state(lua_State *L, const char *method,
+			  const struct vm_object *v)
 {
 	enum vm_state s = vm_object_state(v);
 	const struct err *death = v->vm ? vm_death(v->vm) : NULL;
 
 	if (s == VM_DEAD && death)
-		bind_fail_arg(L, method, "VM '%s' is dead: %s", v->name,
-			      death->text);
+		bind_fail_arg(L, method, "VM '%s' is dead: %s: %s", v->name,
+			      state_advice[s], death->text);
 	bind_fail_arg(L, method, "VM '%s' is %s: %s", v->name, vm_state_name(s),
 		      state_advice[s]);
 }
@@ -266,7 +266,7 @@ struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 	struct client *c =
 	    vm_object_state(v) == VM_BOOTED ? vm_client(v->vm) : NULL;
 	if (!c)
-		fail_state(L, method, v);
+		vm_object_fail_state(L, method, v);
 	return c;
 }
 
@@ -391,7 +391,7 @@ int vm_l_prepare(lua_State *L)
 	int64_t timeout_ns = VM_AGENT_TIMEOUT_NS;
 
 	if (s != VM_CREATED && s != VM_SHUTDOWN)
-		fail_state(L, "vm:boot", v);
+		vm_object_fail_state(L, "vm:boot", v);
 	await_check_expired(L, "vm:boot");
 	/* Again as it was, it keeps its console log. */
 	if (s == VM_CREATED || opts)
@@ -409,7 +409,7 @@ int vm_l_start(lua_State *L)
 
 	/* While it waited for the pool, a sibling task may have booted it. */
 	if (!v->vm || (s != VM_CREATED && s != VM_SHUTDOWN))
-		fail_state(L, "vm:boot", v);
+		vm_object_fail_state(L, "vm:boot", v);
 	int64_t deadline = await_deadline(L, "vm:boot", v->agent_timeout_ns);
 
 	struct power_call *c = new_power_call(L, "vm:boot", v);
@@ -448,7 +448,7 @@ static int power(lua_State *L, const struct power *what)
 	if (s == what->to && !is_legal)
 		return 0;
 	if (!is_legal)
-		fail_state(L, what->method, v);
+		vm_object_fail_state(L, what->method, v);
 	int64_t deadline = await_deadline(
 	    L, what->method,
 	    what->awaits_agent ? v->agent_timeout_ns : POWER_TIMEOUT_NS);

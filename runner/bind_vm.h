@@ -59,6 +59,9 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method);
 struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method);
 enum vm_state vm_object_state(const struct vm_object *v);
+/* Raises: with its name, its state and the call that would help. */
+_Noreturn void vm_object_fail_state(lua_State *L, const char *method,
+				    const struct vm_object *v);
 /* The sizes that the VM at vm_idx was declared with; zero where nothing was
  * said. */
 struct vm_request vm_object_request(lua_State *L, const char *method,

@@ -4,6 +4,7 @@
 --   ns(method, name, value)            nanoseconds, from an integer
 --   duration_ns(method, name, value)   the same, from a duration
 --   signed_ns(method, name, value)     which may be negative
+--   syscall(method, vm, is_async, nr, options)   of the guest, for that method
 local methods, core = ...
 local ffi = require("ffi")
 
@@ -49,16 +50,17 @@ local function timespec(ns)
 end
 
 local function now(self, method)
-  local r = check(method, self.vm:syscall(SYS.clock_gettime, {
-    args = { CLOCK_REALTIME }, bufs = { ("\0"):rep(16) }, ptrs = { 1 },
-  }))
+  local r = check(method, core.syscall(method, self.vm, false,
+    SYS.clock_gettime, {
+      args = { CLOCK_REALTIME }, bufs = { ("\0"):rep(16) }, ptrs = { 1 },
+    }))
   local t = ffi.new("int64_t[2]")
   ffi.copy(t, r.out_bufs[1], 16)
   return t[0] * NS + t[1]
 end
 
 local function set(self, method, ns)
-  check(method, self.vm:syscall(SYS.clock_settime, {
+  check(method, core.syscall(method, self.vm, false, SYS.clock_settime, {
     args = { CLOCK_REALTIME }, bufs = { timespec(ns) }, ptrs = { 1 },
   }))
 end
@@ -87,11 +89,10 @@ end
 function Clock:sleep(d)
   self_check(self, "sleep")
   local ns = core.duration_ns("clock:sleep", "duration", d)
-  local call = self.vm:syscall_async(SYS.clock_nanosleep, {
-    args = { CLOCK_MONOTONIC, 0 }, bufs = { timespec(ns) }, ptrs = { 2 },
-  })
-  check("clock:sleep", call:await())
-  call:close()
+  check("clock:sleep", core.syscall("clock:sleep", self.vm, true,
+    SYS.clock_nanosleep, {
+      args = { CLOCK_MONOTONIC, 0 }, bufs = { timespec(ns) }, ptrs = { 2 },
+    }))
 end
 
 -- At one instant: no tick is lost between reading and setting.
@@ -102,7 +103,7 @@ function Clock:advance(d)
   ffi.cast("uint32_t *", timex)[0] = ADJ
   local t = ffi.cast("int64_t *", timex + TIMEX_TIME)
   t[0], t[1] = split(ns)
-  local r = self.vm:syscall(SYS.clock_adjtime, {
+  local r = core.syscall("clock:advance", self.vm, false, SYS.clock_adjtime, {
     args = { CLOCK_REALTIME }, bufs = { ffi.string(timex, TIMEX_SIZE) },
     ptrs = { 1 },
   })
