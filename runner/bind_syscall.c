@@ -83,6 +83,7 @@ static _Noreturn void fail_count(lua_State *L, const char *method, int n)
 static void read_list_args(lua_State *L, const char *method, int idx,
 			   struct syscall_args *a)
 {
+	arg_list(L, method, idx, "args", "a list of integers");
 	int n = (int)lua_objlen(L, idx);
 
 	if (n > SLOTS)
@@ -100,6 +101,7 @@ static void read_list_args(lua_State *L, const char *method, int idx,
 void syscall_args_bufs(lua_State *L, const char *method, int idx,
 		       struct syscall_args *a)
 {
+	arg_list(L, method, idx, "bufs", "a list of strings");
 	int n = (int)lua_objlen(L, idx);
 	uint32_t count = a->m.syscall.bufs.count;
 
@@ -124,6 +126,17 @@ void syscall_args_bufs(lua_State *L, const char *method, int idx,
 	a->m.syscall.bufs = msg_list_of(&a->items, count);
 }
 
+static void check_slot_is_free(lua_State *L, const char *method,
+			       const struct syscall_args *a, int i, uint8_t at)
+{
+	for (uint32_t k = 0; k < a->m.syscall.bufs.count; k++)
+		if (a->ptrs[k] == at)
+			bind_fail_arg(L, method,
+				      "ptrs[%u] and ptrs[%d] are both argument "
+				      "%u",
+				      k + 1, i, at);
+}
+
 static void read_ptrs(lua_State *L, const char *method, int idx,
 		      struct syscall_args *a)
 {
@@ -136,8 +149,10 @@ static void read_ptrs(lua_State *L, const char *method, int idx,
 		char name[32];
 
 		snprintf(name, sizeof(name), "ptrs[%d]", i);
-		a->ptrs[i - 1] = (uint8_t)arg_int(L, method, lua_gettop(L),
-						  name, 0, SLOTS - 1);
+		uint8_t at = (uint8_t)arg_int(L, method, lua_gettop(L), name, 0,
+					      SLOTS - 1);
+		check_slot_is_free(L, method, a, i, at);
+		a->ptrs[i - 1] = at;
 		lua_pop(L, 1);
 	}
 	a->m.syscall.ptrs =
@@ -189,6 +204,7 @@ static void check_buffer(lua_State *L, const char *method, int i,
 static void read_nested(lua_State *L, const char *method, int idx,
 			struct syscall_args *a)
 {
+	arg_list(L, method, idx, "nested", "a list of tables");
 	int64_t n_bufs = a->m.syscall.bufs.count;
 	int n = (int)lua_objlen(L, idx);
 

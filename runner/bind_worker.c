@@ -27,7 +27,12 @@ struct worker_object {
 
 static void on_lost(void *ctx, const struct err *err)
 {
-	client_fail(*(struct client **)ctx, err);
+	struct err why = *err;
+
+	if (why.code == -ESRCH)
+		err_set(&why, -ESRCH,
+			"the worker is gone: worker:join() tells how it ended");
+	client_fail(*(struct client **)ctx, &why);
 }
 
 static void worker_object_close(void *p)

@@ -233,8 +233,8 @@ void op_proc_signal(const struct req *r)
 	else if (kill(q->group ? -p->pid : p->pid, q->signo) == 0)
 		errno = 0;
 	if (errno)
-		req_error(r, errno, "signal %d to process %" PRIu64, q->signo,
-			  q->handle);
+		req_error(r, errno, "signal %d to process %d", q->signo,
+			  (int)p->pid);
 	else
 		req_done(r, 0);
 }
