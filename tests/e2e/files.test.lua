@@ -122,3 +122,96 @@ test("a pushed program stays executable", function(t)
   vm:push_file(path, "/tmp/prog2", { mode = tonumber("600", 8) })
   t:assert_eq(vm:stat("/tmp/prog2").perm, tonumber("600", 8))
 end)
+
+test("each failure has the errno's words and every path", function(t)
+  vm:run("rm -rf /tmp/e; mkdir -p /tmp/e/m /tmp/e/full/x; cd /tmp/e; "
+    .. "mount -t tmpfs none m; echo x > m/f; echo y > g; ln -s loop loop; "
+    .. "ln -s nowhere dangling", { check = true })
+  local function refused(text, method, ...)
+    local args = { ... }
+    local err = t:assert_raises(function() vm[method](vm, unpack(args)) end)
+    t:assert_match(err, "^tests/e2e/files.test.lua:%d+: vm:" .. method .. ": ")
+    t:assert_contains(err, text)
+  end
+  refused("'/tmp/e/m/f' to '/tmp/e/f': Invalid cross-device link", "rename",
+    "/tmp/e/m/f", "/tmp/e/f")
+  refused("'/tmp/e/no' to '/tmp/e/f': No such file or directory", "rename",
+    "/tmp/e/no", "/tmp/e/f")
+  refused("'/tmp/e/full' to '/tmp/e/g': Not a directory", "rename",
+    "/tmp/e/full", "/tmp/e/g")
+  refused("'/tmp/e/full': Directory not empty", "unlink", "/tmp/e/full")
+  refused("'/tmp/e/m': Device or resource busy", "unlink", "/tmp/e/m")
+  refused("'/tmp/e/g/x': Not a directory", "unlink", "/tmp/e/g/x")
+  refused("'/tmp/e': Is a directory", "write_file", "/tmp/e", "x")
+  refused("'/tmp/e': Is a directory", "push_file", "files.test.lua", "/tmp/e")
+  refused("'/no/f': No such file or directory", "push_file", "files.test.lua",
+    "/no/f")
+  refused("'/tmp/e/loop': Too many levels of symbolic links", "read_file",
+    "/tmp/e/loop")
+  refused("'/tmp/e/dangling': No such file or directory", "read_file",
+    "/tmp/e/dangling")
+  refused("'/dev/full': No space left on device", "write_file", "/dev/full",
+    "x")
+  refused("'/proc/sys/kernel/pid_max': Invalid argument", "write_file",
+    "/proc/sys/kernel/pid_max", "none")
+  refused("'/tmp/e/a/b': No such file or directory", "mkdir", "/tmp/e/a/b")
+  refused("'/tmp/e/g': File exists", "mkdir", "/tmp/e/g", { parents = true })
+  refused("'/tmp/e/g/a': Not a directory", "mkdir", "/tmp/e/g/a",
+    { parents = true })
+  refused("'/tmp/e/no': No such file or directory", "listdir", "/tmp/e/no")
+  refused("File name too long", "stat", ("n"):rep(300))
+  refused("File name too long", "stat", ("d/"):rep(5000))
+  t:assert_eq(vm:listdir("/tmp/e"),
+    { "dangling", "full", "g", "loop", "m" })
+end)
+
+test("links are followed, but for stat, unlink and rename", function(t)
+  vm:run("rm -rf /tmp/k; mkdir /tmp/k; cd /tmp/k; mkdir d; echo x > d/f; "
+    .. "ln -s d/f l; ln -s d dl; ln -s new n", { check = true })
+  t:assert_eq(vm:read_file("/tmp/k/l"), "x\n")
+  vm:write_file("/tmp/k/l", "y")
+  vm:write_file("/tmp/k/n", "through")
+  t:assert_eq({ vm:read_file("/tmp/k/d/f"), vm:read_file("/tmp/k/new") },
+    { "y", "through" })
+  t:assert_eq(vm:listdir("/tmp/k/dl"), { "f" })
+  vm:mkdir("/tmp/k/dl/in/it", { parents = true })
+  t:assert_eq(vm:stat("/tmp/k/d/in/it").entry_type, "directory")
+  t:assert_eq(vm:stat("/tmp/k/dl").entry_type, "symlink")
+  vm:rename("/tmp/k/l", "/tmp/k/moved")
+  t:assert_eq(vm:stat("/tmp/k/moved").entry_type, "symlink")
+  vm:unlink("/tmp/k/moved")
+  vm:unlink("/tmp/k/dl")
+  t:assert_eq(vm:read_file("/tmp/k/d/f"), "y")
+end)
+
+test("kernel files of any length are read whole", function(t)
+  t:assert_eq(vm:stat("/proc/kallsyms").size, 0)
+  local n = tonumber(vm:run("wc -c < /proc/kallsyms").stdout)
+  t:assert_eq(#vm:read_file("/proc/kallsyms"), n)
+  t:assert(n > 1000000, n)
+  vm:write_file("/proc/sys/kernel/hostname", "named\n")
+  t:assert_eq(vm:read_file("/proc/sys/kernel/hostname"), "named\n")
+end)
+
+test("directories keep what they were given", function(t)
+  vm:mkdir("/tmp/p/a/b", { parents = true, perm = tonumber("700", 8) })
+  t:assert_eq({ vm:stat("/tmp/p").perm, vm:stat("/tmp/p/a/b").perm },
+    { tonumber("755", 8), tonumber("700", 8) })
+  -- One that is there stays as it is.
+  vm:mkdir("/tmp/p/a/b", { parents = true })
+  t:assert_eq(vm:stat("/tmp/p/a/b").perm, tonumber("700", 8))
+  vm:mkdir("/tmp/p/sticky/", { perm = tonumber("1777", 8) })
+  t:assert_eq(vm:stat("/tmp/p/sticky").perm, tonumber("1777", 8))
+end)
+
+test("names are bytes, sorted as bytes", function(t)
+  vm:mkdir("/tmp/names")
+  local names = { " ", "A", "a", "a\nb", "b", "\195\164", "\255" }
+  for i = #names, 1, -1 do
+    vm:write_file("/tmp/names/" .. names[i], "")
+  end
+  t:assert_eq(vm:listdir("/tmp/names"), names)
+  local s = vm:stat("/tmp/names/\255")
+  s.mine = true
+  t:assert(s.mine)
+end)

@@ -94,3 +94,80 @@ test("misuse is refused", function(t)
   raises("a nested pointer outside its buffer", 1, { bufs = { "1234" },
     nested = { { parent = 1, child = 1, offset = 0 } } })
 end)
+
+test("what would be dropped in silence is refused", function(t)
+  local function raises(text, options)
+    local err = t:assert_raises(function() vm:syscall(39, options) end)
+    t:assert_match(err, "^tests/e2e/syscall.test.lua:%d+: vm:syscall: ")
+    t:assert_contains(err, text)
+  end
+  raises("ptrs[1] and ptrs[2] are both argument 3",
+    { bufs = { "a", "b" }, ptrs = { 3, 3 } })
+  raises("args must be a list of integers", { args = 1 })
+  raises("args", { args = { first = 1 } })
+  raises("bufs", { bufs = { path = "/tmp" } })
+  raises("nested", { bufs = { ("\0"):rep(8) },
+    nested = { parent = 1, child = 1, offset = 0 } })
+  raises("an index of ptrs must be 1 to 1, got 2",
+    { bufs = { "a" }, ptrs = { 0, 1 } })
+  raises("ptrs[1] must be 0 to 5, got -1", { bufs = { "a" }, ptrs = { -1 } })
+  t:assert_contains(t:assert_raises(function()
+    vm:syscall(39, { args = {} }, 5)
+  end), "nothing may follow the table of options")
+  t:assert_contains(t:assert_raises(function()
+    vm:syscall(39, 1, nil, 3)
+  end), "argument 2 must be an integer, got nil")
+end)
+
+test("out_bufs is a table, whatever the outcome", function(t)
+  t:assert_eq(vm:syscall(99999).out_bufs, {})
+  local r = vm:syscall(SYS.close, { args = { 9999 } })
+  t:assert_eq({ r.ret, r.result, r.errno, r.out_bufs }, { -1, -1, 9, {} })
+  -- Given back as it was, where the call failed or had no use for it.
+  r = vm:syscall(SYS.close, { args = { 9999 }, bufs = { "ab", "c" },
+    ptrs = { [2] = 1 } })
+  t:assert_eq({ r.errno, r.out_bufs }, { 9, { "ab", "c" } })
+  r.mine = "a field of the test"
+  t:assert_eq(r.mine, "a field of the test")
+end)
+
+test("an address outside of the agent's memory is an outcome", function(t)
+  t:assert_eq(vm:syscall(SYS.uname, 8).errno, 14)
+  t:assert_eq(vm:syscall(SYS.write, 1, 8, 8).errno, 14)
+  t:assert(vm:run("true"):ok())
+end)
+
+test("hundreds of calls are in flight at once", { timeout = 300 }, function(t)
+  local SYS_EVENTFD2, N = 290, 250
+  local one = { bufs = { ("\0"):rep(8) }, ptrs = { 1 } }
+  for _, g in ipairs({ vm, vm:spawn_worker() }) do
+    local calls = {}
+    -- A worker has one thread: what it has begun must not wait for the rest.
+    local fd = g:syscall(SYS_EVENTFD2, g == vm and 0 or N, 1).ret
+    one.args = { fd, 0, 8 }
+    for i = 1, N do
+      calls[i] = g:syscall_async(SYS.read, one)
+    end
+    if g == vm then
+      vm:syscall(SYS.write, { args = { fd, 0, 8 }, ptrs = { 1 },
+        bufs = { string.pack("<I8", N) } })
+    end
+    for i = N, 1, -1 do
+      t:assert_eq(calls[i]:await(200).ret, 8)
+    end
+    g:syscall(SYS.close, fd)
+  end
+end)
+
+test("a call is awaited twice, and its outcome is each one's own", function(t)
+  for _, g in ipairs({ vm, vm:spawn_worker() }) do
+    local call = g:syscall_async(SYS.getpid)
+    local first = call:await()
+    first.ret = "changed"
+    t:assert_eq(call:await().ret, g:syscall(SYS.getpid).ret)
+    call:close()
+    call:close()
+    t:assert_contains(t:assert_raises(function() call:await() end),
+      "call:await: the call is closed")
+  end
+end)

@@ -219,3 +219,65 @@ test("a worker whose spawn loses a race is gone", function(t)
     return fresh:run(count).stdout == "1\n"
   end, {timeout = 30, desc = "no process of a worker"})
 end)
+
+test("a worker that ends by itself says where to ask", function(t)
+  local ends = {
+    { how = { 60, 7 }, status = "exited", exit_code = 7 }, -- exit
+    { how = { 231, 8 }, status = "exited", exit_code = 8 }, -- exit_group
+    { how = { SYS.kill, 0, 11 }, status = "signalled", exit_code = -1 },
+  }
+  for _, e in ipairs(ends) do
+    local w = vm:spawn_worker()
+    if e.how[1] == SYS.kill then
+      e.how[2] = w:pid()
+    end
+    for _ = 1, 2 do
+      local err = t:assert_raises(function() w:syscall(unpack(e.how)) end)
+      t:assert_contains(err, "worker:syscall: the worker is gone: "
+        .. "worker:join() tells how it ended")
+    end
+    local err = t:assert_raises(function() w:run("true") end)
+    t:assert_contains(err, "worker:run: the worker is gone")
+    local r = w:join(60)
+    t:assert_eq({ r.status, r.exit_code }, { e.status, e.exit_code })
+    err = t:assert_raises(function() w:kill() end)
+    t:assert_contains(err, ("signal 9 to process %d: No such process")
+      :format(w:pid()))
+    w:close()
+    t:assert_contains(t:assert_raises(function() w:handle() end),
+      "worker:handle: the worker is closed")
+  end
+  t:assert(vm:run("true"):ok())
+end)
+
+test("a worker may close what it inherited, and be stopped", function(t)
+  local w = vm:spawn_worker()
+  for fd = 0, 2 do
+    w:syscall(SYS.close, fd)
+  end
+  t:assert_eq(w:syscall(SYS.getpid).ret, w:pid())
+  local stop = w:syscall_async(SYS.kill, w:pid(), 19)
+  wait_until(function()
+    return vm:read_file("/proc/" .. w:pid() .. "/status"):find("State:%s+T")
+  end, { timeout = 60, desc = "the worker stopped" })
+  t:assert_contains(t:assert_raises(function() stop:await(0) end),
+    "the system call is still running")
+  w:kill("CONT")
+  t:assert_eq(stop:await(60).ret, 0)
+  w:kill("sigkill")
+  t:assert_eq(w:join(60).signal, 9)
+end)
+
+test("the guest's calls go on while workers block", function(t)
+  local workers, calls = {}, {}
+  for i = 1, 8 do
+    workers[i] = vm:spawn_worker()
+    calls[i] = workers[i]:syscall_async(SYS.pause)
+  end
+  t:assert_eq(vm:run("echo on").stdout, "on\n")
+  for i = 1, 8 do
+    workers[i]:kill()
+    t:assert_contains(t:assert_raises(function() calls[i]:await(60) end),
+      "the worker is gone")
+  end
+end)
