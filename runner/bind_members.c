@@ -36,7 +36,7 @@ static struct object *check_thing(lua_State *L, const char *method, int idx,
 		bind_fail_arg(L, method,
 			      "%s must be a VM, a bridge or a lab, got %s",
 			      name, arg_type_name(L, idx));
-	if (object_is_closed(o))
+	if (o && object_is_closed(o))
 		bind_fail_arg(L, method, "%s is a %s that is closed", name,
 			      o->class->name);
 	return o;

@@ -285,7 +285,9 @@ static void write_documents(struct report_tree *t)
 		return;
 	t->is_written = true;
 	json_array_foreach(json_object_get(t->tree, "files"), at, file)
-	    join_log(file);
+	{
+		join_log(file);
+	}
 	for (size_t i = 0; i < t->n_documents; i++)
 		write_document(t, &t->documents[i]);
 }

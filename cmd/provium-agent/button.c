@@ -147,7 +147,7 @@ static bool is_press(const uint8_t *p, size_t n)
 
 	return open_message(p, n, &all) && find(all, ATTR_EVENT, &event) &&
 	       event.n >= CLASS_SIZE &&
-	       !strncmp((const char *)event.p, CLASS_BUTTON, CLASS_SIZE);
+	       !memcmp(event.p, CLASS_BUTTON, sizeof(CLASS_BUTTON));
 }
 
 bool button_was_pressed(int fd)

@@ -45,7 +45,8 @@ static void an_error_in_a_task_cancels_the_rest(void **state)
 		   "local e = t:assert_raises(function() "
 		   "provium.all(function() nap(3) late = true end, "
 		   "function() error('broken', 0) end) end) "
-		   "t:assert_eq(e, 'broken') nap(8) t:assert(not late)");
+		   "t:assert_eq(e, 'broken (task 2 of "
+		   "provium.all)') nap(8) t:assert(not late)");
 }
 
 static void race_returns_the_first_and_cancels_the_others(void **state)
