@@ -75,6 +75,7 @@ struct msg_list {
 #define MSG_TAIL_HANDLE_FIELDS(F) F(U64, handle) F(U8, whence) F(I64, offset)
 #define MSG_FD_STREAM_FIELDS(F)   F(I32, fd)
 #define MSG_DIAL_FIELDS(F)        F(U32, port)
+#define MSG_BUTTON_READY_FIELDS(F) F(U8, button)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
 	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
 	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested) F(U8, flags)
@@ -95,7 +96,10 @@ struct msg_list {
  * has no other effect. The last of Linux's real-time signals. */
 #define MSG_SIGNAL_INTERRUPT 64
 
-#define MSG_PERM_DEFAULT     UINT32_MAX
+/* BUTTON_READY: the one button there is. */
+#define MSG_BUTTON_POWER 0
+
+#define MSG_PERM_DEFAULT UINT32_MAX
 
 /* FILE_OPEN flags; at least one of the first three. */
 #define MSG_OPEN_READ	   1u

@@ -21,8 +21,8 @@ static const struct ask_def asks[] = {
     [ASK_PAUSE] = {"paused", "stop", IN(VM_BOOTED), VM_PAUSED},
     [ASK_RESUME] = {"resumed", "cont", IN(VM_PAUSED), VM_BOOTED},
     [ASK_RESET] = {"reset", "system_reset", IN(VM_BOOTED), VM_BOOTED},
-    [ASK_BUTTON] = {"told by its power button", "system_powerdown",
-		    IN(VM_BOOTED), VM_BOOTED},
+    /* Its command comes later: start_press(). */
+    [ASK_BUTTON] = {"told by its power button", NULL, IN(VM_BOOTED), VM_BOOTED},
     [ASK_WAKEUP] = {"woken up", "system_wakeup", IN(VM_BOOTED), VM_BOOTED},
     [ASK_SHUTDOWN] = {"shut down", NULL, IN(VM_BOOTED) | IN(VM_PAUSED),
 		      VM_SHUTDOWN},
@@ -52,7 +52,7 @@ bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal)
 void vm_power_done(struct vm *vm)
 {
 	qmp_call_done(&vm->command);
-	vm->farewell = call_free(vm->farewell);
+	vm->parting = call_free(vm->parting);
 	vm->kill_at_ns = CLOCK_NEVER;
 	vm->ask = ASK_NONE;
 }
@@ -63,10 +63,12 @@ static void on_power_stop(struct op *op, int reason)
 
 	vm->op = NULL;
 	qmp_call_done(&vm->command);
-	if (vm->ask == ASK_SHUTDOWN)
+	if (vm->ask == ASK_SHUTDOWN) {
 		process_kill(vm->process, SIGKILL);
-	else
+	} else {
+		vm->parting = call_free(vm->parting);
 		vm->ask = ASK_NONE;
+	}
 	if (reason == -ETIMEDOUT)
 		err_set(&op->err, reason,
 			"VM %s: no answer in time, the VM is %s", vm_name(vm),
@@ -79,6 +81,15 @@ static void start_command(struct vm *vm, const char *command)
 	vm->command.op.on_done = vm_on_op;
 	vm->command.op.done_ctx = vm;
 	vm_kick(vm); /* it may be done already, badly */
+}
+
+/* To the agent, without an answer's deadline. */
+static void send_parting(struct vm *vm, const struct msg *m)
+{
+	vm->parting = call_new(vm->client);
+	call_start(vm->parting, m, NULL, 0, CLOCK_NEVER);
+	vm->parting->op.on_done = vm_on_op;
+	vm->parting->op.done_ctx = vm;
 }
 
 static void start_ask(struct vm *vm, enum vm_ask ask, struct op *op,
@@ -98,6 +109,13 @@ static void start_ask(struct vm *vm, enum vm_ask ask, struct op *op,
 		start_command(vm, def->command);
 }
 
+/* A guest whose agent does not answer gets its press all the same. */
+static void start_press(struct vm *vm)
+{
+	vm->parting = call_free(vm->parting);
+	start_command(vm, "system_powerdown");
+}
+
 void vm_pause_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
 	start_ask(vm, ASK_PAUSE, op, deadline_ns);
@@ -115,7 +133,15 @@ void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 
 void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
+	static const struct msg ready = {.type = MSG_BUTTON_READY};
+
 	start_ask(vm, ASK_BUTTON, op, deadline_ns);
+	if (vm->op != op)
+		return;
+	if (vm->client)
+		send_parting(vm, &ready);
+	else
+		start_press(vm);
 }
 
 void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns)
@@ -137,10 +163,7 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	if (vm->state == VM_PAUSED)
 		start_command(vm, "cont");
 	if (vm->client) {
-		vm->farewell = call_new(vm->client);
-		call_start(vm->farewell, &bye, NULL, 0, CLOCK_NEVER);
-		vm->farewell->op.on_done = vm_on_op;
-		vm->farewell->op.done_ctx = vm;
+		send_parting(vm, &bye);
 	} else {
 		/* The guest restarts just now: nobody to say it to. */
 		vm->kill_at_ns = clock_now_ns();
@@ -151,8 +174,8 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 /* An agent that cannot power off will not do so later. */
 static void step_shutdown(struct vm *vm)
 {
-	bool refused = vm->farewell && op_is_done(&vm->farewell->op) &&
-		       vm->farewell->op.result < 0;
+	bool refused = vm->parting && op_is_done(&vm->parting->op) &&
+		       vm->parting->op.result < 0;
 
 	if (!refused && clock_now_ns() < vm->kill_at_ns)
 		return;
@@ -173,8 +196,14 @@ void vm_step_power(struct vm *vm)
 
 	if (vm->ask == ASK_SHUTDOWN)
 		step_shutdown(vm);
-	if (vm->ask == ASK_SHUTDOWN || vm->ask == ASK_NONE ||
-	    !op_is_done(&vm->command.op))
+	if (vm->ask == ASK_SHUTDOWN || vm->ask == ASK_NONE)
+		return;
+	if (vm->parting) {
+		if (op_is_done(&vm->parting->op))
+			start_press(vm);
+		return;
+	}
+	if (!op_is_done(&vm->command.op))
 		return;
 	int result = vm->command.op.result;
 	struct err err = vm->command.op.err;

@@ -103,7 +103,7 @@ struct vm {
 	enum vm_ask ask;
 	struct qmp_call command; /* stop, cont, system_reset */
 	unsigned resets_before;	 /* ASK_RESET: when it was asked */
-	struct call *farewell;	 /* SHUTDOWN to the agent */
+	struct call *parting;	 /* SHUTDOWN or BUTTON_READY to the agent */
 	bool is_shutting_down;
 	int64_t kill_at_ns;
 

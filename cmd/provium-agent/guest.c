@@ -81,6 +81,7 @@ int guest_fd_up(int take_fd)
 
 static void finish(struct guest *g)
 {
+	g->button_fd = -1;
 	int fd = openat(g->dev_fd, "null", O_RDWR | O_CLOEXEC);
 
 	if (fd < 0) /* a kernel without devtmpfs */
@@ -120,6 +121,7 @@ void guest_done(struct guest *g)
 	fd_closep(&g->sys_fd);
 	fd_closep(&g->dev_fd);
 	fd_closep(&g->null_fd);
+	fd_closep(&g->button_fd);
 }
 
 /* Whoever started us may have left signals ignored, also those that libc keeps
@@ -187,6 +189,7 @@ void guest_become_worker(struct guest *g, int keep_fd)
 	be_a_victim(g);
 	close_others(keep, ARRAY_LEN(keep));
 	setrlimit(RLIMIT_NOFILE, &g->nofile);
+	g->button_fd = -1;
 	g->is_worker = true;
 	g->owns_machine = false;
 	g->foreign_init = false;

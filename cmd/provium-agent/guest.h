@@ -16,6 +16,7 @@ struct guest {
 	int sys_fd;
 	int dev_fd;
 	int null_fd;	      /* /dev/null */
+	int button_fd;	      /* a pipe that ends once init listens; or -1 */
 	bool owns_machine;    /* SHUTDOWN may power it off */
 	bool is_worker;	      /* what it is stays: root, limits, signals */
 	bool foreign_init;    /* PID 1 is not ours: its root may move */

@@ -194,7 +194,7 @@ static int watch_button(void)
 
 /* busybox's poweroff and reboot send these signals to process 1, the kernel
  * SIGINT for Ctrl-Alt-Del. */
-static void idle_as_init(pid_t agent)
+static void idle_as_init(pid_t agent, int tell_fd)
 {
 	sigset_t set;
 	int button;
@@ -211,6 +211,7 @@ static void idle_as_init(pid_t agent)
 	reboot(RB_DISABLE_CAD);
 	reap_all(agent);
 	button = watch_button();
+	close(tell_fd);
 	for (;;) {
 		if (sigwait(&set, &signo) != 0)
 			continue;
@@ -271,7 +272,9 @@ static void rename_process(char *arg0)
 	}
 }
 
-static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0)
+/* tell_fd: of a pipe whose other end is g's; not the agent's. */
+static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0,
+			int tell_fd)
 {
 	pid_t pid = fork();
 
@@ -279,6 +282,7 @@ static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0)
 		fprintf(stderr, "provium-agent: fork: %s\n", strerror(errno));
 	if (pid != 0)
 		return pid;
+	close(tell_fd);
 	setsid();
 	rename_process(arg0);
 	_exit(init_serve(g, c));
@@ -289,6 +293,7 @@ void init_main(char **argv)
 	bool has_init = access(IMAGE_INIT, X_OK) == 0;
 	struct guest g;
 	struct config c;
+	int tell[2] = {-1, -1};
 	pid_t agent;
 
 	reserve_stdio();
@@ -303,7 +308,10 @@ void init_main(char **argv)
 	open_console(&g);
 	config_load(&c, CONFIG_PATH);
 	load_modules(&c.modules);
-	agent = fork_agent(&g, &c, argv[0]);
+	if (!has_init && pipe2(tell, O_CLOEXEC) < 0)
+		perror("provium-agent: pipe");
+	g.button_fd = guest_fd_up(tell[0]);
+	agent = fork_agent(&g, &c, argv[0], tell[1]);
 	if (has_init) {
 		argv[0] = (char[]){IMAGE_INIT};
 		execv(IMAGE_INIT, argv);
@@ -313,7 +321,7 @@ void init_main(char **argv)
 	}
 	guest_done(&g);
 	config_done(&c);
-	idle_as_init(agent);
+	idle_as_init(agent, tell[1]);
 	abort(); /* not reached */
 }
 

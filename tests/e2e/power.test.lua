@@ -5,16 +5,8 @@ local function until_state(vm, state)
   end, { timeout = 60, desc = "VM " .. vm:name() .. " being " .. state })
 end
 
--- Its driver is loaded when the boot leaves time for that.
-local function until_has_button(vm)
-  wait_until(function()
-    return vm:run("grep -q '^button ' /proc/modules"):ok()
-  end, { timeout = 60, desc = "the button's driver" })
-end
-
 test("the power button turns the default guest off", function(t)
   local vm = provium:vm("a"):boot()
-  until_has_button(vm)
   local p = vm:run_async("sleep 600")
   vm:power_button()
   until_state(vm, "shutdown")

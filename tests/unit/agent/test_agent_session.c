@@ -301,6 +301,28 @@ static void new_connection_replaces_the_old_one(void **state)
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
 }
 
+/* Where another program is init, nobody knows what it listens to. */
+static void buttons_of_others_are_ready_at_once(void **state)
+{
+	struct msg m = {.type = MSG_BUTTON_READY};
+
+	assert_int_equal(peer_done(*state, &m), 0);
+	m.button_ready.button = 7;
+	peer_fails(*state, &m, EINVAL, "button 7");
+}
+
+static void an_error_s_words_outlast_a_long_path(void **state)
+{
+	char path[4000];
+	struct msg m = {.type = MSG_STAT, .stat.path = path};
+
+	memset(path, 'n', sizeof(path) - 1);
+	path[sizeof(path) - 1] = '\0';
+	peer_fails(*state, &m, ENAMETOOLONG, "nnn...: File name too long");
+	path[200] = '\0';
+	peer_fails(*state, &m, ENOENT, "nnn': No such file or directory");
+}
+
 #define PEER_TEST(f)                                                           \
 	cmocka_unit_test_setup_teardown(f, peer_setup, peer_teardown)
 
@@ -319,6 +341,8 @@ int main(void)
 	    PEER_TEST(new_hello_ends_channels_keeps_handles),
 	    PEER_TEST(release_of_an_unknown_handle_is_ebadf),
 	    PEER_TEST(handles_of_the_wrong_kind_are_ebadf),
+	    PEER_TEST(buttons_of_others_are_ready_at_once),
+	    PEER_TEST(an_error_s_words_outlast_a_long_path),
 	    cmocka_unit_test(shutdown_answers_and_ends),
 	    cmocka_unit_test(hangup_kills_what_was_started),
 	    cmocka_unit_test(version_names_program_and_protocol),
