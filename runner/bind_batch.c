@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* What lua/batch.lua, vm:batch, needs of C. */
+#include <stdlib.h>
+
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/bind_vm.h"
@@ -34,6 +36,16 @@ static int core_site(lua_State *L)
 	return 1;
 }
 
+/* host_path(path): what it means where this is called from. */
+static int core_host_path(lua_State *L)
+{
+	char *path = bind_host_path(L, luaL_checkstring(L, 1));
+
+	lua_pushstring(L, path);
+	free(path);
+	return 1;
+}
+
 static int core_check_expired(lua_State *L)
 {
 	await_check_expired(L, method);
@@ -43,9 +55,13 @@ static int core_check_expired(lua_State *L)
 void bind_batch_register(lua_State *L)
 {
 	static const struct bind_method core[] = {
-	    {"all", await_l_all}, {"check", core_check},
-	    {"fail", core_fail},  {"type_name", core_type_name},
-	    {"site", core_site},  {"check_expired", core_check_expired},
+	    {"all", await_l_all},
+	    {"check", core_check},
+	    {"fail", core_fail},
+	    {"type_name", core_type_name},
+	    {"site", core_site},
+	    {"check_expired", core_check_expired},
+	    {"host_path", core_host_path},
 	    {NULL, NULL},
 	};
 

@@ -10,7 +10,7 @@
 
 /* Linux's MAX_ERRNO: what a system call may return. */
 #define ERRNUM_MAX     4095
-#define ERROR_TEXT_MAX 300
+#define ERROR_TEXT_MAX 1024
 
 struct answer {
 	enum msg_type request;

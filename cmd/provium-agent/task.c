@@ -10,6 +10,9 @@
 #include "agent-proto/err.h"
 #include "cmd/provium-agent/server_impl.h"
 
+#define WORDS_MAX 1024 /* of an error: the host puts its own before them */
+#define CUT	  "..."
+
 static void send_msg(struct server *s, struct chan *ch, const struct msg *m,
 		     bool fin)
 {
@@ -37,15 +40,17 @@ static void send_error(struct server *s, struct chan *ch, int errnum,
 	send_msg(s, ch, &m, true);
 }
 
-static void format_error(char text[ERR_TEXT_MAX], int errnum, const char *fmt,
+/* What the errno says comes last, and is never what a long path cuts off. */
+static void format_error(char text[WORDS_MAX], int errnum, const char *fmt,
 			 va_list ap)
 {
-	int n = vsnprintf(text, ERR_TEXT_MAX, fmt, ap);
-	size_t at = n < 0 ? 0 : (size_t)n;
+	const char *words = strerror(errnum);
+	size_t room = WORDS_MAX - strlen(words) - strlen(CUT ": ");
+	int n = vsnprintf(text, room, fmt, ap);
+	bool is_cut = n >= 0 && (size_t)n >= room;
+	size_t at = n < 0 ? 0 : is_cut ? room - 1 : (size_t)n;
 
-	if (at < ERR_TEXT_MAX)
-		snprintf(text + at, ERR_TEXT_MAX - at, ": %s",
-			 strerror(errnum));
+	snprintf(text + at, WORDS_MAX - at, "%s: %s", is_cut ? CUT : "", words);
 }
 
 void req_reply(const struct req *r, const struct msg *m)
@@ -62,7 +67,7 @@ void req_done(const struct req *r, int64_t value)
 
 void req_error(const struct req *r, int errnum, const char *fmt, ...)
 {
-	char text[ERR_TEXT_MAX];
+	char text[WORDS_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -191,7 +196,7 @@ void task_end_done(struct task *t, int64_t value)
 void task_end_error(struct task *t, int errnum, const char *fmt, ...)
 {
 	struct chan *ch = task_detach(t);
-	char text[ERR_TEXT_MAX];
+	char text[WORDS_MAX];
 	va_list ap;
 
 	va_start(ap, fmt);

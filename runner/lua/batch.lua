@@ -6,6 +6,7 @@
 --   fail(text)         raises "file:line: vm:batch: text"
 --   site()             "file:line: " of the author
 --   check_expired()    raises the test's time-out
+--   host_path(path)    the path that the author's frame means by it
 local methods, core = ...
 
 -- As many calls as may be in flight at a time, by a good margin.
@@ -17,6 +18,9 @@ for name in ([[run run_async read_file write_file push_file pull_file stat
     read_mem spawn_worker]]):gmatch("%S+") do
   allowed[name] = true
 end
+
+-- Which argument is a host path: the tasks have no author to be relative to.
+local host_path_at = { push_file = 1, pull_file = 2 }
 
 local function outcome(op, ok, ...)
   if not ok then
@@ -63,9 +67,14 @@ function methods.batch(vm, fn)
         if is_over then
           core.fail("the batch is over")
         end
-        ops[#ops + 1] = {
+        local op = {
           fn = methods[name], site = core.site(), n = select("#", ...), ...
         }
+        local at = host_path_at[name]
+        if type(op[at]) == "string" then
+          op[at] = core.host_path(op[at])
+        end
+        ops[#ops + 1] = op
       end
     end,
     __newindex = function()

@@ -194,14 +194,14 @@ test("kernel files of any length are read whole", function(t)
 end)
 
 test("directories keep what they were given", function(t)
-  vm:mkdir("/tmp/p/a/b", { parents = true, perm = tonumber("700", 8) })
-  t:assert_eq({ vm:stat("/tmp/p").perm, vm:stat("/tmp/p/a/b").perm },
+  vm:mkdir("/tmp/dirs/a/b", { parents = true, perm = tonumber("700", 8) })
+  t:assert_eq({ vm:stat("/tmp/dirs").perm, vm:stat("/tmp/dirs/a/b").perm },
     { tonumber("755", 8), tonumber("700", 8) })
   -- One that is there stays as it is.
-  vm:mkdir("/tmp/p/a/b", { parents = true })
-  t:assert_eq(vm:stat("/tmp/p/a/b").perm, tonumber("700", 8))
-  vm:mkdir("/tmp/p/sticky/", { perm = tonumber("1777", 8) })
-  t:assert_eq(vm:stat("/tmp/p/sticky").perm, tonumber("1777", 8))
+  vm:mkdir("/tmp/dirs/a/b", { parents = true })
+  t:assert_eq(vm:stat("/tmp/dirs/a/b").perm, tonumber("700", 8))
+  vm:mkdir("/tmp/dirs/sticky/", { perm = tonumber("1777", 8) })
+  t:assert_eq(vm:stat("/tmp/dirs/sticky").perm, tonumber("1777", 8))
 end)
 
 test("names are bytes, sorted as bytes", function(t)

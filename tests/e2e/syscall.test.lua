@@ -103,7 +103,7 @@ test("what would be dropped in silence is refused", function(t)
   end
   raises("ptrs[1] and ptrs[2] are both argument 3",
     { bufs = { "a", "b" }, ptrs = { 3, 3 } })
-  raises("args must be a list of integers", { args = 1 })
+  raises("args must be a table, got a number", { args = 1 })
   raises("args", { args = { first = 1 } })
   raises("bufs", { bufs = { path = "/tmp" } })
   raises("nested", { bufs = { ("\0"):rep(8) },
