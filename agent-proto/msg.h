@@ -90,7 +90,9 @@ struct msg_list {
 #define MSG_SPAWN_ENV_CLEAR   1u
 #define MSG_SPAWN_STDIN_PIPE  2u
 
+/* PROC_OUTPUT flags. */
 #define MSG_OUTPUT_UNTIL_EXIT 1u
+#define MSG_OUTPUT_HELD	      2u
 
 /* PROC_SIGNAL to a worker: ends the system call it blocks in with EINTR, and
  * has no other effect. The last of Linux's real-time signals. */

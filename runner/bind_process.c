@@ -189,6 +189,8 @@ static int wait_all_done(lua_State *L, void *p)
 	    .signalled = e->signalled,
 	    .status = e->status,
 	    .duration_ns = e->duration_ns,
+	    .is_cut = w->out->reply.done.value > 0 ||
+		      w->err_out->reply.done.value > 0,
 	};
 	bind_result_push(L, &o);
 	return 1;
@@ -202,7 +204,7 @@ static struct call *start_output(struct client *c, uint64_t handle, uint8_t fd,
 
 	m.proc_output.handle = handle;
 	m.proc_output.fd = fd;
-	m.proc_output.flags = MSG_OUTPUT_UNTIL_EXIT;
+	m.proc_output.flags = MSG_OUTPUT_UNTIL_EXIT | MSG_OUTPUT_HELD;
 	call_start(call, &m, NULL, 0, deadline);
 	return call;
 }

@@ -40,7 +40,7 @@ void bind_result_push(lua_State *L, const struct run_outcome *o)
 		   : o->signalled ? EXIT_SIGNALLED
 				  : o->status;
 
-	lua_createtable(L, 0, 9);
+	lua_createtable(L, 0, 10);
 	set_string(L, "command", o->command);
 	set_buf(L, "stdout", o->out);
 	set_buf(L, "stderr", o->err_out);
@@ -48,6 +48,8 @@ void bind_result_push(lua_State *L, const struct run_outcome *o)
 	lua_setfield(L, -2, "exit_code");
 	lua_pushboolean(L, o->timed_out);
 	lua_setfield(L, -2, "timed_out");
+	lua_pushboolean(L, o->is_cut);
+	lua_setfield(L, -2, "truncated");
 	lua_pushnumber(L, (double)o->duration_ns / (double)NS_PER_SEC);
 	lua_setfield(L, -2, "duration");
 	set_string(L, "status",

@@ -15,6 +15,7 @@ struct run_outcome {
 	const struct buf *err_out;
 	bool signalled;
 	bool timed_out;
+	bool is_cut; /* the outputs do not begin with their first bytes */
 	int status; /* exit code, or the signal's number */
 	int64_t duration_ns;
 };

@@ -132,17 +132,18 @@ void op_proc_output(const struct req *r)
 {
 	const struct msg_proc_output *q = &r->m->proc_output;
 	struct proc *p = req_proc(r, q->handle);
+	const uint8_t flags = MSG_OUTPUT_UNTIL_EXIT | MSG_OUTPUT_HELD;
 	struct spool *sp;
 
 	if (!p)
 		return;
-	if (q->fd < 1 || q->fd > 2 || q->flags & ~MSG_OUTPUT_UNTIL_EXIT) {
+	if (q->fd < 1 || q->fd > 2 || q->flags & ~flags) {
 		req_error(r, EINVAL, "output fd %u of process %" PRIu64, q->fd,
 			  q->handle);
 		return;
 	}
 	sp = &p->out[q->fd - 1];
-	if (sp->base) {
+	if (sp->base && !(q->flags & MSG_OUTPUT_HELD)) {
 		req_error(r, ENODATA,
 			  "output fd %u of process %" PRIu64
 			  ": its first %" PRIu64

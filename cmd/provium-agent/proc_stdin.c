@@ -28,7 +28,9 @@ static bool write_some(struct proc *p, struct proc_stdin *in)
 {
 	ssize_t n;
 
-	if (p->stdin_fd < 0) {
+	bool only_closes = in->close && !in->pending.len;
+
+	if (p->stdin_fd < 0 && !only_closes) {
 		chan_consumed(in->t.ch, in->pending.len);
 		task_end_error(&in->t, EPIPE, "stdin of process %" PRIu64,
 			       p->h.id);

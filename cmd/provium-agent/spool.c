@@ -114,7 +114,7 @@ static uint64_t needed_from(const struct spool *sp)
 /* Output that nobody can ask for. */
 static bool is_moot(const struct spool *sp)
 {
-	return TAILQ_EMPTY(&sp->readers) && (sp->abandoned || sp->base > 0);
+	return TAILQ_EMPTY(&sp->readers) && sp->abandoned;
 }
 
 static void make_room(struct spool *sp)
@@ -126,7 +126,7 @@ static void make_room(struct spool *sp)
 		chunks_drop_all(sp);
 		return;
 	}
-	if (TAILQ_EMPTY(&sp->readers))
+	if (TAILQ_EMPTY(&sp->readers) && !sp->base)
 		return;
 	while (!has_room(sp) && (c = STAILQ_FIRST(&sp->chunks)) &&
 	       sp->base + c->len <= from)
@@ -368,6 +368,6 @@ void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
 	rd->ctx = ctx;
 	TAILQ_INSERT_TAIL(&sp->readers, rd, link);
 	task_start(&rd->t, r, &reader_ops);
-	task_send_done(&rd->t, 0);
+	task_send_done(&rd->t, (int64_t)rd->pos);
 	task_wake(&rd->t);
 }

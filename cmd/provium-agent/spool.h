@@ -5,10 +5,10 @@
  *
  *	no reader ever        the pipe is not read: the process blocks
  *	readers               what all of them have consumed is dropped, and a
- *	                      reader that comes later is refused
+ *	                      reader that wants it from byte 0 comes too late
  *	the last reader left, replay no longer possible
- *	                      output is dropped: nobody can ask for it
- *	the handle released   likewise, so that a daemon outlives its log
+ *	                      the oldest is dropped, so that the process goes on
+ *	the handle released   all of it is: nobody can ask for it
  */
 #ifndef AGENT_SPOOL_H
 #define AGENT_SPOOL_H
@@ -71,8 +71,7 @@ void spool_mark_exit(struct spool *sp);
 /* No reader will be added any more. */
 void spool_abandon(struct spool *sp);
 
-/* Answers r with DONE and the output from byte 0, which is still there (base is
- * 0). on_gone is called when the reader is gone. */
+/* Answers r with DONE and the output from the first byte kept. on_gone is called when the reader is gone. */
 void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
 		      void (*on_gone)(void *ctx), void *ctx);
 

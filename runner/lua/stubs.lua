@@ -473,6 +473,7 @@ function Process:close() end
 ---@field status "exited"|"signalled"|"timed_out"
 ---@field signal? integer
 ---@field timed_out boolean
+---@field truncated boolean the beginning of an output is missing: streams had read it, and the guest keeps the last 8 MiB of what was read; of process:wait() only
 ---@field duration number seconds
 local RunResult = {}
 

@@ -1,0 +1,142 @@
+-- vm:run_async and its Process.
+local vm = provium:vm("process", { memory = "384M" }):boot()
+
+local function refused(t, text, fn, ...)
+  local err = t:assert_raises(fn, ...)
+  t:assert_match(err, "^tests/e2e/process.test.lua:%d+: ")
+  t:assert_contains(err, text)
+end
+
+local function until_ended(t, p)
+  wait_until(function() return p:status() == "exited" end, { timeout = 60 })
+end
+
+test("its life is seen from outside", function(t)
+  local p = vm:run_async("cat; echo end >&2; exit 3")
+  t:assert_eq(p:status(), "running")
+  t:assert_eq(vm:run("readlink /proc/" .. p:pid() .. "/fd/0").stdout:sub(1, 5),
+    "pipe:")
+  p:stdin_write("one ")
+  p:stdin_write("two\0")
+  p:close_stdin()
+  local r = p:wait(60)
+  t:assert_eq({ r.exit_code, r.stdout, r.stderr, r.status, r.signal,
+    r.timed_out, r.truncated }, { 3, "one two\0", "end\n", "exited", nil,
+    false, false })
+  t:assert_eq(p:status(), "exited")
+  -- As often as one likes, and with the same outcome.
+  t:assert_eq(p:wait().stdout, "one two\0")
+  t:assert(p:handle() ~= vm:run_async("true"):handle())
+end)
+
+test("every form starts one, but for a time-out", function(t)
+  for _, p in ipairs({ vm:run_async("echo $0 a"), vm:run_async("echo", { "a" }),
+    vm:run_async({ "echo", "a" }),
+    vm:run_async("echo", { args = { "a" }, env = { A = "b" }, cwd = "/" }) }) do
+    t:assert_match(p:wait(60).stdout, "a\n$")
+  end
+  refused(t, "timeout", function() vm:run_async("true", { timeout = 1 }) end)
+  refused(t, "'/none/such'", function() vm:run_async({ "/none/such" }) end)
+end)
+
+test("a wait that times out leaves it running", function(t)
+  local p = vm:run_async("read x; echo got $x")
+  refused(t, "`read x; echo got $x` is still running", function()
+    p:wait("10ms")
+  end)
+  t:assert_eq(p:status(), "running")
+  refused(t, "call process:status()", function() p:wait(0) end)
+  p:stdin_write("it\n")
+  t:assert_eq(p:wait(60).stdout, "got it\n")
+end)
+
+test("signals go by number and by name", function(t)
+  for _, s in ipairs({ 10, "USR1", "SIGUSR1", "sigusr1", "usr1" }) do
+    local p = vm:run_async("trap 'echo caught; exit 5' USR1; echo ready; "
+      .. "while :; do sleep 0.01; done")
+    p:stdout_stream():expect("ready", 60)
+    p:signal(s)
+    local r = p:wait(60)
+    t:assert_eq({ r.exit_code, r.stdout }, { 5, "ready\ncaught\n" }, s)
+  end
+  local p = vm:run_async("sleep 1000")
+  p:signal(0)
+  refused(t, "no signal is named 'NONE'", function() p:signal("NONE") end)
+  refused(t, "signal must be 0 to 64, got 65", function() p:signal(65) end)
+  refused(t, "must be a number or a name", function() p:signal() end)
+  p:kill()
+  local r = p:wait(60)
+  t:assert_eq({ r.exit_code, r.status, r.signal, r:ok() },
+    { -1, "signalled", 15, false })
+  refused(t, "No such process", function() p:signal("term") end)
+  t:assert_match(t:assert_raises(function() r:assert_ok() end), "SIGTERM")
+end)
+
+test("kill is for the whole group, signal for the one", function(t)
+  local p = vm:run_async("sleep 1000 & echo $!; wait; echo waited; sleep 1000")
+  local child = p:stdout_stream():read_until("\n", 60):match("%d+")
+  p:signal("stop")
+  p:signal("cont")
+  p:kill("kill")
+  t:assert_eq(p:wait(60).signal, 9)
+  wait_until(function()
+    return not vm:run("kill -0 " .. child):ok()
+  end, { timeout = 60 })
+end)
+
+test("its output is replayed whenever a stream is opened", function(t)
+  local p = vm:run_async("echo out; echo err >&2")
+  until_ended(t, p)
+  local a, b, e = p:stdout_stream(), p:stdout_stream(), p:stderr_stream()
+  t:assert_eq({ a:drain(60), b:drain(60), e:drain(60) },
+    { { "out\n" }, { "out\n" }, { "err\n" } })
+  t:assert_eq({ a:eof(), b:eof(), e:eof() }, { true, true, true })
+  t:assert_eq(p:wait(60).stdout, "out\n")
+end)
+
+test("wait gives what is left of what a stream has read", { timeout = 300 },
+  function(t)
+    local size = 24 * 1024 * 1024
+    local p = vm:run_async("head -c " .. size .. " /dev/zero; echo the end")
+    p:stdout_stream():expect("the end", 200)
+    local r = p:wait(60)
+    t:assert_eq({ r.exit_code, r.truncated, r.stdout:sub(-8) },
+      { 0, true, "the end\n" })
+    t:assert(#r.stdout < size, #r.stdout)
+    -- A stream starts with the first byte, or not at all.
+    refused(t, "bytes were read and are gone", function() p:stdout_stream() end)
+  end)
+
+test("stdin that nobody reads any more is an error, not a hang", function(t)
+  local p = vm:run_async("exec <&-; echo closed; sleep 1000")
+  p:stdout_stream():expect("closed", 60)
+  refused(t, "Broken pipe", function()
+    p:stdin_write(("x"):rep(1024 * 1024))
+  end)
+  p:close_stdin()
+  refused(t, "stdin", function() p:stdin_write("more") end)
+end)
+
+test("a closed process is gone, and its group with it", function(t)
+  local p = vm:run_async("sleep 1000")
+  local pid = p:pid()
+  p:close()
+  p:close()
+  wait_until(function()
+    return not vm:run("kill -0 " .. pid):ok()
+  end, { timeout = 60 })
+  for _, method in ipairs({ "wait", "kill", "status", "pid", "handle",
+    "stdin_write", "close_stdin", "stdout_stream", "stderr_stream" }) do
+    refused(t, "process:" .. method .. ": process is closed", function()
+      p[method](p, "x")
+    end)
+  end
+end)
+
+test("results are tables of the test's own", function(t)
+  local r = vm:run("true")
+  r.mine = 1
+  t:assert_eq(r.mine, 1)
+  t:assert(r:assert_ok() == r)
+  t:assert(r.duration > 0 and r.duration < 60, r.duration)
+end)
