@@ -87,8 +87,8 @@ struct msg_list {
 /* SPAWN flags. env entries are NAME=VALUE, added to the agent's own unless
  * ENV_CLEAR; argv[0] is searched in PATH when it holds no slash; an empty cwd
  * means "/", in a worker its own. Without STDIN_PIPE stdin is /dev/null. */
-#define MSG_SPAWN_ENV_CLEAR   1u
-#define MSG_SPAWN_STDIN_PIPE  2u
+#define MSG_SPAWN_ENV_CLEAR  1u
+#define MSG_SPAWN_STDIN_PIPE 2u
 
 /* PROC_OUTPUT flags. */
 #define MSG_OUTPUT_UNTIL_EXIT 1u

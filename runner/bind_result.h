@@ -16,7 +16,7 @@ struct run_outcome {
 	bool signalled;
 	bool timed_out;
 	bool is_cut; /* the outputs do not begin with their first bytes */
-	int status; /* exit code, or the signal's number */
+	int status;  /* exit code, or the signal's number */
 	int64_t duration_ns;
 };
 

@@ -71,7 +71,8 @@ void spool_mark_exit(struct spool *sp);
 /* No reader will be added any more. */
 void spool_abandon(struct spool *sp);
 
-/* Answers r with DONE and the output from the first byte kept. on_gone is called when the reader is gone. */
+/* Answers r with DONE and the output from the first byte kept. on_gone is
+ * called when the reader is gone. */
 void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
 		      void (*on_gone)(void *ctx), void *ctx);
 

@@ -182,7 +182,7 @@ test("a console object is a name that can be closed", function(t)
   t:assert_contains(other:read_log(), "Linux version")
   t:assert_contains(t:assert_raises(function()
     provium:vm("unborn"):console()
-  end), "vm:console: the VM has not been booted: call vm:boot() first")
+  end), "vm:console: VM 'unborn' is created: call vm:boot() first")
 end)
 
 test("reset and shutdown are the end of streams, not of the log", function(t)
@@ -219,7 +219,7 @@ test("reset and shutdown are the end of streams, not of the log", function(t)
   t:assert_contains(t:assert_raises(function() c:expect("never", 60) end),
     "console EOF")
   t:assert_contains(t:assert_raises(function() c:write("x") end),
-    "not connected")
+    "console:write: VM 'con' is shutdown: call vm:boot() to start it again")
   vm:boot()
   t:assert_contains(t:assert_raises(function()
     c:expect("reboot: Power down", 0)

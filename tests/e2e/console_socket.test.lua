@@ -13,7 +13,7 @@ test("the path is private and exists", function(t)
   p:close()
   t:assert_contains(t:assert_raises(function()
     provium:vm("unborn"):console_socket_path()
-  end), "vm:console_socket_path: the VM has not been booted")
+  end), "vm:console_socket_path: VM 'unborn' is created: call vm:boot() first")
 end)
 
 test("any number may read what comes from their connection on", function(t)

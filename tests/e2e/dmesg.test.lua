@@ -5,8 +5,9 @@ test("it is what dmesg prints", function(t)
   vm:run("echo 'a mark of ours' > /dev/kmsg", { check = true })
   local text = vm:dmesg()
   t:assert_match(text, "^%[ *%d+%.%d+%] Linux version ")
-  t:assert_match(text, "\n%[ *%d+%.%d+%] a mark of ours\n$")
-  t:assert_eq(text, vm:run("dmesg").stdout)
+  t:assert_match(text, "\n%[ *%d+%.%d+%] a mark of ours\n")
+  -- The kernel may have said more meanwhile.
+  t:assert_eq(text, vm:run("dmesg").stdout:sub(1, #text))
 end)
 
 test("all of a buffer that has filled up is there", function(t)
