@@ -32,8 +32,11 @@ static const char options_key;
 
 /* --- options --- */
 
+#define NO_SEED INT64_MIN
+
 struct vm_opts {
 	struct vm_request req;
+	int64_t rng_seed;
 	int files; /* stack indexes; 0: absent */
 	int qemu_args;
 };
@@ -46,6 +49,7 @@ static const struct opt vm_options[] = {
     {"kernel_cmdline_append", OPT_STRING,
      offsetof(struct vm_opts, req.kernel_cmdline_append)},
     {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
+    {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,
      offsetof(struct vm_opts, req.agent_timeout_ns)},
@@ -53,10 +57,26 @@ static const struct opt vm_options[] = {
     {NULL, 0, 0},
 };
 
+/* What was read last wins; 0 is a seed like others. */
+static void take_seed(lua_State *L, const char *method, struct vm_opts *o)
+{
+	if (o->rng_seed == NO_SEED)
+		return;
+	if (o->rng_seed < 0)
+		bind_fail_arg(L, method,
+			      "rng_seed must be an integer of 0 or more, got "
+			      "%lld",
+			      (long long)o->rng_seed);
+	o->req.has_rng_seed = true;
+	o->req.rng_seed = (uint64_t)o->rng_seed;
+}
+
 static void read_options(lua_State *L, const char *method, int idx,
 			 struct vm_opts *o)
 {
+	o->rng_seed = NO_SEED;
 	bind_options(L, method, idx, vm_options, o);
+	take_seed(L, method, o);
 	if (o->req.memory && o->req.memory < VM_MEMORY_MIN)
 		bind_fail_arg(L, method,
 			      "memory is %llu bytes, no kernel boots in less "

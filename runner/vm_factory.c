@@ -295,6 +295,8 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->cmdline = (const char *)buf_data(&d->cmdline);
 	spec->memory = r->memory ? r->memory : p->memory;
 	spec->initial_time = r->initial_time;
+	spec->has_rng_seed = r->has_rng_seed;
+	spec->rng_seed = r->rng_seed;
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;
 	spec->n_modules = d->modules.n;

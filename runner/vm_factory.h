@@ -26,6 +26,8 @@ struct vm_request {
 	uint64_t memory;     /* bytes */
 	int64_t cpus;
 	int64_t initial_time;	    /* as vm_spec's */
+	bool has_rng_seed;
+	uint64_t rng_seed;
 	const char *kernel_cmdline; /* in place of the profile's */
 	const char *kernel_cmdline_append;
 	int64_t agent_timeout_ns;

@@ -154,6 +154,10 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 	strvec_add(argv, "-m");
 	strvec_addf(argv, "%" PRIu64 "B", s->memory);
 	add_clock(argv, s->initial_time);
+	if (s->has_rng_seed) {
+		strvec_add(argv, "-seed");
+		strvec_addf(argv, "%" PRIu64, s->rng_seed);
+	}
 	strvec_add(argv, "-object");
 	strvec_addf(argv,
 		    "memory-backend-memfd,id=ram,size=%" PRIu64 "B,share=on",

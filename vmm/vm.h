@@ -74,6 +74,9 @@ struct vm_spec {
 	/* What its real-time clock starts with, at each boot: seconds since
 	 * 1970, UTC; 0: the host's time. */
 	int64_t initial_time;
+	/* What QEMU's random numbers come from; else from the host's. */
+	bool has_rng_seed;
+	uint64_t rng_seed;
 	enum accel accel;	  /* not AUTO */
 	enum transport transport; /* not AUTO */
 	const struct overlay_file *files;

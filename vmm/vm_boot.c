@@ -107,6 +107,8 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .memory = spec->memory,
 	    .cpus = spec->cpus,
 	    .initial_time = spec->initial_time,
+	    .has_rng_seed = spec->has_rng_seed,
+	    .rng_seed = spec->rng_seed,
 	    .accel = spec->accel,
 	    .transport = spec->transport,
 	    .console_fd = f->console_theirs,

@@ -18,6 +18,7 @@
 ---@field kernel_cmdline? string in place of the profile's
 ---@field kernel_cmdline_append? string after it
 ---@field initial_time? integer seconds since 1970 that its clock starts with, at each boot; default the host's
+---@field rng_seed? integer of the random numbers that QEMU gives it: /dev/hwrng (modprobe virtio_rng), the kernel's first seed, RDRAND under TCG; what Linux makes of them differs, as it mixes in the time
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others

@@ -133,6 +133,24 @@ static void the_clock_may_start_at_another_time(void **state)
 	assert_string_equal(argv.v[i + 1], "base=2000-02-29T00:00:00");
 }
 
+static void random_numbers_may_have_a_seed(void **state)
+{
+	CLEANUP(strvec_done) struct strvec without = {0}, with = {0};
+	struct qemu_spec s = serial_spec();
+	size_t i = 0;
+
+	(void)state;
+	qemu_argv(&without, &s);
+	s.has_rng_seed = true;
+	s.rng_seed = 9223372036854775807;
+	qemu_argv(&with, &s);
+	assert_int_equal(with.n, without.n + 2);
+	while (i < with.n && strcmp(with.v[i], "-seed") != 0)
+		i++;
+	assert_true(i + 1 < with.n);
+	assert_string_equal(with.v[i + 1], "9223372036854775807");
+}
+
 static void cmdline_has_ours_then_the_users(void **state)
 {
 	struct err err = {0};
@@ -225,6 +243,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(nics_follow_in_order),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
+	    cmocka_unit_test(random_numbers_may_have_a_seed),
     cmocka_unit_test(cmdline_has_ours_then_the_users),
     cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
     cmocka_unit_test(only_a_single_cpu_does_without_the_apic_timer),
