@@ -94,14 +94,13 @@ struct guest_handle guest_handle_new(struct object *g, struct client *c)
 struct client *guest_handle_client(lua_State *L, const struct guest_handle *h,
 				   const char *noun, const char *method)
 {
-	struct client *c = guest_client(L, h->guest, method);
-
-	if (h->epoch != h->guest->class->guest->epoch(h->guest))
+	if (!object_is_closed(h->guest) &&
+	    h->epoch != h->guest->class->guest->epoch(h->guest))
 		bind_fail_arg(L, method,
-			      "the %s is gone: the guest was started anew "
-			      "since",
+			      "the %s is gone: the guest was shut down or "
+			      "started anew since",
 			      noun);
-	return c;
+	return guest_client(L, h->guest, method);
 }
 
 void guest_handle_release(struct guest_handle *h)

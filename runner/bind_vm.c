@@ -393,6 +393,8 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 		arg_strings(L, "vm:boot", o.qemu_args, "qemu_args", args);
 	o.req.qemu_args = *args;
 	object_close_owned(&v->obj);
+	if (v->vm)
+		v->boots += vm_restarts(v->vm);
 	v->vm = vm_free(v->vm);
 	v->vm = vm_factory_make(worker_vms(w), &o.req, NULL, v, &err);
 	if (!v->vm)

@@ -30,7 +30,7 @@ struct vm_object {
 	unsigned alarm_mark;		    /* suite.marks of its last alarm */
 	struct attachment_list attachments; /* bridges; owned */
 	SLIST_HEAD(vm_forwards, vm_forward) forwards; /* owned */
-	unsigned boots; /* differs whenever handles of before are void */
+	unsigned boots; /* with vm_restarts(): grows when handles get void */
 };
 
 extern const struct object_class vm_class;

@@ -18,7 +18,9 @@ static struct client *live_client_of(const struct object *g)
 
 static unsigned epoch_of(const struct object *g)
 {
-	return ((const struct vm_object *)g)->boots;
+	const struct vm_object *v = (const struct vm_object *)g;
+
+	return v->boots + (v->vm ? vm_restarts(v->vm) : 0);
 }
 
 static struct stream_list *streams_of(const struct object *g)

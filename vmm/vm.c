@@ -280,6 +280,11 @@ const char *vm_name(const struct vm *vm)
 	return vm->copy.spec.name;
 }
 
+unsigned vm_restarts(const struct vm *vm)
+{
+	return vm->restarts;
+}
+
 pid_t vm_pid(const struct vm *vm)
 {
 	return vm->process ? process_pid(vm->process) : -1;

@@ -174,6 +174,9 @@ void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_state_name(enum vm_state s);
 const char *vm_name(const struct vm *vm);
+/* How often its guest began anew without a boot: it was reset, or restarted
+ * itself. Never falls. */
+unsigned vm_restarts(const struct vm *vm);
 pid_t vm_pid(const struct vm *vm);	 /* QEMU's, -1: none */
 int64_t vm_cid(const struct vm *vm);	 /* -1 where vsock is not used */
 struct client *vm_client(struct vm *vm); /* NULL unless booted or paused */

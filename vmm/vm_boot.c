@@ -299,6 +299,7 @@ static void handle_reset(struct vm *vm)
 
 	vm->reset_seen = false;
 	vm->resets++;
+	vm->restarts++;
 	if (vm->doom == DOOM_LOST)
 		vm->doom = DOOM_NONE;
 	console_mark_boot(vm->console);

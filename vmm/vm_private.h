@@ -76,6 +76,7 @@ struct vm {
 	char off_reason[32]; /* QMP's, of the last SHUTDOWN event */
 	bool reset_seen;
 	unsigned resets;
+	unsigned restarts;	    /* the same, over all boots */
 	struct qmp_call probe;	    /* the agent's port was closed: why? */
 	unsigned resets_at_closing; /* of it */
 	bool panic_lingers;
