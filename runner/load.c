@@ -56,35 +56,90 @@ const char *load_display(const char *path, char *out, size_t n)
 	return out;
 }
 
-/* Copies line number `line` of text into out, without strings' content and
- * comments: what is left is syntax. */
+/* A place in the source, and its line. */
+struct scan {
+	const char *p, *end;
+	int line;
+};
+
+static void step(struct scan *s)
+{
+	s->line += *s->p++ == '\n';
+}
+
+/* At "[[", "[=[", ...: how long that is, else 0. */
+static size_t long_bracket(const struct scan *s, char bracket)
+{
+	const char *p = s->p;
+
+	if (p == s->end || *p++ != bracket)
+		return 0;
+	while (p < s->end && *p == '=')
+		p++;
+	return p < s->end && *p == bracket ? (size_t)(p + 1 - s->p) : 0;
+}
+
+/* Behind the long string or comment that opens here with n characters. */
+static void skip_long(struct scan *s, size_t n)
+{
+	s->p += n;
+	while (s->p < s->end && long_bracket(s, ']') != n)
+		step(s);
+	s->p += s->p < s->end ? n : 0;
+}
+
+/* Behind the string in quotes; one that is not closed ends with its line. */
+static void skip_quoted(struct scan *s)
+{
+	char quote = *s->p++;
+
+	while (s->p < s->end && *s->p != quote && *s->p != '\n') {
+		if (*s->p == '\\' && s->p + 1 < s->end)
+			s->p++;
+		step(s);
+	}
+	s->p += s->p < s->end && *s->p == quote;
+}
+
+/* Whether something was skipped that holds no syntax. */
+static bool skip_text(struct scan *s)
+{
+	size_t n = long_bracket(s, '[');
+
+	if (n) {
+		skip_long(s, n);
+	} else if (*s->p == '"' || *s->p == '\'') {
+		skip_quoted(s);
+	} else if (s->end - s->p >= 2 && !memcmp(s->p, "--", 2)) {
+		s->p += 2;
+		n = long_bracket(s, '[');
+		if (n)
+			skip_long(s, n);
+		while (!n && s->p < s->end && *s->p != '\n')
+			s->p++;
+	} else if (s->end - s->p >= 2 && !memcmp(s->p, "~=", 2)) {
+		s->p += 2; /* of all Luas; ~ alone is not */
+	} else {
+		return false;
+	}
+	return true;
+}
+
+/* What is on that line, counted from 1, without strings and comments: what is
+ * left is syntax. */
 static void syntax_of_line(const struct buf *text, int line, char *out,
 			   size_t size)
 {
 	const char *p = (const char *)buf_data(text);
-	const char *end = p + text->len;
-	char quote = 0;
+	struct scan s = {.p = p, .end = p + text->len, .line = 1};
 	size_t n = 0;
 
-	for (; line > 1 && p < end; p++)
-		line -= *p == '\n';
-	for (; p < end && *p != '\n' && n + 1 < size; p++) {
-		if (quote) {
-			if (*p == '\\' && p + 1 < end)
-				p++;
-			else if (*p == quote)
-				quote = 0;
+	while (s.p < s.end && s.line <= line && n + 1 < size) {
+		if (skip_text(&s))
 			continue;
-		}
-		if (*p == '-' && p + 1 < end && p[1] == '-')
-			break;
-		if (*p == '~' && p + 1 < end && p[1] == '=') {
-			p++;
-			continue;
-		}
-		if (*p == '"' || *p == '\'')
-			quote = *p;
-		out[n++] = *p;
+		if (s.line == line)
+			out[n++] = *s.p;
+		step(&s);
 	}
 	out[n] = '\0';
 }

@@ -157,16 +157,37 @@ static void later_syntax_gets_a_hint(void **state)
 	expect_file_error("local x = ~1", "bit.bxor");
 }
 
-static void syntax_of_this_lua_gets_no_hint(void **state)
+static void expect_no_hint(const char *source)
 {
 	struct lua_run r;
 
-	(void)state;
 	lua_run_init(&r);
-	lua_run(&r, "local a = 'x // y' ~= '&' then -- a | b\n");
+	lua_run(&r, source);
 	assert_non_null(file_error(&r));
 	assert_null(strstr(file_error(&r), "LuaJIT"));
 	lua_run_done(&r);
+}
+
+static void syntax_of_this_lua_gets_no_hint(void **state)
+{
+	(void)state;
+	expect_no_hint("local a = 'x // y' ~= '&' then -- a | b\n");
+	expect_no_hint("local a = [[ a // b ]] then");
+	expect_no_hint("local a = [==[\n ]] a & b ]=]\n a | b ]==] then");
+	expect_no_hint("local a = 'x \\\n // y' then");
+	expect_no_hint("--[[ a // b\n a & b ]] local a then -- ~");
+	expect_no_hint("local a = [[ // never closed");
+	expect_no_hint("local a = 'never closed // \n");
+}
+
+static void text_around_later_syntax_hides_no_hint(void **state)
+{
+	(void)state;
+	expect_file_error("local a = [[ ' ]] .. 7 // 2", "math.floor(a / b)");
+	expect_file_error("local a = [[\n\n]] .. 7 // 2", "math.floor(a / b)");
+	expect_file_error("--[==[\n ]] ]==] local x = 1 & 2", "bit.band");
+	expect_file_error("local a = '\\'' .. 1 << 2", "bit.lshift");
+	expect_file_error("local t, a = {1}, t[t[1]] // 2", "math.floor");
 }
 
 static void goto_and_a_shebang_are_fine(void **state)
@@ -417,6 +438,7 @@ int main(void)
 	    cmocka_unit_test(syntax_errors_name_the_line),
 	    cmocka_unit_test(later_syntax_gets_a_hint),
 	    cmocka_unit_test(syntax_of_this_lua_gets_no_hint),
+	    cmocka_unit_test(text_around_later_syntax_hides_no_hint),
 	    cmocka_unit_test(goto_and_a_shebang_are_fine),
 	    cmocka_unit_test(an_error_of_the_chunk_is_one_of_the_file),
 	    cmocka_unit_test(required_files_are_found_beside_the_test),
