@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "runner/bind.h"
+#include "runner/json_mark.h"
 
 #define DEPTH_MAX 512
 /* An array whose last index is beyond this is a mistake, not a list. */
@@ -32,8 +33,14 @@ static void push_key(lua_State *L, const char *key)
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 }
 
-static json_t *encode_value(lua_State *L, const char *method, int idx,
-			    json_t *root, int depth);
+struct encoder {
+	const char *method;
+	const struct json_mark *mark; /* NULL: numbers as jansson has them */
+	json_t *root;		      /* keeps everything alive */
+};
+
+static json_t *encode_value(lua_State *L, const struct encoder *e, int idx,
+			    int depth);
 
 /* root keeps everything alive: an array that values are put in first. */
 static json_t *track(json_t *root, json_t *take_v)
@@ -96,31 +103,30 @@ static const char *utf8_check(lua_State *L, const char *method, int idx,
 	return s;
 }
 
-static json_t *encode_array(lua_State *L, const char *method, int idx, int size,
-			    json_t *root, int depth)
+static json_t *encode_array(lua_State *L, const struct encoder *e, int idx,
+			    int size, int depth)
 {
-	json_t *out = track(root, json_array());
+	json_t *out = track(e->root, json_array());
 
 	for (int i = 1; i <= size; i++) {
 		lua_rawgeti(L, idx, i);
-		json_array_append(out, encode_value(L, method, lua_gettop(L),
-						    root, depth + 1));
+		json_array_append(out,
+				  encode_value(L, e, lua_gettop(L), depth + 1));
 		lua_pop(L, 1);
 	}
 	return out;
 }
 
-static json_t *encode_object(lua_State *L, const char *method, int idx,
-			     json_t *root, int depth)
+static json_t *encode_object(lua_State *L, const struct encoder *e, int idx,
+			     int depth)
 {
-	json_t *out = track(root, json_object());
+	json_t *out = track(e->root, json_object());
 
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
 		size_t n;
-		const char *key = utf8_check(L, method, -2, &n);
-		json_t *v =
-		    encode_value(L, method, lua_gettop(L), root, depth + 1);
+		const char *key = utf8_check(L, e->method, -2, &n);
+		json_t *v = encode_value(L, e, lua_gettop(L), depth + 1);
 
 		json_object_setn(out, key, n, v);
 		lua_pop(L, 1);
@@ -128,77 +134,78 @@ static json_t *encode_object(lua_State *L, const char *method, int idx,
 	return out;
 }
 
-static json_t *encode_table(lua_State *L, const char *method, int idx,
-			    json_t *root, int depth)
+static json_t *encode_table(lua_State *L, const struct encoder *e, int idx,
+			    int depth)
 {
 	if (depth > DEPTH_MAX)
-		bind_fail_arg(L, method,
+		bind_fail_arg(L, e->method,
 			      "tables are nested deeper than %d: a cycle?",
 			      DEPTH_MAX);
-	luaL_checkstack(L, 6, method);
-	lua_Number size = array_size(L, method, idx);
+	luaL_checkstack(L, 6, e->method);
+	lua_Number size = array_size(L, e->method, idx);
 	if (size < 0 || (size == 0 && is_marked_object(L, idx)))
-		return encode_object(L, method, idx, root, depth);
-	return encode_array(L, method, idx, (int)size, root, depth);
+		return encode_object(L, e, idx, depth);
+	return encode_array(L, e, idx, (int)size, depth);
 }
 
-static json_t *encode_number(lua_State *L, const char *method, int idx,
-			     json_t *root)
+static json_t *encode_number(lua_State *L, const struct encoder *e, int idx)
 {
 	lua_Number n = lua_tonumber(L, idx);
 
 	if (isnan(n) || isinf(n))
-		bind_fail_arg(L, method, "%s is not a JSON number",
+		bind_fail_arg(L, e->method, "%s is not a JSON number",
 			      lua_tostring(L, idx));
 	if (n == floor(n) && fabs(n) <= 9007199254740992.0)
-		return track(root, json_integer((json_int_t)n));
-	return track(root, json_real(n));
+		return track(e->root, json_integer((json_int_t)n));
+	return track(e->root,
+		     e->mark ? json_mark_real(e->mark, n) : json_real(n));
 }
 
-static json_t *encode_cdata(lua_State *L, const char *method, int idx,
-			    json_t *root)
+static json_t *encode_cdata(lua_State *L, const struct encoder *e, int idx)
 {
 	uint64_t n;
 	bool is_signed;
 
 	if (!bind_is_int64(L, idx, &n, &is_signed))
-		bind_fail_arg(L, method, "%s has no JSON form",
+		bind_fail_arg(L, e->method, "%s has no JSON form",
 			      arg_type_name(L, idx));
+	if (!is_signed && n > INT64_MAX && e->mark)
+		return track(e->root, json_mark_u64(e->mark, n));
 	if (!is_signed && n > INT64_MAX)
 		bind_fail_arg(
-		    L, method,
+		    L, e->method,
 		    "the uint64_t %llu is beyond what JSON integers hold here",
 		    (unsigned long long)n);
-	return track(root, json_integer((json_int_t)n));
+	return track(e->root, json_integer((json_int_t)n));
 }
 
 /* A reference that root owns. */
-static json_t *encode_value(lua_State *L, const char *method, int idx,
-			    json_t *root, int depth)
+static json_t *encode_value(lua_State *L, const struct encoder *e, int idx,
+			    int depth)
 {
 	size_t n;
 	const char *s;
 
 	switch (lua_type(L, idx)) {
 	case LUA_TNIL:
-		return track(root, json_null());
+		return track(e->root, json_null());
 	case LUA_TBOOLEAN:
-		return track(root, json_boolean(lua_toboolean(L, idx)));
+		return track(e->root, json_boolean(lua_toboolean(L, idx)));
 	case LUA_TNUMBER:
-		return encode_number(L, method, idx, root);
+		return encode_number(L, e, idx);
 	case LUA_TSTRING:
-		s = utf8_check(L, method, idx, &n);
-		return track(root, json_stringn(s, n));
+		s = utf8_check(L, e->method, idx, &n);
+		return track(e->root, json_stringn(s, n));
 	case LUA_TTABLE:
-		return encode_table(L, method, idx, root, depth);
+		return encode_table(L, e, idx, depth);
 	case LUA_TFUNCTION:
 	case LUA_TUSERDATA:
 	case LUA_TLIGHTUSERDATA:
 	case LUA_TTHREAD:
-		bind_fail_arg(L, method, "%s has no JSON form",
+		bind_fail_arg(L, e->method, "%s has no JSON form",
 			      arg_type_name(L, idx));
 	default:
-		return encode_cdata(L, method, idx, root);
+		return encode_cdata(L, e, idx);
 	}
 }
 
@@ -223,37 +230,51 @@ static struct root *push_root(lua_State *L)
 	return r;
 }
 
-json_t *bind_json_value(lua_State *L, const char *method, int idx)
+static json_t *value_of(lua_State *L, const char *method,
+			const struct json_mark *mark, int idx)
 {
 	struct root *r = push_root(L);
+	struct encoder e = {.method = method, .mark = mark};
 
-	r->json = json_array();
-	json_t *v = json_incref(encode_value(L, method, idx, r->json, 0));
+	e.root = r->json = json_array();
+	json_t *v = json_incref(encode_value(L, &e, idx, 0));
 	json_decref(r->json);
 	r->json = NULL;
 	lua_pop(L, 1);
 	return v;
 }
 
+json_t *bind_json_value(lua_State *L, const char *method, int idx)
+{
+	return value_of(L, method, NULL, idx);
+}
+
 static int json_l_encode(lua_State *L)
 {
+	struct json_mark mark;
+
 	luaL_checkany(L, 1);
 	lua_settop(L, 1);
+	json_mark_init(&mark);
 	struct root *r = push_root(L);
-	r->json = bind_json_value(L, "json.encode", 1);
+	struct buf *out = bind_push_buf(L);
+	r->json = value_of(L, "json.encode", &mark, 1);
 	char *text = json_dumps(r->json, JSON_ENCODE_ANY | JSON_COMPACT |
 					     JSON_SORT_KEYS);
 	if (!text)
 		bind_fail_arg(L, "json.encode", "the value has no JSON form");
-	lua_pushstring(L, text);
+	json_mark_resolve(&mark, text, out);
 	free(text);
+	lua_pushlstring(L, (const char *)buf_data(out), out->len);
 	json_decref(r->json);
 	r->json = NULL;
 	return 1;
 }
 
-static void push_json(lua_State *L, const json_t *v)
+static void push_json(lua_State *L, const json_t *v,
+		      const struct json_mark *mark)
 {
+	uint64_t large;
 	const char *key;
 	size_t key_n;
 	json_t *item;
@@ -276,13 +297,17 @@ static void push_json(lua_State *L, const json_t *v)
 		lua_pushnumber(L, json_real_value(v));
 		return;
 	case JSON_STRING:
+		if (json_mark_is_u64(mark, v, &large)) {
+			bind_push_u64(L, large);
+			return;
+		}
 		lua_pushlstring(L, json_string_value(v), json_string_length(v));
 		return;
 	case JSON_ARRAY:
 		lua_createtable(L, (int)json_array_size(v), 0);
 		json_array_foreach(mut, i, item)
 		{
-			push_json(L, item);
+			push_json(L, item, mark);
 			lua_rawseti(L, -2, (int)i + 1);
 		}
 		return;
@@ -294,27 +319,48 @@ static void push_json(lua_State *L, const json_t *v)
 		json_object_keylen_foreach(mut, key, key_n, item)
 		{
 			lua_pushlstring(L, key, key_n);
-			push_json(L, item);
+			push_json(L, item, mark);
 			lua_rawset(L, -3);
 		}
 		return;
 	}
 }
 
+#define LOAD_FLAGS (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
+
+/* Of integers that jansson finds too big, again with those marked. */
+static json_t *load(lua_State *L, const char *s, size_t n,
+		    const struct json_mark *mark, json_error_t *why)
+{
+	json_t *v = json_loadb(s, n, LOAD_FLAGS, why);
+
+	if (v || json_error_code(why) != json_error_numeric_overflow)
+		return v;
+	struct buf *text = bind_push_buf(L);
+	json_mark_integers(mark, s, n, text);
+	const char *marked = (const char *)buf_data(text);
+	v = json_loadb(marked, text->len, LOAD_FLAGS, why);
+	if (!v)
+		why->column = json_mark_column(
+		    mark, marked, why->position > 0 ? (size_t)why->position : 0,
+		    why->column);
+	return v;
+}
+
 static int json_l_decode(lua_State *L)
 {
+	struct json_mark mark;
 	json_error_t why;
 	size_t n;
 	const char *s = arg_bytes(L, "json.decode", 1, "text", &n);
 	struct root *r = push_root(L);
 
-	r->json = json_loadb(
-	    s, n, JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL,
-	    &why);
+	json_mark_init(&mark);
+	r->json = load(L, s, n, &mark, &why);
 	if (!r->json)
 		bind_fail_arg(L, "json.decode", "line %d, column %d: %s",
 			      why.line, why.column, why.text);
-	push_json(L, r->json);
+	push_json(L, r->json, &mark);
 	json_decref(r->json);
 	r->json = NULL;
 	return 1;
