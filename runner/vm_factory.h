@@ -25,7 +25,7 @@ struct vm_request {
 	const char *profile; /* NULL: the default one */
 	uint64_t memory;     /* bytes */
 	int64_t cpus;
-	int64_t initial_time;	    /* as vm_spec's */
+	int64_t initial_time; /* as vm_spec's */
 	bool has_rng_seed;
 	uint64_t rng_seed;
 	const char *kernel_cmdline; /* in place of the profile's */

@@ -243,7 +243,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(nics_follow_in_order),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
-	    cmocka_unit_test(random_numbers_may_have_a_seed),
+    cmocka_unit_test(random_numbers_may_have_a_seed),
     cmocka_unit_test(cmdline_has_ours_then_the_users),
     cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
     cmocka_unit_test(only_a_single_cpu_does_without_the_apic_timer),
