@@ -11,6 +11,7 @@
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_vm_opts.h"
 #include "runner/claims.h"
 #include "runner/worker.h"
 
@@ -58,7 +59,7 @@ static struct pool_amount need_of(lua_State *L, const char *method, int idx)
 
 	if (v->vm)
 		return v->need;
-	struct vm_request r = vm_object_request(L, method, idx);
+	struct vm_request r = vm_opts_sizes(L, method, idx);
 	return bind_claim_need(worker_of(L), v, &r);
 }
 

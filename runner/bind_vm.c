@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Owns the type vm: its options, its life from created to closed, and what it
- * answers about itself. The struct vm below it is made by boot, when what the
+ * Owns the type vm: its life from created to closed, and what it answers
+ * about itself. The struct vm below it is made by boot, when what the
  * author asked for is complete.
  *
  * vm_boot is the example of a method that waits.
@@ -18,189 +18,28 @@
 #include "runner/bind_claim.h"
 #include "runner/bind_guest.h"
 #include "runner/bind_transfer.h"
+#include "runner/bind_vm_opts.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "streams/console.h"
 
 #define CONSOLE_EXCERPT	 4096
 #define POWER_TIMEOUT_NS (60 * NS_PER_SEC)
-/* The kernel unpacks some ten thousand a second. */
-#define FILES_MAX 65536
-
-/* Where the options given to lab:vm() are kept among the object's fields. */
-static const char options_key;
-
-/* --- options --- */
-
-#define NO_SEED INT64_MIN
-
-struct vm_opts {
-	struct vm_request req;
-	int64_t rng_seed;
-	int files; /* stack indexes; 0: absent */
-	int qemu_args;
-};
-
-static const struct opt vm_options[] = {
-    {"memory", OPT_SIZE, offsetof(struct vm_opts, req.memory)},
-    {"cpus", OPT_INT, offsetof(struct vm_opts, req.cpus)},
-    {"kernel_cmdline", OPT_STRING,
-     offsetof(struct vm_opts, req.kernel_cmdline)},
-    {"kernel_cmdline_append", OPT_STRING,
-     offsetof(struct vm_opts, req.kernel_cmdline_append)},
-    {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
-    {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
-    {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
-    {"agent_timeout", OPT_DURATION,
-     offsetof(struct vm_opts, req.agent_timeout_ns)},
-    {"qemu_args", OPT_TABLE, offsetof(struct vm_opts, qemu_args)},
-    {NULL, 0, 0},
-};
-
-/* What was read last wins; 0 is a seed like others. */
-static void take_seed(lua_State *L, const char *method, struct vm_opts *o)
-{
-	if (o->rng_seed == NO_SEED)
-		return;
-	if (o->rng_seed < 0)
-		bind_fail_arg(L, method,
-			      "rng_seed must be an integer of 0 or more, got "
-			      "%lld",
-			      (long long)o->rng_seed);
-	o->req.has_rng_seed = true;
-	o->req.rng_seed = (uint64_t)o->rng_seed;
-}
-
-static void read_options(lua_State *L, const char *method, int idx,
-			 struct vm_opts *o)
-{
-	o->rng_seed = NO_SEED;
-	bind_options(L, method, idx, vm_options, o);
-	take_seed(L, method, o);
-	if (o->req.memory && o->req.memory < VM_MEMORY_MIN)
-		bind_fail_arg(L, method,
-			      "memory is %llu bytes, no kernel boots in less "
-			      "than 32M",
-			      (unsigned long long)o->req.memory);
-	if (o->req.initial_time < 0 || o->req.initial_time > VM_TIME_MAX)
-		bind_fail_arg(L, method,
-			      "initial_time must be seconds since 1970, up to "
-			      "the year 9999, got %lld",
-			      (long long)o->req.initial_time);
-	if (o->req.cpus < 0 || o->req.cpus > VM_CPUS_MAX)
-		bind_fail_arg(L, method, "cpus must be 1 to %d, got %lld",
-			      VM_CPUS_MAX, (long long)o->req.cpus);
-}
-
-struct file_opts {
-	const char *path;
-	struct opt_bytes content;
-	int64_t mode;
-};
-
-static const struct opt file_options[] = {
-    {"path", OPT_STRING, offsetof(struct file_opts, path)},
-    {"content", OPT_BYTES, offsetof(struct file_opts, content)},
-    {"mode", OPT_INT, offsetof(struct file_opts, mode)},
-    {NULL, 0, 0},
-};
-
-/* The i-th of the list at idx. Its strings are borrowed from the table. */
-static struct overlay_file read_file_option(lua_State *L, const char *method,
-					    int idx, int i)
-{
-	struct file_opts o = {.mode = 0644};
-
-	lua_rawgeti(L, idx, i);
-	if (!lua_istable(L, -1))
-		bind_fail_arg(L, method, "files[%d] must be a table, got %s", i,
-			      arg_type_name(L, -1));
-	const char *where = lua_pushfstring(L, "%s: files[%d]", method, i);
-	lua_insert(L, -2);
-	bind_options(L, where, lua_gettop(L), file_options, &o);
-	if (!o.path || o.path[0] != '/')
-		bind_fail_arg(L, method,
-			      "files[%d] needs a path that begins with /", i);
-	if (!o.content.p)
-		bind_fail_arg(L, method, "files[%d] needs content", i);
-	if (o.mode < 0 || o.mode > 07777)
-		bind_fail_arg(L, method,
-			      "files[%d].mode must be permission bits, 0 to "
-			      "07777 (octal), got %lld",
-			      i, (long long)o.mode);
-	lua_pop(L, 2);
-	return (struct overlay_file){.path = o.path,
-				     .content = o.content.p,
-				     .n = o.content.n,
-				     .mode = (uint32_t)o.mode};
-}
-
-/* The list of files into an array that is pushed. */
-static void read_files(lua_State *L, const char *method, int list,
-		       struct vm_request *req)
-{
-	size_t n = list ? lua_objlen(L, list) : 0;
-
-	if (list)
-		arg_list(L, method, list, "files", "a list of tables");
-	if (n > FILES_MAX)
-		bind_fail_arg(L, method, "files are %zu, %d at the most", n,
-			      FILES_MAX);
-	struct overlay_file *files =
-	    lua_newuserdata(L, (n + 1) * sizeof(*files));
-	for (size_t i = 0; i < n; i++)
-		files[i] = read_file_option(L, method, list, (int)i + 1);
-	req->files = files;
-	req->n_files = n;
-}
-
-/* Pushes the options that lab:vm() was given, or nil; returns their index. */
-static int push_declared(lua_State *L, int vm_idx)
-{
-	object_push_fields(L, vm_idx);
-	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
-	lua_rawget(L, -2);
-	lua_remove(L, -2);
-	return lua_istable(L, -1) ? lua_gettop(L) : 0;
-}
-
-struct vm_request vm_object_request(lua_State *L, const char *method,
-				    int vm_idx)
-{
-	struct vm_opts o = {0};
-	int top = lua_gettop(L);
-
-	read_options(L, method, push_declared(L, vm_idx), &o);
-	lua_settop(L, top);
-	return o.req;
-}
-
 /* --- objects --- */
 
 struct vm_object *vm_object_new(lua_State *L, const char *method,
 				const char *name, const char *profile,
 				int opts_idx)
 {
-	struct vm_opts checked = {0};
-	struct vm_request req = {0};
-	int top = lua_gettop(L);
-
-	read_options(L, method, opts_idx, &checked);
-	read_files(L, method, checked.files, &req);
-	lua_settop(L, top);
+	vm_opts_check(L, method, opts_idx);
 	struct vm_object *v = object_new(L, &vm_class, 0);
 	TAILQ_INIT(&v->attachments);
 	v->worker = worker_of(L);
 	SLIST_INIT(&v->forwards);
 	v->name = mem_strdup(name);
 	v->profile = profile ? mem_strdup(profile) : NULL;
-	if (opts_idx) {
-		object_push_fields(L, lua_gettop(L));
-		lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
-		lua_pushvalue(L, opts_idx);
-		lua_rawset(L, -3);
-		lua_pop(L, 1);
-	}
+	if (opts_idx)
+		vm_opts_keep(L, lua_gettop(L), opts_idx);
 	return v;
 }
 
@@ -376,33 +215,22 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 		    int64_t *ret_timeout_ns)
 {
 	struct worker *w = worker_of(L);
-	struct vm_opts o = {.req.agent_timeout_ns = VM_AGENT_TIMEOUT_NS};
 	struct err err = {0};
-	struct strvec *args;
+	struct vm_request req = vm_opts_request(L, "vm:boot", 1, opts_idx);
 
-	luaL_checkstack(L, LUA_MINSTACK, "vm:boot");
-	int declared = push_declared(L, 1);
-
-	read_options(L, "vm:boot", declared, &o);
-	read_options(L, "vm:boot", opts_idx, &o);
-	read_files(L, "vm:boot", o.files, &o.req);
-	o.req.name = v->name;
-	o.req.profile = v->profile;
-	args = bind_push_strvec(L);
-	if (o.qemu_args)
-		arg_strings(L, "vm:boot", o.qemu_args, "qemu_args", args);
-	o.req.qemu_args = *args;
+	req.name = v->name;
+	req.profile = v->profile;
 	object_close_owned(&v->obj);
 	if (v->vm)
 		v->boots += vm_restarts(v->vm);
 	v->vm = vm_free(v->vm);
-	v->vm = vm_factory_make(worker_vms(w), &o.req, NULL, v, &err);
+	v->vm = vm_factory_make(worker_vms(w), &req, NULL, v, &err);
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
 	vm_on_alarm(v->vm, on_alarm);
 	vm_on_end(v->vm, vm_object_ended);
-	v->need = bind_claim_need(w, v, &o.req);
-	*ret_timeout_ns = o.req.agent_timeout_ns;
+	v->need = bind_claim_need(w, v, &req);
+	*ret_timeout_ns = req.agent_timeout_ns;
 }
 
 int vm_l_prepare(lua_State *L)

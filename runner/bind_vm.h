@@ -62,10 +62,6 @@ enum vm_state vm_object_state(const struct vm_object *v);
 /* Raises: with its name, its state and the call that would help. */
 _Noreturn void vm_object_fail_state(lua_State *L, const char *method,
 				    const struct vm_object *v);
-/* The sizes that the VM at vm_idx was declared with; zero where nothing was
- * said. */
-struct vm_request vm_object_request(lua_State *L, const char *method,
-				    int vm_idx);
 /* The two halves of vm:boot, around the wait for the pool (lua/vm.lua):
  * prepare(vm, options) checks all and makes the struct vm, start(vm) waits. */
 int vm_l_prepare(lua_State *L);

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+#include "runner/bind_vm_opts.h"
+
+#include <string.h>
+
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+
+/* The kernel unpacks some ten thousand a second. */
+#define FILES_MAX 65536
+
+/* Where the options given to lab:vm() are kept among the object's fields. */
+static const char options_key;
+
+#define NO_SEED INT64_MIN
+
+struct vm_opts {
+	struct vm_request req;
+	int64_t rng_seed;
+	int files; /* stack indexes; 0: absent */
+	int qemu_args;
+};
+
+static const struct opt vm_options[] = {
+    {"memory", OPT_SIZE, offsetof(struct vm_opts, req.memory)},
+    {"cpus", OPT_INT, offsetof(struct vm_opts, req.cpus)},
+    {"kernel_cmdline", OPT_STRING,
+     offsetof(struct vm_opts, req.kernel_cmdline)},
+    {"kernel_cmdline_append", OPT_STRING,
+     offsetof(struct vm_opts, req.kernel_cmdline_append)},
+    {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
+    {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
+    {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
+    {"agent_timeout", OPT_DURATION,
+     offsetof(struct vm_opts, req.agent_timeout_ns)},
+    {"qemu_args", OPT_TABLE, offsetof(struct vm_opts, qemu_args)},
+    {NULL, 0, 0},
+};
+
+/* What was read last wins; 0 is a seed like others. */
+static void take_seed(lua_State *L, const char *method, struct vm_opts *o)
+{
+	if (o->rng_seed == NO_SEED)
+		return;
+	if (o->rng_seed < 0)
+		bind_fail_arg(L, method,
+			      "rng_seed must be an integer of 0 or more, got "
+			      "%lld",
+			      (long long)o->rng_seed);
+	o->req.has_rng_seed = true;
+	o->req.rng_seed = (uint64_t)o->rng_seed;
+}
+
+static void read_options(lua_State *L, const char *method, int idx,
+			 struct vm_opts *o)
+{
+	o->rng_seed = NO_SEED;
+	bind_options(L, method, idx, vm_options, o);
+	take_seed(L, method, o);
+	if (o->req.memory && o->req.memory < VM_MEMORY_MIN)
+		bind_fail_arg(L, method,
+			      "memory is %llu bytes, no kernel boots in less "
+			      "than 32M",
+			      (unsigned long long)o->req.memory);
+	if (o->req.initial_time < 0 || o->req.initial_time > VM_TIME_MAX)
+		bind_fail_arg(L, method,
+			      "initial_time must be seconds since 1970, up to "
+			      "the year 9999, got %lld",
+			      (long long)o->req.initial_time);
+	if (o->req.cpus < 0 || o->req.cpus > VM_CPUS_MAX)
+		bind_fail_arg(L, method, "cpus must be 1 to %d, got %lld",
+			      VM_CPUS_MAX, (long long)o->req.cpus);
+}
+
+struct file_opts {
+	const char *path;
+	struct opt_bytes content;
+	int64_t mode;
+};
+
+static const struct opt file_options[] = {
+    {"path", OPT_STRING, offsetof(struct file_opts, path)},
+    {"content", OPT_BYTES, offsetof(struct file_opts, content)},
+    {"mode", OPT_INT, offsetof(struct file_opts, mode)},
+    {NULL, 0, 0},
+};
+
+/* The i-th of the list at idx. Its strings are borrowed from the table. */
+static struct overlay_file read_file_option(lua_State *L, const char *method,
+					    int idx, int i)
+{
+	struct file_opts o = {.mode = 0644};
+
+	lua_rawgeti(L, idx, i);
+	if (!lua_istable(L, -1))
+		bind_fail_arg(L, method, "files[%d] must be a table, got %s", i,
+			      arg_type_name(L, -1));
+	const char *where = lua_pushfstring(L, "%s: files[%d]", method, i);
+	lua_insert(L, -2);
+	bind_options(L, where, lua_gettop(L), file_options, &o);
+	if (!o.path || o.path[0] != '/')
+		bind_fail_arg(L, method,
+			      "files[%d] needs a path that begins with /", i);
+	if (!o.content.p)
+		bind_fail_arg(L, method, "files[%d] needs content", i);
+	if (o.mode < 0 || o.mode > 07777)
+		bind_fail_arg(L, method,
+			      "files[%d].mode must be permission bits, 0 to "
+			      "07777 (octal), got %lld",
+			      i, (long long)o.mode);
+	lua_pop(L, 2);
+	return (struct overlay_file){.path = o.path,
+				     .content = o.content.p,
+				     .n = o.content.n,
+				     .mode = (uint32_t)o.mode};
+}
+
+/* The list of files into an array that is pushed. */
+static void read_files(lua_State *L, const char *method, int list,
+		       struct vm_request *req)
+{
+	size_t n = list ? lua_objlen(L, list) : 0;
+
+	if (list)
+		arg_list(L, method, list, "files", "a list of tables");
+	if (n > FILES_MAX)
+		bind_fail_arg(L, method, "files are %zu, %d at the most", n,
+			      FILES_MAX);
+	struct overlay_file *files =
+	    lua_newuserdata(L, (n + 1) * sizeof(*files));
+	for (size_t i = 0; i < n; i++)
+		files[i] = read_file_option(L, method, list, (int)i + 1);
+	req->files = files;
+	req->n_files = n;
+}
+
+/* Pushes the options that lab:vm() was given, or nil; returns their index. */
+static int push_declared(lua_State *L, int vm_idx)
+{
+	object_push_fields(L, vm_idx);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
+	lua_rawget(L, -2);
+	lua_remove(L, -2);
+	return lua_istable(L, -1) ? lua_gettop(L) : 0;
+}
+
+void vm_opts_check(lua_State *L, const char *method, int opts_idx)
+{
+	struct vm_opts checked = {0};
+	struct vm_request req = {0};
+	int top = lua_gettop(L);
+
+	read_options(L, method, opts_idx, &checked);
+	read_files(L, method, checked.files, &req);
+	lua_settop(L, top);
+}
+
+void vm_opts_keep(lua_State *L, int vm_idx, int opts_idx)
+{
+	object_push_fields(L, vm_idx);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
+	lua_pushvalue(L, opts_idx);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
+}
+
+struct vm_request vm_opts_sizes(lua_State *L, const char *method, int vm_idx)
+{
+	struct vm_opts o = {0};
+	int top = lua_gettop(L);
+
+	read_options(L, method, push_declared(L, vm_idx), &o);
+	lua_settop(L, top);
+	return o.req;
+}
+
+struct vm_request vm_opts_request(lua_State *L, const char *method, int vm_idx,
+				  int opts_idx)
+{
+	struct vm_opts o = {.req.agent_timeout_ns = VM_AGENT_TIMEOUT_NS};
+	struct strvec *args;
+
+	luaL_checkstack(L, LUA_MINSTACK, method);
+	int declared = push_declared(L, vm_idx);
+
+	read_options(L, method, declared, &o);
+	read_options(L, method, opts_idx, &o);
+	read_files(L, method, o.files, &o.req);
+	args = bind_push_strvec(L);
+	if (o.qemu_args)
+		arg_strings(L, method, o.qemu_args, "qemu_args", args);
+	o.req.qemu_args = *args;
+	return o.req;
+}
