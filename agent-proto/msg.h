@@ -55,6 +55,7 @@ struct msg_list {
 #define MSG_PROC_STATUS_FIELDS(F) F(U64, handle)
 #define MSG_WORKER_SPAWN_FIELDS(F) F(U64, handle)
 #define MSG_WORKER_LINK_FIELDS(F)  F(U64, handle)
+#define MSG_WORKER_ABANDON_FIELDS(F) F(U64, handle) F(U32, channel)
 #define MSG_STAT_FIELDS(F)        F(STR, path) F(U8, nofollow)
 #define MSG_FILE_STATUS_FIELDS(F)                                              \
 	F(U64, size) F(I64, mtime_sec) F(U32, mtime_nsec) F(U32, mode)         \

@@ -27,8 +27,11 @@ static struct call *call_of(struct client_user *u)
 static void on_stop(struct op *op, int reason)
 {
 	struct call *call = CONTAINER_OF(op, struct call, op);
+	struct client *c = call->user.client;
 
 	(void)reason;
+	if (c && c->tunnel && call->user.chan && call->request == MSG_SYSCALL)
+		tunnel_abandon(c, call->user.chan);
 	client_user_leave(&call->user, true);
 }
 

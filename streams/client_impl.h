@@ -88,6 +88,9 @@ void link_kick(struct client *c);
 
 /* What the session has to say goes into outer's channel; false: no room. */
 bool tunnel_flush(struct client *c);
+/* Tells the agent that the call of that channel is given up: the worker may
+ * sit in it, and read nothing. */
+void tunnel_abandon(struct client *c, const struct chan *ch);
 void tunnel_close(struct client *c);
 
 /* reply.c */

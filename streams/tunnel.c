@@ -15,6 +15,7 @@
 struct tunnel {
 	struct client_user user; /* of the outer client */
 	struct client *inner;
+	uint64_t handle;      /* the worker's */
 	bool is_refused;      /* err: why */
 	struct timer *doomed; /* to tell err of a link that never was open */
 	struct err err;
@@ -41,6 +42,18 @@ bool tunnel_flush(struct client *c)
 			return false;
 	}
 	return true;
+}
+
+void tunnel_abandon(struct client *c, const struct chan *ch)
+{
+	struct client *outer = c->tunnel->user.client;
+	struct msg m = {.type = MSG_WORKER_ABANDON};
+
+	if (!outer)
+		return;
+	m.worker_abandon.handle = c->tunnel->handle;
+	m.worker_abandon.channel = chan_id(ch);
+	client_post(outer, &m);
 }
 
 void tunnel_close(struct client *c)
@@ -155,6 +168,7 @@ struct client *client_new_worker(struct client *outer, uint64_t handle,
 
 	req.worker_link.handle = handle;
 	t->inner = c;
+	t->handle = handle;
 	t->user.ops = &tunnel_user_ops;
 	c->tunnel = t;
 	if (client_user_open(outer, &t->user, &req, false, &t->err) < 0) {

@@ -7,18 +7,25 @@
 #ifndef AGENT_GUEST_H
 #define AGENT_GUEST_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <sys/resource.h>
 #include <sys/types.h>
+
+#define GUEST_ABANDONED 1024
 
 struct guest {
 	int proc_fd; /* a procfs, a sysfs, a devtmpfs; -1: none */
 	int sys_fd;
 	int dev_fd;
-	int null_fd;	      /* /dev/null */
-	int button_fd;	      /* a pipe that ends once init listens; or -1 */
-	bool owns_machine;    /* SHUTDOWN may power it off */
-	bool is_worker;	      /* what it is stays: root, limits, signals */
+	int null_fd;	   /* /dev/null */
+	int button_fd;	   /* a pipe that ends once init listens; or -1 */
+	bool owns_machine; /* SHUTDOWN may power it off */
+	bool is_worker;	   /* what it is stays: root, limits, signals */
+	/* A worker's, shared with the agent: the channels whose calls are given
+	 * up, each at its number modulo GUEST_ABANDONED. */
+	_Atomic uint32_t *abandoned;
 	bool foreign_init;    /* PID 1 is not ours: its root may move */
 	struct rlimit nofile; /* what children get */
 	dev_t root_dev;	      /* PID 1's root when last seen */

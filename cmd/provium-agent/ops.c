@@ -76,6 +76,7 @@ static const struct op_entry ops[MSG_SHUTDOWN + 1] = {
     [MSG_PROC_STATUS] = {op_proc_status, 0},
     [MSG_WORKER_SPAWN] = {op_worker_spawn, 0},
     [MSG_WORKER_LINK] = {op_worker_link, 0},
+    [MSG_WORKER_ABANDON] = {op_worker_abandon, 0},
     [MSG_STAT] = {op_stat, OP_PATHS},
     [MSG_LISTDIR] = {op_listdir, OP_PATHS},
     [MSG_MKDIR] = {op_mkdir, OP_PATHS},

@@ -42,6 +42,7 @@ void op_proc_status(const struct req *r);
 /* worker.c */
 void op_worker_spawn(const struct req *r);
 void op_worker_link(const struct req *r);
+void op_worker_abandon(const struct req *r);
 
 /* dial.c */
 void op_dial(const struct req *r);

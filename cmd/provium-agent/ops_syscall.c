@@ -132,6 +132,20 @@ struct msg raw_call_reply(const struct raw_call *c, struct buf *items)
 	return m;
 }
 
+/* Nobody reads the answer to a call that was given up. */
+static void answer_here(const struct req *r, struct raw_call *c)
+{
+	struct buf items = {0};
+
+	if (!raw_call_run_for(c, server_guest(r->srv), chan_id(r->ch))) {
+		req_error(r, EINTR, "syscall %ld", c->nr);
+		return;
+	}
+	struct msg m = raw_call_reply(c, &items);
+	req_reply(r, &m);
+	buf_done(&items);
+}
+
 void op_syscall(const struct req *r)
 {
 	const struct msg_syscall *q = &r->m->syscall;
@@ -145,12 +159,7 @@ void op_syscall(const struct req *r)
 		   !server_guest(r->srv)->is_worker) {
 		raw_call_start(r, &c);
 	} else {
-		struct buf items = {0};
-
-		raw_call_run(&c);
-		struct msg m = raw_call_reply(&c, &items);
-		req_reply(r, &m);
-		buf_done(&items);
+		answer_here(r, &c);
 	}
 	free(c.block);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -50,6 +51,8 @@ static void proc_free(struct proc *p)
 	spool_done(&p->out[1]);
 	proc_stdin_close(p);
 	fd_closep(&p->worker_fd);
+	if (p->abandoned)
+		munmap(p->abandoned, ABANDONED_SIZE);
 	LIST_REMOVE(p, link);
 	free(p);
 }

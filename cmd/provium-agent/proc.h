@@ -41,7 +41,10 @@ struct proc {
 	TAILQ_HEAD(proc_wait_list, proc_wait) waiters;
 	int worker_fd;		       /* a worker's session; -1: it is none */
 	struct worker_link *link_task; /* who serves it, or NULL */
+	_Atomic uint32_t *abandoned;   /* guest.h; NULL: no worker */
 };
+
+#define ABANDONED_SIZE (GUEST_ABANDONED * sizeof(_Atomic uint32_t))
 
 struct procs *procs_new(struct server *s);
 struct procs *procs_free(struct procs *ps);

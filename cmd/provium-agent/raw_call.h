@@ -3,6 +3,7 @@
 #ifndef AGENT_RAW_CALL_H
 #define AGENT_RAW_CALL_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "agent-proto/buf.h"
@@ -25,6 +26,11 @@ struct raw_call {
 void raw_call_run(struct raw_call *c);
 /* The answer to a call that was run; borrows from items, an empty buffer. */
 struct msg raw_call_reply(const struct raw_call *c, struct buf *items);
+
+/* raw_thread.c: the same on this thread, unless channel is given up before or
+ * while it runs: then false. */
+bool raw_call_run_for(struct raw_call *c, const struct guest *g,
+		      uint32_t channel);
 
 /* Threads at a time. */
 #define RAW_THREADS_MAX 256

@@ -9,6 +9,9 @@
  * enter it or sat in it. Where a test had the signal blocked, the thread lives
  * until its call returns, counted, and nobody waits.
  *
+ * A worker has one thread, and sits in the call itself: the agent, which is
+ * told of what is given up, says so in memory that both share, and interrupts.
+ *
  * The threads exist only while their calls do: between them the agent has one
  * thread, as some system calls of tests demand.
  */
@@ -29,14 +32,22 @@
 
 /* A system call and its wrapper need little. */
 #define STACK_SIZE (64u << 10)
+#define GIVEN_UP   1u
+
+/* A way out of a call, which is given up when *slot holds mark. */
+struct exit_way {
+	sigjmp_buf env;
+	const _Atomic uint32_t *slot;
+	uint32_t mark;
+};
 
 struct raw_thread {
 	struct task t;
 	struct raw_call call;
 	pthread_t thread;
 	int done_fd;
-	atomic_bool abandoned; /* the request is over */
-	sigjmp_buf way_out;
+	_Atomic uint32_t abandoned; /* GIVEN_UP: the request is over */
+	struct exit_way way;
 };
 
 struct raw_threads {
@@ -47,28 +58,47 @@ struct raw_threads {
 	unsigned n;
 };
 
-/* What the thread that looks at it is running. */
-static _Thread_local struct raw_thread *_Atomic running;
+/* Of the call that the thread that looks at it is running. */
+static _Thread_local struct exit_way *_Atomic running;
+
+static bool is_given_up(const struct exit_way *way)
+{
+	return *way->slot == way->mark;
+}
 
 static void on_interrupt(int signo)
 {
-	struct raw_thread *rt = running;
+	struct exit_way *way = running;
 
 	(void)signo;
-	if (rt && rt->abandoned)
-		siglongjmp(rt->way_out, 1);
+	if (way && is_given_up(way))
+		siglongjmp(way->env, 1);
 }
 
-/* An interrupt that came before running was set is seen in abandoned, one that
+/* An interrupt that came before running was set is seen in the slot, one that
  * comes later by the handler. */
-static void run_call(struct raw_thread *rt)
+static void run_call(struct raw_call *c, struct exit_way *way)
 {
-	if (sigsetjmp(rt->way_out, 1) == 0) {
-		running = rt;
-		if (!rt->abandoned)
-			raw_call_run(&rt->call);
+	if (sigsetjmp(way->env, 1) == 0) {
+		running = way;
+		if (!is_given_up(way))
+			raw_call_run(c);
 	}
 	running = NULL;
+}
+
+bool raw_call_run_for(struct raw_call *c, const struct guest *g,
+		      uint32_t channel)
+{
+	struct exit_way way = {.mark = channel};
+
+	if (!g->abandoned) {
+		raw_call_run(c);
+		return true;
+	}
+	way.slot = &g->abandoned[channel % GUEST_ABANDONED];
+	run_call(c, &way);
+	return !is_given_up(&way);
 }
 
 static void *run_thread(void *arg)
@@ -77,7 +107,7 @@ static void *run_thread(void *arg)
 	int fd = rt->done_fd;
 	ssize_t n;
 
-	run_call(rt);
+	run_call(&rt->call, &rt->way);
 	/* A pointer at a time is atomic, and the pipe holds all there are. */
 	do
 		n = write(fd, &rt, sizeof(rt));
@@ -101,7 +131,7 @@ static void thread_done(struct raw_threads *rts, struct raw_thread *rt)
 		free_thread(rt);
 		return;
 	}
-	rt->abandoned = true; /* stop() frees it */
+	rt->abandoned = GIVEN_UP; /* stop() frees it */
 	struct msg m = raw_call_reply(&rt->call, &items);
 	task_end_reply(&rt->t, &m);
 	buf_done(&items);
@@ -125,7 +155,7 @@ static void thread_stop(struct task *t)
 
 	if (rt->abandoned)
 		return;
-	rt->abandoned = true;
+	rt->abandoned = GIVEN_UP;
 	pthread_kill(rt->thread, MSG_SIGNAL_INTERRUPT);
 }
 
@@ -158,6 +188,8 @@ void raw_call_start(const struct req *r, struct raw_call *c)
 	rt = mem_zalloc(sizeof(*rt));
 	rt->call = *c;
 	rt->done_fd = rts->done_wr;
+	rt->way.slot = &rt->abandoned;
+	rt->way.mark = GIVEN_UP;
 	c->block = NULL;
 	rc = start(rt);
 	if (rc) {

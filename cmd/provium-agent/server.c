@@ -188,10 +188,14 @@ static void on_closed(void *ctx, struct chan *ch, int reason)
 	t->ops->stop(t);
 }
 
+/* The numbers of channels begin anew, and what was given up was another's. */
 static void on_established(void *ctx, const struct hello *peer)
 {
-	(void)ctx;
+	_Atomic uint32_t *abandoned = ((struct server *)ctx)->guest->abandoned;
+
 	(void)peer;
+	for (size_t i = 0; abandoned && i < GUEST_ABANDONED; i++)
+		abandoned[i] = 0;
 }
 
 static const struct session_ops session_ops;

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -28,19 +29,25 @@
 
 /* --- the worker's side ---------------------------------------------------- */
 
+struct start {
+	int sock;
+	_Atomic uint32_t *abandoned;
+};
+
 /* Our caller's server is a copy that nobody serves. */
 static void run_worker(struct server *parent, void *ctx)
 {
 	struct guest g = *server_guest(parent);
-	int *sock = ctx;
+	const struct start *from = ctx;
 	struct server *s;
 
 	/* In a call that blocks it would not see that its socket has ended. */
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	setsid();
-	guest_become_worker(&g, *sock);
+	guest_become_worker(&g, from->sock);
+	g.abandoned = from->abandoned;
 	s = server_new(&g);
-	server_set_port(s, *sock, EOF_EXITS);
+	server_set_port(s, from->sock, EOF_EXITS);
 	server_run(s);
 	_exit(EXIT_SUCCESS);
 }
@@ -52,6 +59,7 @@ void op_worker_spawn(const struct req *r)
 	CLEANUP(fd_closep) int ours = -1;
 	CLEANUP(fd_closep) int theirs = -1;
 	int pair[2] = {-1, -1};
+	struct start from;
 	struct err err;
 	struct proc *p;
 
@@ -63,14 +71,38 @@ void op_worker_spawn(const struct req *r)
 	}
 	ours = guest_fd_up(pair[0]);
 	theirs = guest_fd_up(pair[1]);
-	p = proc_fork(r->srv, handle, run_worker, &theirs, &err);
+	from.sock = theirs;
+	from.abandoned = mmap(NULL, ABANDONED_SIZE, PROT_READ | PROT_WRITE,
+			      MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (from.abandoned == MAP_FAILED) {
+		req_error(r, errno, "worker");
+		return;
+	}
+	p = proc_fork(r->srv, handle, run_worker, &from, &err);
 	if (!p) {
+		munmap(from.abandoned, ABANDONED_SIZE);
 		req_error(r, -err.code, "worker");
 		return;
 	}
 	fcntl(ours, F_SETFL, O_RDWR | O_NONBLOCK);
 	p->worker_fd = TAKE_FD(ours);
+	p->abandoned = from.abandoned;
 	req_done(r, p->pid);
+}
+
+void op_worker_abandon(const struct req *r)
+{
+	const struct msg_worker_abandon *q = &r->m->worker_abandon;
+	struct proc *p = proc_find(server_handles(r->srv), q->handle);
+
+	if (!p || !p->abandoned) {
+		req_error(r, EBADF, "worker handle %" PRIu64, q->handle);
+		return;
+	}
+	p->abandoned[q->channel % GUEST_ABANDONED] = q->channel;
+	if (!p->exited)
+		kill(p->pid, MSG_SIGNAL_INTERRUPT);
+	req_done(r, 0);
 }
 
 /* --- the link ------------------------------------------------------------- */

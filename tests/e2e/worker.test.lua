@@ -123,6 +123,40 @@ test("a call that was closed is interrupted and gone", function(t)
   t:assert_contains(err, "the call is closed")
 end)
 
+test("a worker leaves the call that is given up, and no other", function(t)
+  local w = vm:spawn_worker()
+  local pid = w:syscall(SYS.getpid).ret
+  -- About to enter it, in it, or before it has heard of it.
+  for i = 1, 40 do
+    t:assert_eq(provium.race(function() w:syscall(SYS.pause) end, function()
+      for _ = 1, i % 4 do vm:stat("/") end
+      return "won"
+    end), "won")
+    t:assert_eq(w:syscall(SYS.getpid).ret, pid)
+  end
+  -- Of calls that wait for one another, whichever is closed first.
+  for _, order in ipairs({ { 1, 2 }, { 2, 1 } }) do
+    local calls = { w:syscall_async(SYS.pause), w:syscall_async(SYS.pause) }
+    local last = w:syscall_async(SYS.getpid)
+    calls[order[1]]:close()
+    vm:stat("/")
+    calls[order[2]]:close()
+    t:assert_eq(last:await(60).ret, pid)
+  end
+  -- Its signal mask is that of before.
+  local SYS_PPOLL, SYS_SIGPROCMASK = 271, 14
+  local function mask()
+    return w:syscall(SYS_SIGPROCMASK, { args = { 0, 0, 0, 8 }, ptrs = { 2 },
+      bufs = { ("\0"):rep(8) } }).out_bufs[1]
+  end
+  local before = mask()
+  t:assert_eq(provium.race(function()
+    w:syscall(SYS_PPOLL, { args = { 0, 0, 0, 0, 8 }, ptrs = { 3 },
+      bufs = { "\255\255\255\255\255\255\255\0" } })
+  end, function() vm:run("true") return "won" end), "won")
+  t:assert_eq(mask(), before)
+end)
+
 test("a killed worker says so at once, and how it ended", function(t)
   local w = vm:spawn_worker()
   local pause = w:syscall_async(SYS.pause)
@@ -204,7 +238,7 @@ test("a reset takes workers with it, clearly", function(t)
   local err = t:assert_raises(function() call:await(30) end)
   t:assert_contains(err, "reset")
   err = t:assert_raises(function() w:run("true") end)
-  t:assert_contains(err, "worker:run: the worker is gone: the guest was started anew since")
+  t:assert_contains(err, "worker:run: the worker is gone: the guest was shut down or started anew since")
   t:assert_eq(vm:spawn_worker():run("echo back").stdout, "back\n")
 end)
 

@@ -311,6 +311,16 @@ static void buttons_of_others_are_ready_at_once(void **state)
 	peer_fails(*state, &m, EINVAL, "button 7");
 }
 
+static void only_workers_have_calls_to_give_up(void **state)
+{
+	struct msg m = {.type = MSG_WORKER_ABANDON};
+
+	m.worker_abandon.handle = 999;
+	peer_fails(*state, &m, EBADF, "999");
+	m.worker_abandon.handle = peer_sh(*state, "exit 0");
+	peer_fails(*state, &m, EBADF, "worker handle");
+}
+
 static void an_error_s_words_outlast_a_long_path(void **state)
 {
 	char path[4000];
@@ -342,6 +352,7 @@ int main(void)
 	    PEER_TEST(release_of_an_unknown_handle_is_ebadf),
 	    PEER_TEST(handles_of_the_wrong_kind_are_ebadf),
 	    PEER_TEST(buttons_of_others_are_ready_at_once),
+	    PEER_TEST(only_workers_have_calls_to_give_up),
 	    PEER_TEST(an_error_s_words_outlast_a_long_path),
 	    cmocka_unit_test(shutdown_answers_and_ends),
 	    cmocka_unit_test(hangup_kills_what_was_started),
