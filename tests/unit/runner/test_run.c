@@ -21,86 +21,16 @@
 #include "runner/run.h"
 #include "runner/rundir.h"
 #include "tests/unit/runner/lib_fake_worker.h"
-#include "tests/unit/runner/lib_recorder.h"
-#include "tests/unit/tmp.h"
-
-#define FILES_MAX 8
-
-/* A directory with scripts for the fake worker, which is this program. The
- * runtime directories of the runs are in it, too. */
-struct fixture {
-	char dir[TMP_PATH_MAX];
-	struct test_file v[FILES_MAX];
-	struct test_files files;
-	struct run_options opts;
-	struct run_result result;
-	struct recorder rec;
-};
-
-static int set_up(void **state)
-{
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
-	tmp_template(f->dir);
-	assert_non_null(mkdtemp(f->dir));
-	setenv("XDG_RUNTIME_DIR", f->dir, 1);
-	f->files.v = f->v;
-	f->opts = (struct run_options){
-	    .config = "",
-	    .filter = "",
-	    .timeout_ns = 60 * NS_PER_SEC,
-	    .grace_ns = 60 * NS_PER_SEC,
-	    .jobs = 1,
-	};
-	recorder_init(&f->rec);
-	*state = f;
-	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < f->files.n; i++) {
-		free(f->v[i].path);
-		free(f->v[i].display);
-	}
-	rundir_remove(f->dir);
-	recorder_done(&f->rec);
-	free(f);
-	return 0;
-}
-
-static void add_file(struct fixture *f, const char *script)
-{
-	struct test_file *t = &f->v[f->files.n++];
-	FILE *out;
-
-	t->display = mem_printf("%c.test.lua", (int)('a' + f->files.n - 1));
-	t->path = mem_printf("%s/%s", f->dir, t->display);
-	out = fopen(t->path, "we");
-	assert_non_null(out);
-	fputs(script, out);
-	fclose(out);
-}
-
-static const char *run(struct fixture *f)
-{
-	struct err err = {0};
-
-	if (run_files(&f->opts, &f->files, &f->rec.sink, &f->result, &err) < 0)
-		fail_msg("%s", err.text);
-	return recorder_take(&f->rec);
-}
+#include "tests/unit/runner/lib_runs.h"
 
 /* Runs one script and asserts the events between file_start and file_end. */
-static void runs_to(struct fixture *f, const char *script, const char *want)
+static void runs_to(struct runs *f, const char *script, const char *want)
 {
 	char *all =
 	    mem_printf("run_start\nfile_start\n%sfile_end\nrun_end\n", want);
 
-	add_file(f, script);
-	assert_string_equal(run(f), all);
+	runs_add(f, script);
+	assert_string_equal(runs_go(f), all);
 	free(all);
 }
 
@@ -108,7 +38,7 @@ static void runs_to(struct fixture *f, const char *script, const char *want)
 #define SHORT_GRACE_NS (300 * NS_PER_MS)
 
 /* Counts the entries of the fixture's directory that begin so. */
-static unsigned count_entries(const struct fixture *f, const char *prefix)
+static unsigned count_entries(const struct runs *f, const char *prefix)
 {
 	DIR *d = opendir(f->dir);
 	struct dirent *e;
@@ -141,7 +71,7 @@ static unsigned count_entries(const struct fixture *f, const char *prefix)
 
 static void a_good_file_passes(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	runs_to(f, GOOD, GOOD_EVENTS);
 	assert_int_equal(f->result.totals.passed, 2);
@@ -153,24 +83,24 @@ static void a_good_file_passes(void **state)
 
 static void files_run_in_order(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, GOOD);
-	add_file(f, GOOD);
-	assert_string_equal(run(f), "run_start\nfile_start\n" GOOD_EVENTS
-				    "file_end\nfile_start\n" GOOD_EVENTS
-				    "file_end\nrun_end\n");
+	runs_add(f, GOOD);
+	runs_add(f, GOOD);
+	assert_string_equal(runs_go(f), "run_start\nfile_start\n" GOOD_EVENTS
+					"file_end\nfile_start\n" GOOD_EVENTS
+					"file_end\nrun_end\n");
 	assert_int_equal(f->result.totals.passed, 4);
 }
 
 static void files_run_in_parallel(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 3;
 	for (int i = 0; i < 7; i++)
-		add_file(f, GOOD);
-	run(f);
+		runs_add(f, GOOD);
+	runs_go(f);
 	assert_int_equal(f->result.totals.passed, 14);
 	assert_int_equal(f->result.files_run, 7);
 	assert_int_equal(count_entries(f, "provium-"), 0);
@@ -194,7 +124,7 @@ static void an_early_exit_costs_one_test(void **state)
 
 static void a_crash_at_load_is_told_once(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	runs_to(f, "die 6\n",
 		"file_error: the worker died: SIGABRT "
@@ -218,13 +148,13 @@ static void a_bad_status_after_the_end_is_told(void **state)
 
 static void an_overdue_test_is_killed_and_the_rest_runs(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *events;
 
 	/* Which is also what the second worker has to exit. */
 	f->opts.grace_ns = 10 * SHORT_GRACE_NS;
-	add_file(f, PLAN "?a " SHORT("a") "?a deaf\n?a hang\n" REST);
-	events = run(f);
+	runs_add(f, PLAN "?a " SHORT("a") "?a deaf\n?a hang\n" REST);
+	events = runs_go(f);
 	assert_non_null(strstr(events, "test_end a failed: timed out after"));
 	assert_non_null(strstr(events, "test_end b passed\nfile_end\n"));
 	assert_int_equal(f->result.totals.failed, 1);
@@ -233,14 +163,14 @@ static void an_overdue_test_is_killed_and_the_rest_runs(void **state)
 
 /* Runs the files in a child that may be stopped: a shell that started this
  * program does not see it. */
-static int run_in_child(struct fixture *f)
+static int run_in_child(struct runs *f)
 {
 	int status = -1;
 
 	fflush(NULL);
 	pid_t pid = fork();
 	if (!pid) {
-		const char *events = run(f);
+		const char *events = runs_go(f);
 		bool is_good =
 		    f->result.totals.passed == 2 && !f->result.totals.failed;
 		if (!is_good)
@@ -254,7 +184,7 @@ static int run_in_child(struct fixture *f)
 /* All that the worker has sent counts, though it is looked at too late. */
 static void a_late_look_does_not_make_a_test_overdue(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	CLEANUP(buf_done) struct buf script = {0};
 	char filler[3500];
 
@@ -270,13 +200,13 @@ static void a_late_look_does_not_make_a_test_overdue(void **state)
 		   "signal %d\n",
 		   SIGCONT);
 	buf_append(&script, "", 1);
-	add_file(f, (char *)buf_data(&script));
+	runs_add(f, (char *)buf_data(&script));
 	assert_int_equal(run_in_child(f), 0);
 }
 
 static void a_closed_socket_does_not_hide_a_hang(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.grace_ns = SHORT_GRACE_NS;
 	runs_to(f, "close\nhang\n",
@@ -285,7 +215,7 @@ static void a_closed_socket_does_not_hide_a_hang(void **state)
 
 static void a_worker_that_stays_after_the_end_is_told(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.grace_ns = SHORT_GRACE_NS;
 	runs_to(f, GOOD "hang\n",
@@ -311,23 +241,23 @@ static void an_endless_line_ends_the_worker(void **state)
 
 static void output_arrives_by_lines(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *events;
 
-	add_file(f, "print one\npart two\nexit 0\n");
-	events = run(f);
+	runs_add(f, "print one\npart two\nexit 0\n");
+	events = runs_go(f);
 	assert_non_null(strstr(events, "output: one\n"));
 	assert_non_null(strstr(events, "output: two\n"));
 }
 
 static void endless_output_is_bounded(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *events;
 
 	f->opts.grace_ns = SHORT_GRACE_NS;
-	add_file(f, "flood 2000\n" PLAN SHORT("a") "flood 0\n");
-	events = run(f);
+	runs_add(f, "flood 2000\n" PLAN SHORT("a") "flood 0\n");
+	events = runs_go(f);
 	assert_true(strlen(events) < 4u << 20);
 	assert_non_null(strstr(events, "[more output was left out]"));
 	assert_non_null(strstr(events, "test_end a failed: timed out"));
@@ -335,7 +265,7 @@ static void endless_output_is_bounded(void **state)
 
 static void the_run_directory_of_a_worker_goes_with_it(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	runs_to(f, "touch console.log\n" GOOD, GOOD_EVENTS);
 	assert_int_equal(count_entries(f, "provium-"), 0);
@@ -343,14 +273,14 @@ static void the_run_directory_of_a_worker_goes_with_it(void **state)
 
 static void failures_leave_their_console_logs(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	char *out = mem_printf("%s/kept", f->dir);
 	const char *events;
 
 	f->opts.artifacts = out;
-	add_file(f, "touch a.console\n" GOOD);
-	add_file(f, "touch b.console\ndie 11\n");
-	events = run(f);
+	runs_add(f, "touch a.console\n" GOOD);
+	runs_add(f, "touch b.console\ndie 11\n");
+	events = runs_go(f);
 	assert_non_null(strstr(events, "Segmentation fault)\nartifacts\n"));
 	assert_int_equal(count_entries(f, "kept"), 1);
 	char *log = mem_printf("%s/b.test.lua/2-b.console", out);
@@ -389,7 +319,7 @@ static void assert_dies(pid_t pid)
 
 static void what_a_worker_leaves_behind_is_killed(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	char *file = mem_printf("%s/pid", f->dir);
 	char *script = mem_printf("orphan %s\n" GOOD, file);
 
@@ -401,13 +331,13 @@ static void what_a_worker_leaves_behind_is_killed(void **state)
 
 static void an_interrupt_ends_the_run_in_order(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, PLAN START("a") "signal 2\nhang\n");
-	add_file(f, GOOD);
+	runs_add(f, PLAN START("a") "signal 2\nhang\n");
+	runs_add(f, GOOD);
 	assert_string_equal(
-	    run(f), "run_start\nfile_start\nplan a b\ntest_start a\n"
-		    "test_end a skipped: interrupted\nfile_end\nrun_end\n");
+	    runs_go(f), "run_start\nfile_start\nplan a b\ntest_start a\n"
+			"test_end a skipped: interrupted\nfile_end\nrun_end\n");
 	assert_int_equal(f->result.signal, SIGINT);
 	assert_int_equal(f->result.files_run, 1);
 	assert_int_equal(count_entries(f, "provium-"), 0);
@@ -415,37 +345,37 @@ static void an_interrupt_ends_the_run_in_order(void **state)
 
 static void a_second_interrupt_does_not_wait(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.grace_ns = 600 * NS_PER_SEC;
 	int64_t started_ns = clock_now_ns();
 
 	/* Two different ones: equal ones that are pending would merge. */
-	add_file(f, PLAN START("a") "deaf\nsignal 2\nsignal 15\nhang\n");
-	run(f);
+	runs_add(f, PLAN START("a") "deaf\nsignal 2\nsignal 15\nhang\n");
+	runs_go(f);
 	assert_int_equal(f->result.signal, SIGTERM);
 	assert_true(clock_now_ns() - started_ns < 300 * NS_PER_SEC);
 }
 
 static void a_deaf_worker_is_killed_after_an_interrupt(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.grace_ns = SHORT_GRACE_NS;
-	add_file(f, PLAN START("a") "deaf\nsignal 15\nhang\n");
-	run(f);
+	runs_add(f, PLAN START("a") "deaf\nsignal 15\nhang\n");
+	runs_go(f);
 	assert_int_equal(f->result.signal, SIGTERM);
 	assert_int_equal(f->result.totals.skipped, 1);
 }
 
 static void a_worker_that_cannot_start_is_an_error_of_the_file(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *events;
 
 	f->opts.worker = "/nonexistent/provium";
-	add_file(f, GOOD);
-	events = run(f);
+	runs_add(f, GOOD);
+	events = runs_go(f);
 	assert_non_null(strstr(events, "cannot execute /nonexistent/provium"));
 	assert_non_null(strstr(
 	    events, "file_error: the worker ended early with status 127"));
@@ -453,7 +383,7 @@ static void a_worker_that_cannot_start_is_an_error_of_the_file(void **state)
 
 static void a_filter_that_matches_nothing_selects_nothing(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.filter = "zzz";
 	runs_to(f, PLAN FILE_END, "plan\n");
@@ -463,18 +393,18 @@ static void a_filter_that_matches_nothing_selects_nothing(void **state)
 /* The parent itself, killed: nothing of it stays, and the next run cleans. */
 static void a_killed_parent_leaves_nothing_running(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	char *file = mem_printf("%s/pid", f->dir);
 	char *script = mem_printf(
 	    "touch x\npid %s\n" PLAN START("a") "deaf\nsignal 9\nhang\n", file);
 	pid_t pid;
 	int status;
 
-	add_file(f, script);
+	runs_add(f, script);
 	fflush(NULL);
 	pid = fork();
 	if (!pid) {
-		run(f);
+		runs_go(f);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
@@ -482,7 +412,7 @@ static void a_killed_parent_leaves_nothing_running(void **state)
 	assert_dies(read_pid(file));
 	assert_int_equal(count_entries(f, "provium-"), 1);
 	f->files.n = 0;
-	run(f);
+	runs_go(f);
 	f->files.n = 1;
 	assert_int_equal(count_entries(f, "provium-"), 0);
 	free(script);
@@ -491,7 +421,7 @@ static void a_killed_parent_leaves_nothing_running(void **state)
 
 int main(int argc, char **argv)
 {
-#define RUN(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+#define RUN(t) cmocka_unit_test_setup_teardown(t, runs_set_up, runs_tear_down)
 	static const struct CMUnitTest tests[] = {
 	    RUN(a_good_file_passes),
 	    RUN(files_run_in_order),

@@ -16,86 +16,23 @@
 #include "runner/run.h"
 #include "runner/rundir.h"
 #include "tests/unit/runner/lib_fake_worker.h"
-#include "tests/unit/runner/lib_recorder.h"
-#include "tests/unit/tmp.h"
+#include "tests/unit/runner/lib_runs.h"
 
-#define FILES_MAX 4
-#define M	  "000000" /* of bytes, in an event */
+#define M "000000" /* of bytes, in an event */
 
-/* Scripts for the fake worker, which is this program, run with 1000M. */
-struct fixture {
-	char dir[TMP_PATH_MAX];
-	struct test_file v[FILES_MAX];
-	struct test_files files;
-	struct run_options opts;
-	struct run_result result;
-	struct recorder rec;
-};
-
+/* The fake workers ask for what these have: 1000M. */
 static int set_up(void **state)
 {
-	struct fixture *f = mem_zalloc(sizeof(*f));
+	struct runs *f;
 
-	tmp_template(f->dir);
-	assert_non_null(mkdtemp(f->dir));
-	setenv("XDG_RUNTIME_DIR", f->dir, 1);
-	f->files.v = f->v;
-	f->opts = (struct run_options){
-	    .config = "",
-	    .filter = "",
-	    .pressure = f->dir,
-	    .timeout_ns = 60 * NS_PER_SEC,
-	    .grace_ns = 60 * NS_PER_SEC,
-	    .jobs = 1,
-	    .wish = {.memory = 1000 * 1000 * 1000, .cpus = 4},
+	runs_set_up(state);
+	f = *state;
+	f->opts.pressure = f->dir;
+	f->opts.wish = (struct budget_wish){
+	    .memory = 1000 * 1000 * 1000,
+	    .cpus = 4,
 	};
-	recorder_init(&f->rec);
-	*state = f;
 	return 0;
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *f = *state;
-
-	for (size_t i = 0; i < f->files.n; i++) {
-		free(f->v[i].path);
-		free(f->v[i].display);
-	}
-	rundir_remove(f->dir);
-	recorder_done(&f->rec);
-	free(f);
-	return 0;
-}
-
-static void put(const struct fixture *f, const char *name, const char *text)
-{
-	char *path = mem_printf("%s/%s", f->dir, name);
-	FILE *out = fopen(path, "we");
-
-	assert_non_null(out);
-	fputs(text, out);
-	fclose(out);
-	free(path);
-}
-
-static struct test_file *add_file(struct fixture *f, const char *script)
-{
-	struct test_file *t = &f->v[f->files.n++];
-
-	t->display = mem_printf("%c.test.lua", (int)('a' + f->files.n - 1));
-	t->path = mem_printf("%s/%s", f->dir, t->display);
-	put(f, t->display, script);
-	return t;
-}
-
-static const char *run(struct fixture *f)
-{
-	struct err err = {0};
-
-	if (run_files(&f->opts, &f->files, &f->rec.sink, &f->result, &err) < 0)
-		fail_msg("%s", err.text);
-	return recorder_take(&f->rec);
 }
 
 static unsigned count(const char *text, const char *line)
@@ -134,54 +71,54 @@ static unsigned count(const char *text, const char *line)
 
 static void an_ask_is_answered(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, ASK(1, "800" M) "answer {\"answer\":1}\n" BACK("800" M)
+	runs_add(f, ASK(1, "800" M) "answer {\"answer\":1}\n" BACK("800" M)
 			ASK(2, "900" M) "answer {\"answer\":2}\n" GOOD);
-	assert_string_equal(run(f), "run_start\n" GOOD_EVENTS "run_end\n");
+	assert_string_equal(runs_go(f), "run_start\n" GOOD_EVENTS "run_end\n");
 	/* Given, back, given, back with the worker. */
 	assert_true(f->rec.n_pool >= 3);
 }
 
 static void the_impossible_is_answered_with_the_flag(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, ASK(1, "2000" M) "answer --mem\n" GOOD);
-	assert_string_equal(run(f), "run_start\n" GOOD_EVENTS "run_end\n");
+	runs_add(f, ASK(1, "2000" M) "answer --mem\n" GOOD);
+	assert_string_equal(runs_go(f), "run_start\n" GOOD_EVENTS "run_end\n");
 }
 
 static void a_worker_that_ends_makes_room(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 3;
 	for (int i = 0; i < 3; i++)
-		add_file(f, ASK(1, "800" M) "answer :1\n" GOOD);
-	run(f);
+		runs_add(f, ASK(1, "800" M) "answer :1\n" GOOD);
+	runs_go(f);
 	assert_int_equal(f->result.totals.passed, 3);
 	assert_int_equal(f->result.totals.errors, 0);
 }
 
 static void a_worker_that_dies_makes_room(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 2;
 	for (int i = 0; i < 2; i++)
-		add_file(f, ASK(1, "800" M) "answer :1\n" PLAN START "die 9\n");
-	run(f);
+		runs_add(f, ASK(1, "800" M) "answer :1\n" PLAN START "die 9\n");
+	runs_go(f);
 	assert_int_equal(f->result.totals.failed, 2);
 	assert_int_equal(f->result.totals.errors, 0);
 }
 
 static void a_file_that_waits_for_itself_is_refused(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, ASK(1, "600" M) "answer :1\n" PLAN START ASK(2, "600" M)
+	runs_add(f, ASK(1, "600" M) "answer :1\n" PLAN START ASK(2, "600" M)
 			PARKED "answer and holds\n" PASS FILE_END);
-	run(f);
+	runs_go(f);
 	assert_int_equal(f->result.totals.passed, 1);
 }
 
@@ -191,12 +128,12 @@ static void a_deadlock_is_broken(void **state)
 	static const char script[] =
 	    ASK(1, "400" M) "answer :1\n" ASK(2, "550" M) PARKED
 	    "answer :2\n" GOOD;
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 2;
-	add_file(f, script);
-	add_file(f, script);
-	run(f);
+	runs_add(f, script);
+	runs_add(f, script);
+	runs_go(f);
 	assert_int_equal(f->result.totals.passed, 2);
 }
 
@@ -211,15 +148,15 @@ static void nonsense_about_the_pool_ends_the_worker(void **state)
 	    BACK("1"),
 	    ASK(1, "2000" M) ASK(2, "800" M) ASK(2, "900" M) ASK(2, "900" M),
 	};
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
 		char *script = mem_printf("%shang\n", bad[i]);
 
 		f->files.n = 0;
-		add_file(f, script);
-		assert_int_equal(count(run(f), "file_error: the worker sent"),
-				 1);
+		runs_add(f, script);
+		assert_int_equal(
+		    count(runs_go(f), "file_error: the worker sent"), 1);
 		free(f->v[0].path);
 		free(f->v[0].display);
 		free(script);
@@ -229,13 +166,14 @@ static void nonsense_about_the_pool_ends_the_worker(void **state)
 
 static void under_pressure_files_run_one_by_one(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	put(f, "memory", "some avg10=50.00 avg60=0.00 avg300=0.00 total=0\n");
+	runs_put(f, "memory",
+		 "some avg10=50.00 avg60=0.00 avg300=0.00 total=0\n");
 	f->opts.jobs = 3;
 	for (int i = 0; i < 3; i++)
-		add_file(f, ASK(1, "800" M) "answer :1\n" GOOD);
-	assert_string_equal(run(f),
+		runs_add(f, ASK(1, "800" M) "answer :1\n" GOOD);
+	assert_string_equal(runs_go(f),
 			    "run_start\n" GOOD_EVENTS GOOD_EVENTS GOOD_EVENTS
 			    "run_end\n");
 }
@@ -244,13 +182,13 @@ static void under_pressure_files_run_one_by_one(void **state)
 
 static void a_file_that_wants_to_be_alone_is_run_again(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *text;
 
 	f->opts.jobs = 2;
-	add_file(f, "print early\n" DEFER GOOD);
-	add_file(f, GOOD);
-	text = run(f);
+	runs_add(f, "print early\n" DEFER GOOD);
+	runs_add(f, GOOD);
+	text = runs_go(f);
 	assert_int_equal(f->result.totals.passed, 2);
 	assert_int_equal(f->result.files_run, 2);
 	assert_int_equal(count(text, "file_start"), 2);
@@ -260,33 +198,34 @@ static void a_file_that_wants_to_be_alone_is_run_again(void **state)
 
 static void one_that_is_known_to_be_serial_is_run_once(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 2;
 	/* It would end, if it were not alone. */
-	add_file(f, "@die 9\n" GOOD)->is_serial = true;
-	add_file(f, GOOD);
-	assert_string_equal(run(f),
+	runs_add(f, "@die 9\n" GOOD)->is_serial = true;
+	runs_add(f, GOOD);
+	assert_string_equal(runs_go(f),
 			    "run_start\n" GOOD_EVENTS GOOD_EVENTS "run_end\n");
 }
 
 static void one_that_is_alone_has_nothing_to_wait_for(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, "emit {\"event\":\"deferred\"}\nhang\n");
+	runs_add(f, "emit {\"event\":\"deferred\"}\nhang\n");
 	assert_int_equal(
-	    count(run(f), "the worker sent an event that was not expected"), 1);
+	    count(runs_go(f), "the worker sent an event that was not expected"),
+	    1);
 }
 
 static void one_that_dies_before_its_plan_is_told_of(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.jobs = 2;
-	add_file(f, "print early\ndie 6\n");
-	add_file(f, "print early\ndie 6\n");
-	assert_int_equal(count(run(f), "file_error: the worker died"), 2);
+	runs_add(f, "print early\ndie 6\n");
+	runs_add(f, "print early\ndie 6\n");
+	assert_int_equal(count(runs_go(f), "file_error: the worker died"), 2);
 	assert_int_equal(f->result.totals.errors, 2);
 }
 
@@ -294,13 +233,13 @@ static void one_that_dies_before_its_plan_is_told_of(void **state)
 
 static void a_slow_test_is_told_of(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *text;
 
 	f->opts.slow_ns = 10 * NS_PER_MS;
 	f->opts.grace_ns = 10 * NS_PER_MS;
-	add_file(f, PLAN START_SOON "hang\n");
-	text = run(f);
+	runs_add(f, PLAN START_SOON "hang\n");
+	text = runs_go(f);
 	assert_true(count(text, "slow a\n") >= 1);
 	assert_true(strstr(text, "slow a\n") < strstr(text, "test_end a"));
 	assert_int_equal(f->result.totals.failed, 1);
@@ -308,24 +247,24 @@ static void a_slow_test_is_told_of(void **state)
 
 static void what_a_test_waits_for_is_passed_on(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
-	add_file(f, PLAN START
+	runs_add(f, PLAN START
 		 "emit {\"event\":\"waiting\",\"calls\":[]}\n" PASS FILE_END);
 	assert_string_equal(
-	    run(f), "run_start\nfile_start\nplan a\ntest_start a\n"
-		    "waiting a\ntest_end a passed\nfile_end\nrun_end\n");
+	    runs_go(f), "run_start\nfile_start\nplan a\ntest_start a\n"
+			"waiting a\ntest_end a passed\nfile_end\nrun_end\n");
 	assert_int_equal(f->result.signal, 0);
 }
 
 static void a_run_that_is_overdue_ends(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 
 	f->opts.run_timeout_ns = 1;
-	add_file(f, "hang\n");
-	add_file(f, GOOD);
-	run(f);
+	runs_add(f, "hang\n");
+	runs_add(f, GOOD);
+	runs_go(f);
 	assert_true(f->result.is_overdue);
 	assert_int_equal(f->result.signal, 0);
 	assert_int_equal(f->result.totals.passed, 0);
@@ -333,19 +272,19 @@ static void a_run_that_is_overdue_ends(void **state)
 
 static void a_file_that_is_overdue_ends(void **state)
 {
-	struct fixture *f = *state;
+	struct runs *f = *state;
 	const char *text;
 
 	f->opts.file_timeout_ns = 100 * NS_PER_MS;
-	add_file(f, PLAN START "hang\n");
-	text = run(f);
+	runs_add(f, PLAN START "hang\n");
+	text = runs_go(f);
 	assert_true(count(text, "(--file-timeout)") >= 1);
 	assert_int_equal(f->result.totals.passed, 0);
 }
 
 int main(int argc, char **argv)
 {
-#define RUN(t) cmocka_unit_test_setup_teardown(t, set_up, tear_down)
+#define RUN(t) cmocka_unit_test_setup_teardown(t, set_up, runs_tear_down)
 	static const struct CMUnitTest tests[] = {
 	    RUN(an_ask_is_answered),
 	    RUN(the_impossible_is_answered_with_the_flag),
