@@ -25,8 +25,10 @@ struct job_string {
 #name, offsetof(struct job, name)                              \
 	}
 static const struct job_string job_strings[] = {
-    JOB_STRING(file),	 JOB_STRING(display), JOB_STRING(config),
-    JOB_STRING(run_dir), JOB_STRING(filter),
+    JOB_STRING(file),
+    JOB_STRING(display),
+    JOB_STRING(config),
+    JOB_STRING(run_dir),
 };
 #undef JOB_STRING
 
@@ -39,6 +41,7 @@ void job_done(struct job *j)
 {
 	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++)
 		free(*job_string_at(j, &job_strings[i]));
+	strvec_done(&j->select);
 	strvec_done(&j->skip);
 	*j = (struct job){0};
 }
@@ -99,20 +102,27 @@ static char *decode_string(const json_t *v)
 	return TAKE(out);
 }
 
+static json_t *encode_list(const struct strvec *v)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < v->n; i++)
+		json_array_append_new(list, encode_string(v->v[i]));
+	return list;
+}
+
 void job_encode(const struct job *j, struct buf *out)
 {
 	struct job view = *j; /* job_string_at() serves the decoder too */
 	json_t *o = json_object();
-	json_t *skip = json_array();
 
 	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++) {
 		const char *s = *job_string_at(&view, &job_strings[i]);
 		json_object_set_new(o, job_strings[i].key,
 				    encode_string(s ? s : ""));
 	}
-	for (size_t i = 0; i < j->skip.n; i++)
-		json_array_append_new(skip, encode_string(j->skip.v[i]));
-	json_object_set_new(o, "skip", skip);
+	json_object_set_new(o, "select", encode_list(&j->select));
+	json_object_set_new(o, "skip", encode_list(&j->skip));
 	json_object_set_new(o, "is_shared", json_boolean(j->is_shared));
 	json_object_set_new(o, "list_only", json_boolean(j->list_only));
 	json_object_set_new(o, "timeout_ns", json_integer(j->timeout_ns));
@@ -128,16 +138,19 @@ static int bad_job(struct err *err, const char *key)
 	return err_set(err, -EBADMSG, "job: '%s' is missing or malformed", key);
 }
 
-static int decode_skip(struct job *j, const json_t *skip, struct err *err)
+static int decode_list(const json_t *o, const char *key, struct strvec *ret,
+		       struct err *err)
 {
-	if (!json_is_array(skip))
-		return bad_job(err, "skip");
-	for (size_t i = 0; i < json_array_size(skip); i++) {
+	const json_t *list = json_object_get(o, key);
+
+	if (!json_is_array(list))
+		return bad_job(err, key);
+	for (size_t i = 0; i < json_array_size(list); i++) {
 		CLEANUP(free_ptr)
-		char *name = decode_string(json_array_get(skip, i));
-		if (!name)
-			return bad_job(err, "skip");
-		strvec_add(&j->skip, name);
+		char *s = decode_string(json_array_get(list, i));
+		if (!s)
+			return bad_job(err, key);
+		strvec_add(ret, s);
 	}
 	return 0;
 }
@@ -168,7 +181,8 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 	j->list_only = json_is_true(list_only);
 	j->timeout_ns = json_integer_value(timeout);
 	j->verbose = (int)json_integer_value(verbose);
-	return decode_skip(j, json_object_get(o, "skip"), err);
+	int r = decode_list(o, "select", &j->select, err);
+	return r < 0 ? r : decode_list(o, "skip", &j->skip, err);
 }
 
 int job_decode(struct job *j, const char *line, size_t n, struct err *err)

@@ -14,13 +14,13 @@
 #include "agent-proto/mem.h"
 
 struct job {
-	char *file;	/* absolute path of the *.test.lua */
-	char *display;	/* the path as reports show it */
-	char *config;	/* path of the config in use, or "" for none */
-	char *run_dir;	/* private to the worker, exists, 0700 */
-	char *filter;	/* "": all; else test names (or the path) contain it */
-	bool is_shared; /* other files run at the same time */
-	bool list_only; /* report the tests, run none, boot nothing */
+	char *file;	      /* absolute path of the *.test.lua */
+	char *display;	      /* the path as reports show it */
+	char *config;	      /* path of the config in use, or "" for none */
+	char *run_dir;	      /* private to the worker, exists, 0700 */
+	bool is_shared;	      /* other files run at the same time */
+	bool list_only;	      /* report the tests, run none, boot nothing */
+	struct strvec select; /* which tests: rules of runner/select.h */
 	/* Tests that an earlier worker reported, named as in its events. */
 	struct strvec skip;
 	int64_t timeout_ns; /* default for a test */

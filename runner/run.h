@@ -22,7 +22,7 @@
 
 struct run_options {
 	const char *config;    /* path of the config in use, "" for none */
-	const char *filter;    /* "": all */
+	struct strvec select;  /* rules of runner/select.h; borrowed */
 	const char *artifacts; /* keep failures' console logs here, or NULL */
 	const char *worker;    /* program to run as worker; NULL: this one */
 	const char *pressure;  /* as of budget_is_pressed(); NULL: the host's */

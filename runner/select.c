@@ -54,7 +54,8 @@ static int read_filter(struct rule *r, const char *value, struct err *err)
 		return 0;
 	}
 	regerror(rc, &r->regex, why, sizeof(why));
-	return err_set(err, -EINVAL, "filter '%s': %s", value, why);
+	return err_set(err, -EINVAL, "'%s' is no regular expression: %s", value,
+		       why);
 }
 
 static bool text_matches(const struct rule *r, const char *text)
@@ -130,8 +131,7 @@ static int read_slow(struct rule *r, const char *value, struct err *err)
 	(void)r;
 	if (!strcmp(value, "include") || !strcmp(value, "only"))
 		return 0;
-	return err_set(err, -EINVAL, "slow '%s' must be include or only",
-		       value);
+	return err_set(err, -EINVAL, "'%s' must be include or only", value);
 }
 
 static bool slow_holds(const struct rule *r, const struct select_test *t)

@@ -371,7 +371,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .file = s->file->path,
 	    .display = s->file->display,
 	    .config = mem_strdup(o->config),
-	    .filter = mem_strdup(o->filter),
+	    .select = o->select,
 	    .list_only = o->list_only,
 	    .is_shared = s->is_shared,
 	    .timeout_ns = o->timeout_ns,
@@ -388,7 +388,6 @@ static int slot_spawn(struct slot *s, struct err *err)
 		s->proc = worker_proc_new(s->env->loop, o->worker, &job, &ops,
 					  s, err);
 	free(job.config);
-	free(job.filter);
 	strvec_done(&job.skip);
 	if (!s->proc)
 		return err->code;
@@ -414,7 +413,6 @@ void slot_start(struct slot *s, const struct test_file *file, bool is_shared)
 	const struct run_options *o = s->env->opts;
 	struct track_spec spec = {
 	    .display = file->display,
-	    .filter = o->filter,
 	    .list_only = o->list_only,
 	    .holds = is_shared,
 	    .timeout_ns = o->timeout_ns,

@@ -17,6 +17,7 @@
 #include "runner/bind_json.h"
 #include "runner/bind_test.h"
 #include "runner/interrupt.h"
+#include "runner/select.h"
 #include "runner/worker.h"
 
 /* Attempts beyond that hide more than they tell. */
@@ -272,10 +273,15 @@ static json_t *test_event(const char *name, const struct suite_test *t)
 
 static bool is_selected(const struct suite *s, const struct suite_test *t)
 {
-	const char *filter = s->w->job->filter;
+	const struct select_test asked = {
+	    .path = s->w->job->display ? s->w->job->display : s->w->job->file,
+	    .name = t->name,
+	    .tags = &t->tags,
+	    .meta = t->extra,
+	    .is_slow = t->is_slow,
+	};
 
-	return !filter || !*filter || strstr(t->name, filter) ||
-	       strstr(s->w->job->display, filter);
+	return selection_takes(s->w->selection, &asked);
 }
 
 static bool is_reported(const struct suite *s, const struct suite_test *t)

@@ -19,7 +19,6 @@
 
 struct track_spec {
 	const char *display;
-	const char *filter; /* "": all */
 	bool list_only;
 	/* What comes before the plan is held back until then, so that
 	 * track_forget() may leave no trace. */
@@ -33,7 +32,7 @@ struct track_totals {
 	unsigned failed;
 	unsigned skipped;
 	unsigned errors; /* failures outside of any test */
-	unsigned listed; /* tests named in plans, where the filter holds */
+	unsigned listed; /* tests named in plans */
 };
 
 struct track {

@@ -25,6 +25,7 @@
 #include "runner/interrupt.h"
 #include "runner/load.h"
 #include "runner/park.h"
+#include "runner/select.h"
 #include "runner/vm_factory.h"
 
 /* A chunk may boot several VMs: more than one test's time. */
@@ -73,6 +74,9 @@ int worker_init(struct worker *w, const struct job *job,
 	*w = (struct worker){.job = job, .sink = sink};
 	await_init(&w->await);
 	suite_init(&w->suite, w);
+	w->selection = selection_new(&job->select, err);
+	if (!w->selection)
+		return err->code;
 	/* Without a path it is looked for again, and found missing again. */
 	rc = config_load(&w->config,
 			 job->config && *job->config ? job->config : NULL, err);
@@ -105,6 +109,7 @@ void worker_done(struct worker *w)
 		lua_close(w->L);
 	w->L = NULL;
 	suite_done(&w->suite);
+	w->selection = selection_free(w->selection);
 	w->vms = vm_factory_free(w->vms);
 	if (w->net)
 		w->net = net_free(w->net);

@@ -29,6 +29,7 @@ struct worker {
 	struct await await;
 	struct barrier_list barriers; /* at which somebody waits */
 	struct suite suite;
+	struct selection *selection;
 	struct scope *file_scope;
 	struct scope *scope; /* where new objects go; the file's or a test's */
 	struct config config;

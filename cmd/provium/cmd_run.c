@@ -117,6 +117,24 @@ static int status_empty(const struct session *x, const char *why,
 	return STATUS_BROKEN;
 }
 
+/* Names the options as they were given. */
+static int status_unselected(const struct session *x)
+{
+	const struct strvec *rules = &x->s->select;
+	CLEANUP(buf_done) struct buf said = {0};
+
+	for (size_t i = 0; i < rules->n; i++) {
+		const char *value = strchr(rules->v[i], '=') + 1;
+
+		buf_printf(&said, " --%.*s '%s'",
+			   (int)(value - 1 - rules->v[i]), rules->v[i], value);
+	}
+	CLEANUP(free_ptr)
+	char *why = mem_printf("no test is selected by%.*s", (int)said.len,
+			       (const char *)buf_data(&said));
+	return status_empty(x, why, "");
+}
+
 static int status_of(const struct session *x, const struct run_result *r)
 {
 	const struct track_totals *t = &r->totals;
@@ -129,9 +147,8 @@ static int status_of(const struct session *x, const struct run_result *r)
 		return STATUS_FAILED;
 	if (n)
 		return STATUS_OK;
-	if (*x->s->filter)
-		return status_empty(x, "no test and no path contains",
-				    x->s->filter);
+	if (x->s->select.n)
+		return status_unselected(x);
 	return status_empty(x, "no test in the files found", "");
 }
 
@@ -139,7 +156,7 @@ static int run_found(struct session *x, struct err *err)
 {
 	struct run_options opts = {
 	    .config = x->config.path ? x->config.path : "",
-	    .filter = x->s->filter,
+	    .select = x->s->select,
 	    .artifacts = x->s->artifacts,
 	    .timeout_ns = x->s->timeout_ns,
 	    .file_timeout_ns = x->s->file_timeout_ns,

@@ -48,7 +48,7 @@ static void open_standard_fds(void)
 
 static int run_command(const struct command *cmd, const char **argv, size_t n)
 {
-	struct settings s;
+	CLEANUP(settings_done) struct settings s;
 	struct err err;
 
 	if (settings_parse(&s, cmd, argv, n, &err) < 0)

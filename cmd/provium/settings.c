@@ -11,6 +11,7 @@
 #include "agent-proto/mem.h"
 #include "runner/config.h"
 #include "runner/run.h"
+#include "runner/select.h"
 #include "runner/text.h"
 
 #define CPUS_MAX       100000
@@ -25,11 +26,46 @@ static int set_config(struct settings *s, const char *value, struct err *err)
 	return 0;
 }
 
+/* Each is looked at when it is given, so that an error is of the option. */
+static int add_rule(struct settings *s, const char *kind, const char *value,
+		    struct err *err)
+{
+	CLEANUP(strvec_done) struct strvec one = {0};
+	struct selection *probe;
+
+	strvec_addf(&one, "%s=%s", kind, value);
+	strvec_add(&s->select, one.v[0]);
+	probe = selection_new(&one, err);
+	if (!probe)
+		return err_wrap(err, "--%s", kind);
+	selection_free(probe);
+	return 0;
+}
+
 static int set_filter(struct settings *s, const char *value, struct err *err)
 {
-	(void)err;
-	s->filter = value;
-	return 0;
+	return add_rule(s, "filter", value, err);
+}
+
+static int set_tag(struct settings *s, const char *value, struct err *err)
+{
+	return add_rule(s, "tag", value, err);
+}
+
+static int set_no_tag(struct settings *s, const char *value, struct err *err)
+{
+	return add_rule(s, "no-tag", value, err);
+}
+
+static int set_tag_meta(struct settings *s, const char *value, struct err *err)
+{
+	return add_rule(s, "tag-meta", value, err);
+}
+
+static int set_no_tag_meta(struct settings *s, const char *value,
+			   struct err *err)
+{
+	return add_rule(s, "no-tag-meta", value, err);
 }
 
 static int set_events(struct settings *s, const char *value, struct err *err)
@@ -346,6 +382,11 @@ static int read_option(struct settings *s, const struct command *cmd,
 	return 0;
 }
 
+void settings_done(struct settings *s)
+{
+	strvec_done(&s->select);
+}
+
 int settings_parse(struct settings *s, const struct command *cmd,
 		   const char **argv, size_t n, struct err *err)
 {
@@ -353,7 +394,6 @@ int settings_parse(struct settings *s, const struct command *cmd,
 	bool is_over = false;
 
 	*s = (struct settings){
-	    .filter = "",
 	    .timeout_ns = RUN_TIMEOUT_DEFAULT,
 	    .slow_ns = RUN_SLOW_DEFAULT,
 	};
@@ -379,8 +419,18 @@ const struct option_def option_defs[] = {
      "use this config instead of the provium.lua found here or above",
      FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR, set_config},
     {"filter", 'f', "TEXT",
-     "only tests whose name, or whose file's path, contains TEXT",
+     "only tests whose name, or whose file's path, contains TEXT, or matches "
+     "/REGEX/; one of several is enough",
      FOR_RUN | FOR_LIST, set_filter},
+    {"tag", '\0', "TAG", "only tests with that tag, or with one of several",
+     FOR_RUN | FOR_LIST, set_tag},
+    {"no-tag", '\0', "TAG", "only tests without that tag", FOR_RUN | FOR_LIST,
+     set_no_tag},
+    {"tag-meta", '\0', "KEY=VALUE",
+     "only tests whose meta has that value, or a list with it",
+     FOR_RUN | FOR_LIST, set_tag_meta},
+    {"no-tag-meta", '\0', "KEY=VALUE", "only tests whose meta has not",
+     FOR_RUN | FOR_LIST, set_no_tag_meta},
     {"timeout", 't', "DURATION",
      "what a test may take unless it says otherwise: 90s, 500ms, 5m "
      "(default 60s)",

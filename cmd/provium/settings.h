@@ -9,6 +9,7 @@
 #include <stdio.h>
 
 #include "agent-proto/err.h"
+#include "agent-proto/mem.h"
 #include "runner/budget.h"
 
 /* Exit statuses; documented in provium(1). */
@@ -21,7 +22,7 @@ enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 /* Strings are borrowed from argv. */
 struct settings {
 	const char *config;    /* or NULL */
-	const char *filter;    /* "": all */
+	struct strvec select;  /* rules of runner/select.h; owned */
 	const char *events;    /* file, "-", or NULL */
 	const char *artifacts; /* directory, or NULL */
 	const char *junit;     /* file, or NULL */
@@ -45,6 +46,8 @@ struct settings {
 	const char *const *args; /* what is no option */
 	size_t n_args;
 };
+
+void settings_done(struct settings *s);
 
 /* Commands as bits, for the options that they take. */
 #define FOR_RUN	   1u

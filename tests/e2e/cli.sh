@@ -171,7 +171,19 @@ last_line "0 passed, 0 failed, 1 skipped"
 
 claim "a filter that selects nothing is status 2"
 run 2 run --filter xyzzy good
-err "no test and no path contains 'xyzzy'"
+err "no test is selected by --filter 'xyzzy'"
+run 2 run --filter xyzzy --no-tag quick good
+err "no test is selected by --filter 'xyzzy' --no-tag 'quick'"
+run 2 list --tag xyzzy good
+err "no test is selected by --tag 'xyzzy'"
+
+claim "a filter in slashes is a regular expression, a bad one bad usage"
+run 0 run --filter '/^a.ds$|^adds$/' good
+last_line "1 passed, 0 failed"
+run 2 run --filter '/(/' good
+err "--filter: '/(/' is no regular expression: Unmatched ( or"
+run 2 run --tag-meta spec good
+err "--tag-meta: 'spec' must be KEY=VALUE, of a key of meta"
 
 claim "a path given twice runs once"
 run 0 run good good/a.test.lua ./good

@@ -37,7 +37,6 @@ void lua_run_init(struct lua_run *r)
 	r->job.display = mem_strdup(LUA_DISPLAY);
 	r->job.config = mem_strdup("");
 	r->job.run_dir = mem_strdup(r->dir);
-	r->job.filter = mem_strdup("");
 	r->job.timeout_ns = 60 * NS_PER_SEC;
 	r->events = json_array();
 }

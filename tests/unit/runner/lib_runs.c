@@ -24,7 +24,6 @@ int runs_set_up(void **state)
 	r->files.v = r->v;
 	r->opts = (struct run_options){
 	    .config = "",
-	    .filter = "",
 	    .timeout_ns = 60 * NS_PER_SEC,
 	    .grace_ns = 60 * NS_PER_SEC,
 	    .jobs = 1,

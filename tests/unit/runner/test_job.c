@@ -37,7 +37,7 @@ static void a_job_survives_the_line(void **state)
 	assert_string_equal(back.display, j.display);
 	assert_string_equal(back.config, "");
 	assert_string_equal(back.run_dir, j.run_dir);
-	assert_string_equal(back.filter, "");
+	assert_int_equal(back.select.n, 0);
 	assert_true(back.list_only);
 	assert_true(back.timeout_ns == INT64_MAX);
 	assert_int_equal(back.verbose, 2);
@@ -57,10 +57,10 @@ static void a_malformed_job_is_an_error(void **state)
 	    "{}",
 	    "{\"file\":1}",
 	    "{\"file\":\"f\",\"display\":\"f\",\"config\":\"\","
-	    "\"run_dir\":\"/\",\"filter\":\"\",\"list_only\":false,"
+	    "\"run_dir\":\"/\",\"select\":[],\"list_only\":false,"
 	    "\"timeout_ns\":1.5,\"verbose\":0,\"skip\":[]}",
 	    "{\"file\":\"f\",\"display\":\"f\",\"config\":\"\","
-	    "\"run_dir\":\"/\",\"filter\":\"\",\"list_only\":false,"
+	    "\"run_dir\":\"/\",\"select\":[],\"list_only\":false,"
 	    "\"timeout_ns\":1,\"verbose\":0,\"skip\":[1]}",
 	    "{\"file\":{\"hex\":\"f\"}}",
 	    "{\"file\":{\"hex\":\"zz\"}}",

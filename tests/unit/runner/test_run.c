@@ -381,15 +381,6 @@ static void a_worker_that_cannot_start_is_an_error_of_the_file(void **state)
 	    events, "file_error: the worker ended early with status 127"));
 }
 
-static void a_filter_that_matches_nothing_selects_nothing(void **state)
-{
-	struct runs *f = *state;
-
-	f->opts.filter = "zzz";
-	runs_to(f, PLAN FILE_END, "plan\n");
-	assert_int_equal(f->result.totals.listed, 0);
-}
-
 /* The parent itself, killed: nothing of it stays, and the next run cleans. */
 static void a_killed_parent_leaves_nothing_running(void **state)
 {
@@ -446,7 +437,6 @@ int main(int argc, char **argv)
 	    RUN(a_second_interrupt_does_not_wait),
 	    RUN(a_deaf_worker_is_killed_after_an_interrupt),
 	    RUN(a_worker_that_cannot_start_is_an_error_of_the_file),
-	    RUN(a_filter_that_matches_nothing_selects_nothing),
 	    RUN(a_killed_parent_leaves_nothing_running),
 	};
 

@@ -113,10 +113,10 @@ static void bad_rules_are_quoted(void **state)
 	static const struct {
 		const char *rule, *says;
 	} bad[] = {
-	    {"filter=/(/", "filter '/(/': "},
+	    {"filter=/(/", "'/(/' is no regular expression: "},
 	    {"tag-meta=x", "'x' must be KEY=VALUE"},
 	    {"no-tag-meta==x", "'=x' must be KEY=VALUE"},
-	    {"slow=maybe", "slow 'maybe' must be"},
+	    {"slow=maybe", "'maybe' must be"},
 	    {"tags=x", "'tags=x' is no rule"},
 	    {"", "'' is no rule"},
 	};

@@ -245,33 +245,36 @@ static void a_bad_required_file_is_named(void **state)
 	lua_run_done(&r);
 }
 
-static void a_filter_selects_by_part_of_the_name(void **state)
+static const char many[] =
+    "test('one', function() end)\n"
+    "test('part two', {tags = 'net', slow = true}, function() end)\n"
+    "test('three', {tags = {'net', 'disk'}, spec = '7.1'}, function() end)\n";
+
+/* How many of many that rule selects. */
+static int selected_by(const char *rule)
 {
 	struct lua_run r;
+	int n;
 
-	(void)state;
 	lua_run_init(&r);
-	free(r.job.filter);
-	r.job.filter = mem_strdup("two");
-	lua_run(&r, "test('one', function() end)\n"
-		    "test('part two', function() end)\n");
-	assert_int_equal(count(&r, "test_start"), 1);
-	assert_non_null(lua_run_end(&r, "part two", "status"));
+	strvec_add(&r.job.select, rule);
+	lua_run(&r, many);
+	n = count(&r, "test_start");
 	lua_run_done(&r);
+	return n;
 }
 
-static void a_filter_of_the_path_selects_all(void **state)
+static void rules_select_by_all_that_a_test_says(void **state)
 {
-	struct lua_run r;
-
 	(void)state;
-	lua_run_init(&r);
-	free(r.job.filter);
-	r.job.filter = mem_strdup("x.test");
-	lua_run(&r, "test('one', function() end)\n"
-		    "test('two', function() end)\n");
-	assert_int_equal(count(&r, "test_start"), 2);
-	lua_run_done(&r);
+	assert_int_equal(selected_by("filter=two"), 1);
+	assert_int_equal(selected_by("filter=x.test"), 3);
+	assert_int_equal(selected_by("filter=/^(one|three)$/"), 2);
+	assert_int_equal(selected_by("tag=net"), 2);
+	assert_int_equal(selected_by("no-tag=disk"), 2);
+	assert_int_equal(selected_by("tag-meta=spec=7.1"), 1);
+	assert_int_equal(selected_by("slow=only"), 1);
+	assert_int_equal(selected_by("filter=zzz"), 0);
 }
 
 static void tests_reported_before_are_not_run_again(void **state)
@@ -443,8 +446,7 @@ int main(void)
 	    cmocka_unit_test(an_error_of_the_chunk_is_one_of_the_file),
 	    cmocka_unit_test(required_files_are_found_beside_the_test),
 	    cmocka_unit_test(a_bad_required_file_is_named),
-	    cmocka_unit_test(a_filter_selects_by_part_of_the_name),
-	    cmocka_unit_test(a_filter_of_the_path_selects_all),
+	    cmocka_unit_test(rules_select_by_all_that_a_test_says),
 	    cmocka_unit_test(tests_reported_before_are_not_run_again),
 	    cmocka_unit_test(listing_runs_nothing_and_touches_no_vm),
 	    cmocka_unit_test(print_and_log_become_events),

@@ -20,11 +20,10 @@ struct fixture {
 	struct strvec skip;
 };
 
-static void begin(struct fixture *f, const char *filter, bool list_only)
+static void begin(struct fixture *f, bool list_only)
 {
 	struct track_spec spec = {
 	    .display = "x.test.lua",
-	    .filter = filter,
 	    .list_only = list_only,
 	    .timeout_ns = 10 * SEC,
 	    .grace_ns = 4 * SEC,
@@ -95,7 +94,7 @@ static void a_good_file_is_passed_on(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, "{\"event\":\"file_start\",\"file\":\"whatever\"}");
 	say(&f, PLAN_AB);
 	say(&f, START("a"));
@@ -118,7 +117,7 @@ a_crash_fails_the_running_test_and_wants_another_worker(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, PLAN_AB);
 	say(&f, START("a"));
 	assert_true(track_worker_lost(&f.t, "died", 2 * SEC));
@@ -143,7 +142,7 @@ static void a_crash_in_the_last_test_wants_no_other_worker(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, PLAN_AB);
 	say(&f, END("a", "passed"));
 	say(&f, START("b"));
@@ -156,7 +155,7 @@ static void a_crash_between_tests_is_retried_only_after_progress(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, PLAN_AB);
 	say(&f, END("a", "passed"));
 	assert_true(track_worker_lost(&f.t, "died", SEC));
@@ -174,7 +173,7 @@ static void a_crash_while_loading_is_an_error_of_the_file(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	assert_false(track_worker_lost(&f.t, "died", SEC));
 	got(&f, "file_error: died\n");
 	assert_int_equal(f.t.totals.errors, 1);
@@ -186,7 +185,7 @@ static void a_bad_end_is_an_error_of_the_file(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, FILE_END);
 	track_worker_end(&f.t, "died late", SEC);
 	got(&f, "file_error: died late\n");
@@ -198,7 +197,7 @@ static void no_test_gets_lost(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, PLAN_AB);
 	say(&f, START("a"));
 	say(&f, FILE_END);
@@ -211,32 +210,12 @@ static void no_test_gets_lost(void **state)
 	end(&f);
 }
 
-static void the_filter_holds_for_plans(void **state)
-{
-	struct fixture f;
-
-	(void)state;
-	begin(&f, "b", false);
-	say(&f, PLAN_AB);
-	say(&f, END("b", "passed"));
-	say(&f, FILE_END);
-	track_worker_end(&f.t, NULL, SEC);
-	got(&f, "plan b\ntest_end b passed\n");
-	assert_int_equal(f.t.totals.listed, 1);
-	end(&f);
-
-	begin(&f, "x.test", false); /* of the path: all of it */
-	say(&f, PLAN_AB);
-	got(&f, "plan a b\n");
-	end(&f);
-}
-
 static void a_listing_misses_no_test(void **state)
 {
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", true);
+	begin(&f, true);
 	say(&f, PLAN_AB);
 	say(&f, FILE_END);
 	track_worker_end(&f.t, NULL, SEC);
@@ -250,7 +229,7 @@ static void an_interrupt_skips_the_running_test(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	say(&f, PLAN_AB);
 	say(&f, START("a"));
 	track_interrupt(&f.t, "interrupted", SEC);
@@ -263,7 +242,7 @@ static void output_belongs_to_the_running_test(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	track_output(&f.t, "one", 3);
 	say(&f, START("a"));
 	track_output(&f.t, "t\xffo", 3);
@@ -277,7 +256,7 @@ static void deadlines_follow_the_worker(void **state)
 	int64_t grace = 4 * SEC;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	assert_true(f.t.deadline_ns == 10 * SEC + grace);
 	say_at(&f, 2 * SEC, "{\"event\":\"file_start\",\"timeout\":20}");
 	assert_true(f.t.deadline_ns == 22 * SEC + grace);
@@ -302,7 +281,7 @@ static void nonsense_is_refused(void **state)
 	struct fixture f;
 
 	(void)state;
-	begin(&f, "", false);
+	begin(&f, false);
 	refuses(&f, "hello", "not an event");
 	refuses(&f, "{\"event\":\"run_end\"}", "not expected");
 	refuses(&f, "{\"event\":\"plan\"}", "a plan without tests");
@@ -331,7 +310,6 @@ int main(void)
 	    UNIT(a_crash_while_loading_is_an_error_of_the_file),
 	    UNIT(a_bad_end_is_an_error_of_the_file),
 	    UNIT(no_test_gets_lost),
-	    UNIT(the_filter_holds_for_plans),
 	    UNIT(a_listing_misses_no_test),
 	    UNIT(an_interrupt_skips_the_running_test),
 	    UNIT(output_belongs_to_the_running_test),

@@ -100,7 +100,7 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 		buf_printf(&script, "emit %.*s\n", (int)sizeof(filler), filler);
 	buf_printf(&script, "print one\npart two\nexit 3\n");
 	struct job job = {.file = write_script(&script)};
-	job.display = job.config = job.run_dir = job.filter = mem_strdup("");
+	job.display = job.config = job.run_dir = mem_strdup("");
 	struct loop *l = loop_new(&err);
 	struct worker_proc *w = worker_proc_new(l, NULL, &job, &ops, &p, &err);
 	assert_non_null(w);
