@@ -62,7 +62,8 @@ static bool is_running(const struct vm_object *v)
 {
 	enum vm_state s = vm_object_state(v);
 
-	return s == VM_BOOTING || s == VM_BOOTED || s == VM_PAUSED;
+	return s == VM_BOOTING || s == VM_BOOTED || s == VM_PAUSED ||
+	       s == VM_SUSPENDED;
 }
 
 int attachment_may_attach(const struct vm_object *v,

@@ -100,6 +100,7 @@ static const char *const state_advice[] = {
     [VM_BOOTING] = "wait for vm:boot() to return",
     [VM_BOOTED] = "call vm:shutdown() first",
     [VM_PAUSED] = "call vm:resume() first",
+    [VM_SUSPENDED] = "call vm:wakeup() first",
     [VM_SHUTDOWN] = "call vm:boot() to start it again",
     [VM_DEAD] = "declare a new one",
 };
@@ -321,12 +322,12 @@ static int power(lua_State *L, const struct power *what)
 		return power(L, &p);                                           \
 	}
 
-POWER(shutdown, .from = 1u << VM_BOOTED | 1u << VM_PAUSED, .to = VM_SHUTDOWN,
-      .ends_handles = true)
+POWER(shutdown, .from = 1u << VM_BOOTED | 1u << VM_PAUSED | 1u << VM_SUSPENDED,
+      .to = VM_SHUTDOWN, .ends_handles = true)
 POWER(pause, .from = 1u << VM_BOOTED, .to = VM_PAUSED)
 POWER(resume, .from = 1u << VM_PAUSED, .to = VM_BOOTED)
 POWER(power_button, .from = 1u << VM_BOOTED, .to = VM_BOOTED)
-POWER(wakeup, .from = 1u << VM_BOOTED, .to = VM_BOOTED)
+POWER(wakeup, .from = 1u << VM_BOOTED | 1u << VM_SUSPENDED, .to = VM_BOOTED)
 POWER(reset, .from = 1u << VM_BOOTED, .to = VM_BOOTED, .ends_handles = true,
       .awaits_agent = true)
 

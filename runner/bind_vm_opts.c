@@ -30,6 +30,7 @@ static const struct opt vm_options[] = {
      offsetof(struct vm_opts, req.kernel_cmdline_append)},
     {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
     {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
+    {"suspend", OPT_BOOL, offsetof(struct vm_opts, req.suspend)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,
      offsetof(struct vm_opts, req.agent_timeout_ns)},

@@ -95,7 +95,7 @@ static int find_agent(struct vm_factory *f, struct vm_spec *spec,
 }
 
 static int find_host(struct vm_factory *f, const struct config_profile *p,
-		     struct vm_spec *spec, struct err *err)
+		     bool suspend, struct vm_spec *spec, struct err *err)
 {
 	struct host_choice choice;
 	int rc;
@@ -109,7 +109,13 @@ static int find_host(struct vm_factory *f, const struct config_profile *p,
 	if (rc < 0)
 		return rc;
 	spec->accel = (enum accel)choice.value;
-	rc = host_choose_transport(p->transport, &choice, err);
+	if (suspend && p->transport == TRANSPORT_VSOCK)
+		return err_set(err, -EINVAL,
+			       "profile '%s' has transport = 'vsock', over "
+			       "which no guest can suspend: use 'serial'",
+			       p->name);
+	rc = host_choose_transport(suspend ? TRANSPORT_SERIAL : p->transport,
+				   &choice, err);
 	if (rc < 0)
 		return rc;
 	spec->transport = (enum transport)choice.value;
@@ -147,21 +153,53 @@ static int find_default_guest(struct vm_factory *f, struct err *err)
 	return rc < 0 ? err_wrap(err, "the default guest") : 0;
 }
 
+/* The uncompressed kernels are ELF files; a bzImage is not. */
+static bool is_elf(const char *path)
+{
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char magic[4];
+
+	return fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) &&
+	       !memcmp(magic, "\177ELF", sizeof(magic));
+}
+
+/* For vm_spec.may_suspend. */
+static int take_bzimage(const char *path, struct draft *d, struct err *err)
+{
+	if (is_elf(path))
+		return err_set(err, -EINVAL,
+			       "kernel '%s' is a vmlinux, which does not "
+			       "survive a suspend: give its bzImage",
+			       path);
+	d->kernel = mem_strdup(path);
+	return 0;
+}
+
 static int find_kernel(struct vm_factory *f, const struct config_profile *p,
-		       struct draft *d, struct vm_spec *spec, struct err *err)
+		       bool suspend, struct draft *d, struct vm_spec *spec,
+		       struct err *err)
 {
 	int rc;
 
 	for (size_t i = 0; i < p->modules.n; i++)
 		strvec_add(&d->modules, p->modules.v[i]);
 	spec->initrd = p->initrd;
+	if (p->kernel && suspend)
+		return take_bzimage(p->kernel, d, err);
 	if (p->kernel)
 		return guest_kernel_for_boot(f->config->cache_dir, p->kernel,
 					     &d->kernel, err);
 	rc = find_default_guest(f, err);
 	if (rc < 0)
 		return rc;
-	d->kernel = mem_strdup(f->guest.kernel);
+	if (suspend)
+		rc = take_bzimage(f->guest.bzimage ? f->guest.bzimage
+						   : f->guest.kernel,
+				  d, err);
+	else
+		d->kernel = mem_strdup(f->guest.kernel);
+	if (rc < 0)
+		return rc;
 	if (!spec->initrd) {
 		spec->initrd = f->guest.initrd;
 		spec->net_setup = GUEST_NET_SETUP;
@@ -171,16 +209,6 @@ static int find_kernel(struct vm_factory *f, const struct config_profile *p,
 	}
 	return guest_image_modules(&f->guest, spec->transport, &d->modules,
 				   err);
-}
-
-/* The uncompressed kernels are ELF files; a bzImage is not. */
-static bool is_elf(const char *path)
-{
-	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
-	char magic[4];
-
-	return fd >= 0 && read(fd, magic, sizeof(magic)) == sizeof(magic) &&
-	       !memcmp(magic, "\177ELF", sizeof(magic));
 }
 
 static void add_words(struct buf *b, const char *words)
@@ -280,8 +308,8 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 			       "profile '%s' has disks, which cannot be "
 			       "attached yet",
 			       p->name);
-	if ((rc = find_host(f, p, spec, err)) < 0 ||
-	    (rc = find_kernel(f, p, d, spec, err)) < 0 ||
+	if ((rc = find_host(f, p, r->suspend, spec, err)) < 0 ||
+	    (rc = find_kernel(f, p, r->suspend, d, spec, err)) < 0 ||
 	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0 ||
 	    (rc = make_dir(f, d, err)) < 0)
 		return rc;
@@ -297,6 +325,7 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->initial_time = r->initial_time;
 	spec->has_rng_seed = r->has_rng_seed;
 	spec->rng_seed = r->rng_seed;
+	spec->may_suspend = r->suspend;
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;
 	spec->n_modules = d->modules.n;

@@ -42,6 +42,7 @@ void guest_image_done(struct guest_image *g)
 {
 	free(g->key);
 	free(g->kernel);
+	free(g->bzimage);
 	free(g->initrd);
 	free(g->release);
 	*g = (struct guest_image){0};
@@ -66,9 +67,10 @@ char *guest_cache_dir(void)
 /* --- info: "format N", "release R", "kernel SIZE NAME", ... ---------------*/
 
 static int write_info(const char *dir, const struct guest_source *source,
-		      const char *kernel, struct err *err)
+		      struct err *err)
 {
-	const char *const names[] = {kernel, GUEST_INITRD, GUEST_MODULES};
+	const char *const names[] = {GUEST_VMLINUX, GUEST_BZIMAGE, GUEST_INITRD,
+				     GUEST_MODULES};
 	CLEANUP(free_ptr) char *path = mem_printf("%s/" INFO, dir);
 	CLEANUP(buf_done) struct buf b = {0};
 
@@ -80,6 +82,8 @@ static int write_info(const char *dir, const struct guest_source *source,
 		struct stat st;
 
 		file = mem_printf("%s/%s", dir, names[i]);
+		if (stat(file, &st) < 0 && errno == ENOENT && i < 2)
+			continue; /* an image has one kernel, or both */
 		if (stat(file, &st) < 0)
 			return err_set(err, -errno, "cannot find '%s': %s",
 				       file, strerror(errno));
@@ -89,8 +93,8 @@ static int write_info(const char *dir, const struct guest_source *source,
 	return store_write(path, buf_data(&b), b.len, err);
 }
 
-/* "SIZE NAME": whether there is such a file; the kernel and initrd are noted
- * in g. */
+/* "SIZE NAME": whether there is such a file; the kernels and initrd are
+ * noted in g. */
 static bool check_file(const char *dir, const char *text, struct guest_image *g)
 {
 	CLEANUP(free_ptr) char *path = NULL;
@@ -108,8 +112,10 @@ static bool check_file(const char *dir, const char *text, struct guest_image *g)
 		return false;
 	if (!strcmp(name, GUEST_INITRD) && !g->initrd)
 		g->initrd = TAKE(path);
-	else if (strcmp(name, GUEST_MODULES) != 0 && !g->kernel)
+	else if (!strcmp(name, GUEST_VMLINUX) && !g->kernel)
 		g->kernel = TAKE(path);
+	else if (!strcmp(name, GUEST_BZIMAGE) && !g->bzimage)
+		g->bzimage = TAKE(path);
 	return true;
 }
 
@@ -167,6 +173,8 @@ static bool open_image(const char *guests, const char *key,
 	     line = strtok_r(NULL, "\n", &save))
 		if (!take_line(dir, line, &g))
 			return false;
+	if (!g.kernel && g.bzimage)
+		g.kernel = mem_strdup(g.bzimage);
 	if (!g.kernel || !g.initrd || !g.release)
 		return false;
 	g.key = mem_strdup(key);
@@ -343,16 +351,15 @@ static int install(const struct search *s, const struct guest_source *source,
 	CLEANUP(free_ptr) char *tmp = store_tmp(s->guests, err);
 	CLEANUP(free_ptr) char *dir = mem_printf("%s/%s", s->guests, key);
 	CLEANUP(free_ptr) char *what = NULL;
-	const char *kernel;
 	int r;
 
 	if (!tmp)
 		return err ? err->code : -EIO;
 	what = mem_printf("building the default guest from %s", source->kernel);
 	say(s, what);
-	r = guest_parts_write(parts, tmp, &kernel, err);
+	r = guest_parts_write(parts, tmp, err);
 	if (r == 0)
-		r = write_info(tmp, source, kernel, err);
+		r = write_info(tmp, source, err);
 	if (r == 0) {
 		store_remove(dir);
 		if (rename(tmp, dir) < 0)

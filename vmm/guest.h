@@ -5,7 +5,7 @@
  * with its modules (the running host's or /boot's when readable, else
  * linux-image-cloud-amd64 fetched by apt-get download, unpacked without root)
  * and busybox-static. Images are cached by content under
- * <cache_dir>/guests/<key>/{vmlinux,initrd.cpio,modules.list,info}.
+ * <cache_dir>/guests/<key>/{vmlinux,bzImage,initrd.cpio,modules.list,info}.
  */
 #ifndef VMM_GUEST_H
 #define VMM_GUEST_H
@@ -20,6 +20,8 @@
 struct guest_image {
 	char *key;     /* the cache key, hex */
 	char *kernel;  /* path of the vmlinux, or bzImage where it has no PVH */
+	char *bzimage; /* path of what the vmlinux came from; NULL: there is
+			  none */
 	char *initrd;  /* path of the initrd without the agent */
 	char *release; /* "6.1.0-56-cloud-amd64" */
 };

@@ -470,30 +470,39 @@ static int write_modules(const struct guest_parts *p, const char *dir,
 	return store_write(path, b.len ? buf_data(&b) : NULL, b.len, err);
 }
 
-/* The vmlinux where QEMU can start it, else the file as it is. */
-static int write_kernel(const struct guest_parts *p, const char *dir,
-			const char **ret_name, struct err *err)
+static int write_bytes(const struct buf *b, const char *dir, const char *name,
+		       struct err *err)
 {
-	CLEANUP(buf_done) struct buf elf = {0};
-	CLEANUP(free_ptr) char *path = NULL;
-	const struct buf *b = &p->kernel;
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", dir, name);
 
-	if (vmlinux_is_bzimage(buf_data(b), b->len) &&
-	    vmlinux_extract(buf_data(b), b->len, &elf, NULL) == 0)
-		b = &elf;
-	*ret_name = GUEST_VMLINUX;
-	if (!vmlinux_has_pvh(buf_data(b), b->len)) {
-		*ret_name = GUEST_BZIMAGE;
-		b = &p->kernel;
-	}
-	path = mem_printf("%s/%s", dir, *ret_name);
 	return store_write(path, buf_data(b), b->len, err);
 }
 
-int guest_parts_write(const struct guest_parts *p, const char *dir,
-		      const char **ret_kernel, struct err *err)
+/* The vmlinux where QEMU can start it, and the bzImage that it was in; else
+ * the file as it is. */
+static int write_kernel(const struct guest_parts *p, const char *dir,
+			struct err *err)
 {
-	int r = write_kernel(p, dir, ret_kernel, err);
+	CLEANUP(buf_done) struct buf elf = {0};
+	const struct buf *b = &p->kernel;
+	bool is_packed = vmlinux_is_bzimage(buf_data(b), b->len) &&
+			 vmlinux_extract(buf_data(b), b->len, &elf, NULL) == 0;
+	int r = 0;
+
+	if (is_packed)
+		b = &elf;
+	bool has_pvh = vmlinux_has_pvh(buf_data(b), b->len);
+	if (has_pvh)
+		r = write_bytes(b, dir, GUEST_VMLINUX, err);
+	if (r == 0 && (is_packed || !has_pvh))
+		r = write_bytes(&p->kernel, dir, GUEST_BZIMAGE, err);
+	return r;
+}
+
+int guest_parts_write(const struct guest_parts *p, const char *dir,
+		      struct err *err)
+{
+	int r = write_kernel(p, dir, err);
 
 	if (r == 0)
 		r = write_initrd(p, dir, err);

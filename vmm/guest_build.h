@@ -17,11 +17,12 @@
 #include "vmm/stamp.h"
 
 /* Part of the key: raise it when the same parts shall give another image. */
-#define GUEST_FORMAT  3
+#define GUEST_FORMAT  4
 #define GUEST_KEY_LEN 32 /* hex digits */
 
 #define GUEST_VMLINUX "vmlinux"
-#define GUEST_BZIMAGE "bzImage" /* instead, where it has no PVH entry */
+/* Also, or instead where it has no PVH entry. */
+#define GUEST_BZIMAGE "bzImage"
 #define GUEST_INITRD  "initrd.cpio"
 #define GUEST_MODULES "modules.list"
 /* What NICs need, in modules.list, where transports have their names. */
@@ -54,8 +55,8 @@ void guest_parts_done(struct guest_parts *p);
 void guest_parts_key(const struct guest_parts *p,
 		     char ret_key[GUEST_KEY_LEN + 1]);
 
-/* Writes the files into dir. *ret_kernel is the name of the kernel's. */
+/* Writes the files into dir. */
 int guest_parts_write(const struct guest_parts *p, const char *dir,
-		      const char **ret_kernel, struct err *err);
+		      struct err *err);
 
 #endif

@@ -10,6 +10,10 @@
  * Devices that no test wants (SATA, USB, VMware port, SMBus) are left
  * out, as are PCIe ports to plug things into: each costs the guest some 25 ms.
  *
+ * A guest that may suspend to RAM is a `pc` all the same. At the wake-up
+ * SeaBIOS 1.16 sets up the power management registers of `pc` again, and not
+ * those of `q35`: it resumes, but can then neither suspend nor power off.
+ *
  * RAM is a shared memfd, so that a snapshot can take it without QEMU.
  *
  * The console, QMP and the agent's port are socketpairs whose ends QEMU
@@ -36,7 +40,7 @@
 static const char sandbox[] = "on,obsolete=deny,elevateprivileges=deny,"
 			      "spawn=deny,resourcecontrol=deny";
 
-static const char machine[] = "q35,memory-backend=ram,sata=off,usb=off,"
+static const char machine[] = "memory-backend=ram,sata=off,usb=off,"
 			      "vmport=off,smbus=off";
 
 static const char *const fixed_args[] = {
@@ -144,8 +148,8 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 		strvec_add(argv, *a);
 	add(argv, "-sandbox", sandbox);
 	strvec_add(argv, "-machine");
-	strvec_addf(argv, "%s,hpet=%s", machine,
-		    has_hpet_only(s->accel, s->cpus) ? "on" : "off");
+	strvec_addf(argv, "%s,%s,hpet=%s", s->may_suspend ? "pc" : "q35",
+		    machine, has_hpet_only(s->accel, s->cpus) ? "on" : "off");
 	for (const char *const *a = accel_args[s->accel]; *a; a++)
 		strvec_add(argv, *a);
 	strvec_add(argv, "-smp");

@@ -39,6 +39,7 @@ struct qemu_spec {
 	uint64_t memory;     /* bytes */
 	unsigned cpus;
 	int64_t initial_time; /* seconds since 1970, UTC; 0: the host's */
+	bool may_suspend;     /* as vm_spec's */
 	bool has_rng_seed;
 	uint64_t rng_seed;
 	enum accel accel;

@@ -56,8 +56,11 @@ struct vm_state_def {
 static const struct vm_state_def states[] = {
     [VM_CREATED] = {"created", TO(VM_BOOTING)},
     [VM_BOOTING] = {"booting", TO(VM_BOOTED) | TO(VM_DEAD)},
-    [VM_BOOTED] = {"booted", TO(VM_PAUSED) | TO(VM_SHUTDOWN) | TO(VM_DEAD)},
+    [VM_BOOTED] = {"booted", TO(VM_PAUSED) | TO(VM_SUSPENDED) |
+				 TO(VM_SHUTDOWN) | TO(VM_DEAD)},
     [VM_PAUSED] = {"paused", TO(VM_BOOTED) | TO(VM_SHUTDOWN) | TO(VM_DEAD)},
+    [VM_SUSPENDED] = {"suspended",
+		      TO(VM_BOOTED) | TO(VM_SHUTDOWN) | TO(VM_DEAD)},
     [VM_SHUTDOWN] = {"shutdown", TO(VM_BOOTING)},
     [VM_DEAD] = {"dead", 0},
 };
@@ -297,7 +300,8 @@ int64_t vm_cid(const struct vm *vm)
 
 struct client *vm_client(struct vm *vm)
 {
-	if (vm->state != VM_BOOTED && vm->state != VM_PAUSED)
+	if (vm->state != VM_BOOTED && vm->state != VM_PAUSED &&
+	    vm->state != VM_SUSPENDED)
 		return NULL;
 	/* Over vsock there is none between a reset and the agent's return: the
 	 * last one then says so. */

@@ -55,6 +55,7 @@ enum vm_state {
 	VM_BOOTING,
 	VM_BOOTED,
 	VM_PAUSED,
+	VM_SUSPENDED, /* to RAM (ACPI S3), by itself */
 	VM_SHUTDOWN,
 	VM_DEAD,
 };
@@ -69,7 +70,13 @@ struct vm_spec {
 	const char *initrd;  /* or NULL */
 	const char *cmdline; /* the user's, may be "" */
 	bool is_linux_pvh;   /* kernel is an uncompressed vmlinux */
-	uint64_t memory;     /* bytes */
+	/* The guest may suspend to RAM. Its kernel must be a bzImage: whatever
+	 * QEMU puts into memory itself, as it does a vmlinux, it puts there
+	 * anew at each reset, and a wake-up begins with one (QEMU,
+	 * hw/core/loader.c). Over virtio-serial: the guest's driver keeps the
+	 * port, while that of vsock drops all connections. */
+	bool may_suspend;
+	uint64_t memory; /* bytes */
 	unsigned cpus;
 	/* What its real-time clock starts with, at each boot: seconds since
 	 * 1970, UTC; 0: the host's time. */

@@ -107,6 +107,7 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .memory = spec->memory,
 	    .cpus = spec->cpus,
 	    .initial_time = spec->initial_time,
+	    .may_suspend = spec->may_suspend,
 	    .has_rng_seed = spec->has_rng_seed,
 	    .rng_seed = spec->rng_seed,
 	    .accel = spec->accel,
@@ -344,6 +345,8 @@ static void link_up(struct vm *vm)
 	struct err err = vm->net_err;
 
 	vm->link = LINK_UP;
+	if (vm->state == VM_SUSPENDED)
+		vm_set_state(vm, VM_BOOTED);
 	if (vm->state != VM_BOOTING)
 		return;
 	if (err.code) {
@@ -354,18 +357,44 @@ static void link_up(struct vm *vm)
 	vm_finish_op(vm, 0, NULL);
 }
 
+/* The loss of the agent's port was none of the agent. */
+static void forget_loss(struct vm *vm)
+{
+	qmp_call_done(&vm->probe);
+	if (vm->doom == DOOM_LOST)
+		vm->doom = DOOM_NONE;
+}
+
+/* The guest resumes, and its agent with it. */
+static void reopened(struct vm *vm)
+{
+	if (!vm->copy.spec.may_suspend)
+		return;
+	forget_loss(vm);
+	if (vm->state == VM_SUSPENDED)
+		vm_set_state(vm, VM_BOOTED);
+	vm_kick(vm);
+}
+
 /*
  * The agent ended, or the machine is being reset, which closes every port, but
  * is told only when all devices are through with it: that takes a busy host
- * longer than any grace. QEMU answers a command when it is over.
+ * longer than any grace. QEMU answers a command when it is over. Or the guest
+ * suspends: SUSPEND follows; or is here first, as QEMU tells of one change of a
+ * port a second.
  */
 static void on_port(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
 	const char *id = json_string_value(json_object_get(data, "id"));
 
-	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET ||
-	    json_is_true(json_object_get(data, "open")) || vm->probe.command)
+	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET)
+		return;
+	if (json_is_true(json_object_get(data, "open"))) {
+		reopened(vm);
+		return;
+	}
+	if (vm->probe.command || vm->state == VM_SUSPENDED)
 		return;
 	vm->resets_at_closing = vm->resets;
 	qmp_call_start(&vm->probe, vm->qmp, "query-status", NULL, CLOCK_NEVER);
@@ -432,6 +461,25 @@ static void on_reset(void *ctx, const json_t *data)
 	vm_kick(vm);
 }
 
+static void on_suspend(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+	struct err err;
+
+	(void)data;
+	if (!vm->copy.spec.may_suspend) {
+		err_set(&err, -EHOSTDOWN,
+			"the guest suspended to RAM, and could not wake up: "
+			"boot it with suspend = true");
+		vm_condemn(vm, DOOM_ALARM, &err);
+		return;
+	}
+	forget_loss(vm);
+	if (vm->state == VM_BOOTED)
+		vm_set_state(vm, VM_SUSPENDED);
+	vm_kick(vm);
+}
+
 static void on_panicked(void *ctx, const json_t *data)
 {
 	struct err err;
@@ -442,9 +490,7 @@ static void on_panicked(void *ctx, const json_t *data)
 }
 
 const struct qmp_event vm_events[] = {
-    {"SHUTDOWN", on_shutdown},
-    {"RESET", on_reset},
-    {"GUEST_PANICKED", on_panicked},
-    {"VSERPORT_CHANGE", on_port},
-    {NULL, NULL},
+    {"SHUTDOWN", on_shutdown},	  {"RESET", on_reset},
+    {"SUSPEND", on_suspend},	  {"GUEST_PANICKED", on_panicked},
+    {"VSERPORT_CHANGE", on_port}, {NULL, NULL},
 };

@@ -16,8 +16,11 @@
 
 void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err)
 {
-	int64_t wait_ns = doom == DOOM_LOST ? VM_LOST_GRACE_NS : 0;
+	int64_t wait_ns = 0;
 
+	if (doom == DOOM_LOST)
+		wait_ns = vm->copy.spec.may_suspend ? VM_SUSPEND_GRACE_NS
+						    : VM_LOST_GRACE_NS;
 	if (doom <= vm->doom || vm->state == VM_DEAD)
 		return;
 	vm->doom = doom;

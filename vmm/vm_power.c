@@ -23,11 +23,21 @@ static const struct ask_def asks[] = {
     [ASK_RESET] = {"reset", "system_reset", IN(VM_BOOTED), VM_BOOTED},
     /* Its command comes later: start_press(). */
     [ASK_BUTTON] = {"told by its power button", NULL, IN(VM_BOOTED), VM_BOOTED},
-    [ASK_WAKEUP] = {"woken up", "system_wakeup", IN(VM_BOOTED), VM_BOOTED},
-    [ASK_SHUTDOWN] = {"shut down", NULL, IN(VM_BOOTED) | IN(VM_PAUSED),
+    /* Its command comes when it sleeps: vm_step_power(). */
+    [ASK_WAKEUP] = {"woken up", NULL, IN(VM_BOOTED) | IN(VM_SUSPENDED),
+		    VM_BOOTED},
+    [ASK_SHUTDOWN] = {"shut down", NULL,
+		      IN(VM_BOOTED) | IN(VM_PAUSED) | IN(VM_SUSPENDED),
 		      VM_SHUTDOWN},
 };
 #undef IN
+
+static void fail_at_once(struct vm *vm, struct op *op, const struct err *err)
+{
+	op_init(op, vm->loop, NULL);
+	op_start(op, CLOCK_NEVER);
+	op_finish(op, err->code, err);
+}
 
 bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal)
 {
@@ -43,9 +53,7 @@ bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal)
 			vm_name(vm), what);
 	if (!err.code)
 		return false;
-	op_init(op, vm->loop, NULL);
-	op_start(op, CLOCK_NEVER);
-	op_finish(op, err.code, &err);
+	fail_at_once(vm, op, &err);
 	return true;
 }
 
@@ -61,6 +69,8 @@ static void on_power_stop(struct op *op, int reason)
 {
 	struct vm *vm = op->owner;
 
+	bool is_unslept = vm->ask == ASK_WAKEUP && !vm->command.command;
+
 	vm->op = NULL;
 	qmp_call_done(&vm->command);
 	if (vm->ask == ASK_SHUTDOWN) {
@@ -69,7 +79,11 @@ static void on_power_stop(struct op *op, int reason)
 		vm->parting = call_free(vm->parting);
 		vm->ask = ASK_NONE;
 	}
-	if (reason == -ETIMEDOUT)
+	if (reason == -ETIMEDOUT && is_unslept)
+		err_set(&op->err, reason,
+			"VM %s: the guest did not suspend in time",
+			vm_name(vm));
+	else if (reason == -ETIMEDOUT)
 		err_set(&op->err, reason,
 			"VM %s: no answer in time, the VM is %s", vm_name(vm),
 			vm_state_name(vm->state));
@@ -146,7 +160,17 @@ void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 
 void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
-	start_ask(vm, ASK_WAKEUP, op, deadline_ns);
+	struct err err;
+
+	if (vm->copy.spec.may_suspend) {
+		start_ask(vm, ASK_WAKEUP, op, deadline_ns);
+		vm_kick(vm);
+		return;
+	}
+	err_set(&err, -EINVAL,
+		"VM %s cannot be suspended: boot it with suspend = true",
+		vm_name(vm));
+	fail_at_once(vm, op, &err);
 }
 
 /* The deadline ends the guest, not the operation. */
@@ -162,6 +186,8 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	vm->kill_at_ns = deadline_ns;
 	if (vm->state == VM_PAUSED)
 		start_command(vm, "cont");
+	if (vm->state == VM_SUSPENDED)
+		start_command(vm, "system_wakeup");
 	if (vm->client) {
 		send_parting(vm, &bye);
 	} else {
@@ -185,6 +211,8 @@ static void step_shutdown(struct vm *vm)
 
 static bool is_fulfilled(const struct vm *vm)
 {
+	if (vm->ask == ASK_WAKEUP)
+		return vm->state == VM_BOOTED;
 	if (vm->ask != ASK_RESET)
 		return true;
 	return vm->resets != vm->resets_before && vm->link == LINK_UP;
@@ -203,6 +231,11 @@ void vm_step_power(struct vm *vm)
 			start_press(vm);
 		return;
 	}
+	if (vm->ask == ASK_WAKEUP && !vm->command.command) {
+		if (vm->state == VM_SUSPENDED)
+			start_command(vm, "system_wakeup");
+		return;
+	}
 	if (!op_is_done(&vm->command.op))
 		return;
 	int result = vm->command.op.result;
@@ -210,13 +243,20 @@ void vm_step_power(struct vm *vm)
 	if (result >= 0 && !is_fulfilled(vm))
 		return;
 	bool is_net_down = vm->ask == ASK_RESET && vm->net_err.code;
+	bool is_anew = vm->ask == ASK_WAKEUP && vm->resets != vm->resets_before;
 	vm_power_done(vm);
 	if (result >= 0 && vm->state != def->to)
 		vm_set_state(vm, def->to);
 	if (result >= 0 && is_net_down) {
 		err = vm->net_err;
 		result = err.code;
-	} else if (result < 0)
+	} else if (result >= 0 && is_anew) {
+		result = err_set(&err, -ECONNRESET,
+				 "VM %s: the guest restarted, it did not wake "
+				 "up",
+				 vm_name(vm));
+	} else if (result < 0) {
 		err_wrap(&err, "VM %s", vm_name(vm));
+	}
 	vm_finish_op(vm, result < 0 ? result : 0, &err);
 }

@@ -16,6 +16,9 @@
 #define VM_LOST_GRACE_NS (1000 * NS_PER_MS)
 /* The same where the reason is known: the guest is being powered off. */
 #define VM_OFF_GRACE_NS (30 * NS_PER_SEC)
+/* The same where the guest may be about to suspend: its driver lets go of the
+ * agent's port a moment before. */
+#define VM_SUSPEND_GRACE_NS (10 * NS_PER_SEC)
 /* After a panic, so long QEMU lives on to print the rest of the trace. */
 #define VM_PANIC_LINGER_NS (500 * NS_PER_MS)
 
@@ -102,8 +105,8 @@ struct vm {
 	/* What the VM is being asked for, a boot included; at most one. */
 	struct op *op;
 	enum vm_ask ask;
-	struct qmp_call command; /* stop, cont, system_reset */
-	unsigned resets_before;	 /* ASK_RESET: when it was asked */
+	struct qmp_call command; /* stop, cont, system_reset, ... */
+	unsigned resets_before;	 /* when it was asked */
 	struct call *parting;	 /* SHUTDOWN or BUTTON_READY to the agent */
 	bool is_shutting_down;
 	int64_t kill_at_ns;

@@ -19,6 +19,7 @@
 ---@field kernel_cmdline_append? string after it
 ---@field initial_time? integer seconds since 1970 that its clock starts with, at each boot; default the host's
 ---@field rng_seed? integer of the random numbers that QEMU gives it: /dev/hwrng (modprobe virtio_rng), the kernel's first seed, RDRAND under TCG; what Linux makes of them differs, as it mixes in the time
+---@field suspend? boolean it may suspend to RAM: a slower boot, over virtio-serial, of a bzImage; default false
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others
@@ -194,7 +195,8 @@ function VM:dmesg() end
 ---off.
 function VM:power_button() end
 
----Ends its suspend to RAM; an error where it is in none.
+---Ends its suspend to RAM, or waits for it and ends it then. Only for VMs that
+---may suspend: option suspend.
 function VM:wakeup() end
 
 ---Ends it at once, and all that hangs on it.
@@ -206,7 +208,7 @@ function VM:name() end
 ---@return string
 function VM:profile() end
 
----@return "created"|"booting"|"booted"|"paused"|"shutdown"|"dead"
+---@return "created"|"booting"|"booted"|"paused"|"suspended"|"shutdown"|"dead"
 function VM:state() end
 
 ---Its vsock CID; nil where the agent is reached over virtio-serial.

@@ -80,6 +80,40 @@ END
 run 1 run --config initrd/provium.lua boot
 out "/no/initrd"
 
+file sleep/a.test.lua <<'END'
+test("a", function(t) provium:vm("a", {suspend = true}):boot() end)
+END
+claim "a vmlinux cannot suspend"
+file vmlinux/provium.lua <<END
+return {default_profile = "k", profiles = {k = {kernel = "$image/vmlinux"}}}
+END
+run 1 run --config vmlinux/provium.lua sleep
+out "kernel '$image/vmlinux' is a vmlinux, which does not survive a suspend: give its bzImage"
+out "sleep/a.test.lua:1:"
+
+claim "nor can a guest over vsock"
+file vsock/provium.lua <<END
+return {default_profile = "k", profiles = {k = {transport = "vsock"}}}
+END
+run 1 run --config vsock/provium.lua sleep
+out "profile 'k' has transport = 'vsock', over which no guest can suspend: use 'serial'"
+
+claim "a bzImage of the user's own suspends"
+file bzimage/provium.lua <<END
+return {default_profile = "k", profiles = {k = {
+  kernel = "$image/bzImage", initrd = "$image/initrd.cpio",
+  modules = {$(sed -n 's|^serial \(.*\)|"\1",|p' "$image/modules.list")}}}}
+END
+file bzimage/a.test.lua <<'END'
+test("a", function(t)
+  local vm = provium:vm("a", {suspend = true}):boot()
+  local p = vm:run_async("echo mem > /sys/power/state")
+  vm:wakeup()
+  t:assert(p:wait():ok())
+end)
+END
+run 0 run --config bzimage/provium.lua bzimage
+
 claim "a missing QEMU says what to install"
 PROVIUM_QEMU=/no/qemu run 1 run boot
 out "/no/qemu"

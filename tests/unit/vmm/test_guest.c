@@ -171,6 +171,7 @@ static void kernel_is_the_vmlinux_inside(void **state)
 {
 	struct buf want = make_vmlinux(REL, NOTE_PVH), got;
 	struct fix *f = *state;
+	char *path;
 
 	assert_int_equal(find(f), 0);
 	assert_string_equal(f->g.release, REL);
@@ -178,6 +179,14 @@ static void kernel_is_the_vmlinux_inside(void **state)
 	assert_int_equal(got.len, want.len);
 	assert_memory_equal(buf_data(&got), buf_data(&want), want.len);
 	assert_true(guest_kernel_is_pvh(f->g.kernel));
+	buf_done(&want);
+	buf_done(&got);
+	path = mem_printf("%s/vmlinuz-" REL, f->boot);
+	want = tmp_read(path);
+	free(path);
+	got = tmp_read(f->g.bzimage);
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(buf_data(&got), buf_data(&want), want.len);
 	buf_done(&want);
 	buf_done(&got);
 }
@@ -196,6 +205,7 @@ static void kernel_without_pvh_stays_a_bzimage(void **state)
 	got = tmp_read(f->g.kernel);
 	assert_int_equal(got.len, want.len);
 	assert_false(guest_kernel_is_pvh(f->g.kernel));
+	assert_string_equal(f->g.bzimage, f->g.kernel);
 	buf_done(&want);
 	buf_done(&got);
 }

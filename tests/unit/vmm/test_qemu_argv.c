@@ -151,6 +151,21 @@ static void random_numbers_may_have_a_seed(void **state)
 	assert_string_equal(with.v[i + 1], "9223372036854775807");
 }
 
+static void a_guest_that_may_suspend_is_a_pc(void **state)
+{
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+	size_t i = 0;
+
+	(void)state;
+	s.may_suspend = true;
+	qemu_argv(&argv, &s);
+	while (i < argv.n && strcmp(argv.v[i], "-machine") != 0)
+		i++;
+	assert_in_range(i + 1, 0, argv.n - 1);
+	assert_int_equal(strncmp(argv.v[i + 1], "pc,", 3), 0);
+}
+
 static void cmdline_has_ours_then_the_users(void **state)
 {
 	struct err err = {0};
@@ -244,6 +259,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
     cmocka_unit_test(random_numbers_may_have_a_seed),
+    cmocka_unit_test(a_guest_that_may_suspend_is_a_pc),
     cmocka_unit_test(cmdline_has_ours_then_the_users),
     cmocka_unit_test(cmdline_under_kvm_leaves_the_clock_alone),
     cmocka_unit_test(only_a_single_cpu_does_without_the_apic_timer),

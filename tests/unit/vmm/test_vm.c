@@ -306,6 +306,46 @@ static void a_paused_guest_can_be_shut_down(void **state)
 	assert_true(vm_logged(f, "reboot: Power down"));
 }
 
+static void
+a_wakeup_waits_in_vain_for_a_guest_that_does_not_suspend(void **state)
+{
+	struct fixture *f = *state;
+
+	f->spec.may_suspend = true;
+	f->spec.kernel = f->image.bzimage;
+	f->spec.is_linux_pvh = false;
+	vm_must_boot(f);
+	vm_wakeup_start(f->vm, &f->op, clock_deadline_ns(NS_PER_MS));
+	assert_int_equal(vm_wait_op(f), -ETIMEDOUT);
+	vm_expect_text(f->op.err.text,
+		       "VM a: the guest did not suspend in time");
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	/* Given up, it does not wake up a guest that suspends later. */
+	vm_exec(f, "echo mem >/sys/power/state");
+	vm_wait_state(f, VM_SUSPENDED);
+	vm_wakeup_start(f->vm, &f->op, clock_deadline_ns(PATIENCE_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	assert_int_equal(op_wait(&f->exec->op), 0);
+}
+
+/* A wake-up begins with a reset of the machine, and what QEMU has put into
+ * memory itself is put there again: the guest begins anew. */
+static void a_vmlinux_does_not_wake_up(void **state)
+{
+	struct fixture *f = *state;
+
+	f->spec.may_suspend = true;
+	vm_must_boot(f);
+	vm_exec(f, "echo mem >/sys/power/state");
+	vm_wait_state(f, VM_SUSPENDED);
+	vm_wakeup_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	assert_int_equal(vm_wait_op(f), -ECONNRESET);
+	vm_expect_text(f->op.err.text,
+		       "VM a: the guest restarted, it did not wake up");
+	vm_wait_ping(f);
+}
+
 static void the_deadline_of_a_shutdown_kills(void **state)
 {
 	struct fixture *f = *state;
@@ -468,6 +508,8 @@ static const struct CMUnitTest tests[] = {
     T(reset_is_done_when_the_agent_is_back),
     T(a_paused_guest_answers_when_resumed),
     T(a_paused_guest_can_be_shut_down),
+    T(a_wakeup_waits_in_vain_for_a_guest_that_does_not_suspend),
+    T(a_vmlinux_does_not_wake_up),
     T(the_deadline_of_a_shutdown_kills),
     T(the_death_of_the_agent_is_noticed),
     T(freeing_a_booting_vm_kills_it),
