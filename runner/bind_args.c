@@ -155,7 +155,7 @@ int64_t arg_duration(lua_State *L, const char *method, int idx,
 	if (lua_isnoneornil(L, idx))
 		return otherwise_ns;
 	if (lua_type(L, idx) == LUA_TSTRING) {
-		const char *s = lua_tostring(L, idx);
+		const char *s = arg_string(L, method, idx, name);
 
 		if (parse_duration(s, &ns))
 			bind_fail_arg(
@@ -184,7 +184,7 @@ uint64_t arg_size(lua_State *L, const char *method, int idx, const char *name)
 	uint64_t n;
 
 	if (lua_type(L, idx) == LUA_TSTRING) {
-		const char *s = lua_tostring(L, idx);
+		const char *s = arg_string(L, method, idx, name);
 
 		if (parse_size(s, &n))
 			bind_fail_arg(

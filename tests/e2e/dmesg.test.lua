@@ -26,6 +26,20 @@ test("all of a buffer that has filled up is there", function(t)
   t:assert(n > 1000, n .. " lines")
 end)
 
+test("all of a buffer of many megabytes is there", function(t)
+  local big = provium:vm("big", {
+    kernel_cmdline_append = "log_buf_len=8M printk.devkmsg=on loglevel=1",
+  }):boot()
+  big:run("dd if=/dev/zero bs=900 count=3000 | tr '\\0' x | " ..
+    "dd of=/dev/kmsg bs=900 iflag=fullblock; " ..
+    "echo the last > /dev/kmsg", { check = true })
+  local text = big:dmesg()
+  t:assert_match(text, "^%[ *%d+%.%d+%] Linux version ")
+  t:assert_contains(text, "] the last\n")
+  local _, n = text:gsub("%] " .. ("x"):rep(900) .. "\n", "")
+  t:assert_eq(n, 3000)
+end)
+
 test("not of a VM that is off", function(t)
   local off = provium:vm("off")
   t:assert_match(t:assert_raises(function() off:dmesg() end),

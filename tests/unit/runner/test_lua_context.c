@@ -51,13 +51,55 @@ static void texts_that_differ_are_told_by_line(void **state)
 {
 	(void)state;
 	FAILS("t:assert_eq('a\\nb\\n', 'a\\nc\\n')",
-	      "differ from line 2 on:\n    \"a\"\n  - \"c\"");
+	      "differ from line 2 on:\n    \"a\"\n  - \"c\"\n  + \"b\"\n"
+	      "  (- expected");
+	/* What follows and is the same is no difference. */
+	FAILS("t:assert_eq('a\\nb\\nc\\nd\\n', 'a\\nX\\nY\\nc\\nd\\n')",
+	      "  - \"X\"\n  - \"Y\"\n  + \"b\"\n    \"c\"\n    \"d\"\n  (");
+	FAILS("t:assert_eq('a\\n' .. ('b\\n'):rep(100), 'a\\n')",
+	      "  + \"b\"\n  + ... 80 lines more\n  (");
+	FAILS("t:assert_eq('a\\nb', 'a\\nb\\n')",
+	      "  - \"b\"\n  + \"b\" (no newline)\n");
+}
+
+static void long_strings_are_shown_where_they_differ(void **state)
+{
+	(void)state;
+	FAILS("local x, y = ('x'):rep(3000), ('y'):rep(3000) "
+	      "t:assert_eq(x .. 'A' .. y, x .. 'B' .. y)",
+	      "the strings (6001 and 6001 bytes) differ from byte 3001 on\n"
+	      "  got:      ...\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxA");
+	FAILS("t:assert_eq(('x'):rep(300), ('x'):rep(299))",
+	      "(300 and 299 bytes) differ from byte 300 on");
+	FAILS("local x = 'a\\n' .. ('x'):rep(3000) "
+	      "t:assert_eq(x .. 'A', x .. 'B')",
+	      "  - ...\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxB\" "
+	      "(no newline)\n"
+	      "  + ...\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxA\" ");
+}
+
+static void no_value_is_too_much_to_compare(void **state)
+{
+	(void)state;
+	FAILS("t:assert_eq(0/0, 0/0)", "a nan is equal to nothing");
+	FAILS("t:assert_eq({0/0}, {0/0})", "[1]: got nan, expected nan");
+	/* Deeper than any stack. */
+	FAILS("local function chain(v) for _ = 1, 1e5 do v = {v} end "
+	      "return v end "
+	      "t:assert_eq(chain(1), chain(1)) t:assert_eq(chain(1), chain(2))",
+	      "{...}");
+	FAILS("local function ring(n) local r = {n = n} r.me = r return r end "
+	      "t:assert_eq(ring(1), ring(1)) t:assert_eq(ring(1), ring(2))",
+	      ".n: got 1, expected 2");
 }
 
 static void misuse_of_assertions_is_an_error(void **state)
 {
 	(void)state;
 	FAILS("t.fail('x')", "call it with a colon");
+	/* Nothing is cut off. */
+	FAILS("wait_until(print, {timeout = '5s\\0junk'})",
+	      "timeout holds a NUL byte");
 	FAILS("t:assert()", "t:assert: needs a condition");
 	FAILS("t:assert_contains(nil, 'x')", "text must be a string");
 	FAILS("t:assert_match('x', '[')", "bad pattern");
@@ -208,6 +250,8 @@ int main(void)
 	    cmocka_unit_test(assertions_say_what_is_wrong),
 	    cmocka_unit_test(tables_that_differ_are_told_by_path),
 	    cmocka_unit_test(texts_that_differ_are_told_by_line),
+	    cmocka_unit_test(long_strings_are_shown_where_they_differ),
+	    cmocka_unit_test(no_value_is_too_much_to_compare),
 	    cmocka_unit_test(misuse_of_assertions_is_an_error),
 	    cmocka_unit_test(a_swallowed_failure_fails_the_test),
 	    cmocka_unit_test(an_error_that_was_caught_fails_nothing),
