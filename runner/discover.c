@@ -247,6 +247,32 @@ int discover(const char *const *paths, size_t n_paths, struct test_files *ret,
 	return r;
 }
 
+void test_files_keep(struct test_files *f, const bool *keep)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < f->n; i++) {
+		if (keep[i]) {
+			f->v[n++] = f->v[i];
+			continue;
+		}
+		free(f->v[i].path);
+		free(f->v[i].display);
+	}
+	f->n = n;
+}
+
+void test_files_retain(struct test_files *f, const struct strvec *paths)
+{
+	bool *keep = mem_zalloc(f->n + 1);
+
+	for (size_t i = 0; i < f->n; i++)
+		for (size_t k = 0; k < paths->n; k++)
+			keep[i] |= !strcmp(f->v[i].path, paths->v[k]);
+	test_files_keep(f, keep);
+	free(keep);
+}
+
 void test_files_done(struct test_files *f)
 {
 	for (size_t i = 0; i < f->n; i++) {

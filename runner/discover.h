@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "agent-proto/err.h"
+#include "agent-proto/mem.h"
 
 struct test_file {
 	char *path;    /* absolute */
@@ -30,6 +31,10 @@ struct test_files {
  * empty. */
 int discover(const char *const *paths, size_t n_paths, struct test_files *ret,
 	     struct err *err);
+/* Keeps those for which keep, one for each, is true. */
+void test_files_keep(struct test_files *f, const bool *keep);
+/* Keeps those whose path is among these. */
+void test_files_retain(struct test_files *f, const struct strvec *paths);
 void test_files_done(struct test_files *f);
 
 #endif

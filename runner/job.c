@@ -15,7 +15,7 @@
 
 #define JOB_LINE_MAX (16u << 20)
 
-struct job_string {
+struct job_member {
 	const char *key;
 	size_t offset;
 };
@@ -24,7 +24,7 @@ struct job_string {
 	{                                                                      \
 #name, offsetof(struct job, name)                              \
 	}
-static const struct job_string job_strings[] = {
+static const struct job_member job_strings[] = {
     JOB_STRING(file),
     JOB_STRING(display),
     JOB_STRING(config),
@@ -32,7 +32,24 @@ static const struct job_string job_strings[] = {
 };
 #undef JOB_STRING
 
-static char **job_string_at(struct job *j, const struct job_string *js)
+#define JOB_INTEGER(name)                                                      \
+	{                                                                      \
+#name, offsetof(struct job, name)                              \
+	}
+static const struct job_member job_integers[] = {
+    JOB_INTEGER(timeout_ns),
+    JOB_INTEGER(retries),
+    JOB_INTEGER(shuffle),
+    JOB_INTEGER(verbose),
+};
+#undef JOB_INTEGER
+
+static int64_t *job_integer_at(struct job *j, const struct job_member *ji)
+{
+	return (int64_t *)(void *)((char *)j + ji->offset);
+}
+
+static char **job_string_at(struct job *j, const struct job_member *js)
 {
 	return (char **)(void *)((char *)j + js->offset);
 }
@@ -125,8 +142,11 @@ void job_encode(const struct job *j, struct buf *out)
 	json_object_set_new(o, "skip", encode_list(&j->skip));
 	json_object_set_new(o, "is_shared", json_boolean(j->is_shared));
 	json_object_set_new(o, "list_only", json_boolean(j->list_only));
-	json_object_set_new(o, "timeout_ns", json_integer(j->timeout_ns));
-	json_object_set_new(o, "verbose", json_integer(j->verbose));
+	json_object_set_new(o, "is_fail_fast", json_boolean(j->is_fail_fast));
+	for (size_t i = 0; i < ARRAY_LEN(job_integers); i++)
+		json_object_set_new(
+		    o, job_integers[i].key,
+		    json_integer(*job_integer_at(&view, &job_integers[i])));
 	char *line = json_dumps(o, JSON_COMPACT);
 	json_decref(o);
 	buf_printf(out, "%s\n", line);
@@ -159,11 +179,10 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 {
 	const json_t *is_shared = json_object_get(o, "is_shared");
 	const json_t *list_only = json_object_get(o, "list_only");
-	const json_t *timeout = json_object_get(o, "timeout_ns");
-	const json_t *verbose = json_object_get(o, "verbose");
+	const json_t *is_fail_fast = json_object_get(o, "is_fail_fast");
 
 	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++) {
-		const struct job_string *js = &job_strings[i];
+		const struct job_member *js = &job_strings[i];
 		char *s = decode_string(json_object_get(o, js->key));
 		if (!s)
 			return bad_job(err, js->key);
@@ -173,14 +192,19 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 		return bad_job(err, "is_shared");
 	if (!json_is_boolean(list_only))
 		return bad_job(err, "list_only");
-	if (!json_is_integer(timeout))
-		return bad_job(err, "timeout_ns");
-	if (!json_is_integer(verbose))
-		return bad_job(err, "verbose");
+	if (!json_is_boolean(is_fail_fast))
+		return bad_job(err, "is_fail_fast");
+	for (size_t i = 0; i < ARRAY_LEN(job_integers); i++) {
+		const struct job_member *ji = &job_integers[i];
+		const json_t *v = json_object_get(o, ji->key);
+
+		if (!json_is_integer(v))
+			return bad_job(err, ji->key);
+		*job_integer_at(j, ji) = json_integer_value(v);
+	}
 	j->is_shared = json_is_true(is_shared);
 	j->list_only = json_is_true(list_only);
-	j->timeout_ns = json_integer_value(timeout);
-	j->verbose = (int)json_integer_value(verbose);
+	j->is_fail_fast = json_is_true(is_fail_fast);
 	int r = decode_list(o, "select", &j->select, err);
 	return r < 0 ? r : decode_list(o, "skip", &j->skip, err);
 }

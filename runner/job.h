@@ -20,11 +20,15 @@ struct job {
 	char *run_dir;	      /* private to the worker, exists, 0700 */
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */
+	bool is_fail_fast;    /* no test is run after one that failed */
 	struct strvec select; /* which tests: rules of runner/select.h */
 	/* Tests that an earlier worker reported, named as in its events. */
 	struct strvec skip;
 	int64_t timeout_ns; /* default for a test */
-	int verbose;
+	int64_t retries;    /* likewise */
+	/* Above 0: the tests come in another order, this one's. */
+	int64_t shuffle;
+	int64_t verbose;
 };
 
 void job_done(struct job *j);

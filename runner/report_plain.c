@@ -271,14 +271,14 @@ static void on_file_start(struct report_plain *r, const json_t *ev)
 	r->is_headed = false;
 	r->is_planned = false;
 	drop_log(r);
-	if (!r->opts.is_quiet)
-		head(r);
 }
 
 static void on_plan(struct report_plain *r, const json_t *ev)
 {
-	(void)ev;
 	r->is_planned = true;
+	/* A file of which nothing was selected is not worth a line. */
+	if (!r->opts.is_quiet && json_array_size(json_object_get(ev, "tests")))
+		head(r);
 }
 
 static void on_print(struct report_plain *r, const json_t *ev)
@@ -514,6 +514,9 @@ static void on_run_end(struct report_plain *r, const json_t *ev)
 	buf_printf(&line, "%u passed, %u failed", count(ev, "passed"), failed);
 	if (skipped)
 		buf_printf(&line, ", %u skipped", skipped);
+	if (count(ev, "left_out"))
+		buf_printf(&line, ", %u slow left out (--include-slow)",
+			   count(ev, "left_out"));
 	buf_append(&line, "", 1);
 	print_text(&r->p, failed ? PRINT_BAD : PRINT_GOOD,
 		   (char *)buf_data(&line));

@@ -125,6 +125,21 @@ static void on_overdue(void *ctx)
 	for_slots(run, slot_terminate);
 }
 
+/* With --fail-fast, ends the run at the first failure. */
+static void look_for_failures(struct run *run)
+{
+	unsigned n = run->result.totals.failed + run->result.totals.errors;
+
+	for (unsigned i = 0; i < run->n_slots; i++)
+		if (!slot_is_idle(run->slots[i]))
+			n += slot_failures(run->slots[i]);
+	if (!n || run->env.is_ending)
+		return;
+	run->result.is_cut = true;
+	run->env.is_ending = true;
+	for_slots(run, slot_terminate);
+}
+
 static void on_signal(void *ctx, int fd, unsigned ready)
 {
 	struct run *run = ctx;
@@ -275,6 +290,8 @@ static void emit_end(struct run *run, int64_t started_ns)
 	json_object_set_new(ev, "failed", json_integer(t->failed));
 	json_object_set_new(ev, "skipped", json_integer(t->skipped));
 	json_object_set_new(ev, "errors", json_integer(t->errors));
+	if (t->left_out)
+		json_object_set_new(ev, "left_out", json_integer(t->left_out));
 	json_object_set_new(ev, "files_run",
 			    json_integer(run->result.files_run));
 	json_object_set_new(ev, "duration", json_real(s));
@@ -285,6 +302,9 @@ static void emit_end(struct run *run, int64_t started_ns)
 	} else if (run->result.is_overdue) {
 		json_object_set_new(ev, "interrupted",
 				    json_string("--run-timeout"));
+	} else if (run->result.is_cut) {
+		json_object_set_new(ev, "interrupted",
+				    json_string("--fail-fast"));
 	}
 	run->env.sink->event(run->env.sink, ev);
 	json_decref(ev);
@@ -308,6 +328,8 @@ int run_files(const struct run_options *opts, const struct test_files *files,
 		fill_slots(&run);
 		while (run.n_busy) {
 			loop_turn(run.env.loop);
+			if (opts->is_fail_fast)
+				look_for_failures(&run);
 			fill_slots(&run);
 		}
 		emit_end(&run, started_ns);

@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "agent-proto/clock.h"
 #include "agent-proto/err.h"
 #include "runner/budget.h"
 #include "runner/discover.h"
@@ -35,9 +36,12 @@ struct run_options {
 	/* Files at a time, up to RUN_JOBS_MAX; 0: as many as the host has CPUs
 	 * and the budget has room for a guest each. */
 	unsigned jobs;
+	unsigned retries; /* of a test that does not say */
+	int64_t shuffle;  /* above 0: order of the tests of a file, as job's */
 	struct budget_wish wish;
 	int verbose;
 	bool list_only;
+	bool is_fail_fast;    /* the first failure ends the run */
 	bool keeps_artifacts; /* of files without failures, too */
 };
 
@@ -46,6 +50,7 @@ struct run_result {
 	unsigned files_run;
 	int signal;	 /* that ended the run early, or 0 */
 	bool is_overdue; /* run_timeout_ns did */
+	bool is_cut;	 /* is_fail_fast did */
 };
 
 /*

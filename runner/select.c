@@ -139,7 +139,32 @@ static bool slow_holds(const struct rule *r, const struct select_test *t)
 	return t->is_slow || !strcmp(r->value, "include");
 }
 
+/* --- rerun=FILE\nNAME -----------------------------------------------------*/
+
+static int read_rerun(struct rule *r, const char *value, struct err *err)
+{
+	const char *nl = strchr(value, '\n');
+
+	if (!nl)
+		return err_set(err, -EINVAL,
+			       "'%s' must be a path, a newline "
+			       "and a name",
+			       value);
+	r->key = mem_strndup(value, (size_t)(nl - value));
+	free(r->value);
+	r->value = mem_strdup(nl + 1);
+	return 0;
+}
+
+static bool rerun_holds(const struct rule *r, const struct select_test *t)
+{
+	return !strcmp(r->key, t->file) &&
+	       (!*r->value || !strcmp(r->value, t->name));
+}
+
 /* --- all of them ----------------------------------------------------------*/
+
+#define SLOW "slow"
 
 static const struct kind kinds[] = {
     {"filter", ONE_HOLDS, false, read_filter, filter_holds},
@@ -147,7 +172,8 @@ static const struct kind kinds[] = {
     {"no-tag", ALL_HOLD, true, NULL, tag_holds},
     {"tag-meta", ALL_HOLD, false, read_meta, meta_holds},
     {"no-tag-meta", ALL_HOLD, true, read_meta, meta_holds},
-    {"slow", ALL_HOLD, false, read_slow, slow_holds},
+    {"rerun", ONE_HOLDS, false, read_rerun, rerun_holds},
+    {SLOW, ALL_HOLD, false, read_slow, slow_holds},
 };
 
 static const struct kind *find_kind(const char *rule, const char **ret_value)
@@ -218,10 +244,20 @@ static bool kind_takes(const struct selection *s, const struct kind *k,
 	return !is_there || k->together == ALL_HOLD;
 }
 
-bool selection_takes(const struct selection *s, const struct select_test *t)
+static bool has_rule(const struct selection *s, const char *kind)
+{
+	for (size_t i = 0; i < s->n; i++)
+		if (!strcmp(s->rules[i].kind->name, kind))
+			return true;
+	return false;
+}
+
+enum verdict selection_judge(const struct selection *s,
+			     const struct select_test *t)
 {
 	for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
 		if (!kind_takes(s, &kinds[i], t))
-			return false;
-	return true;
+			return VERDICT_NO;
+	return t->is_slow && !has_rule(s, SLOW) ? VERDICT_LEFT_OUT
+						: VERDICT_YES;
 }

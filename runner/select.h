@@ -10,9 +10,11 @@
  *	tag-meta=K=V      its meta key K is V, or a list that holds V
  *	no-tag-meta=K=V   it is not
  *	slow=include      slow tests too; slow=only: no others
+ *	rerun=FILE\nNAME  the test of that name in that file; without NAME all
  *
- * Of several filters one must hold, and of several tags one; of the other
- * kinds every rule must. Without a slow rule, slow tests are wanted too.
+ * Of several filters one must hold, of several tags one, and of several
+ * reruns; of the other kinds every rule must. Without a slow rule, slow tests
+ * are left out.
  */
 #ifndef RUNNER_SELECT_H
 #define RUNNER_SELECT_H
@@ -29,6 +31,7 @@ struct selection;
 /* What a rule is asked about; borrowed. */
 struct select_test {
 	const char *path; /* as reports show it */
+	const char *file; /* the same, absolute */
 	const char *name;
 	const struct strvec *tags;
 	const json_t
@@ -41,6 +44,13 @@ struct select_test {
 struct selection *selection_new(const struct strvec *rules, struct err *err);
 struct selection *selection_free(struct selection *s);
 
-bool selection_takes(const struct selection *s, const struct select_test *t);
+enum verdict {
+	VERDICT_NO,
+	VERDICT_YES,
+	VERDICT_LEFT_OUT, /* it would be wanted if it were not slow */
+};
+
+enum verdict selection_judge(const struct selection *s,
+			     const struct select_test *t);
 
 #endif

@@ -55,6 +55,7 @@ static void add_totals(struct track_totals *sum, const struct track_totals *t)
 	sum->skipped += t->skipped;
 	sum->errors += t->errors;
 	sum->listed += t->listed;
+	sum->left_out += t->left_out;
 }
 
 static void slot_finish_file(struct slot *s)
@@ -72,7 +73,7 @@ static void slot_finish_file(struct slot *s)
 	env->over(env, file, s->is_deferred);
 }
 
-static unsigned slot_failures(const struct slot *s)
+unsigned slot_failures(const struct slot *s)
 {
 	return s->track.totals.failed + s->track.totals.errors;
 }
@@ -341,7 +342,8 @@ static void on_exited(void *ctx, int status)
 	else if (s->is_file_late)
 		track_late(&s->track, why, now_ns);
 	else if (s->track.is_ended)
-		track_worker_end(&s->track, why, now_ns);
+		track_worker_end(&s->track, s->env->is_ending ? NULL : why,
+				 now_ns);
 	else if (s->env->is_ending)
 		track_interrupt(&s->track, "interrupted", now_ns);
 	else
@@ -375,6 +377,9 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .list_only = o->list_only,
 	    .is_shared = s->is_shared,
 	    .timeout_ns = o->timeout_ns,
+	    .is_fail_fast = o->is_fail_fast,
+	    .retries = o->retries,
+	    .shuffle = o->shuffle,
 	    .verbose = o->verbose,
 	};
 
@@ -414,6 +419,7 @@ void slot_start(struct slot *s, const struct test_file *file, bool is_shared)
 	struct track_spec spec = {
 	    .display = file->display,
 	    .list_only = o->list_only,
+	    .is_fail_fast = o->is_fail_fast,
 	    .holds = is_shared,
 	    .timeout_ns = o->timeout_ns,
 	    .grace_ns = o->grace_ns,

@@ -33,6 +33,8 @@ struct slot_env {
 struct slot *slot_new(struct slot_env *env);
 struct slot *slot_free(struct slot *s);
 
+/* Failed tests, and failures outside of any, of its last file so far. */
+unsigned slot_failures(const struct slot *s);
 bool slot_is_idle(const struct slot *s);
 /* is_shared: other files run at the same time. May be over at once. */
 void slot_start(struct slot *s, const struct test_file *file, bool is_shared);

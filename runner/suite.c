@@ -14,21 +14,18 @@
 
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
-#include "runner/bind_json.h"
 #include "runner/bind_test.h"
 #include "runner/interrupt.h"
 #include "runner/select.h"
+#include "runner/shuffle.h"
 #include "runner/worker.h"
-
-/* Attempts beyond that hide more than they tell. */
-#define RETRIES_MAX 100
 
 void suite_init(struct suite *s, struct worker *w)
 {
 	*s = (struct suite){.w = w, .marks = 1};
 }
 
-static void test_done(struct suite_test *t)
+void suite_test_done(struct suite_test *t)
 {
 	free(t->name);
 	free(t->skip);
@@ -40,9 +37,9 @@ static void test_done(struct suite_test *t)
 void suite_done(struct suite *s)
 {
 	for (size_t i = 0; i < s->n_tests; i++)
-		test_done(&s->tests[i]);
+		suite_test_done(&s->tests[i]);
 	free(s->tests);
-	test_done(&s->draft);
+	suite_test_done(&s->draft);
 	free(s->todo);
 	failure_done(&s->failure);
 	failure_done(&s->early);
@@ -114,147 +111,6 @@ bool suite_take_early(struct suite *s, struct failure *ret)
 	return true;
 }
 
-/* --- registration --- */
-
-#define TEST "test"
-
-struct meta {
-	int tags; /* stack index, 0: absent */
-	int slow;
-	int skip;
-	int serial;
-	int64_t timeout_ns;
-	int64_t retries;
-};
-
-static void read_tags(lua_State *L, int idx, struct suite_test *t)
-{
-	if (lua_type(L, idx) == LUA_TSTRING)
-		strvec_add(&t->tags, arg_string(L, TEST, idx, "tags"));
-	else
-		arg_strings(L, TEST, idx, "tags", &t->tags);
-}
-
-static void read_skip(lua_State *L, int idx, struct suite_test *t)
-{
-	if (lua_type(L, idx) == LUA_TSTRING)
-		t->skip = mem_strdup(lua_tostring(L, idx));
-	else if (arg_bool(L, TEST, idx, "skip", false))
-		t->skip = mem_strdup("skipped");
-}
-
-/* A key of meta that the runner reads; value at idx. False: it is another. */
-static bool read_meta_key(lua_State *L, const char *key, int idx,
-			  struct suite_test *t)
-{
-	if (!strcmp(key, "tags")) {
-		read_tags(L, idx, t);
-	} else if (!strcmp(key, "skip")) {
-		read_skip(L, idx, t);
-	} else if (!strcmp(key, "slow")) {
-		t->is_slow = arg_bool(L, TEST, idx, key, false);
-	} else if (!strcmp(key, "serial")) {
-		t->is_serial = arg_bool(L, TEST, idx, key, false);
-	} else if (!strcmp(key, "timeout")) {
-		t->timeout_ns = arg_duration(L, TEST, idx, key, 0);
-		if (!t->timeout_ns)
-			bind_fail_arg(L, TEST, "timeout must be more than 0");
-	} else if (!strcmp(key, "retries")) {
-		t->retries =
-		    (unsigned)arg_int(L, TEST, idx, key, 0, RETRIES_MAX);
-	} else {
-		return false;
-	}
-	return true;
-}
-
-static void read_meta(lua_State *L, int idx, struct suite_test *t)
-{
-	lua_pushnil(L);
-	while (lua_next(L, idx)) {
-		if (lua_type(L, -2) != LUA_TSTRING)
-			bind_fail_arg(
-			    L, TEST,
-			    "meta must have names as keys, got %s as a key",
-			    arg_type_name(L, -2));
-		const char *key = lua_tostring(L, -2);
-		if (!read_meta_key(L, key, lua_gettop(L), t)) {
-			json_t *v = bind_json_value(L, TEST, lua_gettop(L));
-
-			if (!t->extra)
-				t->extra = json_object();
-			json_object_set_new(t->extra, key, v);
-		}
-		lua_pop(L, 1);
-	}
-}
-
-static void check_unique(lua_State *L, const struct suite *s, const char *name)
-{
-	for (size_t i = 0; i < s->n_tests; i++) {
-		const struct suite_test *t = &s->tests[i];
-
-		if (!strcmp(t->name, name))
-			bind_fail_arg(
-			    L, TEST,
-			    "'%s' is already the name of the test at %s:%d",
-			    name, t->site.file, t->site.line);
-	}
-}
-
-int suite_l_test(lua_State *L)
-{
-	struct suite *s = &worker_of(L)->suite;
-	const char *name = arg_path(L, TEST, 1, "name");
-	int fn = lua_gettop(L) >= 3 ? 3 : 2;
-
-	if (s->running || s->is_closed)
-		bind_fail_arg(
-		    L, TEST,
-		    "tests are registered by the file's chunk, not while "
-		    "tests run");
-	if (fn == 3)
-		arg_opt_table(L, TEST, 2, "meta");
-	if (!lua_isfunction(L, fn))
-		bind_fail_arg(L, TEST, "fn must be a function, got %s",
-			      arg_type_name(L, fn));
-	check_unique(L, s, name);
-	/* An error in meta leaves the draft to the next one, or to the end. */
-	struct suite_test *t = &s->draft;
-	test_done(t);
-	*t = (struct suite_test){
-	    .name = mem_strdup(name), .fn = LUA_NOREF, .meta = LUA_NOREF};
-	lua_state_site(L, &t->site);
-	if (fn == 3 && lua_istable(L, 2)) {
-		read_meta(L, 2, t);
-		lua_pushvalue(L, 2);
-		t->meta = luaL_ref(L, LUA_REGISTRYINDEX);
-	}
-	lua_pushvalue(L, fn);
-	t->fn = luaL_ref(L, LUA_REGISTRYINDEX);
-	s->tests =
-	    mem_realloc_array(s->tests, s->n_tests + 1, sizeof(*s->tests));
-	s->tests[s->n_tests++] = *t;
-	*t = (struct suite_test){0};
-	return 0;
-}
-
-int suite_l_todo(lua_State *L)
-{
-	struct suite *s = &worker_of(L)->suite;
-	const char *reason = "todo";
-
-	if (s->running || s->is_closed)
-		bind_fail_arg(L, "todo",
-			      "is for the file's chunk; in a test "
-			      "write t:skip(reason)");
-	if (!lua_isnoneornil(L, 1))
-		reason = arg_string(L, "todo", 1, "reason");
-	free(s->todo);
-	s->todo = mem_strdup(reason);
-	return 0;
-}
-
 /* --- events --- */
 
 static json_t *text(const char *s)
@@ -271,17 +127,23 @@ static json_t *test_event(const char *name, const struct suite_test *t)
 	return ev;
 }
 
-static bool is_selected(const struct suite *s, const struct suite_test *t)
+static enum verdict judge(const struct suite *s, const struct suite_test *t)
 {
 	const struct select_test asked = {
 	    .path = s->w->job->display ? s->w->job->display : s->w->job->file,
+	    .file = s->w->job->file,
 	    .name = t->name,
 	    .tags = &t->tags,
 	    .meta = t->extra,
 	    .is_slow = t->is_slow,
 	};
 
-	return selection_takes(s->w->selection, &asked);
+	return selection_judge(s->w->selection, &asked);
+}
+
+static bool is_selected(const struct suite *s, const struct suite_test *t)
+{
+	return judge(s, t) == VERDICT_YES;
 }
 
 static bool is_reported(const struct suite *s, const struct suite_test *t)
@@ -327,16 +189,43 @@ static json_t *plan_entry(const struct suite *s, const struct suite_test *t)
 	return o;
 }
 
+static int compare_shuffled(const void *a, const void *b, void *seed)
+{
+	uint64_t x =
+	    shuffle_key(*(int64_t *)seed, ((const struct suite_test *)a)->name);
+	uint64_t y =
+	    shuffle_key(*(int64_t *)seed, ((const struct suite_test *)b)->name);
+
+	return x < y ? -1 : x > y;
+}
+
+void suite_shuffle(struct suite *s)
+{
+	int64_t seed = s->w->job->shuffle;
+
+	if (seed && s->n_tests)
+		qsort_r(s->tests, s->n_tests, sizeof(*s->tests),
+			compare_shuffled, &seed);
+}
+
 void suite_emit_plan(struct suite *s)
 {
 	json_t *ev = event_new("plan");
 	json_t *list = json_array();
+	json_int_t left_out = 0;
 
-	for (size_t i = 0; i < s->n_tests; i++)
-		if (is_selected(s, &s->tests[i]))
+	for (size_t i = 0; i < s->n_tests; i++) {
+		enum verdict v = judge(s, &s->tests[i]);
+
+		if (v == VERDICT_YES)
 			json_array_append_new(list,
 					      plan_entry(s, &s->tests[i]));
+		else if (v == VERDICT_LEFT_OUT)
+			left_out++;
+	}
 	json_object_set_new(ev, "tests", list);
+	if (left_out)
+		json_object_set_new(ev, "left_out", json_integer(left_out));
 	worker_emit(s->w, ev);
 }
 
@@ -409,6 +298,7 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 				    json_integer((json_int_t)attempts));
 	if (t->extra)
 		json_object_set(ev, "meta", t->extra);
+	s->has_failed |= f != NULL;
 	if (f)
 		add_failure(s, ev, f);
 	else if (skip)
@@ -551,5 +441,7 @@ void suite_run(struct suite *s)
 
 		if (will_run(s, t))
 			run_test(s, t);
+		if (s->w->job->is_fail_fast && s->has_failed)
+			break;
 	}
 }

@@ -18,6 +18,9 @@
 
 struct worker;
 
+/* Attempts beyond that hide more than they tell. */
+#define SUITE_RETRIES_MAX 100
+
 struct suite_test {
 	char *name;
 	struct site site;
@@ -45,16 +48,21 @@ struct suite {
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
 	char *skipped;		/* t:skip()'s reason, or NULL */
 	struct failure early;	/* a mark before the first test: the file's */
+	bool has_failed;	/* a test has */
 	bool is_closed;		/* the chunk is over: no more test() */
 };
 
 void suite_init(struct suite *s, struct worker *w);
 void suite_done(struct suite *s);
+/* What a test holds. */
+void suite_test_done(struct suite_test *t);
 
 /* test(name, [meta,] fn), todo(reason?). */
 int suite_l_test(lua_State *L);
 int suite_l_todo(lua_State *L);
 
+/* Puts the tests into the order of the job's seed, if it has one. */
+void suite_shuffle(struct suite *s);
 /* The event that lists the selected tests. */
 void suite_emit_plan(struct suite *s);
 /* Whether one that will run must not run beside other files. */

@@ -207,6 +207,8 @@ static int on_plan(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 	}
 	t->planned = selected;
 	t->totals.listed += (unsigned)json_array_size(selected);
+	t->totals.left_out +=
+	    (unsigned)json_integer_value(json_object_get(ev, "left_out"));
 	json_object_set(ev, "tests", selected);
 	emit(t, json_incref(ev));
 	return 0;
@@ -355,16 +357,25 @@ static unsigned for_missing(struct track *t, const char *why)
 	return n;
 }
 
+/* Reports the test that runs, with that status; false: none does. */
+static bool end_running(struct track *t, const char *status, const char *why,
+			int64_t now_ns)
+{
+	CLEANUP(free_ptr)
+	char *test = t->running ? mem_strdup(t->running) : NULL;
+
+	if (test)
+		report_own(t, test, t->line, status, why,
+			   now_ns - t->test_started_ns);
+	return test;
+}
+
 bool track_worker_lost(struct track *t, const char *why, int64_t now_ns)
 {
 	CLEANUP(free_ptr) char *not_run = mem_printf("not run: %s", why);
 
-	if (t->running) {
-		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
-		report_own(t, test, t->line, "failed", why,
-			   now_ns - t->test_started_ns);
+	if (end_running(t, "failed", why, now_ns))
 		return !t->planned || for_missing(t, NULL) > 0;
-	}
 	if (t->has_progress && t->planned && for_missing(t, NULL))
 		return true;
 	track_file_error(t, why);
@@ -374,15 +385,12 @@ bool track_worker_lost(struct track *t, const char *why, int64_t now_ns)
 
 void track_worker_end(struct track *t, const char *why, int64_t now_ns)
 {
-	if (t->running) {
-		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
-		report_own(t, test, t->line, "failed",
-			   "the worker ended the file without ending this test",
-			   now_ns - t->test_started_ns);
-	}
+	end_running(t, "failed",
+		    "the worker ended the file without ending this test",
+		    now_ns);
 	if (why)
 		track_file_error(t, why);
-	if (!t->spec.list_only)
+	if (!t->spec.list_only && !(t->spec.is_fail_fast && t->totals.failed))
 		for_missing(t, "the worker did not run this test");
 }
 
@@ -390,13 +398,8 @@ void track_late(struct track *t, const char *why, int64_t now_ns)
 {
 	CLEANUP(free_ptr) char *not_run = mem_printf("not run: %s", why);
 
-	if (t->running) {
-		CLEANUP(free_ptr) char *test = mem_strdup(t->running);
-		report_own(t, test, t->line, "failed", why,
-			   now_ns - t->test_started_ns);
-	} else {
+	if (!end_running(t, "failed", why, now_ns))
 		track_file_error(t, why);
-	}
 	for_missing(t, not_run);
 }
 
@@ -452,11 +455,7 @@ void track_waiting(struct track *t, const json_t *calls, int64_t now_ns)
 
 void track_interrupt(struct track *t, const char *why, int64_t now_ns)
 {
-	if (!t->running)
-		return;
-	CLEANUP(free_ptr) char *test = mem_strdup(t->running);
-	report_own(t, test, t->line, "skipped", why,
-		   now_ns - t->test_started_ns);
+	end_running(t, "skipped", why, now_ns);
 }
 
 void track_init(struct track *t, const struct track_spec *spec,

@@ -20,6 +20,7 @@
 struct track_spec {
 	const char *display;
 	bool list_only;
+	bool is_fail_fast; /* no test is run after one that failed */
 	/* What comes before the plan is held back until then, so that
 	 * track_forget() may leave no trace. */
 	bool holds;
@@ -31,8 +32,9 @@ struct track_totals {
 	unsigned passed;
 	unsigned failed;
 	unsigned skipped;
-	unsigned errors; /* failures outside of any test */
-	unsigned listed; /* tests named in plans */
+	unsigned errors;   /* failures outside of any test */
+	unsigned listed;   /* tests named in plans */
+	unsigned left_out; /* slow tests that are not in them */
 };
 
 struct track {

@@ -214,6 +214,7 @@ void worker_run_file(struct worker *w)
 		worker_emit(w, event_new("deferred"));
 	} else {
 		w->suite.is_closed = true;
+		suite_shuffle(&w->suite);
 		suite_emit_plan(&w->suite);
 		if (!w->job->list_only)
 			suite_run(&w->suite);

@@ -21,6 +21,7 @@ export PROVIUM_B=build/release
 
 say "command line"
 suite sh tests/e2e/cli.sh build/provium
+suite sh tests/e2e/select.sh build/provium
 suite sh tests/e2e/reports.sh build/provium
 
 say "files side by side, and files that misbehave"

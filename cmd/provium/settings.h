@@ -23,17 +23,28 @@ enum color { COLOR_AUTO, COLOR_ALWAYS, COLOR_NEVER };
 struct settings {
 	const char *config;    /* or NULL */
 	struct strvec select;  /* rules of runner/select.h; owned */
+	struct strvec said;    /* the options that leave tests out; owned */
+	const char *since;     /* file, or NULL */
+	const char *history;   /* file, or NULL */
 	const char *events;    /* file, "-", or NULL */
 	const char *artifacts; /* directory, or NULL */
 	const char *junit;     /* file, or NULL */
 	const char *html;      /* file, or NULL */
 	int64_t timeout_ns;
-	int64_t file_timeout_ns; /* 0: none */
-	int64_t run_timeout_ns;	 /* 0: none */
-	int64_t slow_ns;	 /* 0: none */
-	unsigned jobs;		 /* 0: as the budget admits */
+	int64_t file_timeout_ns;  /* 0: none */
+	int64_t run_timeout_ns;	  /* 0: none */
+	int64_t slow_ns;	  /* 0: none */
+	unsigned jobs;		  /* 0: as the budget admits */
+	unsigned shard, n_shards; /* 0: all */
+	unsigned repeat;	  /* 0: once */
+	unsigned retries;
+	int64_t shuffle; /* 0: not */
 	struct budget_wish wish;
 	int verbose;
+	bool is_rerun;
+	bool is_fail_fast;
+	bool is_watch;
+	bool has_no_history;
 	bool is_quiet;
 	bool is_tap;
 	bool is_json;
@@ -64,8 +75,12 @@ struct option_def {
 	const char *arg;  /* name of its argument, or NULL */
 	const char *doc;
 	unsigned commands; /* FOR_ bits */
-	/* value is NULL where arg is. */
-	int (*set)(struct settings *s, const char *value, struct err *err);
+	/* value is NULL where arg is. NULL: sets what is at, a string for an
+	 * option with an argument, else a bool. */
+	int (*set)(struct settings *s, const struct option_def *o,
+		   const char *value, struct err *err);
+	size_t at;    /* offset in struct settings */
+	unsigned max; /* of a number */
 };
 
 struct command {
@@ -80,6 +95,10 @@ struct command {
 /* Tables that end in an entry without a name. */
 extern const struct option_def option_defs[];
 extern const struct command commands[];
+
+/* value is NULL where the option has no argument. */
+int option_set(struct settings *s, const struct option_def *o,
+	       const char *value, struct err *err);
 
 /*
  * Reads argv[0..n), which it may reorder: options of that command come out as

@@ -18,6 +18,9 @@ static void a_job_survives_the_line(void **state)
 	    .config = mem_strdup(""),
 	    .run_dir = mem_strdup("/run/provium-x/1"),
 	    .list_only = true,
+	    .is_fail_fast = true,
+	    .retries = 3,
+	    .shuffle = 77,
 	    .timeout_ns = INT64_MAX,
 	    .verbose = 2,
 	};
@@ -39,6 +42,9 @@ static void a_job_survives_the_line(void **state)
 	assert_string_equal(back.run_dir, j.run_dir);
 	assert_int_equal(back.select.n, 0);
 	assert_true(back.list_only);
+	assert_true(back.is_fail_fast);
+	assert_int_equal(back.retries, 3);
+	assert_int_equal(back.shuffle, 77);
 	assert_true(back.timeout_ns == INT64_MAX);
 	assert_int_equal(back.verbose, 2);
 	assert_int_equal(back.skip.n, 2);
@@ -58,10 +64,12 @@ static void a_malformed_job_is_an_error(void **state)
 	    "{\"file\":1}",
 	    "{\"file\":\"f\",\"display\":\"f\",\"config\":\"\","
 	    "\"run_dir\":\"/\",\"select\":[],\"list_only\":false,"
-	    "\"timeout_ns\":1.5,\"verbose\":0,\"skip\":[]}",
+	    "\"is_shared\":false,\"is_fail_fast\":false,\"shuffle\":0,"
+	    "\"timeout_ns\":1.5,\"retries\":0,\"verbose\":0,\"skip\":[]}",
 	    "{\"file\":\"f\",\"display\":\"f\",\"config\":\"\","
 	    "\"run_dir\":\"/\",\"select\":[],\"list_only\":false,"
-	    "\"timeout_ns\":1,\"verbose\":0,\"skip\":[1]}",
+	    "\"is_shared\":false,\"is_fail_fast\":false,\"shuffle\":0,"
+	    "\"timeout_ns\":1,\"retries\":0,\"verbose\":0,\"skip\":[1]}",
 	    "{\"file\":{\"hex\":\"f\"}}",
 	    "{\"file\":{\"hex\":\"zz\"}}",
 	    "{\"file\":{\"hex\":\"00\"}}",

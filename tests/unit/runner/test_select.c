@@ -10,8 +10,8 @@
 #include "agent-proto/cleanup.h"
 #include "runner/select.h"
 
-/* The test that all rules here are asked about. */
-static bool takes(const char *const *rules)
+/* About the test that all rules here are asked about. */
+static enum verdict judge(const char *const *rules, bool is_slow)
 {
 	CLEANUP(strvec_done) struct strvec v = {0};
 	CLEANUP(strvec_done) struct strvec tags = {0};
@@ -20,9 +20,11 @@ static bool takes(const char *const *rules)
 		      7, "flag", 1, "list", "a", "b", "real", 1.5);
 	struct select_test t = {
 	    .path = "tests/net/dhcp.test.lua",
+	    .file = "/src/tests/net/dhcp.test.lua",
 	    .name = "a lease is renewed",
 	    .tags = &tags,
 	    .meta = meta,
+	    .is_slow = is_slow,
 	};
 	struct err err;
 
@@ -32,10 +34,15 @@ static bool takes(const char *const *rules)
 		strvec_add(&v, *rules);
 	struct selection *s = selection_new(&v, &err);
 	assert_non_null(s);
-	bool is = selection_takes(s, &t);
+	enum verdict v_of = selection_judge(s, &t);
 	selection_free(s);
 	json_decref(meta);
-	return is;
+	return v_of;
+}
+
+static bool takes(const char *const *rules)
+{
+	return judge(rules, false) == VERDICT_YES;
 }
 
 #define TAKES(...) assert_true(takes((const char *const[]){__VA_ARGS__, NULL}))
@@ -108,6 +115,31 @@ static void kinds_of_rules_must_all_hold(void **state)
 	TAKES("slow=include");
 }
 
+#define JUDGE_SLOW(...) judge((const char *const[]){__VA_ARGS__, NULL}, true)
+
+static void slow_tests_are_left_out_unless_asked_for(void **state)
+{
+	(void)state;
+	assert_int_equal(judge((const char *const[]){NULL}, true),
+			 VERDICT_LEFT_OUT);
+	assert_int_equal(JUDGE_SLOW("filter=lease"), VERDICT_LEFT_OUT);
+	assert_int_equal(JUDGE_SLOW("filter=none"), VERDICT_NO);
+	assert_int_equal(JUDGE_SLOW("slow=include"), VERDICT_YES);
+	assert_int_equal(JUDGE_SLOW("slow=only"), VERDICT_YES);
+	assert_int_equal(JUDGE_SLOW("slow=only", "filter=none"), VERDICT_NO);
+}
+
+static void a_rerun_names_a_test_or_all_of_a_file(void **state)
+{
+	(void)state;
+	TAKES("rerun=/src/tests/net/dhcp.test.lua\na lease is renewed");
+	TAKES("rerun=/src/tests/net/dhcp.test.lua\n");
+	TAKES("rerun=/other\n", "rerun=/src/tests/net/dhcp.test.lua\n");
+	LEAVES("rerun=/src/tests/net/dhcp.test.lua\na lease");
+	LEAVES("rerun=tests/net/dhcp.test.lua\n");
+	LEAVES("rerun=/src/tests/net/dhcp.test.lua\n", "filter=none");
+}
+
 static void bad_rules_are_quoted(void **state)
 {
 	static const struct {
@@ -117,6 +149,7 @@ static void bad_rules_are_quoted(void **state)
 	    {"tag-meta=x", "'x' must be KEY=VALUE"},
 	    {"no-tag-meta==x", "'=x' must be KEY=VALUE"},
 	    {"slow=maybe", "'maybe' must be"},
+	    {"rerun=x", "'x' must be a path"},
 	    {"tags=x", "'tags=x' is no rule"},
 	    {"", "'' is no rule"},
 	};
@@ -142,6 +175,8 @@ int main(void)
 	    cmocka_unit_test(of_tags_one_is_enough),
 	    cmocka_unit_test(meta_is_compared_as_it_is_written),
 	    cmocka_unit_test(kinds_of_rules_must_all_hold),
+	    cmocka_unit_test(slow_tests_are_left_out_unless_asked_for),
+	    cmocka_unit_test(a_rerun_names_a_test_or_all_of_a_file),
 	    cmocka_unit_test(bad_rules_are_quoted),
 	};
 

@@ -78,6 +78,7 @@ static void the_plan_carries_tags_skips_and_unread_keys(void **state)
 
 	(void)state;
 	lua_run_init(&r);
+	strvec_add(&r.job.select, "slow=include");
 	lua_run(&r, "test('a', {tags = {'x', 'y'}, skip = 'later', slow = "
 		    "true, spec = {n = 1}}, function() end)");
 	const json_t *t = json_array_get(
@@ -258,6 +259,8 @@ static int selected_by(const char *rule)
 
 	lua_run_init(&r);
 	strvec_add(&r.job.select, rule);
+	if (strncmp(rule, "slow=", 5) != 0)
+		strvec_add(&r.job.select, "slow=include");
 	lua_run(&r, many);
 	n = count(&r, "test_start");
 	lua_run_done(&r);
@@ -398,6 +401,83 @@ static void retries_repeat_a_failed_test(void **state)
 	lua_run_done(&r);
 }
 
+static void a_run_gives_retries_to_tests_that_have_none(void **state)
+{
+	static const char text[] = "local function fails(t) t:fail('no') end\n"
+				   "test('by the run', fails)\n"
+				   "test('by itself', {retries = 0}, fails)\n";
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	r.job.retries = 2;
+	lua_run(&r, text);
+	assert_int_equal(count(&r, "test_attempt"), 2);
+	assert_string_equal(lua_run_end(&r, "by the run", "status"), "failed");
+	lua_run_done(&r);
+}
+
+static void slow_tests_that_are_left_out_are_counted(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, many);
+	assert_int_equal(count(&r, "test_start"), 2);
+	assert_int_equal(json_integer_value(json_object_get(
+			     lua_run_event(&r, "plan", 0), "left_out")),
+			 1);
+	lua_run_done(&r);
+}
+
+static void fail_fast_runs_nothing_behind_a_failure(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	r.job.is_fail_fast = true;
+	lua_run(&r, "test('good', function() end)\n"
+		    "test('bad', function(t) t:fail('no') end)\n"
+		    "test('other', function() end)\n");
+	assert_int_equal(count(&r, "test_end"), 2);
+	assert_null(lua_run_end(&r, "other", "status"));
+	lua_run_done(&r);
+}
+
+/* The names of the tests as they ran, one behind the other. */
+static void run_order(int64_t seed, char ret[64])
+{
+	struct lua_run r;
+	const json_t *ev;
+
+	lua_run_init(&r);
+	r.job.shuffle = seed;
+	lua_run(&r, "for i = 1, 9 do test('' .. i, function() end) end\n");
+	*ret = '\0';
+	for (size_t i = 0; (ev = lua_run_event(&r, "test_end", i)); i++)
+		strcat(ret, json_string_value(json_object_get(ev, "test")));
+	lua_run_done(&r);
+}
+
+static void a_seed_shuffles_the_tests_the_same_way_each_time(void **state)
+{
+	char plain[64], a[64], again[64], b[64];
+
+	(void)state;
+	run_order(0, plain);
+	run_order(1, a);
+	run_order(1, again);
+	run_order(2, b);
+	assert_string_equal(plain, "123456789");
+	assert_string_not_equal(a, plain);
+	assert_string_equal(a, again);
+	assert_string_not_equal(a, b);
+	for (char c = '1'; c <= '9'; c++)
+		assert_non_null(strchr(a, c));
+}
+
 static void leaving_the_process_is_an_error(void **state)
 {
 	(void)state;
@@ -454,6 +534,10 @@ int main(void)
 	    cmocka_unit_test(a_swallowed_time_out_fails_the_test),
 	    cmocka_unit_test(code_that_never_waits_is_interrupted),
 	    cmocka_unit_test(retries_repeat_a_failed_test),
+	    cmocka_unit_test(a_run_gives_retries_to_tests_that_have_none),
+	    cmocka_unit_test(slow_tests_that_are_left_out_are_counted),
+	    cmocka_unit_test(fail_fast_runs_nothing_behind_a_failure),
+	    cmocka_unit_test(a_seed_shuffles_the_tests_the_same_way_each_time),
 	    cmocka_unit_test(leaving_the_process_is_an_error),
 	    cmocka_unit_test(file_settings_are_checked),
 	    cmocka_unit_test(the_files_timeout_holds_for_its_tests),
