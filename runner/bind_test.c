@@ -174,6 +174,19 @@ void bind_test_pop_context(lua_State *L)
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
+void bind_test_push_running(lua_State *L)
+{
+	push_key(L, &running_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+void bind_test_push_show(lua_State *L)
+{
+	lua_state_run_blob(L, "runner/lua/diff.lua", 0);
+	lua_getfield(L, -1, "show");
+	lua_remove(L, -2);
+}
+
 /* --- t:tmpdir() --- */
 
 struct tmpdir_object {

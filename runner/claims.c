@@ -44,6 +44,8 @@ struct claims {
 	LIST_HEAD(, ask) asks;
 	uint64_t last_id;
 	unsigned n_pending;
+	void (*on_said)(void *ctx, const char *line);
+	void *said_ctx;
 	unsigned n_parked; /* what the parent was told; 0: nothing */
 };
 
@@ -74,6 +76,13 @@ void claims_give_back(struct claims *c, const struct pool_amount *amount)
 	ev = event_new("give_back");
 	put_amount(ev, amount);
 	send_event(c, ev);
+}
+
+void claims_on_said(struct claims *c, void (*cb)(void *ctx, const char *line),
+		    void *ctx)
+{
+	c->on_said = cb;
+	c->said_ctx = ctx;
 }
 
 /* --- answers --------------------------------------------------------------*/
@@ -122,6 +131,7 @@ static void read_answer(struct claims *c, const char *line, size_t n)
 	json_t *o = json_loadb(line, n, JSON_REJECT_DUPLICATES, NULL);
 	const json_t *id = json_object_get(o, "answer");
 	const json_t *queued = json_object_get(o, "queued");
+	const json_t *said = json_object_get(o, "said");
 	struct ask *a = find(c, (uint64_t)json_integer_value(queued));
 
 	if (json_is_integer(id))
@@ -129,6 +139,8 @@ static void read_answer(struct claims *c, const char *line, size_t n)
 			  json_string_value(json_object_get(o, "refusal")));
 	if (a)
 		a->is_queued = true;
+	if (said && c->on_said)
+		c->on_said(c->said_ctx, json_string_value(said));
 	json_decref(o);
 }
 

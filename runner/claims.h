@@ -25,6 +25,11 @@ void claims_ask(struct claims *c, struct op *op, const struct pool_request *r,
 		int64_t deadline_ns);
 void claims_give_back(struct claims *c, const struct pool_amount *amount);
 
+/* Who gets what is typed for this file (runner/debug.h), borrowed until the
+ * next call; NULL as a line: nothing more is. */
+void claims_on_said(struct claims *c, void (*cb)(void *ctx, const char *line),
+		    void *ctx);
+
 /* Asks that wait for their answer. */
 unsigned claims_pending(const struct claims *c);
 /* Tells the parent, if it is news, that the file does nothing but wait for all

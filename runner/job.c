@@ -44,6 +44,23 @@ static const struct job_member job_integers[] = {
 };
 #undef JOB_INTEGER
 
+#define JOB_BOOLEAN(name)                                                      \
+	{                                                                      \
+#name, offsetof(struct job, name)                              \
+	}
+static const struct job_member job_booleans[] = {
+    JOB_BOOLEAN(is_shared),
+    JOB_BOOLEAN(list_only),
+    JOB_BOOLEAN(is_debug),
+    JOB_BOOLEAN(is_fail_fast),
+};
+#undef JOB_BOOLEAN
+
+static bool *job_boolean_at(struct job *j, const struct job_member *jb)
+{
+	return (bool *)(void *)((char *)j + jb->offset);
+}
+
 static int64_t *job_integer_at(struct job *j, const struct job_member *ji)
 {
 	return (int64_t *)(void *)((char *)j + ji->offset);
@@ -140,9 +157,10 @@ void job_encode(const struct job *j, struct buf *out)
 	}
 	json_object_set_new(o, "select", encode_list(&j->select));
 	json_object_set_new(o, "skip", encode_list(&j->skip));
-	json_object_set_new(o, "is_shared", json_boolean(j->is_shared));
-	json_object_set_new(o, "list_only", json_boolean(j->list_only));
-	json_object_set_new(o, "is_fail_fast", json_boolean(j->is_fail_fast));
+	for (size_t i = 0; i < ARRAY_LEN(job_booleans); i++)
+		json_object_set_new(
+		    o, job_booleans[i].key,
+		    json_boolean(*job_boolean_at(&view, &job_booleans[i])));
 	for (size_t i = 0; i < ARRAY_LEN(job_integers); i++)
 		json_object_set_new(
 		    o, job_integers[i].key,
@@ -177,9 +195,6 @@ static int decode_list(const json_t *o, const char *key, struct strvec *ret,
 
 static int decode_object(struct job *j, const json_t *o, struct err *err)
 {
-	const json_t *is_shared = json_object_get(o, "is_shared");
-	const json_t *list_only = json_object_get(o, "list_only");
-	const json_t *is_fail_fast = json_object_get(o, "is_fail_fast");
 
 	for (size_t i = 0; i < ARRAY_LEN(job_strings); i++) {
 		const struct job_member *js = &job_strings[i];
@@ -188,12 +203,14 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 			return bad_job(err, js->key);
 		*job_string_at(j, js) = s;
 	}
-	if (!json_is_boolean(is_shared))
-		return bad_job(err, "is_shared");
-	if (!json_is_boolean(list_only))
-		return bad_job(err, "list_only");
-	if (!json_is_boolean(is_fail_fast))
-		return bad_job(err, "is_fail_fast");
+	for (size_t i = 0; i < ARRAY_LEN(job_booleans); i++) {
+		const struct job_member *jb = &job_booleans[i];
+		const json_t *v = json_object_get(o, jb->key);
+
+		if (!json_is_boolean(v))
+			return bad_job(err, jb->key);
+		*job_boolean_at(j, jb) = json_is_true(v);
+	}
 	for (size_t i = 0; i < ARRAY_LEN(job_integers); i++) {
 		const struct job_member *ji = &job_integers[i];
 		const json_t *v = json_object_get(o, ji->key);
@@ -202,9 +219,6 @@ static int decode_object(struct job *j, const json_t *o, struct err *err)
 			return bad_job(err, ji->key);
 		*job_integer_at(j, ji) = json_integer_value(v);
 	}
-	j->is_shared = json_is_true(is_shared);
-	j->list_only = json_is_true(list_only);
-	j->is_fail_fast = json_is_true(is_fail_fast);
 	int r = decode_list(o, "select", &j->select, err);
 	return r < 0 ? r : decode_list(o, "skip", &j->skip, err);
 }

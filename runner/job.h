@@ -20,6 +20,7 @@ struct job {
 	char *run_dir;	      /* private to the worker, exists, 0700 */
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */
+	bool is_debug;	      /* a test that failed is held: runner/debug.h */
 	bool is_fail_fast;    /* no test is run after one that failed */
 	struct strvec select; /* which tests: rules of runner/select.h */
 	/* Tests that an earlier worker reported, named as in its events. */

@@ -221,6 +221,11 @@ static void make_slots(struct run *run)
 	run->env.share = share_new(run->env.loop, &budget, o->pressure);
 	share_report(run->env.share, run->env.sink);
 	run->n_slots = o->jobs ? o->jobs : default_jobs(&budget);
+	if (o->debug_out) {
+		run->n_slots = 1;
+		run->env.prompt =
+		    prompt_new(run->env.loop, o->debug_in, o->debug_out);
+	}
 	if (run->n_slots > run->files->n)
 		run->n_slots = run->files->n ? (unsigned)run->files->n : 1;
 	run->slots = mem_zalloc(run->n_slots * sizeof(*run->slots));
@@ -260,6 +265,7 @@ static void run_done(struct run *run)
 		slot_free(run->slots[i]);
 	free(run->slots);
 	free(run->deferred);
+	prompt_free(run->env.prompt);
 	timer_free(run->timer);
 	timer_free(run->tick);
 	share_free(run->env.share);

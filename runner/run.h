@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "agent-proto/clock.h"
 #include "agent-proto/err.h"
@@ -41,6 +42,10 @@ struct run_options {
 	struct budget_wish wish;
 	int verbose;
 	bool list_only;
+	/* Not NULL: a test that failed is held, with a prompt there; lines are
+	 * read from debug_in. Files are run one by one. */
+	FILE *debug_out;
+	int debug_in;
 	bool is_fail_fast;    /* the first failure ends the run */
 	bool keeps_artifacts; /* of files without failures, too */
 };

@@ -43,6 +43,7 @@ struct slot {
 	int64_t parked_ns;    /* since when it is parked; 0: it is not */
 	int64_t slow_test_ns; /* start of the test that slow_span is for */
 	int64_t slow_span_ns; /* after so long it is told of */
+	bool is_held;	      /* a test is, for who sits before it */
 	bool is_shared;
 	bool is_deferred;
 	bool is_file_late;
@@ -208,6 +209,46 @@ static void on_deadline(void *ctx)
 		    s, mem_strdup("the worker fell silent between two tests"));
 }
 
+static void on_typed(void *ctx, const char *line)
+{
+	struct slot *s = ctx;
+	json_t *o = json_object();
+	char *text;
+
+	json_object_set_new(
+	    o, "said", line ? event_string(line, strlen(line)) : json_null());
+	text = json_dumps(o, JSON_COMPACT);
+	worker_proc_send(s->proc, text, strlen(text));
+	worker_proc_send(s->proc, "\n", 1);
+	free(text);
+	json_decref(o);
+}
+
+static void slot_park(struct slot *s, bool is_parked);
+
+/* A test that failed is held: its time stands still. */
+static void slot_debug(struct slot *s, const json_t *ev)
+{
+	const json_t *text = json_object_get(ev, "text");
+
+	if (!s->env->prompt)
+		return;
+	if (!s->is_held) {
+		slot_park(s, true);
+		s->is_held = true;
+	}
+	if (json_is_string(text))
+		prompt_print(s->env->prompt, json_string_value(text),
+			     json_string_length(text));
+	if (json_is_true(json_object_get(ev, "prompt")))
+		prompt_ask(s->env->prompt, on_typed, s);
+	if (!json_is_true(json_object_get(ev, "over")))
+		return;
+	prompt_print(s->env->prompt, "\n", 1);
+	s->is_held = false;
+	slot_park(s, false);
+}
+
 /* The events that are for the parent alone. 1: it was one; else 0, or negative
  * for what makes no sense. */
 static int slot_take_event(struct slot *s, const json_t *ev, struct err *err)
@@ -223,6 +264,10 @@ static int slot_take_event(struct slot *s, const json_t *ev, struct err *err)
 	if (!strcmp(name, "deferred") && s->is_shared &&
 	    !s->track.has_progress) {
 		s->is_deferred = true;
+		return 1;
+	}
+	if (!strcmp(name, "debug")) {
+		slot_debug(s, ev);
 		return 1;
 	}
 	return share_event(s->member, ev, err);
@@ -257,14 +302,15 @@ static void on_no_answer(void *ctx)
 	track_waiting(&s->track, NULL, clock_now_ns());
 }
 
-static void on_parked(void *ctx, bool is_parked)
+static void slot_park(struct slot *s, bool is_parked)
 {
-	struct slot *s = ctx;
 	int64_t now_ns = clock_now_ns();
 
-	if (is_parked) {
+	if (s->is_held)
+		return;
+	if (is_parked && !s->parked_ns) {
 		s->parked_ns = now_ns;
-	} else {
+	} else if (!is_parked && s->parked_ns) {
 		int64_t span_ns = now_ns - s->parked_ns;
 
 		s->parked_ns = 0;
@@ -274,6 +320,11 @@ static void on_parked(void *ctx, bool is_parked)
 			s->file_by_ns += span_ns;
 	}
 	slot_arm(s);
+}
+
+static void on_parked(void *ctx, bool is_parked)
+{
+	slot_park(ctx, is_parked);
 }
 
 static void on_answer(void *ctx, const char *line, size_t n)
@@ -337,6 +388,9 @@ static void on_exited(void *ctx, int status)
 	timer_set(s->timer, CLOCK_NEVER);
 	timer_set(s->slow_timer, CLOCK_NEVER);
 	timer_set(s->tell_timer, CLOCK_NEVER);
+	if (s->is_held)
+		prompt_cancel(s->env->prompt);
+	s->is_held = false;
 	if (s->is_deferred)
 		s->is_deferred = !s->env->is_ending;
 	else if (s->is_file_late)
@@ -377,6 +431,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .list_only = o->list_only,
 	    .is_shared = s->is_shared,
 	    .timeout_ns = o->timeout_ns,
+	    .is_debug = s->env->prompt,
 	    .is_fail_fast = o->is_fail_fast,
 	    .retries = o->retries,
 	    .shuffle = o->shuffle,

@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 
+#include "runner/prompt.h"
 #include "runner/run.h"
 #include "runner/rundir.h"
 #include "runner/share.h"
@@ -22,6 +23,7 @@ struct slot_env {
 	struct event_sink *sink;
 	struct rundir *dir;
 	struct share *share;
+	struct prompt *prompt;	   /* NULL: failed tests are not held */
 	struct run_result *result; /* totals are added here */
 	bool is_ending;		   /* no worker is started any more */
 	/* The slot is idle again. is_deferred: the file wants to be run

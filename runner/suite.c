@@ -15,6 +15,7 @@
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
 #include "runner/bind_test.h"
+#include "runner/debug.h"
 #include "runner/interrupt.h"
 #include "runner/select.h"
 #include "runner/shuffle.h"
@@ -283,7 +284,9 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 {
 	json_t *ev = test_event("test_end", t);
 	int64_t waited_ns = s->w->await.waited_ns;
-	double span = (double)(clock_now_ns() - started_ns - waited_ns) / 1e9;
+	double span =
+	    (double)(clock_now_ns() - started_ns - waited_ns - s->held_ns) /
+	    1e9;
 
 	json_object_set_new(ev, "status",
 			    json_string(f      ? "failed"
@@ -344,7 +347,7 @@ static void end_objects(const struct scope *in, bool is_last)
 
 /* One attempt, in its scope; s->failure and s->skipped hold the outcome. The
  * scope stays, for the report. */
-static void attempt(struct suite *s, const struct suite_test *t)
+static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 {
 	struct worker *w = s->w;
 	struct failure raised = {0};
@@ -366,6 +369,13 @@ static void attempt(struct suite *s, const struct suite_test *t)
 		raised = (struct failure){0};
 	}
 	failure_done(&raised);
+	if (s->failure.message && is_last && w->job->is_debug) {
+		int64_t since_ns = clock_now_ns();
+
+		bind_test_push_running(w->L);
+		debug_hold(w, t->name, &s->failure);
+		s->held_ns = clock_now_ns() - since_ns;
+	}
 	end_objects(w->scope, true);
 	end_objects(w->file_scope, false);
 	lua_settop(w->L, 0);
@@ -402,6 +412,7 @@ static void run_test(struct suite *s, const struct suite_test *t)
 	unsigned n = 0;
 
 	s->w->await.waited_ns = 0;
+	s->held_ns = 0;
 	emit_start(s, t);
 	if (skip) {
 		emit_end(s, t, NULL, skip, started, 0);
@@ -413,7 +424,7 @@ static void run_test(struct suite *s, const struct suite_test *t)
 		if (n++)
 			close_scope(s);
 		attempt_started = clock_now_ns();
-		attempt(s, t);
+		attempt(s, t, n > t->retries);
 	} while (s->failure.message && n <= t->retries);
 	if (is_last(s, t))
 		end_objects(s->w->file_scope, true);

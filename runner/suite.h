@@ -48,6 +48,7 @@ struct suite {
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
 	char *skipped;		/* t:skip()'s reason, or NULL */
 	struct failure early;	/* a mark before the first test: the file's */
+	int64_t held_ns;	/* that it was held at a prompt */
 	bool has_failed;	/* a test has */
 	bool is_closed;		/* the chunk is over: no more test() */
 };

@@ -233,6 +233,8 @@ static int run_found(struct session *x, struct err *err)
 	    .retries = x->s->retries,
 	    .shuffle = x->s->shuffle,
 	    .is_fail_fast = x->s->is_fail_fast,
+	    .debug_out = x->s->is_debug ? stderr : NULL,
+	    .debug_in = STDIN_FILENO,
 	    .verbose = x->s->verbose,
 	    .list_only = x->list_only,
 	    .keeps_artifacts = x->s->keeps_artifacts,

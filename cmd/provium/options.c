@@ -258,6 +258,10 @@ const struct option_def option_defs[] = {
      FOR_RUN, set_count, AT(retries), SUITE_RETRIES_MAX},
     {"fail-fast", '\0', NULL, "end the run at the first failure", FOR_RUN, NULL,
      AT(is_fail_fast), 0},
+    {"debug-on-failure", '\0', NULL,
+     "hold a test that failed, with its VMs, and run Lua that is typed, until "
+     "^D; one file at a time",
+     FOR_RUN, NULL, AT(is_debug), 0},
     {"watch", 'w', NULL, "run again whenever a file changes, until ^C", FOR_RUN,
      NULL, AT(is_watch), 0},
     {"history", '\0', "FILE",

@@ -127,7 +127,8 @@ struct event_sink *outputs_people(const struct outputs *o)
 	    .reads_no_files = o->is_replay,
 	};
 
-	if (is_live(o))
+	/* A prompt has the last line. */
+	if (is_live(o) && !o->s->is_debug)
 		return report_tty_new(o->report, &opts);
 	return report_group_new(report_plain_new(o->report, &opts));
 }

@@ -44,6 +44,7 @@ struct settings {
 	bool is_rerun;
 	bool is_fail_fast;
 	bool is_watch;
+	bool is_debug;
 	bool has_no_history;
 	bool is_quiet;
 	bool is_tap;

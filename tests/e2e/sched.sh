@@ -299,6 +299,73 @@ out "now   tell/c.test.lua: sleeps"
 out "in code that provium cannot look into"
 last_line "3 passed, 0 failed"
 
+claim "a failed test is held, with its VM, for what is typed"
+lua held/a.test.lua <<'END'
+test("fails", {timeout = 20}, function(t)
+  provium:vm("a"):boot():write_file("/tmp/x", "in the guest")
+  local hidden = 1
+  t:assert_eq(hidden, 2)
+end)
+test("passes", function() end)
+END
+cat >typed <<'END'
+provium.a:read_file("/tmp/x")
+r = provium.a:run("uname -s"); print(r:ok(), t.name)
+r.stdout
+nonsense(
+provium.a:run(1)
+provium:vm("b")
+END
+"$provium" run --debug-on-failure held >out 2>err <typed
+[ $? = 1 ] || complain "another status than 1"
+err "held/a.test.lua: fails failed at held/a.test.lua:12:"
+err 'provium> "in the guest"'
+err "provium> true	fails"
+err 'provium> "Linux\n"'
+err "prompt:1: unexpected symbol near"
+err "vm:run: command must be a string, got a number"
+err "vm 'b' (created)"
+last_line "1 passed, 1 failed"
+
+claim "its time stands still meanwhile, and is not the test's"
+lua still/a.test.lua <<'END'
+test("fails", {timeout = 2}, function(t) mark("held") t:fail("no") end)
+test("passes", function() end)
+END
+{
+	until_mark held
+	sleep 4
+	echo 'print("typed")'
+} | "$provium" run --debug-on-failure --slow 1s --events ev still >out 2>err
+err "typed"
+out "  FAIL  fails  "
+last_line "1 passed, 1 failed"
+no_out "slow  "
+no_out " s$"
+! grep -qE '"fails".*"duration":[1-9][0-9]*[.][0-9]*[,}]' ev || complain "it took its time"
+
+claim "a run that ends at the prompt leaves nothing"
+mkfifo typing
+lua held/a.test.lua <<'END'
+test("fails", function(t)
+  provium:vm("a"):boot()
+  mark("held")
+  t:fail("no")
+end)
+END
+"$provium" run --debug-on-failure held >out 2>err <typing &
+pid=$!
+exec 3>typing
+until_mark held
+for _ in $(seq 100); do
+	! grep -q "provium> " err || break
+	sleep 0.1
+done
+kill -TERM "$pid"
+wait "$pid"
+exec 3>&-
+out "interrupted by SIGTERM"
+
 for signal in INT TERM; do
 	claim "SIG$signal while a guest boots ends all, in order"
 	lua mid/a.test.lua <<'END'
