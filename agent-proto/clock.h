@@ -14,6 +14,8 @@
 #define NS_PER_SEC  INT64_C(1000000000)
 
 int64_t clock_now_ns(void);
+/* Of CLOCK_REALTIME, since the epoch: for what is told, not for deadlines. */
+int64_t clock_realtime_ns(void);
 
 /* now + span_ns, saturating at CLOCK_NEVER; negative spans count as 0. */
 int64_t clock_deadline_ns(int64_t span_ns);

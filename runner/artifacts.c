@@ -82,7 +82,7 @@ static int keep_file(struct keeper *k, int dir_fd, const char *name,
 
 static bool is_log(const char *name)
 {
-	static const char *const suffixes[] = {".console", ".qmp"};
+	static const char *const suffixes[] = {".console", ".qmp", ".pcap"};
 	size_t n = strlen(name);
 
 	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++) {

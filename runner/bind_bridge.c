@@ -16,6 +16,7 @@
 #include "runner/bind_nic.h"
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
+#include "vmm/net/bridge_log.h"
 
 struct bridge_object *bridge_check(lua_State *L, const char *method)
 {
@@ -232,6 +233,9 @@ static void create_bridge(lua_State *L, const char *name)
 
 	if (!bridge)
 		bind_fail_err(L, "lab:bridge", &err);
+	/* What cannot be kept is no failure of the test's. */
+	if (w->job->keeps_logs)
+		bridge_log(bridge, w->job->run_dir, NULL);
 	struct bridge_object *b = object_new(L, &bridge_class, 0);
 	b->bridge = bridge;
 	b->name = mem_strdup(name);

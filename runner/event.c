@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <string.h>
-#include <time.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/text.h"
 
@@ -20,14 +20,12 @@ static const char *const essential[] = {
 
 json_t *event_new(const char *event)
 {
-	struct timespec ts;
 	json_t *ev = json_object();
 
-	clock_gettime(CLOCK_REALTIME, &ts);
 	json_object_set_new(ev, "event", event_string(event, strlen(event)));
 	json_object_set_new(
 	    ev, "time",
-	    json_real((double)ts.tv_sec + (double)ts.tv_nsec / 1e9));
+	    json_real((double)clock_realtime_ns() / (double)NS_PER_SEC));
 	return ev;
 }
 

@@ -49,10 +49,8 @@ static const struct job_member job_integers[] = {
 #name, offsetof(struct job, name)                              \
 	}
 static const struct job_member job_booleans[] = {
-    JOB_BOOLEAN(is_shared),
-    JOB_BOOLEAN(list_only),
-    JOB_BOOLEAN(is_debug),
-    JOB_BOOLEAN(is_fail_fast),
+    JOB_BOOLEAN(is_shared), JOB_BOOLEAN(list_only),    JOB_BOOLEAN(keeps_logs),
+    JOB_BOOLEAN(is_debug),  JOB_BOOLEAN(is_fail_fast),
 };
 #undef JOB_BOOLEAN
 

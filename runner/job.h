@@ -20,6 +20,7 @@ struct job {
 	char *run_dir;	      /* private to the worker, exists, 0700 */
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */
+	bool keeps_logs;      /* also those that cost something: of packets */
 	bool is_debug;	      /* a test that failed is held: runner/debug.h */
 	bool is_fail_fast;    /* no test is run after one that failed */
 	struct strvec select; /* which tests: rules of runner/select.h */

@@ -431,6 +431,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .list_only = o->list_only,
 	    .is_shared = s->is_shared,
 	    .timeout_ns = o->timeout_ns,
+	    .keeps_logs = o->artifacts,
 	    .is_debug = s->env->prompt,
 	    .is_fail_fast = o->is_fail_fast,
 	    .retries = o->retries,

@@ -4,8 +4,6 @@
  * and each record, and compiles and runs the filter. Nothing here reaches a
  * file: what libpcap writes is handed out, record by record, without a system
  * call.
- *
- * Private to the capture.
  */
 #ifndef STREAMS_DUMP_H
 #define STREAMS_DUMP_H

@@ -315,7 +315,8 @@ const struct option_def option_defs[] = {
     {"merge", '\0', NULL, "report several runs, such as shards, as one",
      FOR_REPORT, NULL, AT(is_merge), 0},
     {"artifacts", 'a', "DIR",
-     "keep the console and QMP logs of VMs of files with failures, and what "
+     "keep the console and QMP logs of VMs, and the last packets of bridges, "
+     "of files with failures, and what "
      "tests attached, in DIR",
      FOR_RUN, NULL, AT(artifacts), 0},
     {"keep-artifacts", '\0', NULL,

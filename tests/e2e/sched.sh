@@ -299,6 +299,22 @@ out "now   tell/c.test.lua: sleeps"
 out "in code that provium cannot look into"
 last_line "3 passed, 0 failed"
 
+claim "the packets of a bridge are kept with the logs of a failure"
+lua net/a.test.lua <<'END'
+test("fails", function(t)
+  local lan = provium:bridge("lan")
+  local a = provium:vm("a")
+  lan:attach(a)
+  a:boot()
+  t:fail("no")
+end)
+END
+run 1 run --artifacts kept net
+out "kept  kept/net_a.test.lua/1-lan.pcap"
+out "kept  kept/net_a.test.lua/1-vm1-a.console"
+tcpdump -nr kept/net_a.test.lua/1-lan.pcap >packets 2>/dev/null
+grep -q "DHCP, Request" packets || complain "no DHCP: $(cat packets)"
+
 claim "a failed test is held, with its VM, for what is typed"
 lua held/a.test.lua <<'END'
 test("fails", {timeout = 20}, function(t)

@@ -204,6 +204,7 @@ struct bridge *bridge_free(struct bridge *b)
 	for (size_t i = 0; i < PORTS_MAX; i++)
 		port_free(b->ports[i]);
 	bridge_end_captures(b, NULL);
+	b->log = bridge_log_free(b->log, b->sw);
 	bridge_disarm(b);
 	route_leave(b);
 	gateway_leave(&b->gateway);

@@ -7,7 +7,6 @@
  */
 #include <assert.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
@@ -24,12 +23,9 @@ struct bridge_tap {
 static void on_seen(void *ctx, const struct frame *f)
 {
 	struct bridge_tap *t = ctx;
-	struct timespec now;
 
-	clock_gettime(CLOCK_REALTIME, &now);
 	/* May close the stream, and so free t. */
-	capture_packet(t->capture, now.tv_sec * NS_PER_SEC + now.tv_nsec,
-		       f->data, f->len);
+	capture_packet(t->capture, clock_realtime_ns(), f->data, f->len);
 }
 
 static void take_off(struct bridge_tap *t)

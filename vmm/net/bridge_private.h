@@ -43,6 +43,7 @@ struct bridge {
 	struct port *ports[PORTS_MAX]; /* holes are NULL */
 	struct stream_list captures;
 	TAILQ_HEAD(bridge_tap_list, bridge_tap) taps; /* of those not ended */
+	struct bridge_log *log;			      /* or NULL */
 	unsigned n_holds;
 };
 
@@ -74,6 +75,8 @@ void bridge_disarm(struct bridge *b);
 
 /* Those of one port, or all: end of file. */
 void bridge_end_captures(struct bridge *b, const struct port *only);
+/* sw: the switch that it listens to, or NULL. */
+struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw);
 
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
 

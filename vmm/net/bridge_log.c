@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation. Records gather in memory and are written when the last
+ * time is some milliseconds ago: a process that crashes loses little, and a
+ * flood of packets does not cost a system call each. The log is there to
+ * explain failures: that it cannot be written any more fails nothing.
+ */
+#include "vmm/net/bridge_log.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "streams/capture.h"
+#include "streams/dump.h"
+#include "vmm/net/bridge_private.h"
+
+#define WRITE_NS    (10 * NS_PER_MS)
+#define WRITE_BYTES (64u << 10)
+#define NAMES_MAX   1000
+#define NAME_BYTES  64
+
+struct bridge_log {
+	struct vtap tap;
+	char *stem; /* path without ".pcap" */
+	struct dump dump;
+	struct buf header;  /* of the file */
+	struct buf pending; /* not yet written */
+	int fd;		    /* -1: it cannot be written any more */
+	size_t n_written;
+	int64_t written_ns;
+};
+
+static char *path_of(const struct bridge_log *l, const char *suffix)
+{
+	return mem_printf("%s%s.pcap", l->stem, suffix);
+}
+
+static void end_file(struct bridge_log *l)
+{
+	fd_closep(&l->fd);
+	l->fd = -1;
+}
+
+static void write_out(struct bridge_log *l)
+{
+	while (l->fd >= 0 && l->pending.len > 0) {
+		ssize_t n = write(l->fd, buf_data(&l->pending), l->pending.len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0) {
+			end_file(l);
+			break;
+		}
+		l->n_written += (size_t)n;
+		buf_consume(&l->pending, (size_t)n);
+	}
+	buf_reset(&l->pending);
+}
+
+static int open_file(struct bridge_log *l)
+{
+	CLEANUP(free_ptr) char *path = path_of(l, "");
+
+	l->fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (l->fd < 0)
+		return -errno;
+	l->n_written = 0;
+	buf_append(&l->pending, buf_data(&l->header), l->header.len);
+	return 0;
+}
+
+static void begin_anew(struct bridge_log *l)
+{
+	CLEANUP(free_ptr) char *path = path_of(l, "");
+	CLEANUP(free_ptr) char *old = path_of(l, ".old");
+
+	end_file(l);
+	if (rename(path, old) == 0)
+		open_file(l);
+}
+
+static void on_seen(void *ctx, const struct frame *f)
+{
+	struct bridge_log *l = ctx;
+
+	if (l->fd < 0)
+		return;
+	dump_packet(&l->dump, clock_realtime_ns(), f->data, f->len);
+	buf_append(&l->pending, buf_data(&l->dump.out), l->dump.out.len);
+	if (l->n_written + l->pending.len >= BRIDGE_LOG_MAX) {
+		write_out(l);
+		begin_anew(l);
+		return;
+	}
+	int64_t now = clock_now_ns();
+	if (now - l->written_ns < WRITE_NS && l->pending.len < WRITE_BYTES)
+		return;
+	write_out(l);
+	l->written_ns = now;
+}
+
+/* A stem that no other log has; the file is made. */
+static int claim_stem(struct bridge_log *l, const char *dir, const char *name,
+		      struct err *err)
+{
+	char safe[NAME_BYTES];
+	size_t n = strnlen(name, sizeof(safe) - 1);
+	int r = -EEXIST;
+
+	for (size_t i = 0; i < n; i++)
+		safe[i] = isalnum((unsigned char)name[i]) ? name[i] : '_';
+	safe[n] = '\0';
+	for (int i = 1; r == -EEXIST && i <= NAMES_MAX; i++) {
+		free(l->stem);
+		l->stem = i == 1 ? mem_printf("%s/%s", dir, safe)
+				 : mem_printf("%s/%s-%d", dir, safe, i);
+		r = open_file(l);
+	}
+	if (r < 0)
+		return err_set(err, r, "cannot create '%s.pcap': %s", l->stem,
+			       strerror(-r));
+	return 0;
+}
+
+int bridge_log(struct bridge *b, const char *dir, struct err *err)
+{
+	struct bridge_log *l = mem_zalloc(sizeof(*l));
+	int r;
+
+	l->fd = -1;
+	l->tap = (struct vtap){.seen = on_seen, .ctx = l};
+	r = dump_init(&l->dump, NULL, CAPTURE_SNAPLEN, err);
+	if (r == 0) {
+		buf_append(&l->header, buf_data(&l->dump.out), l->dump.out.len);
+		r = claim_stem(l, dir, b->name, err);
+	}
+	if (r < 0) {
+		bridge_log_free(l, NULL);
+		return r;
+	}
+	vswitch_tap(b->sw, &l->tap);
+	b->log = l;
+	return 0;
+}
+
+struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw)
+{
+	if (!l)
+		return NULL;
+	if (sw)
+		vswitch_untap(sw, &l->tap);
+	write_out(l);
+	fd_closep(&l->fd);
+	dump_done(&l->dump);
+	buf_done(&l->header);
+	buf_done(&l->pending);
+	free(l->stem);
+	free(l);
+	return NULL;
+}
