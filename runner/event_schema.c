@@ -187,6 +187,7 @@ const struct event_field event_fields[] = {
     {"pool", "cpus", EVENT_INTEGER, NULL, YES},
     {"pool", "cpus_total", EVENT_INTEGER, NULL, YES},
     {"pool", "waiting", EVENT_INTEGER, NULL, YES},
+    {"pool", "run", EVENT_INTEGER, NULL, NO},
     {"test_end", "file", EVENT_STRING, NULL, YES},
     {"test_end", "test", EVENT_STRING, NULL, YES},
     {"test_end", "line", EVENT_INTEGER, NULL, NO},

@@ -132,6 +132,16 @@ static void repeat(struct test_files *files, unsigned times)
 	*files = (struct test_files){v, n * times};
 }
 
+size_t lineup_name_len(const char *display)
+{
+	size_t n = strlen(display);
+	const char *mark = strrchr(display, '#');
+
+	if (!mark || !mark[1] || mark[1 + strspn(mark + 1, "0123456789")])
+		return n;
+	return (size_t)(mark - display);
+}
+
 int lineup(struct test_files *files, const struct lineup_options *o,
 	   const struct history *h, struct strvec *rules, const char **ret_why,
 	   struct err *err)

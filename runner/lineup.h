@@ -36,4 +36,7 @@ int lineup(struct test_files *files, const struct lineup_options *o,
 	   const struct history *h, struct strvec *rules, const char **ret_why,
 	   struct err *err);
 
+/* Bytes of a file's name without the round of a repeated one. */
+size_t lineup_name_len(const char *display);
+
 #endif

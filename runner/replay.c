@@ -52,9 +52,8 @@ static int on_run_start(struct reading *x, const json_t *ev, struct err *err)
 	if (x->has_start)
 		return err_set(err, -EBADMSG, "a second run_start");
 	x->has_start = true;
-	if (!x->r->has_begun)
+	if (x->r->n_runs++ == 0)
 		x->r->sink->event(x->r->sink, ev);
-	x->r->has_begun = true;
 	return 0;
 }
 
@@ -65,6 +64,7 @@ static int on_run_end(struct reading *x, const json_t *ev, struct err *err)
 
 	(void)err;
 	x->has_end = true;
+	x->r->left_out += json_integer_value(json_object_get(ev, "left_out"));
 	if (why)
 		interrupt(x->r, why);
 	if (s > x->r->duration)
@@ -102,6 +102,18 @@ static int on_file_end(struct reading *x, const json_t *ev, struct err *err)
 	return 1;
 }
 
+/* Each of several runs had a pool of its own. */
+static int on_pool(struct reading *x, const json_t *ev, struct err *err)
+{
+	json_t *copy = json_copy((json_t *)(uintptr_t)ev);
+
+	(void)err;
+	json_object_set_new(copy, "run", json_integer(x->r->n_runs));
+	x->r->sink->event(x->r->sink, copy);
+	json_decref(copy);
+	return 0;
+}
+
 /* 1: the event is for the sink. */
 static const struct replay_handler {
 	const char *event;
@@ -109,7 +121,7 @@ static const struct replay_handler {
 } handlers[] = {
     {"run_start", on_run_start}, {"run_end", on_run_end},
     {"test_end", on_test_end},	 {"file_error", on_file_error},
-    {"file_end", on_file_end},
+    {"file_end", on_file_end},	 {"pool", on_pool},
 };
 
 static int take(struct reading *x, const json_t *ev, struct err *err)
@@ -205,6 +217,8 @@ void replay_end(struct replay *r)
 	json_object_set_new(ev, "errors", json_integer(r->errors));
 	json_object_set_new(ev, "files_run", json_integer(r->files_run));
 	json_object_set_new(ev, "duration", json_real(r->duration));
+	if (r->left_out)
+		json_object_set_new(ev, "left_out", json_integer(r->left_out));
 	if (r->interrupted)
 		json_object_set_new(
 		    ev, "interrupted",

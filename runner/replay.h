@@ -21,9 +21,10 @@ struct replay {
 	json_int_t skipped;
 	json_int_t errors;
 	json_int_t files_run;
-	double duration;   /* of the longest run, seconds */
-	char *interrupted; /* why one of them ended early, or NULL */
-	bool has_begun;
+	double duration;     /* of the longest run, seconds */
+	char *interrupted;   /* why one of them ended early, or NULL */
+	json_int_t n_runs;   /* that were read */
+	json_int_t left_out; /* slow tests */
 };
 
 void replay_init(struct replay *r, struct event_sink *sink);

@@ -12,6 +12,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/print.h"
+#include "runner/report_summary.h"
 
 #define INDENT	      "        "
 #define QUOTE	      INDENT "  | "
@@ -19,7 +20,6 @@
 #define TRACE_LINES   20
 #define CALLS_MAX     6
 #define LOG_MAX	      (256u << 10) /* bytes kept of what a test printed */
-#define RECAP_TESTS   12	   /* shorter reports need none */
 
 struct report_plain {
 	struct event_sink sink;
@@ -32,9 +32,7 @@ struct report_plain {
 	char *file;
 	struct buf log; /* what the running test, or the file, printed */
 	size_t log_cut; /* bytes of it that were dropped */
-	struct strvec failures;
-	struct strvec flaky; /* passed when tried again */
-	unsigned n_tests;
+	struct report_summary summary;
 };
 
 struct plain_handler {
@@ -258,7 +256,7 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	put_consoles(r, ev);
 	put_log(r);
 	r->wants_gap = true;
-	strvec_addf(&r->failures, "%s  %s", at, name);
+	report_summary_failure(&r->summary, at, name);
 	free(f.file);
 }
 
@@ -308,18 +306,17 @@ static void on_test_start(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
-/* It passed, but not at once. */
-static void put_flaky(struct report_plain *r, const json_t *ev)
+/* Of a test that was tried more than once. */
+static void put_attempts(struct report_plain *r, const json_t *ev,
+			 const char *before, const char *after)
 {
 	json_int_t n = json_integer_value(json_object_get(ev, "attempts"));
 
 	if (n < 2)
 		return;
 	CLEANUP(free_ptr)
-	char *note = mem_printf("  flaky: attempt %lld", (long long)n);
+	char *note = mem_printf("  %s%lld%s", before, (long long)n, after);
 	print_text(&r->p, PRINT_WARN, note);
-	strvec_addf(&r->flaky, "%s: %s", r->file ? r->file : "?",
-		    get(ev, "test"));
 }
 
 static void put_passed(struct report_plain *r, const json_t *ev)
@@ -331,7 +328,7 @@ static void put_passed(struct report_plain *r, const json_t *ev)
 	put_status(r, PRINT_GOOD, "ok", get(ev, "test"));
 	put(r, "  ");
 	print_duration(&r->p, PRINT_DIM, s);
-	put_flaky(r, ev);
+	put_attempts(r, ev, "flaky: attempt ", "");
 	put(r, "\n");
 	if (r->opts.is_verbose)
 		put_log(r);
@@ -361,6 +358,7 @@ static void put_failed(struct report_plain *r, const json_t *ev)
 	put_status(r, PRINT_BAD, "FAIL", get(ev, "test"));
 	put(r, "  ");
 	print_duration(&r->p, PRINT_DIM, s);
+	put_attempts(r, ev, "in all of ", " attempts");
 	put(r, "\n");
 	put_failure(r, ev, get(ev, "test"));
 }
@@ -373,7 +371,7 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 	    {"failed", put_failed},
 	};
 
-	r->n_tests++;
+	report_summary_test(&r->summary, ev);
 	for (size_t i = 0; i < ARRAY_LEN(by_status); i++) {
 		if (!strcmp(by_status[i].event, get(ev, "status")))
 			by_status[i].handle(r, ev);
@@ -462,69 +460,9 @@ static void on_artifacts(struct report_plain *r, const json_t *ev)
 	}
 }
 
-static void put_flaky_list(struct report_plain *r)
-{
-	put(r, "\n");
-	print_text(&r->p, PRINT_TITLE, "flaky, passed when tried again:");
-	put(r, "\n");
-	for (size_t i = 0; i < r->flaky.n; i++) {
-		put(r, "  ");
-		print_text(&r->p, PRINT_PLAIN, r->flaky.v[i]);
-		put(r, "\n");
-	}
-}
-
-static void put_recap(struct report_plain *r)
-{
-	put(r, "\n");
-	print_text(&r->p, PRINT_TITLE, "failed:");
-	put(r, "\n");
-	for (size_t i = 0; i < r->failures.n; i++) {
-		put(r, "  ");
-		print_text(&r->p, PRINT_PLAIN, r->failures.v[i]);
-		put(r, "\n");
-	}
-}
-
-static unsigned count(const json_t *ev, const char *key)
-{
-	return (unsigned)json_integer_value(json_object_get(ev, key));
-}
-
 static void on_run_end(struct report_plain *r, const json_t *ev)
 {
-	unsigned failed = count(ev, "failed") + count(ev, "errors");
-	unsigned skipped = count(ev, "skipped");
-	const char *signal = get(ev, "interrupted");
-	struct buf line = {0};
-
-	if (r->failures.n && r->n_tests > RECAP_TESTS)
-		put_recap(r);
-	if (r->flaky.n)
-		put_flaky_list(r);
-	if (r->has_begun)
-		put(r, "\n");
-	if (signal) {
-		CLEANUP(free_ptr)
-		char *note =
-		    mem_printf("interrupted by %s, not all was run", signal);
-		print_text(&r->p, PRINT_WARN, note);
-		put(r, "\n");
-	}
-	buf_printf(&line, "%u passed, %u failed", count(ev, "passed"), failed);
-	if (skipped)
-		buf_printf(&line, ", %u skipped", skipped);
-	if (count(ev, "left_out"))
-		buf_printf(&line, ", %u slow left out (--include-slow)",
-			   count(ev, "left_out"));
-	buf_append(&line, "", 1);
-	print_text(&r->p, failed ? PRINT_BAD : PRINT_GOOD,
-		   (char *)buf_data(&line));
-	buf_done(&line);
-	put(r, " (");
-	print_duration(&r->p, PRINT_PLAIN,
-		       json_number_value(json_object_get(ev, "duration")));
-	put(r, ")\n");
+	report_summary_write(&r->summary, &r->p, ev, r->has_begun);
 }
 
 static const struct plain_handler handlers[] = {
@@ -559,8 +497,7 @@ static void plain_free(struct event_sink *sink)
 
 	free(r->file);
 	buf_done(&r->log);
-	strvec_done(&r->failures);
-	strvec_done(&r->flaky);
+	report_summary_done(&r->summary);
 	free(r);
 }
 
@@ -572,5 +509,6 @@ struct event_sink *report_plain_new(FILE *out,
 	r->sink = (struct event_sink){plain_event, plain_free, NULL};
 	r->p = (struct printer){out, opts->is_colored};
 	r->opts = *opts;
+	report_summary_init(&r->summary);
 	return &r->sink;
 }

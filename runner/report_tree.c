@@ -13,7 +13,8 @@
 #include "agent-proto/mem.h"
 #include "runner/text.h"
 
-#define VMS_MAX 10000 /* events of VMs that a file's entry holds */
+#define VMS_MAX	 10000 /* events of VMs that a file's entry holds */
+#define POOL_MAX 20000 /* of the pool, in all */
 
 struct document {
 	char *path; /* or NULL */
@@ -189,6 +190,14 @@ static void on_vm(struct report_tree *t, const json_t *ev)
 		json_array_append_new(vms, json_deep_copy(ev));
 }
 
+static void on_pool(struct report_tree *t, const json_t *ev)
+{
+	json_t *pool = json_object_get(t->tree, "pool");
+
+	if (json_array_size(pool) < POOL_MAX)
+		json_array_append_new(pool, json_deep_copy(ev));
+}
+
 static void on_test_end(struct report_tree *t, const json_t *ev)
 {
 	json_t *test = json_deep_copy(ev);
@@ -312,6 +321,7 @@ static const struct tree_handler {
     {"log", on_log},
     {"output", on_log},
     {"vm", on_vm},
+    {"pool", on_pool},
     {"test_end", on_test_end},
     {"artifacts", on_artifacts},
     {"file_end", on_file_end},
@@ -348,7 +358,7 @@ struct event_sink *report_tree_new(void)
 	struct report_tree *t = mem_zalloc(sizeof(*t));
 
 	t->sink = (struct event_sink){tree_event, tree_free, NULL};
-	t->tree = json_pack("{s:[]}", "files");
+	t->tree = json_pack("{s:[], s:[]}", "files", "pool");
 	t->by_name = json_object();
 	t->open = json_object();
 	return &t->sink;

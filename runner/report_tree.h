@@ -4,7 +4,8 @@
  * tests, each with its attempts and what it printed. A sink that writes such
  * documents when the run ends, or when it is freed before that.
  *
- * The document, JSON: {"run": run_start, "end": run_end, "files": [file]};
+ * The document, JSON: {"run": run_start, "end": run_end, "files": [file],
+ * "pool": [pool event]};
  * file: {"file", "start", "end", "duration", "tests": [test], "errors":
  * [file_error], "vms": [vm event], "artifacts": [path], "log"}; test: its
  * test_end, and "start", "end", "log", "attempts_failed": [test_attempt].

@@ -23,6 +23,7 @@ say "command line"
 suite sh tests/e2e/cli.sh build/provium
 suite sh tests/e2e/select.sh build/provium
 suite sh tests/e2e/reports.sh build/provium
+suite sh tests/e2e/page.sh build/provium
 
 say "files side by side, and files that misbehave"
 build/provium guest build || exit 1

@@ -41,7 +41,7 @@ test("ends the run", function(t)
   local parent = f:read("*a"):match("^%d+ %b() %a (%d+)")
   f:close()
   os.execute("kill -INT " .. parent)
-  wait_until("1h", function() return false end)
+  wait_until(function() return false end, {timeout = "1h"})
 end)
 END
 
@@ -100,6 +100,15 @@ err "--merge reports them as one run"
 run 1 report --merge --junit m.xml e.json f.json
 valid m.xml
 out "3 passed, 2 failed, 1 skipped"
+
+claim "runs of the same tests are merged with each result of each"
+run 1 report --merge --junit n.xml e.json e.json
+valid n.xml
+out "4 passed, 4 failed, 2 skipped"
+[ "$(grep -c 'name="adds"' n.xml)" = 2 ] || complain "one is missing"
+out "  t/a.test.lua: fails <&> \x01 �  failed 2 times of 2"
+out "FAIL  fails"
+out "in all of 2 attempts"
 
 claim "garbage is one clear line, status 2"
 echo hello >g.json

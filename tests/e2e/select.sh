@@ -181,6 +181,7 @@ last_line "0 passed, 3 failed"
 out "t/a.test.lua#1"
 out "t/a.test.lua#3"
 grep -q 'a.test.lua#2' junit.xml || complain "not in the JUnit report"
+out "  t/a.test.lua: two  failed 3 times of 3"
 
 claim "--retries is for tests that say nothing else"
 run 1 run --retries 2 --events events t/a.test.lua

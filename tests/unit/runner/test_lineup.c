@@ -251,6 +251,17 @@ static void repeats_come_in_rounds_with_names_of_their_own(void **state)
 	assert_string_equal(f->files.v[0].path, f->files.v[6].path);
 }
 
+static void a_name_is_without_its_round(void **state)
+{
+	(void)state;
+	assert_int_equal(lineup_name_len("a.test.lua#12"), 10);
+	assert_int_equal(lineup_name_len("a.test.lua"), 10);
+	assert_int_equal(lineup_name_len("a#1/b.test.lua"), 14);
+	assert_int_equal(lineup_name_len("a#"), 2);
+	assert_int_equal(lineup_name_len("a#1#2"), 3);
+	assert_int_equal(lineup_name_len(""), 0);
+}
+
 #define F(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
 
 int main(void)
@@ -267,6 +278,7 @@ int main(void)
 	    F(shards_heed_no_history_of_one_machine),
 	    F(a_seed_gives_an_order_that_leaves_do_not_change),
 	    F(repeats_come_in_rounds_with_names_of_their_own),
+	    cmocka_unit_test(a_name_is_without_its_round),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -293,6 +293,46 @@ static void the_last_line_is_the_summary(void **state)
 	end(&f);
 }
 
+#define ROUND(k, test, status)                                                 \
+	"{\"event\":\"test_end\",\"file\":\"x.test.lua#" #k                    \
+	"\",\"test\":\"" test "\",\"status\":\"" status                        \
+	"\",\"message\":\"no\",\"duration\":0}"
+
+static void tests_that_were_repeated_are_counted(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, ROUND(1, "a", "passed"));
+	say(f.sink, ROUND(1, "b", "failed"));
+	say(f.sink, ROUND(1, "c", "skipped"));
+	say(f.sink, ROUND(2, "a", "passed"));
+	say(f.sink, ROUND(2, "b", "passed"));
+	say(f.sink, ROUND(2, "c", "failed"));
+	say(f.sink, ROUND(3, "b", "failed"));
+	say(f.sink, RUN_END(3, 3, 1, 0));
+	shows(&f, "\nrepeated:\n  x.test.lua: b  failed 2 times of 3\n\n");
+	hides(&f, ": a  failed");
+	/* It ran only once. */
+	hides(&f, ": c  failed");
+	end(&f);
+}
+
+static void a_failed_test_says_how_often_it_was_tried(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"z\",\"status\":"
+		    "\"failed\",\"message\":\"no\",\"attempts\":3}");
+	shows(&f, "FAIL  z  0 ms  in all of 3 attempts\n");
+	end(&f);
+}
+
 static void colour_is_asked_for(void **state)
 {
 	struct fixture f;
@@ -421,6 +461,8 @@ int main(void)
 	    cmocka_unit_test(quiet_shows_failures_alone),
 	    cmocka_unit_test(the_last_line_is_the_summary),
 	    cmocka_unit_test(colour_is_asked_for),
+	    cmocka_unit_test(tests_that_were_repeated_are_counted),
+	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),
 	    cmocka_unit_test(a_long_console_shows_its_end),
 	    cmocka_unit_test(a_list_names_tests_and_tags),
 	    cmocka_unit_test(events_are_written_as_they_are),
