@@ -11,7 +11,7 @@ qemu-system-x86 busybox-static"
 check="libcmocka-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 valgrind shellcheck mandoc codespell libxml2-utils luajit python3 python3-pexpect cpio
 tcpdump socat chromium"
-bench="openssh-client"
+bench="openssh-client bats lua-busted"
 
 want=
 for set in "$@"; do

@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True  # beside the sources
+import many
 import peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -261,7 +262,8 @@ def bench_capture(b, seconds=2):
 
 ROWS = {"boot": bench_boot, "roundtrip": bench_roundtrip, "tail": bench_tail,
         "expect": bench_expect, "deadline": bench_deadline,
-        "capture": bench_capture, "surface": peers.bench_surface}
+        "capture": bench_capture, "surface": peers.bench_surface,
+        "files": many.bench_files}
 
 
 def main():

@@ -1,0 +1,90 @@
+"""Many files: what a file costs, and what running them side by side saves."""
+import os
+import statistics
+import subprocess
+import sys
+import time
+
+FILES = 1000
+APART = 50
+VM_FILES = 8
+
+EMPTY = {
+    "provium": ("f%d.test.lua", 'test("nothing", function() end)\n'),
+    "bats": ("f%d.bats", '@test "nothing" {\n  true\n}\n'),
+    "busted": ("f%d_spec.lua", 'describe("f", function()\n'
+               '  it("nothing", function() end)\nend)\n'),
+}
+
+ONE_VM = """test("a guest answers", function(t)
+  local vm = provium:vm("a")
+  vm:boot()
+  t:assert_eq(vm:run("echo here").stdout, "here\\n")
+end)
+"""
+
+
+def timed(argv, want):
+    """Seconds; `want` is in what it prints."""
+    start = time.monotonic()
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=600)
+    took = time.monotonic() - start
+    if done.returncode or want not in done.stdout:
+        sys.exit(f"{argv}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return took
+
+
+def write_empty(top, n):
+    for tool, (name, text) in EMPTY.items():
+        os.makedirs(f"{top}/{tool}{n}")
+        for i in range(n):
+            with open(f"{top}/{tool}{n}/{name % i}", "w",
+                      encoding="utf-8") as f:
+                f.write(text)
+
+
+def bench_files(b, rounds=5):
+    """1,000 files of one empty test, against bats and busted."""
+    top = b.tmp.name + "/many"
+    write_empty(top, FILES)
+    write_empty(top, 1)
+
+    def provium(n):
+        return timed([b.provium, "run", "-q", "--no-history",
+                      f"{top}/provium{n}"], f"{n} passed, 0 failed")
+
+    took = {"provium": [], "bats": [], "busted": []}
+    alone = []
+    for i in range(rounds):
+        took["provium"].append(provium(FILES))
+        alone.append(provium(1))
+        took["busted"].append(timed(["busted", f"{top}/busted{FILES}"],
+                                    f"{FILES} successes"))
+        if i < 2:  # it takes its time
+            took["bats"].append(timed(["bats", f"{top}/bats{FILES}"],
+                                      f"ok {FILES}"))
+    median = {tool: statistics.median(t) for tool, t in took.items()}
+    for peer in ("bats", "busted"):
+        b.row(f"runner: {FILES} files of one empty test / {peer}",
+              median["provium"], median[peer], "s", 0.2)
+    write_empty(top, APART)
+    apart = timed(["sh", "-c", f"for f in {top}/busted{APART}/*; do busted $f; "
+                   "done"], "1 success") / APART * FILES
+    b.row(f"runner: {FILES} files of one empty test / busted, a process each",
+          median["provium"], apart, "s", 0.2)
+    each = (median["provium"] - statistics.median(alone)) / (FILES - 1)
+    print(f"  a file costs {1000 * each:.2f} ms, a run of one "
+          f"{1000 * statistics.median(alone):.0f} ms")
+
+    os.makedirs(f"{top}/vms")
+    for i in range(VM_FILES):
+        with open(f"{top}/vms/f{i}.test.lua", "w", encoding="utf-8") as f:
+            f.write(ONE_VM)
+    serial, beside = [], []
+    for _ in range(3):
+        for jobs, into in (("1", serial), ("2", beside)):
+            into.append(timed([b.provium, "run", "-q", "--no-history", "--jobs",
+                               jobs, f"{top}/vms"],
+                              f"{VM_FILES} passed, 0 failed"))
+    b.row(f"runner: {VM_FILES} files of one VM, 2 at a time / one by one",
+          statistics.median(beside), statistics.median(serial), "s", 0.65)
