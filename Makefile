@@ -20,6 +20,8 @@ EVENT_LIBS     ?= $(shell $(PKG_CONFIG) --libs libevent_core)
 PCAP_LIBS      ?= $(shell $(PKG_CONFIG) --libs libpcap)
 JANSSON_LIBS   ?= $(shell $(PKG_CONFIG) --libs jansson)
 COMPRESS_LIBS  ?= $(shell $(PKG_CONFIG) --libs libzstd liblzma liblz4 zlib)
+# Its .pc file asks for glib's, which is in another package.
+SLIRP_LIBS     ?= -lslirp
 HASH_LIBS      ?= $(shell $(PKG_CONFIG) --libs libxxhash)
 CMOCKA_LIBS    ?= $(shell $(PKG_CONFIG) --libs cmocka)
 
@@ -81,7 +83,8 @@ A_agent       := $(A_streams)
 
 LIBS_streams := $(EVENT_LIBS) $(PCAP_LIBS)
 LIBS_agent   := $(LIBS_streams)
-LIBS_vmm     := $(JANSSON_LIBS) $(COMPRESS_LIBS) $(HASH_LIBS) $(LIBS_streams)
+LIBS_vmm     := $(JANSSON_LIBS) $(COMPRESS_LIBS) $(HASH_LIBS) $(SLIRP_LIBS) \
+		$(LIBS_streams)
 LIBS_runner  := $(LUAJIT_LIBS) $(LIBS_vmm) -lm -ldl
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))

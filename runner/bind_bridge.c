@@ -195,6 +195,29 @@ static int l_routes(lua_State *L)
 	return 1;
 }
 
+/* --- the uplink ----------------------------------------------------------- */
+
+static int l_enable_uplink(lua_State *L)
+{
+	static const char method[] = "bridge:enable_uplink";
+	struct bridge_object *b = bridge_check(L, method);
+	struct err err = {0};
+
+	if (bridge_enable_uplink(b->bridge, &err) < 0)
+		bind_fail_err(L, method, &err);
+	lua_settop(L, 1);
+	return 1;
+}
+
+static int l_disable_uplink(lua_State *L)
+{
+	struct bridge_object *b = bridge_check(L, "bridge:disable_uplink");
+
+	bridge_disable_uplink(b->bridge);
+	lua_settop(L, 1);
+	return 1;
+}
+
 /* --- the rest ------------------------------------------------------------- */
 
 static int l_name(lua_State *L)
@@ -275,9 +298,17 @@ static const struct bind_method lab_methods[] = {
 };
 
 static const struct bind_method methods[] = {
-    {"attach", l_attach}, {"detach", l_detach},	  {"members", l_members},
-    {"route", l_route},	  {"routes", l_routes},	  {"name", l_name},
-    {"nic", l_nic},	  {"capture", l_capture}, {NULL, NULL},
+    {"enable_uplink", l_enable_uplink},
+    {"disable_uplink", l_disable_uplink},
+    {"attach", l_attach},
+    {"detach", l_detach},
+    {"members", l_members},
+    {"route", l_route},
+    {"routes", l_routes},
+    {"name", l_name},
+    {"nic", l_nic},
+    {"capture", l_capture},
+    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

@@ -41,6 +41,15 @@ build/provium guest build || exit 1
 suite build/provium run --artifacts "$CHECK_LOGS" \
     tests/demo tests/smoke tests/e2e tests/conformance
 
+say "a way out of the bridge, in a network of its own"
+suite sh tests/uplink/uplink.sh build/provium
+
+say "the same network as an ordinary user"
+suite sh tests/as-user.sh build/provium \
+    sh tests/uplink/uplink.sh ./provium
+suite sh tests/as-user.sh build/provium ./provium run \
+    tests/e2e/network.test.lua tests/e2e/impairments.test.lua
+
 say "images with an init of their own"
 suite sh tests/e2e/foreign.sh build/provium
 

@@ -683,6 +683,17 @@ function Bridge:capture(options) end
 ---@return Bridge
 function Bridge:route(other) end
 
+---Lets its guests reach whatever the host reaches, by address and by the names
+---of the host's name server: TCP, UDP and, where the host permits it, pings over
+---IPv4, without root. The host itself is called `host`. Nobody outside can begin
+---a connection to a guest. May be called again.
+---@return Bridge
+function Bridge:enable_uplink() end
+
+---Ends that, and every connection that goes through it. May be called again.
+---@return Bridge
+function Bridge:disable_uplink() end
+
 ---The names of the bridges that it has a route to.
 ---@return string[]
 function Bridge:routes() end

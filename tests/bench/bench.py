@@ -58,7 +58,8 @@ class Bench:
             ["pkg-config", "--libs", "libevent_core", "libpcap", "jansson",
              "libzstd", "liblzma", "liblz4", "zlib", "libxxhash"],
             check=True, capture_output=True, text=True).stdout.split()
-        return [*(f"{self.build}/lib{n}.a" for n in layers), *found]
+        return [*(f"{self.build}/lib{n}.a" for n in layers), *found,
+                "-lslirp"]
 
     def plain_kernel(self):
         """The bzImage of the guest's release: installed, or fetched."""

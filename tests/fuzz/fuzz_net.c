@@ -104,8 +104,30 @@ static int on_forward(void *ctx, struct swport *from, const struct frame *f,
 	return (int)(ip & 3) - 1;
 }
 
-static const struct gateway_owner owner = {on_lease, on_leased, on_address,
-					   on_name, on_forward};
+static bool on_is_foreign(void *ctx, const struct swport *from,
+			  const char *name)
+{
+	(void)ctx;
+	(void)from;
+	return *name == 'f';
+}
+
+static void on_send_out(void *ctx, struct swport *from, const struct frame *f)
+{
+	int code = on_forward(ctx, from, f, 0);
+
+	(void)code;
+}
+
+static const struct gateway_owner owner = {
+    .lease = on_lease,
+    .leased = on_leased,
+    .address = on_address,
+    .name = on_name,
+    .is_foreign = on_is_foreign,
+    .forward = on_forward,
+    .send_out = on_send_out,
+};
 
 static void mend(uint8_t *p, size_t n)
 {
@@ -165,6 +187,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	memcpy(w->g.mac, gateway_mac, MAC_LEN);
 	w->g.ip = 0x0a4d0101;
 	w->g.mask = 0xffffff00;
+	w->g.uplink_ip = 0x0a4d0102;
 	w->g.owner = &owner;
 	w->g.ctx = w;
 	gateway_join(&w->g, w->sw);

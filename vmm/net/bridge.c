@@ -104,8 +104,24 @@ static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
 	return p && names_find_name(p, ip, ret);
 }
 
+static bool on_is_foreign(void *ctx, const struct swport *from,
+			  const char *name)
+{
+	const struct bridge *b = ctx;
+	const struct port *p = port_at(b, from);
+
+	return b->uplink && p && names_is_foreign(p, name);
+}
+
 static const struct gateway_owner gateway_owner = {
-    on_lease, on_leased, on_address, on_name, route_forward};
+    .lease = on_lease,
+    .leased = on_leased,
+    .address = on_address,
+    .name = on_name,
+    .is_foreign = on_is_foreign,
+    .forward = route_forward,
+    .send_out = route_send_out,
+};
 
 /* --- the net ------------------------------------------------------------- */
 
@@ -206,11 +222,20 @@ struct bridge *bridge_free(struct bridge *b)
 	bridge_end_captures(b, NULL);
 	b->log = bridge_log_free(b->log, b->sw);
 	bridge_disarm(b);
+	bridge_disable_uplink(b);
 	route_leave(b);
 	gateway_leave(&b->gateway);
 	b->net->bridges[b->number - 1] = NULL;
 	b->net = NULL;
 	bridge_release(b);
+	return NULL;
+}
+
+struct port *bridge_port_at(const struct bridge *b, uint32_t ip)
+{
+	for (size_t i = 0; i < PORTS_MAX; i++)
+		if (b->ports[i] && b->ports[i]->ip == ip)
+			return b->ports[i];
 	return NULL;
 }
 

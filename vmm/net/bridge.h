@@ -103,6 +103,16 @@ const struct bridge *bridge_next_route(const struct bridge *b,
 				       const struct bridge *after);
 
 /*
+ * A way to what the host reaches (vmm/net/uplink.h): guests' packets for other
+ * networks go there, as do names that no bridge has, for the host's name
+ * server. The host itself is `host` and `host.bridge`. Both are idempotent;
+ * flows end with it. 0 or -errno.
+ */
+int bridge_enable_uplink(struct bridge *b, struct err *err);
+void bridge_disable_uplink(struct bridge *b);
+bool bridge_has_uplink(const struct bridge *b);
+
+/*
  * What the network does to the frames from one port to another, or with NULL
  * from or to any (vmm/net/impair.h; vmm/net/shaper.h says how). The gateway is
  * never impaired: guests get their addresses, and find each other's names, in

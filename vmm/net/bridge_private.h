@@ -6,6 +6,7 @@
 #include "vmm/net/bridge.h"
 #include "vmm/net/gateway.h"
 #include "vmm/net/switch.h"
+#include "vmm/net/uplink.h"
 #include "vmm/net/wire.h"
 
 /*
@@ -17,6 +18,7 @@
 #define NET_PREFIX   (UINT32_C(10) << 24 | UINT32_C(77) << 16)
 #define NET_MASK     UINT32_C(0xffffff00)
 #define HOST_GATEWAY 1u
+#define HOST_UPLINK  2u /* the host itself, where there is an uplink */
 #define HOST_FIRST   10u
 /* What DHCP tells guests: Ethernet's. The switch takes longer frames too. */
 #define NET_MTU 1500u
@@ -37,6 +39,7 @@ struct bridge {
 	struct gateway gateway;
 	/* Where packets of other networks come from, and go to: route.c. */
 	struct swport router;
+	struct uplink *uplink;	  /* or NULL */
 	bool routes[BRIDGES_MAX]; /* by the number of the other, less 1 */
 	struct timer *timer; /* for frames on their way; made when needed */
 	int64_t armed_ns;    /* what it is set to */
@@ -78,6 +81,9 @@ void bridge_end_captures(struct bridge *b, const struct port *only);
 /* sw: the switch that it listens to, or NULL. */
 struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw);
 
+/* The one with this address, or NULL. */
+struct port *bridge_port_at(const struct bridge *b, uint32_t ip);
+
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
 
 /* --- route.c: packets from one bridge to another ---------------------------
@@ -88,6 +94,14 @@ void route_leave(struct bridge *b);
 /* As gateway_owner's forward. */
 int route_forward(void *ctx, struct swport *from, const struct frame *f,
 		  uint32_t ip);
+/* As its send_out. */
+void route_send_out(void *ctx, struct swport *from, const struct frame *f);
+
+/* --- bridge_uplink.c ------------------------------------------------------
+ */
+
+/* There is an uplink, and ip is reached by it. */
+bool bridge_is_outside(const struct bridge *b, uint32_t ip);
 
 /* --- names.c: who is called what, as seen by one port ----------------------
  */
@@ -96,5 +110,7 @@ bool names_find_address(const struct port *asker, const char *name,
 			uint32_t *ret_ip);
 bool names_find_name(const struct port *asker, uint32_t ip,
 		     char ret[DNS_NAME_MAX]);
+/* Nothing that a bridge could have said: the host's name server may know. */
+bool names_is_foreign(const struct port *asker, const char *name);
 
 #endif

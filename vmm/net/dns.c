@@ -161,15 +161,21 @@ static bool answer_forward(struct response *r, const struct query *q,
 	return true;
 }
 
-static void answer(struct response *r, const struct query *q,
+/* False: it is not ours to answer. */
+static bool answer(struct response *r, const struct query *q,
 		   const struct dns_directory *d)
 {
 	if (q->has_opt && q->opt_version)
 		r->rcode = BADVERS;
 	else if (q->class != CLASS_IN && q->class != CLASS_ANY)
 		r->rcode = REFUSED;
-	else if (!answer_forward(r, q, d) && !answer_reverse(r, q, d))
+	else if (answer_forward(r, q, d) || answer_reverse(r, q, d))
+		return true;
+	else if (d->is_foreign && d->is_foreign(d->ctx, q->name))
+		return false;
+	else
 		r->rcode = NXDOMAIN;
+	return true;
 }
 
 /* Ours, whatever the client's said: the size that we take, version 0, no
@@ -223,6 +229,7 @@ size_t dns_answer(const uint8_t *p, size_t n, const struct dns_directory *d,
 	}
 	memcpy(ret + HEADER, p + HEADER, q.question_end - HEADER);
 	r.len = q.question_end;
-	answer(&r, &q, d);
+	if (!answer(&r, &q, d))
+		return DNS_FOREIGN;
 	return finish(&r, p, q.has_opt);
 }

@@ -5,8 +5,8 @@
  * bytes of a response.
  *
  * A and PTR are answered; another type of a name that exists has no records;
- * a name that does not exist is NXDOMAIN. There is no cache, no delegation and
- * nothing else that would need a look at other servers.
+ * a name that does not exist is NXDOMAIN, unless the directory says that it is
+ * another server's to answer. There is no cache and no delegation.
  */
 #ifndef VMM_NET_DNS_H
 #define VMM_NET_DNS_H
@@ -30,10 +30,14 @@ struct dns_directory {
 	/* True: there is such a name. */
 	bool (*address)(void *ctx, const char *name, uint32_t *ret_ip);
 	bool (*name)(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX]);
+	/* The name is another server's, if it is not in here. NULL: none is. */
+	bool (*is_foreign)(void *ctx, const char *name);
 	void *ctx;
 };
 
-/* The length of the response, 0: none is due. */
+#define DNS_FOREIGN SIZE_MAX
+/* The length of the response; 0: none is due; DNS_FOREIGN: the query, well
+ * formed, is another server's. */
 size_t dns_answer(const uint8_t *p, size_t n, const struct dns_directory *d,
 		  uint8_t ret[DNS_REPLY_MAX]);
 

@@ -9,7 +9,8 @@
 /* A packet for the gateway, and who sent it. */
 struct asked {
 	struct gateway *g;
-	const struct swport *from;
+	struct swport *from;
+	const struct frame *frame;
 	const uint8_t *src_mac;
 	struct ipv4_view ip;
 	struct udp_view udp;
@@ -32,10 +33,13 @@ static size_t on_arp(struct gateway *g, const struct eth_view *eth)
 	struct arp_view arp;
 
 	if (!arp_parse(&arp, eth->body, eth->len) || arp.op != ARP_REQUEST ||
-	    arp.target_ip != g->ip || mac_is_group(arp.sender_mac))
+	    !arp.target_ip ||
+	    (arp.target_ip != g->ip && arp.target_ip != g->uplink_ip) ||
+	    mac_is_group(arp.sender_mac))
 		return 0;
 	/* A probe (RFC 5227) has no address yet: it is answered as well. */
 	struct packet_path path = path_to(g, arp.sender_mac, arp.sender_ip);
+	path.src_ip = arp.target_ip;
 	return arp_build(g->reply, &path, ARP_REPLY);
 }
 
@@ -99,16 +103,26 @@ static bool name_for(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX])
 	return a->g->owner->name(a->g->ctx, a->from, ip, ret);
 }
 
+static bool is_foreign(void *ctx, const char *name)
+{
+	struct asked *a = ctx;
+
+	return a->g->owner->is_foreign &&
+	       a->g->owner->is_foreign(a->g->ctx, a->from, name);
+}
+
 static size_t on_dns(struct asked *a)
 {
-	struct dns_directory d = {address_for, name_for, a};
+	struct dns_directory d = {address_for, name_for, is_foreign, a};
 	struct gateway *g = a->g;
 	size_t n;
 
 	if (a->ip.dst != g->ip)
 		return 0;
 	n = dns_answer(a->udp.body, a->udp.len, &d, UDP_PAYLOAD(g->reply));
-	if (!n)
+	if (n == DNS_FOREIGN)
+		g->owner->send_out(g->ctx, a->from, a->frame);
+	if (!n || n == DNS_FOREIGN)
 		return 0;
 	struct packet_path path = path_to(g, a->src_mac, a->ip.src);
 	path.sport = DNS_PORT;
@@ -136,16 +150,28 @@ static size_t on_udp(struct asked *a)
 	return 0;
 }
 
+/* The name server that is asked by TCP, for an answer that UDP has no room for,
+ * is the other one: ours are short. */
+static size_t on_tcp(struct asked *a)
+{
+	const struct gateway *g = a->g;
+
+	if (g->uplink_ip && a->ip.dst == g->ip && tcp_dport(&a->ip) == DNS_PORT)
+		g->owner->send_out(g->ctx, a->from, a->frame);
+	return 0;
+}
+
 /* Not an address that a single host can have (RFC 1122, 3.2.1.3). */
 static bool is_nobody(uint32_t ip)
 {
 	return ip >> 28 >= 0xe || ip >> 24 == 127;
 }
 
-static size_t on_ipv4(struct gateway *g, const struct swport *from,
-		      const struct eth_view *eth)
+static size_t on_ipv4(struct gateway *g, struct swport *from,
+		      const struct frame *f, const struct eth_view *eth)
 {
-	struct asked a = {.g = g, .from = from, .src_mac = eth->src};
+	struct asked a = {
+	    .g = g, .from = from, .frame = f, .src_mac = eth->src};
 
 	if (!ipv4_parse(&a.ip, eth->body, eth->len) || a.ip.is_fragment ||
 	    is_nobody(a.ip.src))
@@ -153,7 +179,16 @@ static size_t on_ipv4(struct gateway *g, const struct swport *from,
 	if (a.ip.dst != g->ip && a.ip.dst != IPV4_BROADCAST &&
 	    a.ip.dst != (g->ip | ~g->mask))
 		return 0;
-	return a.ip.protocol == IPV4_ICMP ? on_icmp(&a) : on_udp(&a);
+	switch (a.ip.protocol) {
+	case IPV4_ICMP:
+		return on_icmp(&a);
+	case IPV4_UDP:
+		return on_udp(&a);
+	case IPV4_TCP:
+		return on_tcp(&a);
+	default:
+		return 0;
+	}
 }
 
 /* --- packets for other networks ------------------------------------------- */
@@ -164,7 +199,8 @@ static bool is_for_elsewhere(const struct gateway *g,
 	return !mac_is_group(eth->dst) &&
 	       ipv4_parse(ret, eth->body, eth->len) && ret->src &&
 	       !is_nobody(ret->src) && ret->dst && !is_nobody(ret->dst) &&
-	       (ret->dst & g->mask) != (g->ip & g->mask);
+	       ((ret->dst & g->mask) != (g->ip & g->mask) ||
+		ret->dst == g->uplink_ip);
 }
 
 /* Says what is wrong with a packet, by its header and the 8 bytes behind it
@@ -215,7 +251,7 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 	case ETHER_IPV4:
 		if (g->owner->forward && is_for_elsewhere(g, &eth, &ip))
 			return forward(g, from, f, &eth, &ip);
-		return on_ipv4(g, from, &eth);
+		return on_ipv4(g, from, f, &eth);
 	default:
 		return 0;
 	}

@@ -28,11 +28,17 @@ struct gateway_owner {
 			uint32_t *ret_ip);
 	bool (*name)(void *ctx, const struct swport *from, uint32_t ip,
 		     char ret[DNS_NAME_MAX]);
+	/* Another name server may know the name, of which address and name
+	 * above say nothing. NULL: none. */
+	bool (*is_foreign)(void *ctx, const struct swport *from,
+			   const char *name);
 	/* A packet that still may make a hop goes on to ip. Negative: it does;
 	 * else a code of ICMP_UNREACHABLE. NULL: nothing is forwarded, nor
 	 * answered. */
 	int (*forward)(void *ctx, struct swport *from, const struct frame *f,
 		       uint32_t ip);
+	/* A question to the gateway's name server that is not for it. */
+	void (*send_out)(void *ctx, struct swport *from, const struct frame *f);
 };
 
 struct gateway {
@@ -40,6 +46,8 @@ struct gateway {
 	uint8_t mac[MAC_LEN];
 	uint32_t ip;
 	uint32_t mask;
+	/* Another host in its network that is behind it, or 0. */
+	uint32_t uplink_ip;
 	const struct gateway_owner *owner; /* borrowed, as is... */
 	void *ctx;			   /* ...this */
 	uint8_t reply[FRAME_MAX];

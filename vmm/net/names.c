@@ -2,9 +2,9 @@
 /*
  * The names that a guest sees: those of all bridges it is on, and of those that
  * the one which it asks has a route to, as `guest` and
- * `guest.bridge`, and `gateway` likewise. Where one name fits several, the
- * bridge that is asked comes first, then the others in order of their numbers,
- * and guests before the gateway.
+ * `guest.bridge`, and likewise `gateway`, and `host` where there is an uplink.
+ * Where one name fits several, the bridge that is asked comes first, then the
+ * others in order of their numbers, and guests before those two.
  */
 #include <stdio.h>
 #include <string.h>
@@ -12,6 +12,9 @@
 #include "vmm/net/bridge_private.h"
 
 #define GATEWAY_NAME "gateway"
+#define UPLINK_NAME  "host"
+#define ARPA	     "in-addr.arpa"
+#define OUR_ARPA     "77.10.in-addr.arpa" /* of NET_PREFIX */
 
 static const struct port *port_of(const struct bridge *b, const char *guest)
 {
@@ -47,9 +50,12 @@ static bool find_on(const struct bridge *b, const char *name, uint32_t *ret_ip)
 		*ret_ip = b->ports[i]->ip;
 		return true;
 	}
-	if (!is_name(b, GATEWAY_NAME, name))
+	if (is_name(b, GATEWAY_NAME, name))
+		*ret_ip = b->gateway.ip;
+	else if (b->uplink && is_name(b, UPLINK_NAME, name))
+		*ret_ip = b->gateway.uplink_ip;
+	else
 		return false;
-	*ret_ip = b->gateway.ip;
 	return true;
 }
 
@@ -68,12 +74,13 @@ bool names_find_address(const struct port *asker, const char *name,
 
 static const char *host_at(const struct bridge *b, uint32_t ip)
 {
+	const struct port *p = bridge_port_at(b, ip);
+
 	if (ip == b->gateway.ip)
 		return GATEWAY_NAME;
-	for (size_t i = 0; i < PORTS_MAX; i++)
-		if (b->ports[i] && b->ports[i]->ip == ip)
-			return b->ports[i]->guest;
-	return NULL;
+	if (b->uplink && ip == b->gateway.uplink_ip)
+		return UPLINK_NAME;
+	return p ? p->guest : NULL;
 }
 
 static bool find_at(const struct bridge *b, uint32_t ip, char ret[DNS_NAME_MAX])
@@ -98,4 +105,28 @@ bool names_find_name(const struct port *asker, uint32_t ip,
 		if (is_visible(asker, all[i]) && find_at(all[i], ip, ret))
 			return true;
 	return false;
+}
+
+/* It is the domain, or in it. */
+static bool is_in(const char *name, const char *domain)
+{
+	size_t n = strlen(name), tail = strlen(domain);
+
+	return n >= tail && dns_name_equal(name + n - tail, domain) &&
+	       (n == tail || name[n - tail - 1] == '.');
+}
+
+bool names_is_foreign(const struct port *asker, const char *name)
+{
+	struct bridge *const *all = asker->bridge->net->bridges;
+
+	/* Names of one label are those of hosts near by. */
+	if (!strchr(name, '.'))
+		return false;
+	if (is_in(name, ARPA))
+		return !is_in(name, OUR_ARPA);
+	for (size_t i = 0; i < BRIDGES_MAX; i++)
+		if (all[i] && is_in(name, all[i]->name))
+			return false;
+	return true;
 }

@@ -129,6 +129,13 @@ bool udp_parse(struct udp_view *ret, const struct ipv4_view *ip)
 	return true;
 }
 
+uint16_t tcp_dport(const struct ipv4_view *ip)
+{
+	return ip->protocol == IPV4_TCP && ip->len >= TCP_HEADER
+		   ? be_get16(ip->body + 2)
+		   : 0;
+}
+
 /* --- builders ------------------------------------------------------------ */
 
 static void eth_put(uint8_t *frame, const struct packet_path *path,

@@ -27,11 +27,12 @@
 #define IPV4_HEADER    20u
 #define UDP_HEADER     8u
 #define ICMP_HEADER    8u
+#define TCP_HEADER     20u
 
 #define IPV4_BROADCAST 0xffffffffu
 
 enum { ARP_REQUEST = 1, ARP_REPLY = 2 };
-enum { IPV4_ICMP = 1, IPV4_UDP = 17 };
+enum { IPV4_ICMP = 1, IPV4_TCP = 6, IPV4_UDP = 17 };
 enum {
 	ICMP_ECHO_REPLY = 0,
 	ICMP_UNREACHABLE = 3,
@@ -114,6 +115,9 @@ struct udp_view {
 	size_t len;
 };
 bool udp_parse(struct udp_view *ret, const struct ipv4_view *ip);
+
+/* The port that a TCP segment is for; 0: it is none. */
+uint16_t tcp_dport(const struct ipv4_view *ip);
 
 /* From whom to whom a packet goes. */
 struct packet_path {

@@ -26,26 +26,25 @@ static struct bridge *find_bridge(const struct bridge *b, uint32_t ip)
 	return b->net->bridges[number - 1];
 }
 
-static struct port *find_port(const struct bridge *b, uint32_t ip)
-{
-	for (size_t i = 0; i < PORTS_MAX; i++)
-		if (b->ports[i] && b->ports[i]->ip == ip)
-			return b->ports[i];
-	return NULL;
-}
-
 int route_forward(void *ctx, struct swport *from, const struct frame *f,
 		  uint32_t ip)
 {
 	struct bridge *b = ctx;
 	const struct bridge *to = find_bridge(b, ip);
 
-	if (!to)
+	if (!to && !bridge_is_outside(b, ip))
 		return ICMP_NO_NETWORK;
-	if (!find_port(to, ip))
+	if (to && !bridge_port_at(to, ip))
 		return ICMP_NO_HOST;
 	vswitch_send(from, &b->router, f);
 	return -1;
+}
+
+void route_send_out(void *ctx, struct swport *from, const struct frame *f)
+{
+	struct bridge *b = ctx;
+
+	vswitch_send(from, &b->router, f);
 }
 
 /* A packet has come to the router, maybe long after it was sent. */
@@ -61,10 +60,16 @@ static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 	if (!eth_parse(&eth, f->data, f->len) || eth.type != ETHER_IPV4 ||
 	    !ipv4_parse(&ip, eth.body, eth.len) || ip.ttl <= 1)
 		return;
+	/* What is for the gateway itself was sent on by it. */
+	if (b->uplink &&
+	    (ip.dst == b->gateway.ip || bridge_is_outside(b, ip.dst))) {
+		uplink_input(b->uplink, f->data, f->len);
+		return;
+	}
 	to = find_bridge(b, ip.dst);
 	if (!to)
 		return;
-	const struct port *p = find_port(to, ip.dst);
+	const struct port *p = bridge_port_at(to, ip.dst);
 	if (!p)
 		return;
 	CLEANUP(free_ptr) uint8_t *copy = mem_dup(f->data, f->len);

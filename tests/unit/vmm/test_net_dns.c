@@ -32,7 +32,14 @@ static bool on_name(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX])
 	return ip == WEB;
 }
 
-static const struct dns_directory directory = {on_address, on_name, NULL};
+static bool on_is_foreign(void *ctx, const char *name)
+{
+	(void)ctx;
+	return dns_name_equal(name, "www.example.org");
+}
+
+static const struct dns_directory directory = {
+    .address = on_address, .name = on_name, .is_foreign = on_is_foreign};
 
 struct answer {
 	uint8_t p[DNS_REPLY_MAX];
@@ -125,6 +132,8 @@ static void an_unknown_name_does_not_exist(void **state)
 	}
 	ask("db", Q_AAAA, &a);
 	assert_int_equal(NXDOMAIN, rcode(&a));
+	ask("www.example.org", Q_AAAA, &a);
+	assert_true(a.n == DNS_FOREIGN);
 }
 
 static void a_known_address_has_a_name(void **state)

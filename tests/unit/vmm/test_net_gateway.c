@@ -22,6 +22,7 @@ struct fix {
 	struct swport from;
 	struct packet_path path;
 	uint32_t forwarded;
+	size_t sent_out;
 	int answer;    /* to that */
 	bool is_known; /* what the owner says of the guest */
 	int leased;    /* -1: nothing was said */
@@ -85,8 +86,32 @@ static int on_forward(void *ctx, struct swport *from, const struct frame *fr,
 	return f->answer;
 }
 
-static const struct gateway_owner owner = {on_lease, on_leased, on_address,
-					   on_name, on_forward};
+static bool on_is_foreign(void *ctx, const struct swport *from,
+			  const char *name)
+{
+	struct fix *f = ctx;
+
+	assert_ptr_equal(&f->from, from);
+	return !strcmp(name, "www.example.org");
+}
+
+static void on_send_out(void *ctx, struct swport *from, const struct frame *fr)
+{
+	struct fix *f = ctx;
+
+	assert_ptr_equal(&f->from, from);
+	f->sent_out = fr->len;
+}
+
+static const struct gateway_owner owner = {
+    .lease = on_lease,
+    .leased = on_leased,
+    .address = on_address,
+    .name = on_name,
+    .is_foreign = on_is_foreign,
+    .forward = on_forward,
+    .send_out = on_send_out,
+};
 
 static int setup(void **state)
 {
@@ -181,6 +206,22 @@ static void arp_for_others_and_replies_are_left_alone(void **state)
 	/* It would be answered to everybody. */
 	n = frame_arp(f->frame, guest_mac, GUEST, SELF);
 	f->frame[22] |= 1;
+	assert_int_equal(0, ask(f, n));
+}
+
+static void arp_for_the_host_behind_an_uplink_is_answered(void **state)
+{
+	struct fix *f = *state;
+	struct arp_view arp;
+	size_t n = frame_arp(f->frame, guest_mac, GUEST, SELF + 1);
+
+	f->g.uplink_ip = SELF + 1;
+	assert_int_equal(42, ask(f, n));
+	assert_true(arp_parse(&arp, f->g.reply + 14, 28));
+	assert_memory_equal(f->g.mac, arp.sender_mac, MAC_LEN);
+	assert_int_equal(SELF + 1, arp.sender_ip);
+	n = frame_arp(f->frame, guest_mac, GUEST, 0);
+	f->g.uplink_ip = 0;
 	assert_int_equal(0, ask(f, n));
 }
 
@@ -316,6 +357,14 @@ static void one_whom_the_owner_does_not_know_gets_nothing(void **state)
 	assert_int_equal(-1, f->leased);
 }
 
+static void mend(struct fix *f)
+{
+	uint8_t *p = f->frame + FRAME_MIN;
+
+	be_put16(p + 10, 0);
+	be_put16(p + 10, inet_checksum(0, p, IPV4_HEADER));
+}
+
 /* --- DNS ----------------------------------------------------------------- */
 
 static size_t frame_dns(struct fix *f, const char *name, uint16_t type)
@@ -340,6 +389,64 @@ static void names_are_resolved(void **state)
 	n = ask(f, frame_dns(f, "10.1.77.10.in-addr.arpa", Q_PTR));
 	udp = udp_reply(f, n, guest_mac, GUEST);
 	assert_int_equal(1, be_get16(udp.body + 6));
+}
+
+static void foreign_names_are_sent_out_as_they_are(void **state)
+{
+	struct fix *f = *state;
+	size_t n = frame_dns(f, "www.example.org", Q_A);
+
+	assert_int_equal(0, ask(f, n));
+	assert_int_equal(n, f->sent_out);
+	f->sent_out = 0;
+	assert_true(ask(f, frame_dns(f, "b", Q_A)));
+	assert_true(ask(f, frame_dns(f, "a", Q_A)));
+	assert_int_equal(0, f->sent_out);
+}
+
+/* The frame of a segment without data. */
+static size_t frame_tcp(struct fix *f, uint16_t dport)
+{
+	uint8_t body[TCP_HEADER - UDP_HEADER] = {0};
+	size_t n;
+
+	f->path.sport = 4000;
+	f->path.dport = dport;
+	n = frame_udp(f->frame, &f->path, body, sizeof(body));
+	f->frame[FRAME_MIN + 9] = IPV4_TCP;
+	mend(f);
+	return n;
+}
+
+static void name_servers_behind_an_uplink_are_asked_by_tcp(void **state)
+{
+	struct fix *f = *state;
+	size_t n = frame_tcp(f, 53);
+
+	assert_int_equal(0, ask(f, n));
+	assert_int_equal(0, f->sent_out);
+	f->g.uplink_ip = SELF + 1;
+	assert_int_equal(0, ask(f, n));
+	assert_int_equal(n, f->sent_out);
+	f->sent_out = 0;
+	assert_int_equal(0, ask(f, n - 1));
+	assert_int_equal(0, ask(f, frame_tcp(f, 54)));
+	assert_int_equal(0, f->sent_out);
+}
+
+static void what_is_for_the_host_behind_an_uplink_is_forwarded(void **state)
+{
+	struct fix *f = *state;
+	size_t n;
+
+	f->answer = -1;
+	f->path.dst_ip = SELF + 1;
+	n = frame_ping(f->frame, &f->path, 1, 8);
+	assert_int_equal(0, ask(f, n));
+	assert_int_equal(0, f->forwarded);
+	f->g.uplink_ip = SELF + 1;
+	assert_int_equal(0, ask(f, n));
+	assert_int_equal(SELF + 1, f->forwarded);
 }
 
 static void names_are_not_resolved_for_a_broadcast(void **state)
@@ -376,14 +483,6 @@ static size_t put_ping(struct fix *f)
 }
 
 /* The header's checksum, after a change of it. */
-static void mend(struct fix *f)
-{
-	uint8_t *p = f->frame + FRAME_MIN;
-
-	be_put16(p + 10, 0);
-	be_put16(p + 10, inet_checksum(0, p, IPV4_HEADER));
-}
-
 static void check_complaint(struct fix *f, size_t n, uint8_t type, uint8_t code)
 {
 	struct eth_view eth;
@@ -464,6 +563,10 @@ int main(void)
 	    T(leases_are_told_to_the_owner),
 	    T(one_whom_the_owner_does_not_know_gets_nothing),
 	    T(names_are_resolved),
+	    T(arp_for_the_host_behind_an_uplink_is_answered),
+	    T(foreign_names_are_sent_out_as_they_are),
+	    T(name_servers_behind_an_uplink_are_asked_by_tcp),
+	    T(what_is_for_the_host_behind_an_uplink_is_forwarded),
 	    T(what_is_for_another_network_is_forwarded),
 	    T(what_cannot_be_forwarded_is_answered),
 	    T(a_packet_that_has_made_its_hops_is_answered),
