@@ -7,6 +7,8 @@
 #include "agent-proto/mem.h"
 #include "runner/bind_bridge.h"
 #include "runner/bind_vm.h"
+#include "runner/worker.h"
+#include "vmm/qmp.h"
 
 struct attachment *attachment_new(struct vm_object *v, struct bridge_object *b,
 				  struct err *err)
@@ -66,6 +68,11 @@ static bool is_running(const struct vm_object *v)
 	       s == VM_SUSPENDED;
 }
 
+bool attachment_is_live(const struct vm_object *v)
+{
+	return vm_object_state(v) == VM_BOOTED;
+}
+
 int attachment_may_attach(const struct vm_object *v,
 			  const struct bridge_object *b, struct err *err)
 {
@@ -75,9 +82,16 @@ int attachment_may_attach(const struct vm_object *v,
 		return err_set(err, -EEXIST,
 			       "VM '%s' is on bridge '%s' already", v->name,
 			       b->name);
-	if (is_running(v))
+	if (attachment_is_live(v) && !vm_has_free_nic(v->vm))
 		return err_set(err, -EBUSY,
-			       "attach it before vm:boot(): '%s' is %s",
+			       "VM '%s' runs, and has no NIC without a cable: "
+			       "attach it before vm:boot(), or boot it with "
+			       "spare_nics = 1",
+			       v->name);
+	if (is_running(v) && !attachment_is_live(v))
+		return err_set(err, -EBUSY,
+			       "VM '%s' is %s: attach it while it is off, or "
+			       "booted",
 			       v->name, vm_state_name(s));
 	if (s == VM_DEAD)
 		return err_set(err, -EHOSTDOWN,
@@ -91,21 +105,37 @@ int attachment_may_attach(const struct vm_object *v,
 
 int attachment_may_detach(const struct vm_object *v, struct err *err)
 {
-	if (!is_running(v))
+	if (!is_running(v) || attachment_is_live(v))
 		return 0;
 	return err_set(err, -EBUSY,
-		       "detach it before vm:boot(), or after vm:shutdown(): "
-		       "'%s' is %s",
+		       "VM '%s' is %s: detach it while it is off, or booted",
 		       v->name, vm_state_name(vm_object_state(v)));
 }
 
-void attachment_plug_all(const struct vm_object *v)
+void attachment_link(struct attachment *a, bool is_up, struct qmp_call *call,
+		     int64_t deadline_ns)
+{
+	port_set_link(a->port, is_up);
+	if (a->vm->vm)
+		vm_link_start(a->vm->vm, a->port, is_up, call, deadline_ns);
+	else
+		qmp_call_skip(call, a->vm->worker->loop);
+}
+
+int attachment_plug_all(const struct vm_object *v, struct err *err)
 {
 	struct port *ports[VM_NICS_MAX];
 	struct attachment *a;
 	size_t n = 0;
 
+	if (count(v) + vm_spare_nics(v->vm) > VM_NICS_MAX)
+		return err_set(err, -ENOSPC,
+			       "VM '%s' is on %zu bridges, and has %u spare "
+			       "NICs: at most %d fit",
+			       v->name, count(v), vm_spare_nics(v->vm),
+			       VM_NICS_MAX);
 	TAILQ_FOREACH (a, &v->attachments, of_vm)
 		ports[n++] = a->port;
 	vm_set_nics(v->vm, ports, n);
+	return 0;
 }

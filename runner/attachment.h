@@ -37,14 +37,23 @@ struct attachment *attachment_free(struct attachment *a);
 struct attachment *attachment_find(const struct vm_object *v,
 				   const struct bridge_object *b);
 
-/* Whether the VM may be put on b, and whether it may be taken off one: not
- * while it runs. 0, or a negative errno and err, which says what helps. */
+/* The guest runs, and can be told what becomes of its NICs. */
+bool attachment_is_live(const struct vm_object *v);
+
+/* Whether the VM may be put on b, and whether it may be taken off one: while it
+ * is off, or booted. 0, or a negative errno and err, which says what helps. */
 int attachment_may_attach(const struct vm_object *v,
 			  const struct bridge_object *b, struct err *err);
 int attachment_may_detach(const struct vm_object *v, struct err *err);
 
-/* Gives the NICs to the VM, which must be there, for its next boot. */
-void attachment_plug_all(const struct vm_object *v);
+/* vm_link_start(), where there is a VM; else for its boots to come. */
+struct qmp_call;
+void attachment_link(struct attachment *a, bool is_up, struct qmp_call *call,
+		     int64_t deadline_ns);
+
+/* Gives the NICs to the VM, which must be there, for its next boot. -ENOSPC:
+ * with its spare ones they are too many. */
+int attachment_plug_all(const struct vm_object *v, struct err *err);
 
 /* The captures that are open on its bridge: each counts as an open stream of
  * every VM there. */

@@ -11,6 +11,7 @@
 
 #include "runner/await.h"
 #include "runner/bind_bridge.h"
+#include "runner/bind_cable.h"
 #include "runner/bind_console.h"
 #include "runner/bind_file.h"
 #include "runner/bind_impair.h"
@@ -258,26 +259,29 @@ void bind_class(lua_State *L, const struct object_class *class)
 	lua_pop(L, 1);
 }
 
-void bind_class_extend(lua_State *L, const struct object_class *class,
-		       const struct bind_method *methods)
+void bind_push_methods(lua_State *L, const struct object_class *class)
 {
 	push_key(L, class);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_getfield(L, -1, "__methods");
+	lua_remove(L, -2);
+}
+
+void bind_class_extend(lua_State *L, const struct object_class *class,
+		       const struct bind_method *methods)
+{
+	bind_push_methods(L, class);
 	bind_functions(L, methods);
-	lua_pop(L, 2);
+	lua_pop(L, 1);
 }
 
 void bind_class_extend_lua(lua_State *L, const struct object_class *class,
 			   const struct bind_method *core, const char *blob)
 {
-	push_key(L, class);
-	lua_rawget(L, LUA_REGISTRYINDEX);
-	lua_getfield(L, -1, "__methods");
+	bind_push_methods(L, class);
 	lua_newtable(L);
 	bind_functions(L, core);
 	lua_state_run_blob(L, blob, 2);
-	lua_pop(L, 1);
 }
 
 static int strvec_gc(lua_State *L)
@@ -358,6 +362,7 @@ static const registrar registrars[] = {
     bind_console_register,
     bind_file_register,
     bind_nic_register,
+    bind_cable_register,
     bind_process_register,
     bind_stream_register,
     NULL,

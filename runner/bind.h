@@ -85,6 +85,8 @@ void bind_class(lua_State *L, const struct object_class *class);
 /* More methods for a class whose type is spread over several files. */
 void bind_class_extend(lua_State *L, const struct object_class *class,
 		       const struct bind_method *methods);
+/* Pushes the table of a registered class's methods. */
+void bind_push_methods(lua_State *L, const struct object_class *class);
 /* The same in Lua: runs "runner/lua/x.lua" with the table of methods and one of
  * the functions core. */
 void bind_class_extend_lua(lua_State *L, const struct object_class *class,

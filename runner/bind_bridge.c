@@ -3,9 +3,10 @@
  * Owns the type bridge: which VMs are on it, and its captures. Frames, leases
  * and names are vmm/net/bridge.h's.
  *
- * A VM is attached while it is off, and has a NIC in each boot that follows.
- * The attachment belongs to both: closing the bridge while the guest runs
- * leaves it a NIC on which it hears nothing, and the next boot is without it.
+ * A VM is attached while it is off, and has a NIC in each boot that follows; or
+ * while its guest runs, to a NIC that has no cable: bind_cable.h. The
+ * attachment belongs to both: closing the bridge while the guest runs pulls
+ * the cable, and the next boot is without that NIC.
  */
 #include "runner/bind_bridge.h"
 
@@ -56,58 +57,6 @@ struct vm_object *bridge_check_vm(lua_State *L, const char *method, int idx,
 	return v;
 }
 
-/* One VM or a list of them at 2: pushes an array, *ret_n long. */
-static struct vm_object **check_vms(lua_State *L, const char *method,
-				    size_t *ret_n)
-{
-	lua_settop(L, 2);
-	bool is_list = lua_istable(L, 2);
-	size_t n = is_list ? lua_objlen(L, 2) : 1;
-	struct vm_object **vms =
-	    lua_newuserdata(L, (n + 1) * sizeof(struct vm_object *));
-	char name[32] = "vm";
-
-	if (!is_list && !object_test(L, 2, &vm_class))
-		bind_fail_arg(L, method,
-			      "vms must be a VM, or a list of VMs, got %s",
-			      arg_type_name(L, 2));
-	if (!n)
-		bind_fail_arg(L, method, "the list of VMs is empty");
-	for (size_t i = 0; i < n; i++) {
-		if (is_list) {
-			lua_rawgeti(L, 2, (int)i + 1);
-			snprintf(name, sizeof(name), "vms[%zu]", i + 1);
-		} else {
-			lua_pushvalue(L, 2);
-		}
-		vms[i] = bridge_check_vm(L, method, -1, name);
-		lua_pop(L, 1);
-	}
-	*ret_n = n;
-	return vms;
-}
-
-/* All of them or, where one cannot be, none. */
-static int l_attach(lua_State *L)
-{
-	static const char method[] = "bridge:attach";
-	struct bridge_object *b = bridge_check(L, method);
-	struct err err = {0};
-	size_t n, done = 0;
-	struct vm_object **vms = check_vms(L, method, &n);
-
-	while (done < n && !attachment_may_attach(vms[done], b, &err) &&
-	       attachment_new(vms[done], b, &err))
-		done++;
-	if (done < n) {
-		while (done)
-			attachment_free(attachment_find(vms[--done], b));
-		bind_fail_err(L, method, &err);
-	}
-	lua_settop(L, 1);
-	return 1;
-}
-
 struct attachment *bridge_check_attached(lua_State *L, const char *method,
 					 const struct bridge_object *b, int idx,
 					 const char *name)
@@ -121,19 +70,6 @@ struct attachment *bridge_check_attached(lua_State *L, const char *method,
 			      "bridge:attach()",
 			      v->name, b->name);
 	return a;
-}
-
-static int l_detach(lua_State *L)
-{
-	static const char method[] = "bridge:detach";
-	struct bridge_object *b = bridge_check(L, method);
-	struct attachment *a = bridge_check_attached(L, method, b, 2, "vm");
-	struct err err = {0};
-
-	if (attachment_may_detach(a->vm, &err))
-		bind_fail_err(L, method, &err);
-	attachment_free(a);
-	return 0;
 }
 
 /* Their names, in the order of attach. */
@@ -300,8 +236,7 @@ static const struct bind_method lab_methods[] = {
 static const struct bind_method methods[] = {
     {"enable_uplink", l_enable_uplink},
     {"disable_uplink", l_disable_uplink},
-    {"attach", l_attach},
-    {"detach", l_detach},
+
     {"members", l_members},
     {"route", l_route},
     {"routes", l_routes},

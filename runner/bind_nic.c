@@ -95,6 +95,16 @@ static int l_capture(lua_State *L)
 	return 1;
 }
 
+int nic_l_ends(lua_State *L)
+{
+	struct nic_object *nic;
+
+	check_attachment(L, luaL_checkstring(L, 2), &nic);
+	object_push(L, &nic->bridge->obj);
+	object_push(L, &nic->vm->obj);
+	return 2;
+}
+
 /* --- answers -------------------------------------------------------------- */
 
 static int l_vm_name(lua_State *L)

@@ -23,6 +23,9 @@ void nic_push_capture(lua_State *L, const char *method, const char *kind,
 		      struct bridge_object *b, struct port *only,
 		      const char *detail);
 
+/* nic, method -> its bridge and its VM, which is on it; raises. */
+int nic_l_ends(lua_State *L);
+
 /* Also vm:nic(). */
 void bind_nic_register(lua_State *L);
 

@@ -257,15 +257,17 @@ int vm_l_start(lua_State *L)
 {
 	struct vm_object *v = vm_check(L, 1, "vm:boot");
 	enum vm_state s = vm_object_state(v);
+	struct err err = {0};
 
 	/* While it waited for the pool, a sibling task may have booted it. */
 	if (!v->vm || (s != VM_CREATED && s != VM_SHUTDOWN))
 		vm_object_fail_state(L, "vm:boot", v);
+	if (attachment_plug_all(v, &err) < 0)
+		bind_fail_err(L, "vm:boot", &err);
 	int64_t deadline = await_deadline(L, "vm:boot", v->agent_timeout_ns);
 
 	struct power_call *c = new_power_call(L, "vm:boot", v);
 	v->boots++;
-	attachment_plug_all(v);
 	vm_object_tell(v, "booting", -1);
 	vm_boot_start(v->vm, &c->op, deadline);
 	return await(L, c, &c->op, boot_finish);

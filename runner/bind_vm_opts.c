@@ -30,6 +30,7 @@ static const struct opt vm_options[] = {
      offsetof(struct vm_opts, req.kernel_cmdline_append)},
     {"initial_time", OPT_INT, offsetof(struct vm_opts, req.initial_time)},
     {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
+    {"spare_nics", OPT_INT, offsetof(struct vm_opts, req.spare_nics)},
     {"suspend", OPT_BOOL, offsetof(struct vm_opts, req.suspend)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,
@@ -68,6 +69,9 @@ static void read_options(lua_State *L, const char *method, int idx,
 			      "initial_time must be seconds since 1970, up to "
 			      "the year 9999, got %lld",
 			      (long long)o->req.initial_time);
+	if (o->req.spare_nics < 0 || o->req.spare_nics > VM_NICS_MAX)
+		bind_fail_arg(L, method, "spare_nics must be 0 to %d, got %lld",
+			      VM_NICS_MAX, (long long)o->req.spare_nics);
 	if (o->req.cpus < 0 || o->req.cpus > VM_CPUS_MAX)
 		bind_fail_arg(L, method, "cpus must be 1 to %d, got %lld",
 			      VM_CPUS_MAX, (long long)o->req.cpus);

@@ -326,6 +326,7 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->has_rng_seed = r->has_rng_seed;
 	spec->rng_seed = r->rng_seed;
 	spec->may_suspend = r->suspend;
+	spec->spare_nics = (unsigned)r->spare_nics;
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;
 	spec->n_modules = d->modules.n;

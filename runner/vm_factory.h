@@ -28,6 +28,7 @@ struct vm_request {
 	int64_t initial_time; /* as vm_spec's */
 	bool has_rng_seed;
 	uint64_t rng_seed;
+	int64_t spare_nics;	    /* as vm_spec's */
 	bool suspend;		    /* it may suspend to RAM */
 	const char *kernel_cmdline; /* in place of the profile's */
 	const char *kernel_cmdline_append;

@@ -8,7 +8,8 @@ set -eu
 provium=$(readlink -f "$1")
 shift
 here=$(dirname "$(readlink -f "$0")")
-work=$(mktemp -d "${TMPDIR:-/tmp}/as-user.XXXXXX")
+# Not below TMPDIR, which may be for its owner only.
+work=$(mktemp -d /tmp/as-user.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 
 image=$("$provium" guest path)

@@ -65,6 +65,8 @@ struct qmp_call {
 /* arguments: taken, NULL for none. */
 void qmp_call_start(struct qmp_call *call, struct qmp *q, const char *command,
 		    json_t *take_arguments, int64_t deadline_ns);
+/* Nobody is there to be asked: finishes at once, with 0. */
+void qmp_call_skip(struct qmp_call *call, struct loop *l);
 /* Cancels when in flight; for any call that was started, once. */
 void qmp_call_done(struct qmp_call *call);
 

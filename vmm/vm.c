@@ -241,6 +241,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 	}
 	serve_console(vm);
 	vm_set_alarms(vm);
+	vm_set_nics(vm, NULL, 0);
 	return vm;
 }
 

@@ -41,6 +41,7 @@
 #include <sys/types.h>
 
 #include "agent-proto/err.h"
+#include "agent-proto/mem.h"
 #include "streams/client.h"
 #include "streams/console.h"
 #include "streams/loop.h"
@@ -92,9 +93,11 @@ struct vm_spec {
 	size_t n_modules;
 	const char *const *net_modules; /* also, for a boot with NICs */
 	size_t n_net_modules;
-	/* A program of the guest that configures its NICs, given MAC=BRIDGE
-	 * for each; NULL: the guest does that by itself. */
+	/* A program of the guest that configures its NICs: at a start, given
+	 * MAC=BRIDGE for each, or - where there is no cable; see also
+	 * vm_net_command(). NULL: the guest does that by itself. */
 	const char *net_setup;
+	unsigned spare_nics;	      /* without a cable, behind the others */
 	const char *const *qemu_args; /* appended */
 	size_t n_qemu_args;
 	const char *const *alarms; /* see enum vm_alarm */
@@ -142,14 +145,38 @@ struct vm *vm_free(struct vm *vm);
 
 /*
  * The NICs that the guest has from the next boot on, in the order in which it
- * finds them; up to VM_NICS_MAX. Legal in created and shutdown. The array is
- * copied; the ports are borrowed until they are replaced, dropped, or the VM
- * is freed.
+ * finds them, spec.spare_nics not counted; up to VM_NICS_MAX with those. Legal
+ * in created and shutdown. The array is copied; the ports are borrowed until
+ * they are replaced, dropped, or the VM is freed.
  */
 void vm_set_nics(struct vm *vm, struct port *const *ports, size_t n);
+unsigned vm_spare_nics(const struct vm *vm);
+/* A guest that runs has a NIC without a cable. */
+bool vm_has_free_nic(const struct vm *vm);
 /* The port is about to be freed: legal in every state. A guest that runs keeps
- * the NIC, and hears nothing on it; the next boot is without it. */
-void vm_drop_nic(struct vm *vm, const struct port *port);
+ * the NIC and sees its link go down, as if the cable was pulled; the next boot
+ * is without it. */
+void vm_drop_nic(struct vm *vm, struct port *port);
+/*
+ * While the guest runs, puts the cable of a new port into the first NIC that
+ * has none. There is no link before vm_link_start(). -ENODEV: every NIC has a
+ * cable; -EADDRINUSE: another guest has the NIC's MAC.
+ */
+int vm_plug_nic(struct vm *vm, struct port *port, struct err *err);
+/*
+ * Whether there is a link on the NIC of port (QMP: set_link); the guest is
+ * told, by an interrupt. Remembered over boots by the port. call is the
+ * caller's, as for qmp_call_start(): it finishes with 0 when QEMU knows, which
+ * where none runs is at once.
+ */
+struct qmp_call;
+void vm_link_start(struct vm *vm, struct port *port, bool is_up,
+		   struct qmp_call *call, int64_t deadline_ns);
+/* The command that has a guest that runs see to the NIC of port: appended to
+ * argv, nothing where the guest does that by itself. verb: "up", configure it;
+ * "down", forget what was configured; "back", configure it if it is not. */
+void vm_net_command(const struct vm *vm, const struct port *port,
+		    const char *verb, struct strvec *argv);
 
 /*
  * op (caller's, initialised here) finishes with 0 when the agent has answered,

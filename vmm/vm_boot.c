@@ -146,6 +146,7 @@ static void start_qmp(struct vm *vm, int take_fd)
 		       CLOCK_NEVER);
 	vm->greet.op.on_done = vm_on_op;
 	vm->greet.op.done_ctx = vm;
+	vm_start_nics(vm);
 }
 
 /* Over vsock a reset ends the connection, and QMP tells of it a moment later;
@@ -283,8 +284,8 @@ void vm_stop_qemu(struct vm *vm)
 	qmp_call_done(&vm->greet);
 	qmp_call_done(&vm->probe);
 	vm->process = process_free(vm->process);
-	vm->qmp = qmp_free(vm->qmp);
 	vm_unplug_nics(vm);
+	vm->qmp = qmp_free(vm->qmp);
 	if (vm->console)
 		console_detach(vm->console);
 	vm->panic_lingers = false;

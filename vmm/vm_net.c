@@ -1,36 +1,108 @@
 /* SPDX-License-Identifier: MIT */
-/* The NICs of a VM: plugged into their bridges while QEMU runs, and configured
- * in the guest, by a program of its own, after each of its starts. */
+/*
+ * The NICs of a VM: in the guest from boot to boot, with a cable to a port of a
+ * bridge, or none, and configured by a program of the guest's own after each of
+ * its starts. A cable is a socketpair: our end is the port's, and goes back to
+ * the NIC when the port goes; QEMU's stays where it is.
+ */
 #include <assert.h>
 #include <errno.h>
 #include <string.h>
+#include <xxhash.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
+#include "vmm/net/wire.h"
 #include "vmm/vm_private.h"
 
 /* What the program says is a line for each NIC that is not up. */
 #define NET_OUTPUT_MAX ((size_t)64 << 10)
 #define NET_SHOWN      300
 
+static void start_set_link(struct vm *vm, size_t i, bool is_up,
+			   struct qmp_call *call, int64_t deadline_ns)
+{
+	CLEANUP(free_ptr) char *name = mem_printf("nic%zu", i);
+
+	qmp_call_start(call, vm->qmp, "set_link",
+		       json_pack("{s:s, s:b}", "name", name, "up", is_up),
+		       deadline_ns);
+}
+
+/* Where the port is; n_nics: nowhere. */
+static size_t find_nic(const struct vm *vm, const struct port *port)
+{
+	size_t i = 0;
+
+	while (i < vm->n_nics && vm->nics[i].port != port)
+		i++;
+	return i;
+}
+
+/* These, then the spare ones. */
+static void lay_out(struct vm *vm, struct port *const *ports, size_t n)
+{
+	size_t all = n + vm->copy.spec.spare_nics;
+
+	assert(all <= VM_NICS_MAX);
+	for (size_t i = 0; i < all; i++)
+		vm->nics[i] = (struct vm_nic){
+		    .port = i < n ? ports[i] : NULL,
+		    .fd = -1,
+		};
+	vm->n_nics = all;
+}
+
 void vm_set_nics(struct vm *vm, struct port *const *ports, size_t n)
 {
 	assert(vm->state == VM_CREATED || vm->state == VM_SHUTDOWN);
-	assert(n <= VM_NICS_MAX);
-	for (size_t i = 0; i < n; i++)
-		vm->nics[i] = ports[i];
-	vm->n_nics = n;
+	lay_out(vm, ports, n);
 }
 
-void vm_drop_nic(struct vm *vm, const struct port *port)
+/* Those whose port went since then go, too. */
+static void settle_nics(struct vm *vm)
 {
-	size_t kept = 0;
+	struct port *ports[VM_NICS_MAX];
+	size_t n = 0;
 
 	for (size_t i = 0; i < vm->n_nics; i++)
-		if (vm->nics[i] != port)
-			vm->nics[kept++] = vm->nics[i];
-	vm->n_nics = kept;
+		if (vm->nics[i].port)
+			ports[n++] = vm->nics[i].port;
+	lay_out(vm, ports, n);
+}
+
+/* --- cables --------------------------------------------------------------- */
+
+/* The same in every run, whatever ran before: from the name of the VM. Ports
+ * have 52:54:00:00 (bridge_host()). */
+static void make_spare_mac(const struct vm *vm, size_t i, uint8_t ret[MAC_LEN])
+{
+	const char *name = vm_name(vm);
+	uint64_t h = XXH3_64bits(name, strlen(name));
+	const uint8_t mac[MAC_LEN] = {0x52,
+				      0x54,
+				      0x00,
+				      (uint8_t)(0x10 | (h >> 12 & 0xf)),
+				      (uint8_t)(h >> 4),
+				      (uint8_t)(h << 4 | (i & 0xf))};
+
+	static_assert(VM_NICS_MAX <= 16, "four bits of the address");
+	memcpy(ret, mac, MAC_LEN);
+}
+
+static int plug_spare(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
+{
+	int fd[2];
+	int r = wire_pair(fd, err);
+
+	if (r < 0)
+		return r;
+	vm->nics[i].fd = fd[0];
+	*ret_theirs = fd[1];
+	make_spare_mac(vm, i, vm->nics[i].mac);
+	return 0;
 }
 
 int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
@@ -38,19 +110,144 @@ int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 {
 	int r = 0;
 
+	settle_nics(vm);
 	for (size_t i = 0; i < vm->n_nics && r == 0; i++) {
-		r = port_plug(vm->nics[i], &ret[i].fd, err);
+		struct vm_nic *nic = &vm->nics[i];
+
+		r = nic->port ? port_plug(nic->port, &ret[i].fd, err)
+			      : plug_spare(vm, i, &ret[i].fd, err);
 		if (r < 0)
 			ret[i].fd = -1;
-		ret[i].mac = port_mac(vm->nics[i]);
+		else if (nic->port)
+			memcpy(nic->mac, port_mac(nic->port), MAC_LEN);
+		ret[i].mac = nic->mac;
 	}
 	return r;
 }
 
 void vm_unplug_nics(struct vm *vm)
 {
+	for (size_t i = 0; i < vm->n_nics; i++) {
+		struct vm_nic *nic = &vm->nics[i];
+
+		if (nic->set_link.command)
+			qmp_call_done(&nic->set_link);
+		if (nic->port)
+			port_unplug(nic->port);
+		fd_closep(&nic->fd);
+		nic->fd = -1;
+	}
+}
+
+unsigned vm_spare_nics(const struct vm *vm)
+{
+	return vm->copy.spec.spare_nics;
+}
+
+bool vm_has_free_nic(const struct vm *vm)
+{
+	size_t i = find_nic(vm, NULL);
+
+	return i < vm->n_nics && vm->nics[i].fd >= 0;
+}
+
+int vm_plug_nic(struct vm *vm, struct port *port, struct err *err)
+{
+	size_t i = find_nic(vm, NULL);
+	struct vm_nic *nic = &vm->nics[i];
+
+	if (!vm_has_free_nic(vm))
+		return err_set(err, -ENODEV, "VM %s has no NIC without a cable",
+			       vm_name(vm));
+	if (port_mac_is_taken(port, nic->mac))
+		return err_set(err, -EADDRINUSE,
+			       "VM %s: its NIC has the MAC of another guest on "
+			       "bridge '%s'",
+			       vm_name(vm), bridge_name(port_bridge(port)));
+	port_set_link(port, false);
+	port_give(port, TAKE_FD(nic->fd), nic->mac);
+	nic->port = port;
+	return 0;
+}
+
+void vm_drop_nic(struct vm *vm, struct port *port)
+{
+	size_t i = find_nic(vm, port);
+	struct vm_nic *nic = &vm->nics[i];
+
+	if (i == vm->n_nics)
+		return;
+	nic->fd = port_take(port);
+	nic->port = NULL;
+	if (!vm->qmp)
+		return;
+	/* Nobody waits for that. */
+	if (nic->set_link.command)
+		qmp_call_done(&nic->set_link);
+	start_set_link(vm, i, false, &nic->set_link, CLOCK_NEVER);
+}
+
+/* --- links ---------------------------------------------------------------- */
+
+void vm_start_nics(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->n_nics; i++) {
+		struct vm_nic *nic = &vm->nics[i];
+
+		if (!nic->port || !port_has_link(nic->port))
+			start_set_link(vm, i, false, &nic->set_link,
+				       CLOCK_NEVER);
+	}
+}
+
+void vm_link_start(struct vm *vm, struct port *port, bool is_up,
+		   struct qmp_call *call, int64_t deadline_ns)
+{
+	size_t i = find_nic(vm, port);
+
+	port_set_link(port, is_up);
+	if (vm->qmp && i < vm->n_nics) {
+		start_set_link(vm, i, is_up, call, deadline_ns);
+		return;
+	}
+	qmp_call_skip(call, vm->loop);
+}
+
+/* --- in the guest --------------------------------------------------------- */
+
+static void add_nic(struct strvec *argv, const struct vm_nic *nic)
+{
+	char mac[MAC_TEXT_MAX];
+
+	if (!nic->port || !port_has_link(nic->port)) {
+		strvec_add(argv, "-");
+		return;
+	}
+	mac_format(nic->mac, mac);
+	strvec_addf(argv, "%s=%s", mac, bridge_name(port_bridge(nic->port)));
+}
+
+void vm_net_command(const struct vm *vm, const struct port *port,
+		    const char *verb, struct strvec *argv)
+{
+	size_t i = find_nic(vm, port);
+	char mac[MAC_TEXT_MAX];
+
+	if (!vm->copy.spec.net_setup || i == vm->n_nics)
+		return;
+	mac_format(vm->nics[i].mac, mac);
+	strvec_add(argv, vm->copy.spec.net_setup);
+	strvec_add(argv, verb);
+	strvec_addf(argv, "%zu", i);
+	strvec_addf(argv, "%s=%s", mac, bridge_name(port_bridge(port)));
+}
+
+static bool has_cable(const struct vm *vm)
+{
 	for (size_t i = 0; i < vm->n_nics; i++)
-		port_unplug(vm->nics[i]);
+		if (vm->nics[i].port && port_has_link(vm->nics[i].port))
+			return true;
+	return false;
 }
 
 bool vm_net_start(struct vm *vm)
@@ -58,17 +255,13 @@ bool vm_net_start(struct vm *vm)
 	const char *program = vm->copy.spec.net_setup;
 	CLEANUP(strvec_done) struct strvec argv = {0};
 	struct exec_spec spec = {0};
-	char mac[MAC_TEXT_MAX];
 
 	vm->net_err.code = 0;
-	if (!program || !vm->n_nics)
+	if (!program || !has_cable(vm))
 		return false;
 	strvec_add(&argv, program);
-	for (size_t i = 0; i < vm->n_nics; i++) {
-		mac_format(port_mac(vm->nics[i]), mac);
-		strvec_addf(&argv, "%s=%s", mac,
-			    bridge_name(port_bridge(vm->nics[i])));
-	}
+	for (size_t i = 0; i < vm->n_nics; i++)
+		add_nic(&argv, &vm->nics[i]);
 	spec.argv = (const char *const *)argv.v;
 	vm->link = LINK_NET;
 	vm->net_setup = exec_new(vm->client);

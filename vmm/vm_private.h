@@ -47,6 +47,14 @@ enum vm_ask {
  * guest's NICs. */
 enum vm_link { LINK_NONE, LINK_DIALING, LINK_HELLO, LINK_NET, LINK_UP };
 
+/* A NIC of the guest, from boot to boot. */
+struct vm_nic {
+	struct port *port;	  /* borrowed; NULL: no cable is in it */
+	int fd;			  /* our end while there is none; or -1 */
+	uint8_t mac[MAC_LEN];	  /* while QEMU runs */
+	struct qmp_call set_link; /* in flight where it has a command */
+};
+
 struct vm {
 	struct loop *loop;
 	struct vm_spec_copy copy;
@@ -96,8 +104,7 @@ struct vm {
 	struct client **retired;
 	size_t n_retired;
 
-	/* Its NICs. */
-	struct port *nics[VM_NICS_MAX]; /* borrowed */
+	struct vm_nic nics[VM_NICS_MAX];
 	size_t n_nics;
 	struct exec *net_setup; /* LINK_NET: net_setup in the guest */
 	struct err net_err;	/* how it failed; code 0: it did not */
@@ -143,6 +150,8 @@ void vm_retire_client(struct vm *vm, const struct err *err);
 int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 		 struct err *err);
 void vm_unplug_nics(struct vm *vm);
+/* Tells a QEMU that has just started which NICs have no link. */
+void vm_start_nics(struct vm *vm);
 /* Has the guest configure its NICs. False where there is nothing to do. */
 bool vm_net_start(struct vm *vm);
 /* Whether that is over; then vm->net_err tells how. */

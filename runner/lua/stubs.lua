@@ -19,6 +19,7 @@
 ---@field kernel_cmdline_append? string after it
 ---@field initial_time? integer seconds since 1970 that its clock starts with, at each boot; default the host's
 ---@field rng_seed? integer of the random numbers that QEMU gives it: /dev/hwrng (modprobe virtio_rng), the kernel's first seed, RDRAND under TCG; what Linux makes of them differs, as it mixes in the time
+---@field spare_nics? integer NICs without a cable, for bridge:attach() while the guest runs; default 0
 ---@field suspend? boolean it may suspend to RAM: a slower boot, over virtio-serial, of a bzImage; default false
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
@@ -651,12 +652,15 @@ function Clock:advance(duration) end
 ---@class Bridge
 local Bridge = {}
 
----Gives each VM a NIC on it, from its next boot on; they must be off.
+---Gives each VM a NIC on it, from its next boot on. A guest that runs has the
+---cable put into a NIC without one (option spare_nics, or one that was detached)
+---and sees the link come up; the default guest then gets an address.
 ---@param vms VM|VM[]
 ---@return Bridge
 function Bridge:attach(vms) end
 
----Takes its NIC away again; it must be off.
+---Takes its NIC away again. While its guest runs, that keeps the NIC, and sees
+---the link go down.
 ---@param vm VM
 function Bridge:detach(vm) end
 
@@ -827,6 +831,15 @@ function Nic:counters() end
 ---@param options? {filter?: string, snaplen?: integer}
 ---@return Stream
 function Nic:capture(options) end
+
+---Takes the link down, as a cable that comes loose: the guest sees it, keeps its
+---addresses, and no frame passes either way. Also for the boots to come.
+---@return Nic
+function Nic:disconnect() end
+
+---Brings the link up again.
+---@return Nic
+function Nic:reconnect() end
 
 ---Forgets this object; the VM stays on the bridge.
 function Nic:close() end

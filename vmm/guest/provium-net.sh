@@ -1,9 +1,11 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # In the default guest: configures the NICs that are on provium's bridges, by
-# DHCP, all at once. provium runs it when the agent has answered:
+# DHCP, all at once. provium runs it when the agent has answered, with a - for
+# each that has no cable; and when a cable is put in or pulled later:
 #
-#	provium-net MAC=BRIDGE...
+#	provium-net MAC=BRIDGE|-...
+#	provium-net up|down|back NUMBER MAC=BRIDGE
 #
 # It is also the program that udhcpc runs for each event of a lease. To start
 # a program costs milliseconds where the CPU is emulated: what the shell can
@@ -86,14 +88,27 @@ set_names() {
 	[ -z "$name" ] || echo "$name" >/proc/sys/kernel/hostname
 }
 
-# --- which of the two ---------------------------------------------------------
+# What was configured, forgotten.
+forget() {
+	rm -f "$state/$slot.lease"
+	find_nic "$1" "$2" && ip address flush dev "$nic"
+}
 
+# --- which of them ------------------------------------------------------------
+
+FIRST=10 # two digits, so that the file names sort
+verb=all
 case $1 in
 bound)
 	bound
 	exit
 	;;
-*=*) ;;
+up | down | back)
+	verb=$1
+	FIRST=$((FIRST + $2))
+	shift 2
+	;;
+*=* | -) ;;
 *) # other events of udhcpc
 	exit 0
 	;;
@@ -108,12 +123,19 @@ hurry=/sys/kernel/rcu_expedited
 }
 mkdir -p "$state"
 status=0
-slot=10 # two digits, so that the file names sort
+slot=$FIRST
 jobs=
 export slot
 for arg; do
-	configure "${arg%%=*}" "${arg#*=}" &
-	jobs="$jobs $!"
+	case $verb$arg in
+	*-) ;;
+	back*) [ -e "$state/$slot.lease" ] || configure "${arg%%=*}" "${arg#*=}" ;;
+	down*) forget "${arg%%=*}" "${arg#*=}" || status=1 ;;
+	*)
+		configure "${arg%%=*}" "${arg#*=}" &
+		jobs="$jobs $!"
+		;;
+	esac
 	slot=$((slot + 1))
 done
 for job in $jobs; do

@@ -43,11 +43,9 @@ static struct port *port_at(const struct bridge *b, const struct swport *at)
 	return NULL;
 }
 
-/* Whether mac is that of another port of the net. */
-static bool is_elsewhere(const struct port *p, const uint8_t *mac)
+static bool mac_is_taken(const struct net *n, const struct port *p,
+			 const uint8_t mac[MAC_LEN])
 {
-	const struct net *n = p->bridge->net;
-
 	for (size_t i = 0; i < BRIDGES_MAX; i++)
 		for (size_t j = 0; n->bridges[i] && j < PORTS_MAX; j++) {
 			const struct port *other = n->bridges[i]->ports[j];
@@ -59,6 +57,21 @@ static bool is_elsewhere(const struct port *p, const uint8_t *mac)
 	return false;
 }
 
+bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN])
+{
+	return mac_is_taken(p->bridge->net, p, mac);
+}
+
+/* A NIC may have taken the slot's MAC along to another bridge. */
+static bool is_free(const struct bridge *b, unsigned slot)
+{
+	uint8_t mac[MAC_LEN];
+	uint32_t ip;
+
+	bridge_host(b, HOST_FIRST + slot, mac, &ip);
+	return !b->ports[slot] && !mac_is_taken(b->net, NULL, mac);
+}
+
 /* A guest that bridges two networks lets the requests of others through: only
  * their own gateway is to answer them. */
 static bool on_lease(void *ctx, const struct swport *from,
@@ -67,7 +80,7 @@ static bool on_lease(void *ctx, const struct swport *from,
 	const struct bridge *b = ctx;
 	const struct port *p = port_at(b, from);
 
-	if (!p || is_elsewhere(p, mac))
+	if (!p || port_mac_is_taken(p, mac))
 		return false;
 	*ret = (struct dhcp_lease){
 	    .ip = p->ip,
@@ -259,9 +272,9 @@ struct port *bridge_attach(struct bridge *b, const char *guest, struct err *err)
 	unsigned slot = PORTS_MAX;
 
 	for (unsigned i = PORTS_MAX; i-- > 0;) {
-		if (!b->ports[i])
+		if (is_free(b, i))
 			slot = i;
-		else if (!strcmp(b->ports[i]->guest, guest)) {
+		else if (b->ports[i] && !strcmp(b->ports[i]->guest, guest)) {
 			err_set(err, -EEXIST, "'%s' is on bridge '%s' already",
 				guest, b->name);
 			return NULL;

@@ -72,6 +72,18 @@ struct port *port_free(struct port *p);
 int port_plug(struct port *p, int *ret_theirs, struct err *err);
 /* The guest is off. Idempotent. */
 void port_unplug(struct port *p);
+/* A cable that moves while the guest runs: what is on our end of its NIC's
+ * socket is the port's from now on, as is the NIC's MAC, until the next
+ * port_plug(). port_take() gives it back, or -1. */
+void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN]);
+int port_take(struct port *p);
+/* Another port of the net has that MAC. */
+bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN]);
+
+/* Whether there is a link; at first there is. Without one no frame passes,
+ * either way. What the guest sees of it is QEMU's to say. */
+void port_set_link(struct port *p, bool is_up);
+bool port_has_link(const struct port *p);
 
 struct bridge *port_bridge(const struct port *p);
 const char *port_guest(const struct port *p);

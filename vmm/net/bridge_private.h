@@ -59,6 +59,7 @@ struct port {
 	struct swport swport;
 	struct wire wire;
 	bool has_lease;
+	bool is_down; /* no link */
 	struct port_counters counters;
 };
 

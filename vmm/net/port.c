@@ -12,6 +12,8 @@ static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 	struct port *port = ctx;
 	struct frame f = {p, n, now_ns};
 
+	if (port->is_down)
+		return;
 	if (!vswitch_input(&port->swport, &f)) {
 		port->counters.errors++;
 		return;
@@ -35,6 +37,8 @@ static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 	struct port *port = ctx;
 
 	(void)from;
+	if (port->is_down)
+		return;
 	switch (wire_send(&port->wire, f->data, f->len)) {
 	case WIRE_SENT:
 		port->counters.rx_frames++;
@@ -82,9 +86,20 @@ struct port *port_free(struct port *p)
 	return NULL;
 }
 
+/* What was on its way goes with the cable. */
+static void let_go(struct port *p)
+{
+	wire_drain(&p->wire);
+	vswitch_forget(&p->swport);
+	p->has_lease = false;
+}
+
 int port_plug(struct port *p, int *ret_theirs, struct err *err)
 {
+	uint32_t ip;
+
 	port_unplug(p);
+	bridge_host(p->bridge, HOST_FIRST + p->slot, p->mac, &ip);
 	if (wire_open(&p->wire, ret_theirs, err) < 0)
 		return err_wrap(err, "plugging '%s' into bridge '%s'", p->guest,
 				p->bridge->name);
@@ -93,11 +108,33 @@ int port_plug(struct port *p, int *ret_theirs, struct err *err)
 
 void port_unplug(struct port *p)
 {
-	/* Its last words. */
-	wire_drain(&p->wire);
+	/* Its last words first. */
+	let_go(p);
 	wire_close(&p->wire);
-	vswitch_forget(&p->swport);
-	p->has_lease = false;
+}
+
+int port_take(struct port *p)
+{
+	let_go(p);
+	return wire_take(&p->wire);
+}
+
+void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN])
+{
+	memcpy(p->mac, mac, MAC_LEN);
+	wire_give(&p->wire, take_fd);
+}
+
+void port_set_link(struct port *p, bool is_up)
+{
+	if (!is_up && !p->is_down)
+		vswitch_forget(&p->swport);
+	p->is_down = !is_up;
+}
+
+bool port_has_link(const struct port *p)
+{
+	return !p->is_down;
 }
 
 struct bridge *port_bridge(const struct port *p)

@@ -49,12 +49,10 @@ void wire_init(struct wire *w, struct loop *l, struct wire_arena *arena,
 
 void wire_close(struct wire *w)
 {
-	if (w->fd < 0)
-		return;
-	w->watch = watch_free(w->watch);
-	close(w->fd);
-	w->fd = -1;
-	buf_done(&w->queue);
+	int fd = wire_take(w);
+
+	if (fd >= 0)
+		close(fd);
 }
 
 bool wire_is_open(const struct wire *w)
@@ -216,23 +214,49 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 		flush(w);
 }
 
-int wire_open(struct wire *w, int *ret_theirs, struct err *err)
+int wire_pair(int ret[2], struct err *err)
 {
 	int size = WIRE_SOCKET_BYTES;
-	int fd[2];
 
-	wire_close(w);
 	if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0,
-		       fd) < 0)
+		       ret) < 0)
 		return err_set(err, -errno,
 			       "cannot make a socket for a network card: %s",
 			       strerror(errno));
 	for (int i = 0; i < 2; i++)
-		setsockopt(fd[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	w->fd = fd[0];
+		setsockopt(ret[i], SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	return 0;
+}
+
+void wire_give(struct wire *w, int take_fd)
+{
+	wire_close(w);
+	w->fd = take_fd;
 	w->opened++;
 	w->watch = watch_new(w->loop, w->fd, on_ready, w);
 	watch_set(w->watch, LOOP_READ);
+}
+
+int wire_take(struct wire *w)
+{
+	int fd = w->fd;
+
+	if (fd < 0)
+		return -1;
+	w->watch = watch_free(w->watch);
+	w->fd = -1;
+	buf_done(&w->queue);
+	return fd;
+}
+
+int wire_open(struct wire *w, int *ret_theirs, struct err *err)
+{
+	int fd[2];
+
+	wire_close(w);
+	if (wire_pair(fd, err) < 0)
+		return err->code;
+	wire_give(w, fd[0]);
 	*ret_theirs = fd[1];
 	return 0;
 }

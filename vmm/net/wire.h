@@ -60,6 +60,13 @@ void wire_init(struct wire *w, struct loop *l, struct wire_arena *arena,
 /* Closes what was open. *ret_theirs is the other end, non-blocking and
  * close-on-exec, the caller's. 0 or -errno. */
 int wire_open(struct wire *w, int *ret_theirs, struct err *err);
+/* The two ends by themselves: ours for wire_give(), and QEMU's. */
+int wire_pair(int ret[2], struct err *err);
+/* Closes what was open. */
+void wire_give(struct wire *w, int take_fd);
+/* Lets go of the socket, still open, and of what waits to be sent: the
+ * caller's, or -1. */
+int wire_take(struct wire *w);
 /* Idempotent; also after the peer is gone, which a wire notices when it sends
  * and then closes itself. */
 void wire_close(struct wire *w);
