@@ -43,9 +43,11 @@ end)
 
 test("an answer comes back after the question has ended", function(t)
   vm:write_file("/tmp/answer", ("answer\n"):rep(1000))
-  local server = vm:run_async("nc -l -p 7002 < /tmp/answer")
+  vm:write_file("/tmp/serve", "cat >/dev/null; cat /tmp/answer")
+  -- Not `nc < /tmp/answer`, which goes when it hears the end of the question.
+  local server = vm:run_async("nc -l -p 7002 -e /bin/sh /tmp/serve")
   await_listener(7002)
-  local out = host(t, "socat - TCP:" .. vm:forward(7002) .. " < /dev/null")
+  local out = host(t, "socat -t 60 - TCP:" .. vm:forward(7002) .. " < /dev/null")
   t:assert_eq(out, ("answer\n"):rep(1000) .. "status 0\n")
   server:wait(60)
 end)
