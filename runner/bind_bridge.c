@@ -184,7 +184,17 @@ static int l_tostring(lua_State *L)
 
 /* --- in labs -------------------------------------------------------------- */
 
-static void create_bridge(lua_State *L, const char *name)
+struct bridge_opts {
+	bool ipv6;
+};
+
+static const struct opt bridge_options[] = {
+    {"ipv6", OPT_BOOL, offsetof(struct bridge_opts, ipv6)},
+    {NULL, 0, 0},
+};
+
+static void create_bridge(lua_State *L, const char *name,
+			  const struct bridge_opts *o)
 {
 	struct worker *w = worker_of(L);
 	struct err err = {0};
@@ -192,6 +202,8 @@ static void create_bridge(lua_State *L, const char *name)
 
 	if (!bridge)
 		bind_fail_err(L, "lab:bridge", &err);
+	if (o->ipv6)
+		bridge_enable_ipv6(bridge);
 	/* What cannot be kept is no failure of the test's. */
 	if (w->job->keeps_logs)
 		bridge_log(bridge, w->job->run_dir, NULL);
@@ -205,18 +217,24 @@ static void create_bridge(lua_State *L, const char *name)
 static int lab_bridge(lua_State *L)
 {
 	static const char method[] = "lab:bridge";
-	static const struct opt no_options[] = {{NULL, 0, 0}};
+	struct bridge_opts o = {0};
 
 	bind_lab_check(L, method);
 	const char *name = bind_lab_check_name(L, method, 2);
 	bind_options(L, method, arg_opt_table(L, method, 3, "options"),
-		     no_options, NULL);
+		     bridge_options, &o);
 	scope_find(worker_of(L)->scope, L, 1, &bridge_class, name);
-	if (!lua_isnil(L, -1))
+	const struct bridge_object *b = object_test(L, -1, &bridge_class);
+	if (b && o.ipv6 && !bridge_has_ipv6(b->bridge))
+		bind_fail_arg(L, method,
+			      "bridge '%s' was made without IPv6: ask for it "
+			      "where it is made",
+			      name);
+	if (b)
 		return 1;
 	lua_pop(L, 1);
 	bind_lab_check_not_reserved(L, method, name);
-	create_bridge(L, name);
+	create_bridge(L, name, &o);
 	return 1;
 }
 

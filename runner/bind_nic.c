@@ -145,6 +145,19 @@ static int l_ip(lua_State *L)
 	return 1;
 }
 
+static int l_ip6(lua_State *L)
+{
+	struct nic_object *nic;
+	char text[IPV6_TEXT_MAX];
+	uint8_t ip[IPV6_LEN];
+
+	if (!port_ip6(check_attachment(L, "nic:ip6", &nic)->port, ip))
+		return 0;
+	ipv6_format(ip, text);
+	lua_pushstring(L, text);
+	return 1;
+}
+
 static int l_counters(lua_State *L)
 {
 	struct nic_object *nic;
@@ -219,7 +232,7 @@ static int vm_nic(lua_State *L)
 static const struct bind_method methods[] = {
     {"capture", l_capture}, {"vm_name", l_vm_name}, {"bridge", l_bridge},
     {"mac", l_mac},	    {"ip", l_ip},	    {"counters", l_counters},
-    {NULL, NULL},
+    {"ip6", l_ip6},	    {NULL, NULL},
 };
 
 static const struct bind_method meta[] = {

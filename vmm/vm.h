@@ -94,8 +94,9 @@ struct vm_spec {
 	const char *const *net_modules; /* also, for a boot with NICs */
 	size_t n_net_modules;
 	/* A program of the guest that configures its NICs: at a start, given
-	 * MAC=BRIDGE for each, or - where there is no cable; see also
-	 * vm_net_command(). NULL: the guest does that by itself. */
+	 * MAC=BRIDGE or MAC=BRIDGE,IPV6,GATEWAY for each, or - where there is
+	 * no cable; see also vm_net_command(). NULL: the guest does that by
+	 * itself. */
 	const char *net_setup;
 	unsigned spare_nics;	      /* without a cable, behind the others */
 	const char *const *qemu_args; /* appended */

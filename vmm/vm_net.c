@@ -215,31 +215,44 @@ void vm_link_start(struct vm *vm, struct port *port, bool is_up,
 
 /* --- in the guest --------------------------------------------------------- */
 
-static void add_nic(struct strvec *argv, const struct vm_nic *nic)
+/* "MAC=BRIDGE", and of IPv6 behind it ",ADDRESS,GATEWAY". */
+static void add_words(struct strvec *argv, const struct vm_nic *nic)
 {
-	char mac[MAC_TEXT_MAX];
+	const struct bridge *b = port_bridge(nic->port);
+	char mac[MAC_TEXT_MAX], own[IPV6_TEXT_MAX], gateway[IPV6_TEXT_MAX];
+	uint8_t ip[IPV6_LEN];
 
-	if (!nic->port || !port_has_link(nic->port)) {
-		strvec_add(argv, "-");
+	mac_format(nic->mac, mac);
+	if (!bridge_has_ipv6(b)) {
+		strvec_addf(argv, "%s=%s", mac, bridge_name(b));
 		return;
 	}
-	mac_format(nic->mac, mac);
-	strvec_addf(argv, "%s=%s", mac, bridge_name(port_bridge(nic->port)));
+	port_make_ip6(nic->port, ip);
+	ipv6_format(ip, own);
+	bridge_ip6(b, ip);
+	ipv6_format(ip, gateway);
+	strvec_addf(argv, "%s=%s,%s,%s", mac, bridge_name(b), own, gateway);
+}
+
+static void add_nic(struct strvec *argv, const struct vm_nic *nic)
+{
+	if (nic->port && port_has_link(nic->port))
+		add_words(argv, nic);
+	else
+		strvec_add(argv, "-");
 }
 
 void vm_net_command(const struct vm *vm, const struct port *port,
 		    const char *verb, struct strvec *argv)
 {
 	size_t i = find_nic(vm, port);
-	char mac[MAC_TEXT_MAX];
 
 	if (!vm->copy.spec.net_setup || i == vm->n_nics)
 		return;
-	mac_format(vm->nics[i].mac, mac);
 	strvec_add(argv, vm->copy.spec.net_setup);
 	strvec_add(argv, verb);
 	strvec_addf(argv, "%zu", i);
-	strvec_addf(argv, "%s=%s", mac, bridge_name(port_bridge(port)));
+	add_words(argv, &vm->nics[i]);
 }
 
 static bool has_cable(const struct vm *vm)
@@ -292,6 +305,14 @@ static void describe(const struct exec *x, struct err *err)
 		(char *)buf_data(&text));
 }
 
+/* What the guest was given, it says nothing of. */
+static void tell_ports(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->n_nics; i++)
+		if (vm->nics[i].port && port_has_link(vm->nics[i].port))
+			port_gave_ip6(vm->nics[i].port);
+}
+
 bool vm_net_is_done(struct vm *vm)
 {
 	const struct exec *x = vm->net_setup;
@@ -302,6 +323,8 @@ bool vm_net_is_done(struct vm *vm)
 		vm->net_err = x->op.err;
 	else if (x->status || x->signalled)
 		describe(x, &vm->net_err);
+	else
+		tell_ports(vm);
 	if (vm->net_err.code)
 		err_wrap(&vm->net_err, "VM %s: the guest's network",
 			 vm_name(vm));

@@ -80,8 +80,9 @@ function Lab:vm(name, profile, options) end
 
 ---The network of that name, made where there is none.
 ---@param name string
+---@param options? {ipv6?: boolean} ipv6: guests also have addresses of IPv6
 ---@return Bridge
-function Lab:bridge(name) end
+function Lab:bridge(name, options) end
 
 ---A lab inside this one.
 ---@param name? string
@@ -822,6 +823,9 @@ function Nic:mac() end
 
 ---@return string the IPv4 address that the bridge gives it
 function Nic:ip() end
+
+---@return string? the IPv6 address of its guest; nil before it has one, and where the bridge is without
+function Nic:ip6() end
 
 ---As the guest sees them.
 ---@return {rx_bytes: Int64, tx_bytes: Int64, rx_packets: Int64, tx_packets: Int64, errors: Int64}

@@ -17,6 +17,7 @@
 
 #include "agent-proto/mem.h"
 #include "vmm/net/gateway.h"
+#include "vmm/net/packet6.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -104,6 +105,43 @@ static int on_forward(void *ctx, struct swport *from, const struct frame *f,
 	return (int)(ip & 3) - 1;
 }
 
+static bool on_address6(void *ctx, const struct swport *from, const char *name,
+			uint8_t ret_ip[IPV6_LEN])
+{
+	(void)ctx;
+	(void)from;
+	memset(ret_ip, 1, IPV6_LEN);
+	return dns_name_equal(name, "a");
+}
+
+static bool on_name6(void *ctx, const struct swport *from,
+		     const uint8_t ip[IPV6_LEN], char ret[DNS_NAME_MAX])
+{
+	(void)ctx;
+	(void)from;
+	snprintf(ret, DNS_NAME_MAX, "a.lan");
+	return ip[0] == 0xfd;
+}
+
+static void on_seen6(void *ctx, const struct swport *from, const uint8_t *ip)
+{
+	(void)ctx;
+	(void)from;
+	assert(!ip || ip[0] == 0xfd);
+}
+
+static int on_forward6(void *ctx, struct swport *from, const struct frame *f,
+		       const uint8_t ip[IPV6_LEN])
+{
+	uint8_t *copy = mem_dup(f->data, f->len);
+
+	(void)ctx;
+	(void)from;
+	ipv6_age(copy);
+	free(copy);
+	return (int)(ip[15] & 3) - 1;
+}
+
 static bool on_is_foreign(void *ctx, const struct swport *from,
 			  const char *name)
 {
@@ -124,15 +162,41 @@ static const struct gateway_owner owner = {
     .leased = on_leased,
     .address = on_address,
     .name = on_name,
+    .address6 = on_address6,
+    .name6 = on_name6,
+    .seen6 = on_seen6,
+    .forward6 = on_forward6,
     .is_foreign = on_is_foreign,
     .forward = on_forward,
     .send_out = on_send_out,
 };
 
+/* The checksums of ICMPv6 and of UDP. */
+static void mend6(uint8_t *p, size_t n)
+{
+	struct ipv6_view ip;
+	uint32_t sum;
+	size_t at;
+
+	if (n < FRAME_MIN || be_get16(p + 12) != ETHER_IPV6 ||
+	    !ipv6_parse(&ip, p + FRAME_MIN, n - FRAME_MIN))
+		return;
+	p += FRAME_MIN + IPV6_HEADER;
+	at = ip.next == IPV6_ICMP ? 2 : 6;
+	if (ip.len < at + 2)
+		return;
+	sum = (uint32_t)ip.len + ip.next;
+	for (size_t i = 0; i < 2 * IPV6_LEN; i += 2)
+		sum += be_get16(ip.src + i);
+	be_put16(p + at, 0);
+	be_put16(p + at, inet_checksum(sum, p, ip.len));
+}
+
 static void mend(uint8_t *p, size_t n)
 {
 	size_t header;
 
+	mend6(p, n);
 	if (n < FRAME_MIN + IPV4_HEADER || be_get16(p + 12) != ETHER_IPV4)
 		return;
 	p += FRAME_MIN;
@@ -187,6 +251,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 	memcpy(w->g.mac, gateway_mac, MAC_LEN);
 	w->g.ip = 0x0a4d0101;
 	w->g.mask = 0xffffff00;
+	memcpy(w->g.ip6, "\xfd\x77prov\0\1\0\0\0\0\0\0\0\1", IPV6_LEN);
+	w->g.link_local[0] = 0xfe;
+	w->g.link_local[1] = 0x80;
+	ipv6_set_host(w->g.link_local, gateway_mac);
+	w->g.mtu = 1500;
+	w->g.has_ip6 = true;
 	w->g.uplink_ip = 0x0a4d0102;
 	w->g.owner = &owner;
 	w->g.ctx = w;

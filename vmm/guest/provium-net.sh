@@ -7,6 +7,8 @@
 #	provium-net MAC=BRIDGE|-...
 #	provium-net up|down|back NUMBER MAC=BRIDGE
 #
+# Of an IPv6 network, BRIDGE,ADDRESS,GATEWAY.
+#
 # It is also the program that udhcpc runs for each event of a lease. To start
 # a program costs milliseconds where the CPU is emulated: what the shell can
 # do by itself, it does.
@@ -48,16 +50,30 @@ the driver virtio_net there?"
 	return 1
 }
 
+# The address that the kernel will make by itself, a second later, of what the
+# gateway announces; nobody else has it.
+configure_ipv6() {
+	echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad" &&
+		ip address add "${1%,*}/64" dev "$nic" &&
+		ip route add default via "${1#*,}" dev "$nic" metric "$slot" &&
+		return
+	complain "NIC $nic on bridge $bridge got no IPv6 address: does the \
+kernel have IPv6?"
+	return 1
+}
+
 # No answer within 15 s: there will be none.
 configure() {
-	find_nic "$1" "$2" || return 1
+	bridge=${2%%,*}
+	find_nic "$1" "$bridge" || return 1
 	ip link set "$nic" up
+	[ "$2" = "$bridge" ] || configure_ipv6 "${2#*,}" || return 1
 	udhcpc -f -n -q -t 15 -T 1 -O search -O mtu -i "$nic" -s "$0" \
 		>"$state/$slot.log" 2>&1 && return 0
 	while read -r line; do
 		last=$line
 	done <"$state/$slot.log"
-	complain "NIC $nic on bridge $2 got no address by DHCP: $last"
+	complain "NIC $nic on bridge $bridge got no address by DHCP: $last"
 	return 1
 }
 
@@ -91,7 +107,10 @@ set_names() {
 # What was configured, forgotten.
 forget() {
 	rm -f "$state/$slot.lease"
-	find_nic "$1" "$2" && ip address flush dev "$nic"
+	find_nic "$1" "$2" || return 1
+	ip address flush dev "$nic" scope global
+	ip -6 route flush dev "$nic" 2>/dev/null
+	return 0
 }
 
 # --- which of them ------------------------------------------------------------

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/net/addr.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 
 void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX])
@@ -13,4 +14,9 @@ void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX])
 {
 	snprintf(ret, IPV4_TEXT_MAX, "%u.%u.%u.%u", ip >> 24, ip >> 16 & 0xff,
 		 ip >> 8 & 0xff, ip & 0xff);
+}
+
+void ipv6_format(const uint8_t ip[IPV6_LEN], char ret[IPV6_TEXT_MAX])
+{
+	inet_ntop(AF_INET6, ip, ret, IPV6_TEXT_MAX);
 }

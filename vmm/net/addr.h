@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Ethernet and IPv4 addresses as text. */
+/* Addresses of Ethernet and IP, and as text. */
 #ifndef VMM_NET_ADDR_H
 #define VMM_NET_ADDR_H
 
@@ -9,9 +9,13 @@
 /* "52:54:00:00:01:02" and its NUL. */
 #define MAC_TEXT_MAX  18
 #define IPV4_TEXT_MAX 16
+#define IPV6_LEN      16
+#define IPV6_TEXT_MAX 46
 
 void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX]);
 /* ip in host byte order. */
 void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX]);
+/* As RFC 5952 has it. */
+void ipv6_format(const uint8_t ip[IPV6_LEN], char ret[IPV6_TEXT_MAX]);
 
 #endif

@@ -8,13 +8,14 @@
  *
  * A wire (wire.c) moves frames between a socket and its port, a bounded number
  * a turn. The switch (switch.c) decides where a frame goes; it and the gateway
- * (gateway.c, over dhcp.c and dns.c) know neither sockets nor time and take
- * frames one at a time. This file gives numbers and ties them together.
+ * (gateway.c and gateway6.c, over dhcp.c and dns.c) know neither sockets nor
+ *time and take frames one at a time. This file gives numbers and ties them
+ *together.
  *
- * Numbers are the lowest that are free: bridge N has 10.77.N.0/24, its gateway
- * is .1, and the guest in slot S is .10+S, with MACs that say the same. So a
- * test that makes the same objects in the same order sees the same addresses,
- * whatever ran before it.
+ * Numbers are the lowest that are free: bridge N has 10.77.N.0/24 and
+ * fd77:7072:6f76:N::/64, its gateway is .1 and ::1, and the guest in slot S is
+ *.10+S, with MACs that say the same. So a test that makes the same objects in
+ *the same order sees the same addresses, whatever ran before it.
  *
  * Memory: a port or bridge may be freed while a frame goes through it (by a
  * callback of a capture's reader, say), so their memory goes when the turn is
@@ -29,6 +30,7 @@
 
 #include "agent-proto/mem.h"
 #include "vmm/net/bridge_private.h"
+#include "vmm/net/packet6.h"
 
 static_assert(HOST_FIRST + PORTS_MAX <= 255, "hosts of a /24");
 static_assert(BRIDGES_MAX <= 255, "the third byte of an address");
@@ -117,6 +119,30 @@ static bool on_name(void *ctx, const struct swport *from, uint32_t ip,
 	return p && names_find_name(p, ip, ret);
 }
 
+static bool on_address6(void *ctx, const struct swport *from, const char *name,
+			uint8_t ret_ip[IPV6_LEN])
+{
+	const struct port *p = port_at(ctx, from);
+
+	return p && names_find_address6(p, name, ret_ip);
+}
+
+static bool on_name6(void *ctx, const struct swport *from,
+		     const uint8_t ip[IPV6_LEN], char ret[DNS_NAME_MAX])
+{
+	const struct port *p = port_at(ctx, from);
+
+	return p && names_find_name6(p, ip, ret);
+}
+
+static void on_seen6(void *ctx, const struct swport *from, const uint8_t *ip)
+{
+	struct port *p = port_at(ctx, from);
+
+	if (p)
+		port_seen6(p, ip);
+}
+
 static bool on_is_foreign(void *ctx, const struct swport *from,
 			  const char *name)
 {
@@ -131,6 +157,10 @@ static const struct gateway_owner gateway_owner = {
     .leased = on_leased,
     .address = on_address,
     .name = on_name,
+    .address6 = on_address6,
+    .name6 = on_name6,
+    .seen6 = on_seen6,
+    .forward6 = route_forward6,
     .is_foreign = on_is_foreign,
     .forward = route_forward,
     .send_out = route_send_out,
@@ -172,6 +202,15 @@ void bridge_host(const struct bridge *b, unsigned host,
 	*ret_ip = NET_PREFIX | b->number << 8 | host;
 }
 
+void bridge_prefix6(const struct bridge *b, uint8_t ret[IPV6_LEN])
+{
+	static const uint8_t prefix[] = NET6_PREFIX;
+
+	memset(ret, 0, IPV6_LEN);
+	memcpy(ret, prefix, sizeof(prefix));
+	be_put16(ret + sizeof(prefix), (uint16_t)b->number);
+}
+
 struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 {
 	struct bridge *b;
@@ -195,6 +234,12 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 	b->sw = vswitch_new();
 	bridge_host(b, HOST_GATEWAY, b->gateway.mac, &b->gateway.ip);
 	b->gateway.mask = NET_MASK;
+	b->gateway.mtu = NET_MTU;
+	bridge_prefix6(b, b->gateway.ip6);
+	b->gateway.ip6[IPV6_LEN - 1] = HOST_GATEWAY;
+	b->gateway.link_local[0] = 0xfe;
+	b->gateway.link_local[1] = 0x80;
+	ipv6_set_host(b->gateway.link_local, b->gateway.mac);
 	b->gateway.owner = &gateway_owner;
 	b->gateway.ctx = b;
 	b->armed_ns = CLOCK_NEVER;
@@ -252,9 +297,33 @@ struct port *bridge_port_at(const struct bridge *b, uint32_t ip)
 	return NULL;
 }
 
+struct port *bridge_port_at6(const struct bridge *b, const uint8_t ip[IPV6_LEN])
+{
+	for (size_t i = 0; i < PORTS_MAX; i++)
+		if (b->ports[i] && b->ports[i]->has_ip6 &&
+		    !memcmp(b->ports[i]->ip6, ip, IPV6_LEN))
+			return b->ports[i];
+	return NULL;
+}
+
 const char *bridge_name(const struct bridge *b)
 {
 	return b->name;
+}
+
+void bridge_enable_ipv6(struct bridge *b)
+{
+	b->gateway.has_ip6 = true;
+}
+
+bool bridge_has_ipv6(const struct bridge *b)
+{
+	return b->gateway.has_ip6;
+}
+
+void bridge_ip6(const struct bridge *b, uint8_t ret[IPV6_LEN])
+{
+	memcpy(ret, b->gateway.ip6, IPV6_LEN);
 }
 
 uint32_t bridge_ip(const struct bridge *b)

@@ -9,7 +9,7 @@
  *	guest a -- port --.            .-- port -- guest b
  *	                   \__switch__/
  *	                       |   `-- taps (captures)
- *	                    gateway: ARP, ICMP echo, DHCP, DNS
+ *	                    gateway: ARP, ICMP echo, DHCP, DNS; IPv6
  *
  * Addresses are the same in every run: they follow from the order in which
  * bridges were made and guests attached. Everything from a guest is hostile.
@@ -49,6 +49,12 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err);
  * captures may outlive it. */
 struct bridge *bridge_free(struct bridge *b);
 const char *bridge_name(const struct bridge *b);
+/* From now on it is one of IPv6, too: the gateway announces a prefix, and names
+ * have addresses of both kinds. Before any guest is attached. */
+void bridge_enable_ipv6(struct bridge *b);
+bool bridge_has_ipv6(const struct bridge *b);
+/* The gateway's. */
+void bridge_ip6(const struct bridge *b, uint8_t ret[IPV6_LEN]);
 /* The gateway's address, host byte order. */
 uint32_t bridge_ip(const struct bridge *b);
 /* Its open captures, those of single ports among them: what a snapshot of a
@@ -90,6 +96,12 @@ const char *port_guest(const struct port *p);
 const uint8_t *port_mac(const struct port *p); /* MAC_LEN bytes */
 /* The address that DHCP gives it, host byte order: known from the start. */
 uint32_t port_ip(const struct port *p);
+/* The IPv6 address that the guest has in this boot; false: none yet. Made of
+ * its MAC (RFC 4291) unless it has taken another. */
+bool port_ip6(const struct port *p, uint8_t ret[IPV6_LEN]);
+/* The one that is made of its MAC; and: the guest was given that. */
+void port_make_ip6(const struct port *p, uint8_t ret[IPV6_LEN]);
+void port_gave_ip6(struct port *p);
 /* It was given in this boot. */
 bool port_has_lease(const struct port *p);
 

@@ -15,8 +15,16 @@
  * user network (10.0.2) and container engines (10.88, 172.17) leave alone: an
  * uplink must not shadow the host's own networks.
  */
-#define NET_PREFIX   (UINT32_C(10) << 24 | UINT32_C(77) << 16)
-#define NET_MASK     UINT32_C(0xffffff00)
+#define NET_PREFIX (UINT32_C(10) << 24 | UINT32_C(77) << 16)
+#define NET_MASK   UINT32_C(0xffffff00)
+/*
+ * fd77:7072:6f76:BRIDGE::/64: unique local addresses (RFC 4193) under a prefix
+ * of its own. Guests make the rest of theirs by themselves.
+ */
+#define NET6_PREFIX                                                            \
+	{                                                                      \
+		0xfd, 0x77, 0x70, 0x72, 0x6f, 0x76                             \
+	}
 #define HOST_GATEWAY 1u
 #define HOST_UPLINK  2u /* the host itself, where there is an uplink */
 #define HOST_FIRST   10u
@@ -56,6 +64,9 @@ struct port {
 	unsigned slot;
 	uint8_t mac[MAC_LEN];
 	uint32_t ip;
+	uint8_t ip6[IPV6_LEN]; /* where it has one */
+	bool has_ip6;
+	bool is_ip6_guessed; /* from its MAC; it did not say */
 	struct swport swport;
 	struct wire wire;
 	bool has_lease;
@@ -66,6 +77,8 @@ struct port {
 /* 52:54:00 is QEMU's, locally administered; then 0, bridge and host. */
 void bridge_host(const struct bridge *b, unsigned host,
 		 uint8_t ret_mac[MAC_LEN], uint32_t *ret_ip);
+/* The bridge's /64; the rest is zero. */
+void bridge_prefix6(const struct bridge *b, uint8_t ret[IPV6_LEN]);
 /* A freed bridge goes when its last hold is released. */
 void bridge_hold(struct bridge *b);
 void bridge_release(struct bridge *b);
@@ -85,6 +98,11 @@ struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw);
 /* The one with this address, or NULL. */
 struct port *bridge_port_at(const struct bridge *b, uint32_t ip);
 
+struct port *bridge_port_at6(const struct bridge *b,
+			     const uint8_t ip[IPV6_LEN]);
+/* The guest speaks IPv6, and takes that address; NULL: it did not say which. */
+void port_seen6(struct port *p, const uint8_t *ip);
+
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
 
 /* --- route.c: packets from one bridge to another ---------------------------
@@ -95,6 +113,8 @@ void route_leave(struct bridge *b);
 /* As gateway_owner's forward. */
 int route_forward(void *ctx, struct swport *from, const struct frame *f,
 		  uint32_t ip);
+int route_forward6(void *ctx, struct swport *from, const struct frame *f,
+		   const uint8_t ip[IPV6_LEN]);
 /* As its send_out. */
 void route_send_out(void *ctx, struct swport *from, const struct frame *f);
 
@@ -111,6 +131,10 @@ bool names_find_address(const struct port *asker, const char *name,
 			uint32_t *ret_ip);
 bool names_find_name(const struct port *asker, uint32_t ip,
 		     char ret[DNS_NAME_MAX]);
+bool names_find_address6(const struct port *asker, const char *name,
+			 uint8_t ret_ip[IPV6_LEN]);
+bool names_find_name6(const struct port *asker, const uint8_t ip[IPV6_LEN],
+		      char ret[DNS_NAME_MAX]);
 /* Nothing that a bridge could have said: the host's name server may know. */
 bool names_is_foreign(const struct port *asker, const char *name);
 

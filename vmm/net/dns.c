@@ -25,7 +25,13 @@ enum { /* of responses */
        BADVERS = 16, /* RFC 6891: its upper bits are in the OPT record */
 };
 
-enum { TYPE_A = 1, TYPE_PTR = 12, TYPE_OPT = 41, TYPE_ANY = 255 };
+enum {
+	TYPE_A = 1,
+	TYPE_PTR = 12,
+	TYPE_AAAA = 28,
+	TYPE_OPT = 41,
+	TYPE_ANY = 255
+};
 enum { CLASS_IN = 1, CLASS_ANY = 255 };
 
 /* What a record has behind its name: type, class, TTL, length. */
@@ -34,6 +40,7 @@ enum { CLASS_IN = 1, CLASS_ANY = 255 };
 #define POINTER_TO_QUESTION (0xc000u | HEADER)
 
 #define ARPA		    ".in-addr.arpa"
+#define ARPA6		    ".ip6.arpa"
 
 struct query {
 	char name[DNS_NAME_MAX];
@@ -131,6 +138,41 @@ static bool parse_arpa(const char *name, uint32_t *ret)
 	return dns_name_equal(name, ARPA);
 }
 
+static int nibble(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	/* As in names, case does not matter. */
+	const char *at = c ? strchr(digits, c | 0x20) : NULL;
+
+	return at ? (int)(at - digits) : -1;
+}
+
+/* A nibble a label, the last one first (RFC 3596, 2.5). */
+static bool parse_arpa6(const char *name, uint8_t ret[IPV6_LEN])
+{
+	memset(ret, 0, IPV6_LEN);
+	for (unsigned i = 0; i < 2 * IPV6_LEN; i++) {
+		int v = nibble(*name);
+
+		if (v < 0)
+			return false;
+		ret[IPV6_LEN - 1 - i / 2] |= (uint8_t)(v << 4 * (i % 2));
+		name++;
+		if (i + 1 < 2 * IPV6_LEN && *name++ != '.')
+			return false;
+	}
+	return dns_name_equal(name, ARPA6);
+}
+
+static bool find_name6(const struct query *q, const struct dns_directory *d,
+		       char ret[DNS_NAME_MAX])
+{
+	uint8_t ip[IPV6_LEN];
+
+	return d->name6 && parse_arpa6(q->name, ip) &&
+	       d->name6(d->ctx, ip, ret);
+}
+
 static bool answer_reverse(struct response *r, const struct query *q,
 			   const struct dns_directory *d)
 {
@@ -139,7 +181,8 @@ static bool answer_reverse(struct response *r, const struct query *q,
 	uint32_t ip;
 	size_t n;
 
-	if (!parse_arpa(q->name, &ip) || !d->name(d->ctx, ip, name))
+	if (parse_arpa(q->name, &ip) ? !d->name(d->ctx, ip, name)
+				     : !find_name6(q, d, name))
 		return false;
 	n = dns_name_encode(name, wire);
 	if (n && (q->type == TYPE_PTR || q->type == TYPE_ANY))
@@ -150,7 +193,7 @@ static bool answer_reverse(struct response *r, const struct query *q,
 static bool answer_forward(struct response *r, const struct query *q,
 			   const struct dns_directory *d)
 {
-	uint8_t ip[4];
+	uint8_t ip[4], ip6[IPV6_LEN];
 	uint32_t v;
 
 	if (!d->address(d->ctx, q->name, &v))
@@ -158,6 +201,9 @@ static bool answer_forward(struct response *r, const struct query *q,
 	be_put32(ip, v);
 	if (q->type == TYPE_A || q->type == TYPE_ANY)
 		put_answer(r, TYPE_A, ip, sizeof(ip));
+	if ((q->type == TYPE_AAAA || q->type == TYPE_ANY) && d->address6 &&
+	    d->address6(d->ctx, q->name, ip6))
+		put_answer(r, TYPE_AAAA, ip6, sizeof(ip6));
 	return true;
 }
 

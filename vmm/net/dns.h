@@ -4,9 +4,9 @@
  * 6891, is understood): the bytes of a query and a directory of names give the
  * bytes of a response.
  *
- * A and PTR are answered; another type of a name that exists has no records;
- * a name that does not exist is NXDOMAIN, unless the directory says that it is
- * another server's to answer. There is no cache and no delegation.
+ * A, AAAA and PTR are answered; another type of a name that exists has no
+ * records; a name that does not exist is NXDOMAIN, unless the directory says
+ * that it is another server's to answer. There is no cache and no delegation.
  */
 #ifndef VMM_NET_DNS_H
 #define VMM_NET_DNS_H
@@ -15,6 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vmm/net/addr.h"
 #include "vmm/net/dns_name.h"
 
 #define DNS_PORT 53u
@@ -30,6 +31,11 @@ struct dns_directory {
 	/* True: there is such a name. */
 	bool (*address)(void *ctx, const char *name, uint32_t *ret_ip);
 	bool (*name)(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX]);
+	/* The same of IPv6; NULL: there are none. What has a name of IPv4 has
+	 * none other here. */
+	bool (*address6)(void *ctx, const char *name, uint8_t ret_ip[IPV6_LEN]);
+	bool (*name6)(void *ctx, const uint8_t ip[IPV6_LEN],
+		      char ret[DNS_NAME_MAX]);
 	/* The name is another server's, if it is not in here. NULL: none is. */
 	bool (*is_foreign)(void *ctx, const char *name);
 	void *ctx;

@@ -5,6 +5,7 @@
 
 #include "agent-proto/mem.h"
 #include "vmm/net/dns.h"
+#include "vmm/net/gateway_private.h"
 
 /* A packet for the gateway, and who sent it. */
 struct asked {
@@ -103,6 +104,23 @@ static bool name_for(void *ctx, uint32_t ip, char ret[DNS_NAME_MAX])
 	return a->g->owner->name(a->g->ctx, a->from, ip, ret);
 }
 
+static bool address6_for(void *ctx, const char *name, uint8_t ret_ip[IPV6_LEN])
+{
+	struct asked *a = ctx;
+
+	return a->g->owner->address6 &&
+	       a->g->owner->address6(a->g->ctx, a->from, name, ret_ip);
+}
+
+static bool name6_for(void *ctx, const uint8_t ip[IPV6_LEN],
+		      char ret[DNS_NAME_MAX])
+{
+	struct asked *a = ctx;
+
+	return a->g->owner->name6 &&
+	       a->g->owner->name6(a->g->ctx, a->from, ip, ret);
+}
+
 static bool is_foreign(void *ctx, const char *name)
 {
 	struct asked *a = ctx;
@@ -111,15 +129,30 @@ static bool is_foreign(void *ctx, const char *name)
 	       a->g->owner->is_foreign(a->g->ctx, a->from, name);
 }
 
+size_t gateway_resolve(struct gateway *g, struct swport *from,
+		       const struct udp_view *udp, uint8_t *ret)
+{
+	struct asked a = {.g = g, .from = from};
+	struct dns_directory d = {
+	    .address = address_for,
+	    .name = name_for,
+	    .address6 = address6_for,
+	    .name6 = name6_for,
+	    .is_foreign = is_foreign,
+	    .ctx = &a,
+	};
+
+	return dns_answer(udp->body, udp->len, &d, ret);
+}
+
 static size_t on_dns(struct asked *a)
 {
-	struct dns_directory d = {address_for, name_for, is_foreign, a};
 	struct gateway *g = a->g;
 	size_t n;
 
 	if (a->ip.dst != g->ip)
 		return 0;
-	n = dns_answer(a->udp.body, a->udp.len, &d, UDP_PAYLOAD(g->reply));
+	n = gateway_resolve(g, a->from, &a->udp, UDP_PAYLOAD(g->reply));
 	if (n == DNS_FOREIGN)
 		g->owner->send_out(g->ctx, a->from, a->frame);
 	if (!n || n == DNS_FOREIGN)
@@ -252,6 +285,8 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 		if (g->owner->forward && is_for_elsewhere(g, &eth, &ip))
 			return forward(g, from, f, &eth, &ip);
 		return on_ipv4(g, from, f, &eth);
+	case ETHER_IPV6:
+		return gateway6_answer(g, from, f, &eth);
 	default:
 		return 0;
 	}

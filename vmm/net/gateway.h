@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The bridge's own port on its switch: it answers ARP and ICMP echo for its
- * address, DHCP and DNS over UDP, and nothing else. Fragments are ignored. What
+ * address, DHCP and DNS over UDP, and nothing else; and for IPv6 what
+ * gateway6.c says. Fragments are ignored. What
  * is for another network is its owner's to forward (RFC 1812), or answered by
  * what is wrong with it.
  */
@@ -28,6 +29,17 @@ struct gateway_owner {
 			uint32_t *ret_ip);
 	bool (*name)(void *ctx, const struct swport *from, uint32_t ip,
 		     char ret[DNS_NAME_MAX]);
+	/* As address and name, of IPv6. */
+	bool (*address6)(void *ctx, const struct swport *from, const char *name,
+			 uint8_t ret_ip[IPV6_LEN]);
+	bool (*name6)(void *ctx, const struct swport *from,
+		      const uint8_t ip[IPV6_LEN], char ret[DNS_NAME_MAX]);
+	/* The guest speaks IPv6, and takes that address of the bridge's
+	 * prefix; NULL: it did not say which. */
+	void (*seen6)(void *ctx, const struct swport *from, const uint8_t *ip);
+	/* As forward, but with codes of ICMP6_UNREACHABLE. */
+	int (*forward6)(void *ctx, struct swport *from, const struct frame *f,
+			const uint8_t ip[IPV6_LEN]);
 	/* Another name server may know the name, of which address and name
 	 * above say nothing. NULL: none. */
 	bool (*is_foreign)(void *ctx, const struct swport *from,
@@ -46,6 +58,10 @@ struct gateway {
 	uint8_t mac[MAC_LEN];
 	uint32_t ip;
 	uint32_t mask;
+	bool has_ip6;	       /* else it does not speak it */
+	uint8_t ip6[IPV6_LEN]; /* its /64 is the bridge's */
+	uint8_t link_local[IPV6_LEN];
+	uint32_t mtu; /* that it tells of */
 	/* Another host in its network that is behind it, or 0. */
 	uint32_t uplink_ip;
 	const struct gateway_owner *owner; /* borrowed, as is... */
@@ -53,7 +69,7 @@ struct gateway {
 	uint8_t reply[FRAME_MAX];
 };
 
-/* mac, ip, mask, owner and ctx are set, the rest is zero. */
+/* mac, ip, mask, those of IPv6, owner and ctx are set, the rest is zero. */
 void gateway_join(struct gateway *g, struct vswitch *sw);
 void gateway_leave(struct gateway *g);
 

@@ -14,7 +14,10 @@
 #define GATEWAY_NAME "gateway"
 #define UPLINK_NAME  "host"
 #define ARPA	     "in-addr.arpa"
-#define OUR_ARPA     "77.10.in-addr.arpa" /* of NET_PREFIX */
+#define ARPA6	     "ip6.arpa"
+/* Of NET_PREFIX and NET6_PREFIX. */
+#define OUR_ARPA  "77.10.in-addr.arpa"
+#define OUR_ARPA6 "6.7.f.6.2.7.0.7.7.7.d.f.ip6.arpa"
 
 static const struct port *port_of(const struct bridge *b, const char *guest)
 {
@@ -42,50 +45,90 @@ static bool is_name(const struct bridge *b, const char *host, const char *name)
 	return n > 0 && (size_t)n < sizeof(full) && dns_name_equal(full, name);
 }
 
-static bool find_on(const struct bridge *b, const char *name, uint32_t *ret_ip)
+/* Who has a name: a guest, or a bridge's gateway, or the host behind it. */
+struct owner {
+	const struct bridge *bridge; /* NULL: nobody */
+	const struct port *port;
+	bool is_uplink;
+};
+
+static struct owner find_on(const struct bridge *b, const char *name)
 {
-	for (size_t i = 0; i < PORTS_MAX; i++) {
-		if (!b->ports[i] || !is_name(b, b->ports[i]->guest, name))
-			continue;
-		*ret_ip = b->ports[i]->ip;
-		return true;
-	}
+	for (size_t i = 0; i < PORTS_MAX; i++)
+		if (b->ports[i] && is_name(b, b->ports[i]->guest, name))
+			return (struct owner){b, b->ports[i], false};
 	if (is_name(b, GATEWAY_NAME, name))
-		*ret_ip = b->gateway.ip;
-	else if (b->uplink && is_name(b, UPLINK_NAME, name))
-		*ret_ip = b->gateway.uplink_ip;
-	else
-		return false;
-	return true;
+		return (struct owner){b, NULL, false};
+	if (b->uplink && is_name(b, UPLINK_NAME, name))
+		return (struct owner){b, NULL, true};
+	return (struct owner){0};
+}
+
+static struct owner find_owner(const struct port *asker, const char *name)
+{
+	struct bridge *const *all = asker->bridge->net->bridges;
+	struct owner o = find_on(asker->bridge, name);
+
+	for (size_t i = 0; !o.bridge && i < BRIDGES_MAX; i++)
+		if (is_visible(asker, all[i]))
+			o = find_on(all[i], name);
+	return o;
 }
 
 bool names_find_address(const struct port *asker, const char *name,
 			uint32_t *ret_ip)
 {
-	struct bridge *const *all = asker->bridge->net->bridges;
+	struct owner o = find_owner(asker, name);
 
-	if (find_on(asker->bridge, name, ret_ip))
-		return true;
-	for (size_t i = 0; i < BRIDGES_MAX; i++)
-		if (is_visible(asker, all[i]) && find_on(all[i], name, ret_ip))
-			return true;
-	return false;
+	if (!o.bridge)
+		return false;
+	*ret_ip = o.port	? o.port->ip
+		  : o.is_uplink ? o.bridge->gateway.uplink_ip
+				: o.bridge->gateway.ip;
+	return true;
 }
 
-static const char *host_at(const struct bridge *b, uint32_t ip)
+bool names_find_address6(const struct port *asker, const char *name,
+			 uint8_t ret_ip[IPV6_LEN])
 {
-	const struct port *p = bridge_port_at(b, ip);
+	struct owner o = find_owner(asker, name);
 
-	if (ip == b->gateway.ip)
+	if (!o.bridge || o.is_uplink || !bridge_has_ipv6(o.bridge))
+		return false;
+	if (o.port)
+		return port_ip6(o.port, ret_ip);
+	memcpy(ret_ip, o.bridge->gateway.ip6, IPV6_LEN);
+	return true;
+}
+
+/* --- the other way ---------------------------------------------------------
+ */
+
+/* Of one or the other address. */
+struct address {
+	uint32_t ip;
+	const uint8_t *ip6; /* or NULL */
+};
+
+static const char *host_at(const struct bridge *b, struct address at)
+{
+	const struct port *p =
+	    at.ip6 ? bridge_port_at6(b, at.ip6) : bridge_port_at(b, at.ip);
+
+	if (at.ip6 && !bridge_has_ipv6(b))
+		return NULL;
+	if (at.ip6 ? !memcmp(at.ip6, b->gateway.ip6, IPV6_LEN)
+		   : at.ip == b->gateway.ip)
 		return GATEWAY_NAME;
-	if (b->uplink && ip == b->gateway.uplink_ip)
+	if (!at.ip6 && b->uplink && at.ip == b->gateway.uplink_ip)
 		return UPLINK_NAME;
 	return p ? p->guest : NULL;
 }
 
-static bool find_at(const struct bridge *b, uint32_t ip, char ret[DNS_NAME_MAX])
+static bool find_at(const struct bridge *b, struct address at,
+		    char ret[DNS_NAME_MAX])
 {
-	const char *host = host_at(b, ip);
+	const char *host = host_at(b, at);
 	int n;
 
 	if (!host)
@@ -94,18 +137,33 @@ static bool find_at(const struct bridge *b, uint32_t ip, char ret[DNS_NAME_MAX])
 	return n > 0 && (size_t)n < DNS_NAME_MAX;
 }
 
-bool names_find_name(const struct port *asker, uint32_t ip,
-		     char ret[DNS_NAME_MAX])
+static bool find_name(const struct port *asker, struct address at,
+		      char ret[DNS_NAME_MAX])
 {
 	struct bridge *const *all = asker->bridge->net->bridges;
 
-	if (find_at(asker->bridge, ip, ret))
+	if (find_at(asker->bridge, at, ret))
 		return true;
 	for (size_t i = 0; i < BRIDGES_MAX; i++)
-		if (is_visible(asker, all[i]) && find_at(all[i], ip, ret))
+		if (is_visible(asker, all[i]) && find_at(all[i], at, ret))
 			return true;
 	return false;
 }
+
+bool names_find_name(const struct port *asker, uint32_t ip,
+		     char ret[DNS_NAME_MAX])
+{
+	return find_name(asker, (struct address){.ip = ip}, ret);
+}
+
+bool names_find_name6(const struct port *asker, const uint8_t ip[IPV6_LEN],
+		      char ret[DNS_NAME_MAX])
+{
+	return find_name(asker, (struct address){.ip6 = ip}, ret);
+}
+
+/* --- names of others -------------------------------------------------------
+ */
 
 /* It is the domain, or in it. */
 static bool is_in(const char *name, const char *domain)
@@ -123,8 +181,8 @@ bool names_is_foreign(const struct port *asker, const char *name)
 	/* Names of one label are those of hosts near by. */
 	if (!strchr(name, '.'))
 		return false;
-	if (is_in(name, ARPA))
-		return !is_in(name, OUR_ARPA);
+	if (is_in(name, ARPA) || is_in(name, ARPA6))
+		return !is_in(name, OUR_ARPA) && !is_in(name, OUR_ARPA6);
 	for (size_t i = 0; i < BRIDGES_MAX; i++)
 		if (all[i] && is_in(name, all[i]->name))
 			return false;

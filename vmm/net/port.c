@@ -6,6 +6,7 @@
 
 #include "agent-proto/mem.h"
 #include "vmm/net/bridge_private.h"
+#include "vmm/net/packet6.h"
 
 static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 {
@@ -91,7 +92,7 @@ static void let_go(struct port *p)
 {
 	wire_drain(&p->wire);
 	vswitch_forget(&p->swport);
-	p->has_lease = false;
+	p->has_lease = p->has_ip6 = false;
 }
 
 int port_plug(struct port *p, int *ret_theirs, struct err *err)
@@ -155,6 +156,38 @@ const uint8_t *port_mac(const struct port *p)
 uint32_t port_ip(const struct port *p)
 {
 	return p->ip;
+}
+
+void port_make_ip6(const struct port *p, uint8_t ret[IPV6_LEN])
+{
+	bridge_prefix6(p->bridge, ret);
+	ipv6_set_host(ret, p->mac);
+}
+
+/* A guest may take several; the first is the one by which it is known. */
+void port_seen6(struct port *p, const uint8_t *ip)
+{
+	uint8_t made[IPV6_LEN];
+
+	port_make_ip6(p, made);
+	if (!bridge_has_ipv6(p->bridge) ||
+	    (p->has_ip6 && (!ip || !p->is_ip6_guessed)))
+		return;
+	memcpy(p->ip6, ip ? ip : made, IPV6_LEN);
+	p->has_ip6 = true;
+	p->is_ip6_guessed = !ip;
+}
+
+void port_gave_ip6(struct port *p)
+{
+	port_seen6(p, NULL);
+}
+
+bool port_ip6(const struct port *p, uint8_t ret[IPV6_LEN])
+{
+	if (p->has_ip6)
+		memcpy(ret, p->ip6, IPV6_LEN);
+	return p->has_ip6;
 }
 
 bool port_has_lease(const struct port *p)

@@ -13,7 +13,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "vmm/net/bridge_private.h"
-#include "vmm/net/packet.h"
+#include "vmm/net/packet6.h"
 
 /* The bridge whose network ip is in and that b has a route to, or NULL. */
 static struct bridge *find_bridge(const struct bridge *b, uint32_t ip)
@@ -47,18 +47,69 @@ void route_send_out(void *ctx, struct swport *from, const struct frame *f)
 	vswitch_send(from, &b->router, f);
 }
 
-/* A packet has come to the router, maybe long after it was sent. */
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static struct bridge *find_bridge6(const struct bridge *b, const uint8_t *ip)
+{
+	static const uint8_t prefix[] = NET6_PREFIX;
+	unsigned number = be_get16(ip + sizeof(prefix));
+
+	if (memcmp(ip, prefix, sizeof(prefix)) != 0 || !number ||
+	    number > BRIDGES_MAX || !b->routes[number - 1])
+		return NULL;
+	return b->net->bridges[number - 1];
+}
+
+int route_forward6(void *ctx, struct swport *from, const struct frame *f,
+		   const uint8_t ip[IPV6_LEN])
 {
 	struct bridge *b = ctx;
-	struct eth_view eth;
-	struct ipv4_view ip;
-	struct bridge *to;
+	const struct bridge *to = find_bridge6(b, ip);
 
-	(void)from;
-	/* A bit may have been flipped on the way. */
-	if (!eth_parse(&eth, f->data, f->len) || eth.type != ETHER_IPV4 ||
-	    !ipv4_parse(&ip, eth.body, eth.len) || ip.ttl <= 1)
+	if (!to)
+		return ICMP6_NO_ROUTE;
+	if (!bridge_port_at6(to, ip))
+		return ICMP6_NO_HOST;
+	vswitch_send(from, &b->router, f);
+	return -1;
+}
+
+/* To p of another bridge, a hop older. */
+static void pass_on(const struct port *p, const struct frame *f,
+		    void (*age)(uint8_t *frame))
+{
+	struct bridge *to = p->bridge;
+	CLEANUP(free_ptr) uint8_t *copy = mem_dup(f->data, f->len);
+	struct frame sent = {copy, f->len, f->now_ns};
+
+	memcpy(copy, p->mac, MAC_LEN);
+	memcpy(copy + MAC_LEN, to->gateway.mac, MAC_LEN);
+	age(copy);
+	vswitch_input(&to->router, &sent);
+	bridge_arm(to);
+}
+
+static void route6(struct bridge *b, const struct frame *f,
+		   const struct eth_view *eth)
+{
+	const struct bridge *to;
+	const struct port *p;
+	struct ipv6_view ip;
+
+	if (!ipv6_parse(&ip, eth->body, eth->len) || ip.hops <= 1)
+		return;
+	to = find_bridge6(b, ip.dst);
+	p = to ? bridge_port_at6(to, ip.dst) : NULL;
+	if (p)
+		pass_on(p, f, ipv6_age);
+}
+
+static void route4(struct bridge *b, const struct frame *f,
+		   const struct eth_view *eth)
+{
+	const struct bridge *to;
+	const struct port *p;
+	struct ipv4_view ip;
+
+	if (!ipv4_parse(&ip, eth->body, eth->len) || ip.ttl <= 1)
 		return;
 	/* What is for the gateway itself was sent on by it. */
 	if (b->uplink &&
@@ -67,18 +118,24 @@ static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 		return;
 	}
 	to = find_bridge(b, ip.dst);
-	if (!to)
+	p = to ? bridge_port_at(to, ip.dst) : NULL;
+	if (p)
+		pass_on(p, f, ipv4_age);
+}
+
+/* A packet has come to the router, maybe long after it was sent, and with a bit
+ * flipped on the way. */
+static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+{
+	struct eth_view eth;
+
+	(void)from;
+	if (!eth_parse(&eth, f->data, f->len))
 		return;
-	const struct port *p = bridge_port_at(to, ip.dst);
-	if (!p)
-		return;
-	CLEANUP(free_ptr) uint8_t *copy = mem_dup(f->data, f->len);
-	struct frame sent = {copy, f->len, f->now_ns};
-	memcpy(copy, p->mac, MAC_LEN);
-	memcpy(copy + MAC_LEN, to->gateway.mac, MAC_LEN);
-	ipv4_age(copy);
-	vswitch_input(&to->router, &sent);
-	bridge_arm(to);
+	if (eth.type == ETHER_IPV4)
+		route4(ctx, f, &eth);
+	else if (eth.type == ETHER_IPV6)
+		route6(ctx, f, &eth);
 }
 
 void route_join(struct bridge *b)
