@@ -77,6 +77,7 @@ struct msg_list {
 #define MSG_FD_STREAM_FIELDS(F)   F(I32, fd)
 #define MSG_DIAL_FIELDS(F)        F(U32, port)
 #define MSG_BUTTON_READY_FIELDS(F) F(U8, button)
+#define MSG_RESTORED_FIELDS(F)    F(I64, realtime_ns) F(BYTES, entropy)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
 	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
 	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested) F(U8, flags)
@@ -101,6 +102,9 @@ struct msg_list {
 
 /* BUTTON_READY: the one button there is. */
 #define MSG_BUTTON_POWER 0
+
+/* RESTORED: the most bytes of entropy; more is EINVAL. */
+#define MSG_ENTROPY_MAX 256
 
 #define MSG_PERM_DEFAULT UINT32_MAX
 

@@ -21,6 +21,7 @@
 #include "runner/bind_pack.h"
 #include "runner/bind_process.h"
 #include "runner/bind_result.h"
+#include "runner/bind_snapshot.h"
 #include "runner/bind_stream.h"
 #include "runner/bind_syscall.h"
 #include "runner/bind_test.h"
@@ -363,6 +364,7 @@ static const registrar registrars[] = {
     bind_file_register,
     bind_nic_register,
     bind_cable_register,
+    bind_snapshot_register,
     bind_process_register,
     bind_stream_register,
     NULL,

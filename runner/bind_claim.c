@@ -10,8 +10,10 @@
 
 #include "runner/await.h"
 #include "runner/bind.h"
+#include "runner/bind_snapshot.h"
 #include "runner/bind_vm.h"
 #include "runner/bind_vm_opts.h"
+#include "runner/bind_worker.h"
 #include "runner/claims.h"
 #include "runner/worker.h"
 
@@ -161,8 +163,13 @@ static struct acquire_call *new_call(lua_State *L, const char *method,
 
 int bind_claim_l_acquire(lua_State *L)
 {
-	bool is_lab = lua_tostring(L, 1)[0] == 'l';
-	const char *method = is_lab ? "lab:boot" : "vm:boot";
+	/* Static, as await_new() wants it. */
+	static const char *const methods[] = {"vm:boot", "lab:boot",
+					      "vm:restore"};
+	const char *method =
+	    methods[luaL_checkoption(L, 1, NULL, (const char *const[]){
+						     "vm:boot", "lab:boot",
+						     "vm:restore", NULL})];
 	int last = lua_gettop(L);
 	struct pool_amount sum = {0};
 	char what[WHAT_MAX];
@@ -239,6 +246,12 @@ static const struct bind_method core[] = {
     {"prepare", vm_l_prepare},
     {"acquire", bind_claim_l_acquire},
     {"start", vm_l_start},
+    {"take_snapshot", snapshot_l_take},
+    {"prepare_restore", restore_l_prepare},
+    {"start_restore", restore_l_start},
+    {"workers", restore_l_workers},
+    {"relink", worker_l_relink},
+    {"net_commands", restore_l_commands},
     {NULL, NULL},
 };
 

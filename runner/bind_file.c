@@ -39,10 +39,8 @@ static void file_object_close(void *p)
 
 bool file_is_current(const struct object *file)
 {
-	const struct guest_handle *h =
-	    &((const struct file_object *)file)->handle;
-
-	return h->epoch == h->guest->class->guest->epoch(h->guest);
+	return guest_handle_is_current(
+	    &((const struct file_object *)file)->handle);
 }
 
 static struct file_object *check_open(lua_State *L, int idx, const char *method)

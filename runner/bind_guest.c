@@ -91,11 +91,16 @@ struct guest_handle guest_handle_new(struct object *g, struct client *c)
 	};
 }
 
+bool guest_handle_is_current(const struct guest_handle *h)
+{
+	return !object_is_closed(h->guest) &&
+	       h->guest->class->guest->has(h->guest, h->epoch, h->id);
+}
+
 struct client *guest_handle_client(lua_State *L, const struct guest_handle *h,
 				   const char *noun, const char *method)
 {
-	if (!object_is_closed(h->guest) &&
-	    h->epoch != h->guest->class->guest->epoch(h->guest))
+	if (!object_is_closed(h->guest) && !guest_handle_is_current(h))
 		bind_fail_arg(L, method,
 			      "the %s is gone: the guest was shut down or "
 			      "started anew since",
@@ -111,7 +116,7 @@ void guest_handle_release(struct guest_handle *h)
 		return;
 	const struct guest_ops *ops = h->guest->class->guest;
 	struct client *c = ops->client_if_live(h->guest);
-	if (c && h->epoch == ops->epoch(h->guest)) {
+	if (c && ops->has(h->guest, h->epoch, h->id)) {
 		m.release.handle = h->id;
 		client_post(c, &m);
 	}

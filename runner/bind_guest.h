@@ -33,6 +33,8 @@ struct guest_ops {
 	struct client *(*client_if_live)(const struct object *g);
 	/* Differs whenever the handles of before are void. */
 	unsigned (*epoch)(const struct object *g);
+	/* Whether it has a handle that was made in that epoch. */
+	bool (*has)(const struct object *g, unsigned epoch, uint64_t handle);
 	/* Appends "VM a", "worker 123". */
 	void (*describe)(const struct object *g, struct buf *out);
 	/* Where its streams are counted. */
@@ -89,6 +91,9 @@ struct guest_handle {
 	unsigned epoch;
 };
 
+/* Its guest is open, and has it: was not started anew since, but for a restore
+ * of what had it. */
+bool guest_handle_is_current(const struct guest_handle *h);
 /* A new handle, not yet known to the agent. */
 struct guest_handle guest_handle_new(struct object *g, struct client *c);
 /* The client for a request on it; raises when its guest was started anew:

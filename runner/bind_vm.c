@@ -54,6 +54,8 @@ static void vm_object_close(void *p)
 		vm_object_tell(v, "closed", -1);
 	bind_forward_close_all(v);
 	v->vm = vm_free(v->vm);
+	bind_restore_forget(v);
+	lineage_done(&v->lineage);
 	bind_claim_give_back(v);
 	free(v->name);
 	free(v->profile);
@@ -151,6 +153,12 @@ static bool on_alarm(void *ctx, enum vm_alarm what, const struct err *err)
 	return is_first;
 }
 
+void vm_object_watch(struct vm_object *v)
+{
+	vm_on_alarm(v->vm, on_alarm);
+	vm_on_end(v->vm, vm_object_ended);
+}
+
 /* An operation on the VM in flight; the VM is kept. */
 struct power_call {
 	struct op op;
@@ -228,8 +236,8 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	v->vm = vm_factory_make(worker_vms(w), &req, NULL, v, &err);
 	if (!v->vm)
 		bind_fail_err(L, "vm:boot", &err);
-	vm_on_alarm(v->vm, on_alarm);
-	vm_on_end(v->vm, vm_object_ended);
+	vm_object_watch(v);
+	v->is_restored = false;
 	v->need = bind_claim_need(w, v, &req);
 	*ret_timeout_ns = req.agent_timeout_ns;
 }
@@ -245,7 +253,7 @@ int vm_l_prepare(lua_State *L)
 		vm_object_fail_state(L, "vm:boot", v);
 	await_check_expired(L, "vm:boot");
 	/* Again as it was, it keeps its console log. */
-	if (s == VM_CREATED || opts)
+	if (s == VM_CREATED || opts || v->is_restored)
 		make_vm(L, v, opts, &timeout_ns);
 	else
 		timeout_ns = v->agent_timeout_ns;

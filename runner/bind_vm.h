@@ -12,6 +12,7 @@
 
 #include "runner/attachment.h"
 #include "runner/bind.h"
+#include "runner/lineage.h"
 #include "runner/pool.h"
 #include "runner/vm_factory.h"
 #include "streams/client.h"
@@ -31,7 +32,16 @@ struct vm_object {
 	struct attachment_list attachments; /* bridges; owned */
 	SLIST_HEAD(vm_forwards, vm_forward) forwards; /* owned */
 	unsigned boots; /* with vm_restarts(): grows when handles get void */
+	struct restoring *restoring; /* owned; between prepare and start */
+	bool is_restored;	     /* vm is not what the options say */
+	unsigned restored_epoch;     /* in which lineage holds */
+	struct lineage lineage;
 };
+
+/* It is told of what its guest does: a struct vm was made for it. */
+void vm_object_watch(struct vm_object *v);
+/* bind_restore.c: what vm:restore() prepared is not wanted. */
+void bind_restore_forget(struct vm_object *v);
 
 extern const struct object_class vm_class;
 extern const struct guest_ops vm_guest_ops;

@@ -23,6 +23,15 @@ static unsigned epoch_of(const struct object *g)
 	return v->boots + (v->vm ? vm_restarts(v->vm) : 0);
 }
 
+static bool has(const struct object *g, unsigned epoch, uint64_t handle)
+{
+	const struct vm_object *v = (const struct vm_object *)g;
+	unsigned now = epoch_of(g);
+
+	return epoch == now || (now == v->restored_epoch &&
+				lineage_has(&v->lineage, epoch, handle));
+}
+
 static struct stream_list *streams_of(const struct object *g)
 {
 	return vm_streams(((const struct vm_object *)g)->vm);
@@ -38,5 +47,6 @@ const struct guest_ops vm_guest_ops = {
     .client = client_of,
     .client_if_live = live_client_of,
     .epoch = epoch_of,
+    .has = has,
     .streams = streams_of,
 };

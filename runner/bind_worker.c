@@ -124,6 +124,58 @@ static int vm_spawn_worker(lua_State *L)
 	return await(L, s, &s->call->op, spawn_finish);
 }
 
+/* --- after a restore of its VM --- */
+
+bool worker_object_is_current(const struct object *o)
+{
+	return guest_handle_is_current(
+	    &((const struct worker_object *)o)->handle);
+}
+
+struct relink_call {
+	struct op hello;
+	bool is_greeting;
+};
+
+static void relink_release(void *p)
+{
+	struct relink_call *c = p;
+
+	if (c->is_greeting)
+		op_done(&c->hello);
+}
+
+/* One that had ended in the snapshot says so when it is used. */
+static int relink_finish(lua_State *L, void *p)
+{
+	(void)L;
+	(void)p;
+	return 0;
+}
+
+int worker_l_relink(lua_State *L)
+{
+	static const char method[] = "vm:restore";
+	struct worker_object *w =
+	    object_check(L, 1, &guest_worker_class, method);
+
+	if (object_is_closed(&w->obj))
+		return 0;
+	struct client *c = guest_handle_client(L, &w->handle, "worker", method);
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+	struct relink_call *r =
+	    await_new(L, method, sizeof(*r), relink_release);
+	uint64_t next = client_next_handle(w->client);
+
+	await_keep(L, lua_gettop(L), 1);
+	client_free(w->client);
+	w->client = client_new_worker(c, w->handle.id, on_lost, &w->client);
+	client_skip_handles(w->client, next);
+	r->is_greeting = true;
+	client_hello(w->client, &r->hello, deadline);
+	return await(L, r, &r->hello, relink_finish);
+}
+
 /* --- its end --- */
 
 static int signal_it(lua_State *L, const char *method, int signo)
@@ -202,6 +254,13 @@ static unsigned epoch_of(const struct object *g)
 	return 0; /* it ends with its first */
 }
 
+static bool has(const struct object *g, unsigned epoch, uint64_t handle)
+{
+	(void)g;
+	(void)handle;
+	return epoch == 0;
+}
+
 static struct stream_list *streams_of(const struct object *g)
 {
 	return guest_streams(((const struct worker_object *)g)->handle.guest);
@@ -218,6 +277,7 @@ static const struct guest_ops guest_ops = {
     .client = client_of,
     .client_if_live = live_client_of,
     .epoch = epoch_of,
+    .has = has,
     .streams = streams_of,
 };
 

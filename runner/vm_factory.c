@@ -16,6 +16,7 @@
 #include "agent-proto/cleanup.h"
 #include "vmm/agent_blob.h"
 #include "vmm/guest.h"
+#include "vmm/snapshot.h"
 #include "vmm/store.h"
 
 #define CMDLINE_MAX 2048 /* COMMAND_LINE_SIZE of x86 */
@@ -346,6 +347,34 @@ struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
 
 	if (!fill_spec(f, r, &d, &spec, err))
 		vm = vm_new(f->loop, &spec, on_dead, ctx, err);
+	draft_done(&d);
+	return vm;
+}
+
+struct vm *vm_factory_restore(struct vm_factory *f, const char *name,
+			      const struct snapshot *s, void *ctx,
+			      struct err *err)
+{
+	struct vm_spec spec = {.name = name};
+	struct host_choice choice;
+	struct draft d = {0};
+	struct vm *vm = NULL;
+	int rc = 0;
+
+	snapshot_spec(s, &spec);
+	spec.alarms = (const char *const *)f->alarms.v;
+	spec.n_alarms = f->alarms.n;
+	if (!f->qemu)
+		f->qemu = host_find_qemu(err);
+	spec.qemu = f->qemu;
+	rc = f->qemu ? host_choose_accel(spec.accel, &choice, err) : err->code;
+	if (rc >= 0)
+		rc = host_choose_transport(spec.transport, &choice, err);
+	if (rc >= 0)
+		rc = make_dir(f, &d, err);
+	spec.run_dir = d.dir;
+	if (rc >= 0)
+		vm = vm_new(f->loop, &spec, NULL, ctx, err);
 	draft_done(&d);
 	return vm;
 }

@@ -59,4 +59,10 @@ int vm_factory_check_profile(struct vm_factory *f, const char *name,
 struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
 			   vm_dead_cb on_dead, void *ctx, struct err *err);
 
+/* One that is to be restored from a snapshot: vm_restore_start(). */
+struct snapshot;
+struct vm *vm_factory_restore(struct vm_factory *f, const char *name,
+			      const struct snapshot *s, void *ctx,
+			      struct err *err);
+
 #endif

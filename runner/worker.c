@@ -16,6 +16,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
@@ -27,6 +28,7 @@
 #include "runner/park.h"
 #include "runner/select.h"
 #include "runner/vm_factory.h"
+#include "vmm/snapshot.h"
 
 /* A chunk may boot several VMs: more than one test's time. */
 #define CHUNK_TIMEOUT_NS (300 * NS_PER_SEC)
@@ -64,6 +66,41 @@ struct net *worker_net(struct worker *w)
 	if (!w->net)
 		w->net = net_new(w->loop, spool_dir());
 	return w->net;
+}
+
+char *worker_new_snapshot_dir(struct worker *w, struct err *err)
+{
+	if (!w->snapshots.path &&
+	    rundir_open(&w->snapshots, spool_dir(), err) < 0) {
+		w->snapshots.path = NULL;
+		return NULL;
+	}
+	return rundir_new_sub(&w->snapshots, err);
+}
+
+/* Files of snapshots are never written to again, only replaced. */
+int worker_verify_snapshot(struct worker *w, const struct snapshot *s,
+			   struct err *err)
+{
+	CLEANUP(fd_closep) int fd = snapshot_open_file(s, SNAPSHOT_RAM, err);
+	CLEANUP(free_ptr) char *id = NULL;
+	bool is_known = false;
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "cannot look at '%s': %s", s->dir,
+			       strerror(errno));
+	id = mem_printf("%ju:%ju:%ju:%jd.%09ld", (uintmax_t)st.st_dev,
+			(uintmax_t)st.st_ino, (uintmax_t)st.st_size,
+			(intmax_t)st.st_mtim.tv_sec, st.st_mtim.tv_nsec);
+	for (size_t i = 0; i < w->verified.n; i++)
+		is_known |= !strcmp(w->verified.v[i], id);
+	int r = snapshot_verify(s, !is_known, err);
+	if (r == 0 && !is_known)
+		strvec_add(&w->verified, id);
+	return r;
 }
 
 int worker_init(struct worker *w, const struct job *job,
@@ -105,6 +142,9 @@ void worker_done(struct worker *w)
 {
 	w->file_scope = scope_free(w->file_scope);
 	w->scope = NULL;
+	if (w->snapshots.path)
+		rundir_close(&w->snapshots);
+	strvec_done(&w->verified);
 	if (w->L)
 		lua_close(w->L);
 	w->L = NULL;

@@ -16,6 +16,7 @@
 #include "runner/config.h"
 #include "runner/event.h"
 #include "runner/job.h"
+#include "runner/rundir.h"
 #include "runner/scope.h"
 #include "runner/suite.h"
 #include "streams/loop.h"
@@ -37,6 +38,8 @@ struct worker {
 	bool is_over;		/* file_end is said: nothing more may be */
 	struct vm_factory *vms; /* NULL until worker_vms() */
 	struct net *net;	/* NULL until worker_net() */
+	struct rundir snapshots; /* path NULL until it is needed */
+	struct strvec verified;	 /* RAM files of snapshots */
 	struct claims *claims;
 	struct site claim_site; /* of lab:claim; line 0: none yet */
 };
@@ -57,6 +60,15 @@ struct worker *worker_of(lua_State *L);
 /* Made when first asked for. */
 struct vm_factory *worker_vms(struct worker *w);
 struct net *worker_net(struct worker *w);
+
+/* A new folder on disk that goes with this process, however it ends; owned,
+ * NULL with err. */
+char *worker_new_snapshot_dir(struct worker *w, struct err *err);
+/* Whether a snapshot holds what was written; its RAM is read the first time
+ * only. 0 or -errno. */
+struct snapshot;
+int worker_verify_snapshot(struct worker *w, const struct snapshot *s,
+			   struct err *err);
 
 /* Fills in file, and hands ev to the sink; drops the reference. */
 void worker_emit(struct worker *w, json_t *take_ev);

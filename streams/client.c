@@ -374,6 +374,17 @@ uint64_t client_new_handle(struct client *c)
 	return ++c->handle;
 }
 
+uint64_t client_next_handle(const struct client *c)
+{
+	return c->handle + 1;
+}
+
+void client_skip_handles(struct client *c, uint64_t next)
+{
+	if (next > c->handle + 1)
+		c->handle = next - 1;
+}
+
 void client_post(struct client *c, const struct msg *req)
 {
 	struct client_user u = {0};

@@ -73,6 +73,10 @@ void client_interrupt(struct client *c, const struct err *err);
 /* A handle for SPAWN or FILE_OPEN, unique in this client and across sessions
  * (the agent keeps handles over a restore). */
 uint64_t client_new_handle(struct client *c);
+/* The next one it would give. */
+uint64_t client_next_handle(const struct client *c);
+/* Gives none below next: the agent may have those already. */
+void client_skip_handles(struct client *c, uint64_t next);
 
 /* Whoever has a channel: the part of it that the client knows. Private. */
 struct client_user {

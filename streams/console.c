@@ -305,6 +305,20 @@ int console_listen(struct console *c, const char *path, struct err *err)
 	return c->server ? 0 : err->code;
 }
 
+void console_continue(struct console *c, const void *p, size_t n,
+		      uint64_t boot_mark)
+{
+	assert(!c->log.size);
+	console_log_append(&c->log, p, n);
+	c->unread = c->log.size;
+	c->boot_mark = boot_mark < c->log.size ? boot_mark : c->log.size;
+}
+
+uint64_t console_boot_mark(const struct console *c)
+{
+	return c->boot_mark;
+}
+
 void console_attach(struct console *c, int take_fd)
 {
 	assert(c->fd < 0);

@@ -46,6 +46,13 @@ struct console *console_new(struct loop *l, const char *log_path,
 /* Cursors end; expects and writes in flight are cancelled. The log stays. */
 struct console *console_free(struct console *c);
 
+/* What was in the log of the machine that this one was made from: stands before
+ * all that comes, as if it had been read. expect() searches from boot_mark on.
+ * Once, in an empty one. */
+void console_continue(struct console *c, const void *p, size_t n,
+		      uint64_t boot_mark);
+/* Where expect() searches from: an offset in the log. */
+uint64_t console_boot_mark(const struct console *c);
 /* Takes a connected chardev; one at a time. Its end is EOF to all cursors. */
 void console_attach(struct console *c, int take_fd);
 /* A boot or reset happens now: what the chardev still holds is read first,

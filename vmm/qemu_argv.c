@@ -14,7 +14,8 @@
  * SeaBIOS 1.16 sets up the power management registers of `pc` again, and not
  * those of `q35`: it resumes, but can then neither suspend nor power off.
  *
- * RAM is a shared memfd, so that a snapshot can take it without QEMU.
+ * RAM is private to the process: a snapshot takes it from there (ram.h), and a
+ * guest that is restored has a private mapping of the file that holds it.
  *
  * The console, QMP and the agent's port are socketpairs whose ends QEMU
  * inherits: there is no socket file, no moment at which a byte can be lost,
@@ -148,8 +149,9 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 		strvec_add(argv, *a);
 	add(argv, "-sandbox", sandbox);
 	strvec_add(argv, "-machine");
-	strvec_addf(argv, "%s,%s,hpet=%s", s->may_suspend ? "pc" : "q35",
-		    machine, has_hpet_only(s->accel, s->cpus) ? "on" : "off");
+	strvec_addf(argv, "%s,%s,hpet=%s%s", s->may_suspend ? "pc" : "q35",
+		    machine, has_hpet_only(s->accel, s->cpus) ? "on" : "off",
+		    s->ram_fd < 0 ? "" : ",suppress-vmdesc=on");
 	for (const char *const *a = accel_args[s->accel]; *a; a++)
 		strvec_add(argv, *a);
 	strvec_add(argv, "-smp");
@@ -163,9 +165,14 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 		strvec_addf(argv, "%" PRIu64, s->rng_seed);
 	}
 	strvec_add(argv, "-object");
-	strvec_addf(argv,
-		    "memory-backend-memfd,id=ram,size=%" PRIu64 "B,share=on",
-		    s->memory);
+	if (s->ram_fd >= 0)
+		strvec_addf(argv,
+			    "memory-backend-file,id=ram,size=%" PRIu64
+			    "B,share=off,mem-path=/proc/self/fd/%d",
+			    s->memory, s->ram_fd);
+	else
+		strvec_addf(argv, "memory-backend-ram,id=ram,size=%" PRIu64 "B",
+			    s->memory);
 }
 
 static void add_transport(struct strvec *argv, const struct qemu_spec *s)
@@ -204,6 +211,19 @@ static void add_nics(struct strvec *argv, const struct qemu_spec *s)
 	}
 }
 
+/*
+ * The state is that of `xen-save-devices-state`, a migration stream that has
+ * neither configuration, description nor RAM in it (QEMU, migration/savevm.c,
+ * qemu_save_device_state()).
+ */
+static void add_incoming(struct strvec *argv, const struct qemu_spec *s)
+{
+	if (s->ram_fd < 0)
+		return;
+	add(argv, "-incoming", "defer");
+	add(argv, "-global", "migration.send-configuration=off");
+}
+
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 {
 	CLEANUP(free_ptr) char *name = escape_commas(s->name);
@@ -223,6 +243,7 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 	add(argv, "-kernel", s->kernel);
 	add(argv, "-initrd", s->initrd);
 	add(argv, "-append", s->cmdline);
+	add_incoming(argv, s);
 	for (size_t i = 0; i < s->n_extra; i++)
 		strvec_add(argv, s->extra[i]);
 }

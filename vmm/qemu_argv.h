@@ -44,6 +44,8 @@ struct qemu_spec {
 	uint64_t rng_seed;
 	enum accel accel;
 	enum transport transport;
+	int ram_fd; /* what RAM begins with, to be mapped privately; the machine
+		     * then waits for migrate-incoming. -1: a boot */
 	int console_fd;
 	int qmp_fd;
 	int agent_fd; /* serial */

@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -51,6 +52,7 @@ struct qmp {
 	int fd;
 	int log_fd;
 	bool is_freed;
+	char version[QMP_VERSION_MAX];
 };
 
 static void log_bytes(struct qmp *q, const void *p, size_t n)
@@ -134,10 +136,17 @@ static struct qmp_call *find_call(struct qmp *q, const struct qmp_msg *m)
 static int handle_greeting(struct qmp *q, const struct qmp_msg *m,
 			   struct err *err)
 {
-	(void)m;
+	int major = 0, minor = 0, micro = 0;
+	const char *package = "";
+
 	if (q->state == QMP_READY)
 		return err_set(err, -EPROTO, "QEMU greeted twice");
 	q->state = QMP_READY;
+	json_unpack(m->root, "{s:{s:{s:{s:i, s:i, s:i}, s?s}}}", "QMP",
+		    "version", "qemu", "major", &major, "minor", &minor,
+		    "micro", &micro, "package", &package);
+	snprintf(q->version, sizeof(q->version), "%d.%d.%d %s", major, minor,
+		 micro, package);
 	flush_output(q);
 	return 0;
 }
@@ -208,6 +217,11 @@ static int handle_line(struct qmp *q, const char *line, size_t n,
 		err_wrap(err, "no QMP greeting");
 	qmp_msg_done(&m);
 	return r;
+}
+
+const char *qmp_version(const struct qmp *q)
+{
+	return q->version;
 }
 
 /* Takes the first line off q->in, without its end; NULL when there is none. */

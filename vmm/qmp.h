@@ -17,6 +17,7 @@
 
 /* The longest line that is accepted; query-qmp-schema gives some 200 KiB. */
 #define QMP_LINE_MAX (4u << 20)
+#define QMP_VERSION_MAX 128
 /* So much of the conversation goes into the log. */
 #define QMP_LOG_MAX (256u << 10)
 
@@ -41,6 +42,9 @@ struct qmp *qmp_new(struct loop *l, int take_fd, const struct qmp_event *events,
 		    qmp_lost_cb on_lost, void *ctx);
 /* Commands in flight finish with -ECANCELED. May be called from a callback. */
 struct qmp *qmp_free(struct qmp *q);
+
+/* QEMU's, as it greeted: "7.2.22 Debian 1:7.2+dfsg-7+deb12u18"; "" before. */
+const char *qmp_version(const struct qmp *q);
 
 /* Handles what has come so far: QEMU ended, and may have said why. */
 void qmp_drain(struct qmp *q);

@@ -27,7 +27,8 @@
  *
  * Files: vm.c objects and states; vm_boot.c starting QEMU and reaching the
  * agent; vm_net.c its NICs; vm_power.c what can be done to a booted VM;
- * vm_alarm.c what its console shows; vm_death.c its end.
+ * vm_snapshot.c and vm_restore.c what its name says; vm_alarm.c what its
+ * console shows; vm_death.c its end.
  */
 #include "vmm/vm.h"
 
@@ -122,6 +123,8 @@ static void vm_destroy(void *ptr)
 		stream_close(s);
 	op_done(&vm->hello);
 	vm_net_stop(vm);
+	fd_closep(&vm->base_ram_fd);
+	fd_closep(&vm->base_initrd_fd);
 	client_free(vm->client);
 	for (size_t i = 0; i < vm->n_retired; i++)
 		client_free(vm->retired[i]);
@@ -230,6 +233,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 	vm->ctx = ctx;
 	vm->kill_at_ns = CLOCK_NEVER;
 	vm->dial.fd = -1;
+	vm->base_ram_fd = vm->base_initrd_fd = -1;
 	TAILQ_INIT(&vm->streams);
 	vm_spec_copy_init(&vm->copy, spec);
 	vm->step_timer = timer_new(l, vm_step, vm);

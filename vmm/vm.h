@@ -35,6 +35,7 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
+#include <jansson.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -205,6 +206,23 @@ void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns);
 /* Ends a suspend to RAM (QMP: system_wakeup); an error where the guest is in
  * none. */
 void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
+/*
+ * Takes a snapshot (vmm/snapshot.h) of a booted or paused VM into the folder
+ * dir; its CPUs stand still meanwhile. Streams are the caller's business.
+ * note: taken, kept with it for the caller; or NULL.
+ */
+void vm_snapshot_start(struct vm *vm, const char *dir, json_t *take_note,
+		       struct op *op, int64_t deadline_ns);
+/*
+ * Instead of a boot, of a VM in the state created whose spec is that of
+ * snapshot_spec(), and whose NICs are as many as the snapshot's: op finishes
+ * with 0 when the agent has answered. sets_clock: the guest's clock is set to
+ * the host's time, else it goes on from then. s is borrowed for the call.
+ */
+struct snapshot;
+void vm_restore_start(struct vm *vm, const struct snapshot *s, bool sets_clock,
+		      struct op *op, int64_t deadline_ns);
 
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_state_name(enum vm_state s);

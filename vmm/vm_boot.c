@@ -57,7 +57,7 @@ static int open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
 	return r < 0 ? r : vm_plug_nics(vm, f->nics, err);
 }
 
-static int write_initrd(struct vm *vm, struct err *err)
+int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 {
 	const struct vm_spec *spec = &vm->copy.spec;
 	CLEANUP(buf_done) struct buf config = {0};
@@ -70,7 +70,7 @@ static int write_initrd(struct vm *vm, struct err *err)
 	for (size_t i = 0; vm->n_nics && i < spec->n_net_modules; i++)
 		buf_printf(&config, "module %s\n", spec->net_modules[i]);
 	buf_append(&config, "", 1);
-	return overlay_write(vm->initrd_path, spec->initrd, spec->agent,
+	return overlay_write(path, spec->initrd, spec->agent,
 			     spec->agent_n, (char *)buf_data(&config),
 			     spec->files, spec->n_files, err);
 }
@@ -92,17 +92,26 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	const struct vm_spec *spec = &vm->copy.spec;
 	CLEANUP(strvec_done) struct strvec argv = {0};
 	CLEANUP(free_ptr) char *cmdline = NULL;
-	int fds[3 + VM_NICS_MAX] = {f->console_theirs, f->qmp_theirs,
+	CLEANUP(free_ptr) char *initrd = NULL;
+	int state_fd, ram_fd = vm_revival_fds(vm, &state_fd);
+	int fds[6 + VM_NICS_MAX] = {f->console_theirs, f->qmp_theirs,
 				    f->vhost < 0 ? f->agent_theirs : f->vhost};
+	size_t n_fds = 3;
 
 	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
 	if (!cmdline)
 		return err->code;
+	if (ram_fd >= 0) {
+		fds[n_fds++] = ram_fd;
+		fds[n_fds++] = state_fd;
+		fds[n_fds++] = vm->base_initrd_fd;
+		initrd = mem_printf("/proc/self/fd/%d", vm->base_initrd_fd);
+	}
 	struct qemu_spec qemu = {
 	    .name = spec->name,
 	    .qemu = spec->qemu,
 	    .kernel = spec->kernel,
-	    .initrd = vm->initrd_path,
+	    .initrd = initrd ? initrd : vm->initrd_path,
 	    .cmdline = cmdline,
 	    .memory = spec->memory,
 	    .cpus = spec->cpus,
@@ -112,6 +121,7 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .rng_seed = spec->rng_seed,
 	    .accel = spec->accel,
 	    .transport = spec->transport,
+	    .ram_fd = ram_fd,
 	    .console_fd = f->console_theirs,
 	    .qmp_fd = f->qmp_theirs,
 	    .agent_fd = f->agent_theirs,
@@ -123,10 +133,10 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .n_extra = spec->n_qemu_args,
 	};
 	for (size_t i = 0; i < vm->n_nics; i++)
-		fds[3 + i] = f->nics[i].fd;
+		fds[n_fds++] = f->nics[i].fd;
 	qemu_argv(&argv, &qemu);
 	vm->process = process_new(vm->loop, (const char *const *)argv.v, fds,
-				  3 + vm->n_nics, on_qemu_exit, vm, err);
+				  n_fds, on_qemu_exit, vm, err);
 	return vm->process ? 0 : err->code;
 }
 
@@ -146,7 +156,8 @@ static void start_qmp(struct vm *vm, int take_fd)
 		       CLOCK_NEVER);
 	vm->greet.op.on_done = vm_on_op;
 	vm->greet.op.done_ctx = vm;
-	vm_start_nics(vm);
+	if (!vm->revival)
+		vm_start_nics(vm);
 }
 
 /* Over vsock a reset ends the connection, and QMP tells of it a moment later;
@@ -180,6 +191,7 @@ static void start_hello(struct vm *vm)
 static void start_client(struct vm *vm, int take_fd)
 {
 	vm->client = client_new(vm->loop, take_fd, on_client_lost, vm);
+	client_skip_handles(vm->client, vm_revival_handles(vm));
 	start_hello(vm);
 }
 
@@ -195,16 +207,19 @@ static void start_dial(struct vm *vm)
 static int launch(struct vm *vm, struct err *err)
 {
 	CLEANUP(close_boot_fds) struct boot_fds f;
-	int r = write_initrd(vm, err);
+	int r = 0;
 
 	init_boot_fds(&f);
+	if (!vm->revival)
+		r = vm_write_initrd(vm, vm->initrd_path, err);
 	if (r == 0)
 		r = open_boot_fds(vm, &f, err);
 	if (r == 0)
 		r = start_qemu(vm, &f, err);
 	if (r < 0)
 		return r;
-	console_mark_boot(vm->console);
+	if (!vm->revival)
+		console_mark_boot(vm->console);
 	console_attach(vm->console, TAKE_FD(f.console));
 	start_qmp(vm, TAKE_FD(f.qmp));
 	if (vm->cid)
@@ -242,21 +257,28 @@ static void on_boot_stop(struct op *op, int reason)
 
 void vm_boot_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
+	if (!vm_refuse(vm, op, "booted", 1u << VM_CREATED | 1u << VM_SHUTDOWN))
+		vm_begin_boot(vm, op, deadline_ns, NULL);
+}
+
+void vm_begin_boot(struct vm *vm, struct op *op, int64_t deadline_ns,
+		   const struct err *why_not)
+{
 	struct err err;
 
-	if (vm_refuse(vm, op, "booted", 1u << VM_CREATED | 1u << VM_SHUTDOWN))
-		return;
 	op_init(op, vm->loop, on_boot_stop);
 	op->owner = vm;
 	op_start(op, deadline_ns);
 	vm->op = op;
 	vm_set_state(vm, VM_BOOTING);
 	vm->has_exited = vm->guest_off = vm->reset_seen = false;
-	vm->is_shutting_down = false;
+	vm->is_shutting_down = vm->is_greeted = false;
 	vm->doom = DOOM_NONE;
 	vm->off_reason[0] = '\0';
 	vm->resets = 0;
-	if (launch(vm, &err) < 0) {
+	if (why_not) {
+		vm_die(vm, why_not);
+	} else if (launch(vm, &err) < 0) {
 		err_wrap(&err, "VM %s", vm_name(vm));
 		vm_die(vm, &err);
 	}
@@ -358,6 +380,23 @@ static void link_up(struct vm *vm)
 	vm_finish_op(vm, 0, NULL);
 }
 
+/* The agent knows of the restore. */
+static void revived(struct vm *vm)
+{
+	struct err err;
+
+	if (!vm_revival_is_done(vm, &err))
+		return;
+	vm_revival_free(vm);
+	vm->net_err.code = 0;
+	if (err.code) {
+		err_wrap(&err, "VM %s: after the restore", vm_name(vm));
+		vm_die(vm, &err);
+	} else {
+		link_up(vm);
+	}
+}
+
 /* The loss of the agent's port was none of the agent. */
 static void forget_loss(struct vm *vm)
 {
@@ -426,6 +465,12 @@ void vm_step_link(struct vm *vm)
 		/* QEMU's main loop runs: it has read its files. */
 		qmp_call_done(&vm->greet);
 		unlink(vm->initrd_path);
+		vm->is_greeted = true;
+	}
+	if (vm->revival && vm->is_greeted) {
+		vm_step_revival(vm);
+		if (vm->state == VM_DEAD || vm->is_freed)
+			return;
 	}
 	if (vm->reset_seen)
 		handle_reset(vm);
@@ -435,12 +480,16 @@ void vm_step_link(struct vm *vm)
 		hello_failed(vm);
 	else if (vm->link == LINK_HELLO && op_is_done(&vm->hello) &&
 		 vm->hello.result == 0) {
-		if (!vm_net_start(vm))
+		if (vm->revival)
+			vm_revival_greeted(vm);
+		else if (!vm_net_start(vm))
 			link_up(vm);
 	} else if (vm->link == LINK_HELLO && op_is_done(&vm->hello))
 		hello_failed(vm);
 	else if (vm->link == LINK_NET && vm_net_is_done(vm))
 		link_up(vm);
+	else if (vm->link == LINK_WORD)
+		revived(vm);
 }
 
 static void on_shutdown(void *ctx, const json_t *data)

@@ -105,11 +105,48 @@ static int plug_spare(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 	return 0;
 }
 
+/* A NIC of before, with the MAC that its guest knows. */
+static int replug(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
+{
+	struct vm_nic *nic = &vm->nics[i];
+	int fd[2];
+	int r;
+
+	if (nic->port && port_mac_is_taken(nic->port, nic->mac))
+		return err_set(err, -EADDRINUSE,
+			       "its NIC has the MAC of another guest on bridge "
+			       "'%s'",
+			       bridge_name(port_bridge(nic->port)));
+	r = wire_pair(fd, err);
+	if (r < 0)
+		return r;
+	*ret_theirs = fd[1];
+	if (nic->port)
+		port_give(nic->port, fd[0], nic->mac);
+	else
+		nic->fd = fd[0];
+	return 0;
+}
+
+static int replug_all(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
+		      struct err *err)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < vm->n_nics && r == 0; i++) {
+		r = replug(vm, i, &ret[i].fd, err);
+		ret[i].mac = vm->nics[i].mac;
+	}
+	return r;
+}
+
 int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 		 struct err *err)
 {
 	int r = 0;
 
+	if (vm->revival)
+		return replug_all(vm, ret, err);
 	settle_nics(vm);
 	for (size_t i = 0; i < vm->n_nics && r == 0; i++) {
 		struct vm_nic *nic = &vm->nics[i];
@@ -197,6 +234,18 @@ void vm_start_nics(struct vm *vm)
 		if (!nic->port || !port_has_link(nic->port))
 			start_set_link(vm, i, false, &nic->set_link,
 				       CLOCK_NEVER);
+	}
+}
+
+void vm_tell_links(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->n_nics; i++) {
+		struct vm_nic *nic = &vm->nics[i];
+
+		if (nic->set_link.command)
+			qmp_call_done(&nic->set_link);
+		start_set_link(vm, i, nic->port && port_has_link(nic->port),
+			       &nic->set_link, CLOCK_NEVER);
 	}
 }
 

@@ -26,6 +26,9 @@ static const struct ask_def asks[] = {
     /* Its command comes when it sleeps: vm_step_power(). */
     [ASK_WAKEUP] = {"woken up", NULL, IN(VM_BOOTED) | IN(VM_SUSPENDED),
 		    VM_BOOTED},
+    /* Its commands: vm_snapshot.c. */
+    [ASK_SNAPSHOT] = {"snapshotted", NULL, IN(VM_BOOTED) | IN(VM_PAUSED),
+		      VM_BOOTED},
     [ASK_SHUTDOWN] = {"shut down", NULL,
 		      IN(VM_BOOTED) | IN(VM_PAUSED) | IN(VM_SUSPENDED),
 		      VM_SHUTDOWN},
@@ -61,6 +64,8 @@ void vm_power_done(struct vm *vm)
 {
 	qmp_call_done(&vm->command);
 	vm->parting = call_free(vm->parting);
+	vm_saving_free(vm);
+	vm_revival_free(vm);
 	vm->kill_at_ns = CLOCK_NEVER;
 	vm->ask = ASK_NONE;
 }
@@ -73,6 +78,8 @@ static void on_power_stop(struct op *op, int reason)
 
 	vm->op = NULL;
 	qmp_call_done(&vm->command);
+	vm_resume_quietly(vm);
+	vm_saving_free(vm);
 	if (vm->ask == ASK_SHUTDOWN) {
 		process_kill(vm->process, SIGKILL);
 	} else {
@@ -89,9 +96,13 @@ static void on_power_stop(struct op *op, int reason)
 			vm_state_name(vm->state));
 }
 
-static void start_command(struct vm *vm, const char *command)
+void vm_start_command(struct vm *vm, const char *command,
+		      json_t *take_arguments)
 {
-	qmp_call_start(&vm->command, vm->qmp, command, NULL, CLOCK_NEVER);
+	/* One that nobody waited for. */
+	qmp_call_done(&vm->command);
+	qmp_call_start(&vm->command, vm->qmp, command, take_arguments,
+		       CLOCK_NEVER);
 	vm->command.op.on_done = vm_on_op;
 	vm->command.op.done_ctx = vm;
 	vm_kick(vm); /* it may be done already, badly */
@@ -106,13 +117,12 @@ static void send_parting(struct vm *vm, const struct msg *m)
 	vm->parting->op.done_ctx = vm;
 }
 
-static void start_ask(struct vm *vm, enum vm_ask ask, struct op *op,
-		      int64_t deadline_ns)
+bool vm_ask(struct vm *vm, enum vm_ask ask, struct op *op, int64_t deadline_ns)
 {
 	const struct ask_def *def = &asks[ask];
 
 	if (vm_refuse(vm, op, def->participle, def->legal))
-		return;
+		return false;
 	op_init(op, vm->loop, on_power_stop);
 	op->owner = vm;
 	op_start(op, deadline_ns);
@@ -120,37 +130,37 @@ static void start_ask(struct vm *vm, enum vm_ask ask, struct op *op,
 	vm->ask = ask;
 	vm->resets_before = vm->resets;
 	if (def->command)
-		start_command(vm, def->command);
+		vm_start_command(vm, def->command, NULL);
+	return true;
 }
 
 /* A guest whose agent does not answer gets its press all the same. */
 static void start_press(struct vm *vm)
 {
 	vm->parting = call_free(vm->parting);
-	start_command(vm, "system_powerdown");
+	vm_start_command(vm, "system_powerdown", NULL);
 }
 
 void vm_pause_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
-	start_ask(vm, ASK_PAUSE, op, deadline_ns);
+	vm_ask(vm, ASK_PAUSE, op, deadline_ns);
 }
 
 void vm_resume_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
-	start_ask(vm, ASK_RESUME, op, deadline_ns);
+	vm_ask(vm, ASK_RESUME, op, deadline_ns);
 }
 
 void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
-	start_ask(vm, ASK_RESET, op, deadline_ns);
+	vm_ask(vm, ASK_RESET, op, deadline_ns);
 }
 
 void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
 	static const struct msg ready = {.type = MSG_BUTTON_READY};
 
-	start_ask(vm, ASK_BUTTON, op, deadline_ns);
-	if (vm->op != op)
+	if (!vm_ask(vm, ASK_BUTTON, op, deadline_ns))
 		return;
 	if (vm->client)
 		send_parting(vm, &ready);
@@ -163,7 +173,7 @@ void vm_wakeup_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	struct err err;
 
 	if (vm->copy.spec.may_suspend) {
-		start_ask(vm, ASK_WAKEUP, op, deadline_ns);
+		vm_ask(vm, ASK_WAKEUP, op, deadline_ns);
 		vm_kick(vm);
 		return;
 	}
@@ -179,15 +189,14 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	const struct msg bye = {.type = MSG_SHUTDOWN,
 				.shutdown.how = MSG_SHUTDOWN_POWEROFF};
 
-	start_ask(vm, ASK_SHUTDOWN, op, CLOCK_NEVER);
-	if (vm->op != op)
+	if (!vm_ask(vm, ASK_SHUTDOWN, op, CLOCK_NEVER))
 		return;
 	vm->is_shutting_down = true;
 	vm->kill_at_ns = deadline_ns;
 	if (vm->state == VM_PAUSED)
-		start_command(vm, "cont");
+		vm_start_command(vm, "cont", NULL);
 	if (vm->state == VM_SUSPENDED)
-		start_command(vm, "system_wakeup");
+		vm_start_command(vm, "system_wakeup", NULL);
 	if (vm->client) {
 		send_parting(vm, &bye);
 	} else {
@@ -224,7 +233,10 @@ void vm_step_power(struct vm *vm)
 
 	if (vm->ask == ASK_SHUTDOWN)
 		step_shutdown(vm);
-	if (vm->ask == ASK_SHUTDOWN || vm->ask == ASK_NONE)
+	if (vm->ask == ASK_SNAPSHOT)
+		vm_step_saving(vm);
+	if (vm->ask == ASK_SHUTDOWN || vm->ask == ASK_SNAPSHOT ||
+	    vm->ask == ASK_NONE)
 		return;
 	if (vm->parting) {
 		if (op_is_done(&vm->parting->op))
@@ -233,7 +245,7 @@ void vm_step_power(struct vm *vm)
 	}
 	if (vm->ask == ASK_WAKEUP && !vm->command.command) {
 		if (vm->state == VM_SUSPENDED)
-			start_command(vm, "system_wakeup");
+			vm_start_command(vm, "system_wakeup", NULL);
 		return;
 	}
 	if (!op_is_done(&vm->command.op))

@@ -4,6 +4,7 @@
 #define VMM_VM_PRIVATE_H
 
 #include "streams/exec.h"
+#include "vmm/filehash.h"
 #include "vmm/process.h"
 #include "vmm/qemu_argv.h"
 #include "vmm/qmp.h"
@@ -40,12 +41,20 @@ enum vm_ask {
 	ASK_RESET,
 	ASK_BUTTON,
 	ASK_WAKEUP,
+	ASK_SNAPSHOT,
 	ASK_SHUTDOWN
 };
 
 /* Where the agent's link stands. In LINK_NET it is there, and configures the
- * guest's NICs. */
-enum vm_link { LINK_NONE, LINK_DIALING, LINK_HELLO, LINK_NET, LINK_UP };
+ * guest's NICs; in LINK_WORD it is told of a restore. */
+enum vm_link {
+	LINK_NONE,
+	LINK_DIALING,
+	LINK_HELLO,
+	LINK_NET,
+	LINK_WORD,
+	LINK_UP
+};
 
 /* A NIC of the guest, from boot to boot. */
 struct vm_nic {
@@ -81,6 +90,7 @@ struct vm {
 	struct qmp *qmp;
 	struct qmp_call greet; /* qmp_capabilities; started: greet.command */
 	uint32_t cid;	       /* 0: none */
+	bool is_greeted; /* QMP's commands are open */
 	bool has_exited;
 	int exit_status;
 	bool guest_off;	     /* the guest powered the machine off */
@@ -118,6 +128,14 @@ struct vm {
 	bool is_shutting_down;
 	int64_t kill_at_ns;
 
+	struct vm_saving *saving;   /* a snapshot that is being taken */
+	struct vm_revival *revival; /* a restore that goes on */
+	/* Of a guest that was restored: what its RAM was mapped from, and its
+	 * initrd; else -1. */
+	int base_ram_fd, base_initrd_fd;
+	uint64_t base_ram_bytes; /* that it takes on the disk */
+	char base_ram_hash[FILEHASH_TEXT_MAX];
+
 	struct err alarm; /* one that was seen, and nobody told of */
 
 	/* Its death, pending and done. */
@@ -144,7 +162,36 @@ void vm_stop_qemu(struct vm *vm);
 /* Fails the client's calls with err; it is kept until the VM is freed. */
 void vm_retire_client(struct vm *vm, const struct err *err);
 
+/* Makes QEMU, as revival says; or where err says why not, ends the VM. Its
+ * state and op are those of a boot. */
+void vm_begin_boot(struct vm *vm, struct op *op, int64_t deadline_ns,
+		   const struct err *err);
+/* The initrd with the agent, at path. */
+int vm_write_initrd(struct vm *vm, const char *path, struct err *err);
+
+/* vm_snapshot.c */
+void vm_step_saving(struct vm *vm);
+void vm_saving_free(struct vm *vm);
+/* The machine goes on if the snapshot had stopped it; nobody waits for that. */
+void vm_resume_quietly(struct vm *vm);
+/* The command gpa2hva for the RAM, and what such a command answers. */
+json_t *vm_ask_ram(const struct vm *vm);
+int vm_parse_hva(const json_t *ret, uint64_t *ret_addr, struct err *err);
+
+/* vm_restore.c */
+void vm_step_revival(struct vm *vm);
+void vm_revival_free(struct vm *vm);
+/* The image of the RAM and the state, to be inherited; -1: it is a boot. */
+int vm_revival_fds(const struct vm *vm, int *ret_state);
+uint64_t vm_revival_handles(const struct vm *vm);
+/* The agent has answered: tells it. */
+void vm_revival_greeted(struct vm *vm);
+/* That is over; *ret has a code where it failed. */
+bool vm_revival_is_done(const struct vm *vm, struct err *ret);
+
 /* vm_net.c */
+/* Has QEMU set the link of every NIC as its cable is. */
+void vm_tell_links(struct vm *vm);
 /* Connects the NICs for a new QEMU: fills as many as there are of ret, whose
  * fds are the caller's, also on failure. */
 int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
@@ -162,6 +209,12 @@ void vm_net_stop(struct vm *vm);
 void vm_step_power(struct vm *vm);
 /* Forgets what was asked for, but not its op. */
 void vm_power_done(struct vm *vm);
+/* One command of QMP; vm_step() follows its answer. */
+void vm_start_command(struct vm *vm, const char *command,
+		      json_t *take_arguments);
+/* Has op be what the VM is asked for; false, and it is over, where it cannot. */
+bool vm_ask(struct vm *vm, enum vm_ask ask, struct op *op,
+	    int64_t deadline_ns);
 /* Starts and fails op unless the state is among the legal ones (bits) and no
  * other operation is going on. */
 bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal);

@@ -93,6 +93,7 @@ static const struct op_entry ops[MSG_SHUTDOWN + 1] = {
     [MSG_FD_STREAM] = {op_fd_stream, 0},
     [MSG_DIAL] = {op_dial, 0},
     [MSG_BUTTON_READY] = {op_button_ready, 0},
+    [MSG_RESTORED] = {op_restored, 0},
     [MSG_SYSCALL] = {op_syscall, OP_PATHS},
     [MSG_READ_MEM] = {op_read_mem, 0},
     [MSG_SHUTDOWN] = {op_shutdown, 0},

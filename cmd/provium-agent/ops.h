@@ -50,6 +50,9 @@ void op_dial(const struct req *r);
 /* ops_button.c */
 void op_button_ready(const struct req *r);
 
+/* ops_restored.c */
+void op_restored(const struct req *r);
+
 /* tail.c */
 void op_tail(const struct req *r);
 void op_tail_handle(const struct req *r);

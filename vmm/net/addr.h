@@ -13,6 +13,8 @@
 #define IPV6_TEXT_MAX 46
 
 void mac_format(const uint8_t mac[MAC_LEN], char ret[MAC_TEXT_MAX]);
+/* 0 or -EINVAL. */
+int mac_parse(const char *text, uint8_t ret[MAC_LEN]);
 /* ip in host byte order. */
 void ipv4_format(uint32_t ip, char ret[IPV4_TEXT_MAX]);
 /* As RFC 5952 has it. */

@@ -83,6 +83,9 @@ void port_unplug(struct port *p);
  * port_plug(). port_take() gives it back, or -1. */
 void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN]);
 int port_take(struct port *p);
+/* Its MAC is that of its place, which tells its addresses, and not one that a
+ * NIC brought along. */
+bool port_is_home(const struct port *p);
 /* Another port of the net has that MAC. */
 bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN]);
 

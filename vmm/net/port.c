@@ -126,6 +126,15 @@ void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN])
 	wire_give(&p->wire, take_fd);
 }
 
+bool port_is_home(const struct port *p)
+{
+	uint8_t mac[MAC_LEN];
+	uint32_t ip;
+
+	bridge_host(p->bridge, HOST_FIRST + p->slot, mac, &ip);
+	return !memcmp(mac, p->mac, MAC_LEN);
+}
+
 void port_set_link(struct port *p, bool is_up)
 {
 	if (!is_up && !p->is_down)

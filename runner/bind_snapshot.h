@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* The type snapshot, vm:snapshot() and vm:restore(). */
+#ifndef RUNNER_BIND_SNAPSHOT_H
+#define RUNNER_BIND_SNAPSHOT_H
+
+#include <lua.h>
+
+#include "runner/bind.h"
+#include "runner/bind_vm.h"
+#include "runner/lineage.h"
+
+struct snapshot_object {
+	struct object obj;
+	char *path;	       /* owned; NULL: deleted */
+	bool is_temporary;     /* goes with the scope */
+	struct vm_object *vm;  /* whose handles lineage tells of; kept */
+	struct lineage lineage;
+};
+
+extern const struct object_class snapshot_class;
+
+/* Pushes a snapshot that is in the folder path; copied. */
+struct snapshot_object *snapshot_object_push(lua_State *L, const char *path);
+/* The path of the snapshot, or the string, at idx: pushed as a string. *ret:
+ * the object, or NULL. Raises. */
+const char *snapshot_arg(lua_State *L, const char *method, int idx,
+			 struct snapshot_object **ret);
+
+/* The parts of vm:snapshot and vm:restore for runner/lua/vm.lua: */
+int snapshot_l_take(lua_State *L);    /* (vm, path?) -> Snapshot */
+int restore_l_prepare(lua_State *L);  /* (vm, snapshot, options) */
+int restore_l_start(lua_State *L);    /* (vm) */
+int restore_l_workers(lua_State *L);  /* (vm) -> those that are alive */
+int restore_l_commands(lua_State *L); /* (vm) -> lists of words to run in it */
+
+void bind_snapshot_register(lua_State *L);
+
+#endif

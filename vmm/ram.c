@@ -1,0 +1,398 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Theory of operation
+ *
+ * A page is the process's own when it is anonymous: of a private mapping of a
+ * file the ones that were written to, of anonymous memory all that were ever
+ * touched. pagemap says so with its bits for "present", "swapped" and "of a
+ * file or shared" (Documentation/admin-guide/mm/pagemap.rst); it needs no
+ * privilege, as the frame numbers that it hides are not asked for.
+ *
+ * A delta: the magic, then records of two 64-bit numbers, little-endian, an
+ * offset and a length, both multiples of a page, and that many bytes; in order
+ * of offsets. A hole would not do: a page that became zero is a change.
+ */
+#include "vmm/ram.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+
+#define PM_FILE	   (UINT64_C(1) << 61)
+#define PM_SWAPPED (UINT64_C(1) << 62)
+#define PM_PRESENT (UINT64_C(1) << 63)
+
+/* Entries of pagemap that are read at a time. */
+#define WINDOW 65536u
+
+static const char delta_magic[8] = "PVDELTA1";
+
+struct ram_copy {
+	struct ram_map map;
+	enum ram_form form;
+	bool is_load;
+	int fd; /* borrowed */
+	int mem_fd;
+	int pagemap_fd; /* of a save */
+	uint64_t at;	/* bytes of the RAM that are done with */
+	uint64_t done;
+	uint64_t window_at; /* first page in window */
+	size_t n_window;
+	uint64_t *window;
+	uint8_t *bytes; /* RAM_RUN_MAX */
+};
+
+static struct ram_copy *copy_new(const struct ram_map *m, int fd)
+{
+	struct ram_copy *c = mem_zalloc(sizeof(*c));
+
+	c->map = *m;
+	c->fd = fd;
+	c->mem_fd = c->pagemap_fd = -1;
+	c->bytes = mem_alloc(RAM_RUN_MAX);
+	return c;
+}
+
+struct ram_copy *ram_copy_free(struct ram_copy *c)
+{
+	if (!c)
+		return NULL;
+	fd_closep(&c->mem_fd);
+	fd_closep(&c->pagemap_fd);
+	free(c->window);
+	free(c->bytes);
+	free(c);
+	return NULL;
+}
+
+uint64_t ram_copy_bytes(const struct ram_copy *c)
+{
+	return c->done;
+}
+
+static int open_proc(const struct ram_map *m, const char *name, int flags,
+		     struct err *err)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("/proc/%d/%s", m->pid, name);
+	int fd = open(path, flags | O_CLOEXEC);
+
+	if (fd < 0 && (errno == EACCES || errno == EPERM))
+		return err_set(err, -EPERM,
+			       "the kernel does not let provium see the memory "
+			       "of its QEMU ('%s': %s): is "
+			       "/proc/sys/kernel/yama/ptrace_scope above 1?",
+			       path, strerror(errno));
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	return fd;
+}
+
+/* --- whole reads and writes ------------------------------------------------ */
+
+static int write_all(int fd, const void *p, size_t n, int64_t at,
+		     const char *what, struct err *err)
+{
+	const uint8_t *from = p;
+
+	while (n) {
+		ssize_t r = at < 0 ? write(fd, from, n)
+				   : pwrite(fd, from, n, (off_t)at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return err_set(err, r < 0 ? -errno : -EIO,
+				       "cannot write %s: %s", what,
+				       strerror(r < 0 ? errno : EIO));
+		from += r;
+		n -= (size_t)r;
+		at += at < 0 ? 0 : r;
+	}
+	return 0;
+}
+
+/* Bytes that there were, fewer only at the end; or -errno. */
+static ssize_t read_all(int fd, void *p, size_t n, int64_t at)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r =
+		    at < 0 ? read(fd, (uint8_t *)p + got, n - got)
+			   : pread(fd, (uint8_t *)p + got, n - got,
+				   (off_t)(at + (int64_t)got));
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (!r)
+			break;
+		got += (size_t)r;
+	}
+	return (ssize_t)got;
+}
+
+int ram_peek(const struct ram_map *m, void *to, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open_proc(m, "mem", O_RDONLY, err);
+	ssize_t r = fd < 0 ? fd : read_all(fd, to, m->size, (int64_t)m->addr);
+
+	if (fd < 0 || r == (ssize_t)m->size)
+		return fd < 0 ? fd : 0;
+	return err_set(err, r < 0 ? (int)r : -EIO,
+		       "cannot read the memory of QEMU: %s",
+		       strerror(r < 0 ? (int)-r : EIO));
+}
+
+int ram_poke(const struct ram_map *m, const void *from, struct err *err)
+{
+	CLEANUP(fd_closep) int fd = open_proc(m, "mem", O_RDWR, err);
+
+	return fd < 0 ? fd
+		      : write_all(fd, from, m->size, (int64_t)m->addr,
+				  "the memory of QEMU", err);
+}
+
+/* --- saving ---------------------------------------------------------------- */
+
+static struct ram_copy *save_new(const struct ram_map *m, enum ram_form form,
+				 int fd, struct err *err)
+{
+	struct ram_copy *c = copy_new(m, fd);
+	int r;
+
+	c->form = form;
+	c->window = mem_realloc_array(NULL, WINDOW, sizeof(*c->window));
+	r = c->mem_fd = open_proc(m, "mem", O_RDONLY, err);
+	if (r >= 0)
+		r = c->pagemap_fd = open_proc(m, "pagemap", O_RDONLY, err);
+	return r < 0 ? ram_copy_free(c) : c;
+}
+
+struct ram_copy *ram_save_new(const struct ram_map *m, enum ram_form form,
+			      int fd, struct err *err)
+{
+	struct ram_copy *c = save_new(m, form, fd, err);
+	int r = c ? 0 : err->code;
+
+	if (r >= 0 && form == RAM_DELTA)
+		r = write_all(fd, delta_magic, sizeof(delta_magic), -1,
+			      "a snapshot's RAM", err);
+	else if (r >= 0 && form == RAM_IMAGE &&
+		 ftruncate(fd, (off_t)m->size) < 0)
+		r = err_set(err, -errno, "cannot write a snapshot's RAM: %s",
+			    strerror(errno));
+	return r < 0 ? ram_copy_free(c) : c;
+}
+
+static int read_window(struct ram_copy *c, struct err *err)
+{
+	uint64_t page = c->at / RAM_PAGE;
+	uint64_t left = c->map.size / RAM_PAGE - page;
+	size_t n = left < WINDOW ? (size_t)left : WINDOW;
+	ssize_t r = read_all(
+	    c->pagemap_fd, c->window, n * sizeof(uint64_t),
+	    (int64_t)((c->map.addr / RAM_PAGE + page) * sizeof(uint64_t)));
+
+	if (r != (ssize_t)(n * sizeof(uint64_t)))
+		return err_set(err, r < 0 ? (int)r : -EIO,
+			       "cannot read the page map of QEMU: %s",
+			       r < 0 ? strerror((int)-r) : "it has ended");
+	c->window_at = page;
+	c->n_window = n;
+	return 0;
+}
+
+static bool is_own(uint64_t entry)
+{
+	return entry & (PM_PRESENT | PM_SWAPPED) && !(entry & PM_FILE);
+}
+
+static bool is_zero(const uint8_t *p)
+{
+	return !p[0] && !memcmp(p, p + 1, RAM_PAGE - 1);
+}
+
+static int write_delta(const struct ram_copy *c, size_t n, struct err *err)
+{
+	uint8_t head[16];
+
+	for (int i = 0; i < 8; i++) {
+		head[i] = (uint8_t)(c->at >> (8 * i));
+		head[8 + i] = (uint8_t)((uint64_t)n >> (8 * i));
+	}
+	int r =
+	    write_all(c->fd, head, sizeof(head), -1, "a snapshot's RAM", err);
+	return r < 0 ? r
+		     : write_all(c->fd, c->bytes, n, -1, "a snapshot's RAM",
+				 err);
+}
+
+/* Without its pages of zeros. */
+static int write_image(const struct ram_copy *c, size_t n, struct err *err)
+{
+	size_t from = 0, to;
+
+	while (from < n) {
+		if (is_zero(c->bytes + from)) {
+			from += RAM_PAGE;
+			continue;
+		}
+		for (to = from + RAM_PAGE; to < n && !is_zero(c->bytes + to);)
+			to += RAM_PAGE;
+		int r = write_all(c->fd, c->bytes + from, to - from,
+				  (int64_t)(c->at + from), "a snapshot's RAM",
+				  err);
+		if (r < 0)
+			return r;
+		from = to;
+	}
+	return 0;
+}
+
+/* The run of own pages at c->at, which is in the window. */
+static int save_run(struct ram_copy *c, size_t n, struct err *err)
+{
+	ssize_t r = read_all(c->mem_fd, c->bytes, n,
+			     (int64_t)(c->map.addr + c->at));
+
+	if (r != (ssize_t)n)
+		return err_set(err, r < 0 ? (int)r : -EIO,
+			       "cannot read the memory of QEMU: %s",
+			       r < 0 ? strerror((int)-r) : "it has ended");
+	c->done += n;
+	switch (c->form) {
+	case RAM_DELTA:
+		return write_delta(c, n, err);
+	case RAM_PATCH:
+		return write_all(c->fd, c->bytes, n, (int64_t)c->at,
+				 "a snapshot's RAM", err);
+	case RAM_IMAGE:
+		break;
+	}
+	return write_image(c, n, err);
+}
+
+/* Bytes from c->at on that are alike, within the window. */
+static size_t run_length(const struct ram_copy *c, bool *ret_is_own)
+{
+	size_t first = (size_t)(c->at / RAM_PAGE - c->window_at), i = first;
+
+	*ret_is_own = is_own(c->window[first]);
+	while (i < c->n_window && is_own(c->window[i]) == *ret_is_own &&
+	       (!*ret_is_own || (i - first) < RAM_RUN_MAX / RAM_PAGE))
+		i++;
+	return (i - first) * RAM_PAGE;
+}
+
+static int save_step(struct ram_copy *c, size_t max, struct err *err)
+{
+	size_t sum = 0;
+
+	while (c->at < c->map.size && sum < max) {
+		bool own;
+		int r = 0;
+
+		if (c->at / RAM_PAGE >= c->window_at + c->n_window)
+			r = read_window(c, err);
+		if (r < 0)
+			return r;
+		size_t n = run_length(c, &own);
+		if (own && (r = save_run(c, n, err)) < 0)
+			return r;
+		c->at += n;
+		sum += own ? n : n / 512; /* an entry is 8 bytes of 4096 */
+	}
+	return c->at == c->map.size;
+}
+
+int ram_own_bytes(const struct ram_map *m, uint64_t *ret, struct err *err)
+{
+	struct ram_copy *c = save_new(m, RAM_PATCH, -1, err);
+	int r = c ? 0 : err->code;
+
+	*ret = 0;
+	while (r == 0 && c->at < m->size) {
+		r = read_window(c, err);
+		for (size_t i = 0; r == 0 && i < c->n_window; i++)
+			*ret += is_own(c->window[i]) ? RAM_PAGE : 0;
+		c->at += c->n_window * RAM_PAGE;
+	}
+	ram_copy_free(c);
+	return r;
+}
+
+/* --- loading --------------------------------------------------------------- */
+
+static int bad_delta(struct err *err, const char *why)
+{
+	return err_set(err, -EBADMSG, "the snapshot's RAM is damaged: %s", why);
+}
+
+struct ram_copy *ram_load_new(const struct ram_map *m, int fd, struct err *err)
+{
+	struct ram_copy *c = copy_new(m, fd);
+	char magic[sizeof(delta_magic)];
+	int r;
+
+	c->is_load = true;
+	r = c->mem_fd = open_proc(m, "mem", O_RDWR, err);
+	if (r >= 0 &&
+	    (read_all(fd, magic, sizeof(magic), -1) != sizeof(magic) ||
+	     memcmp(magic, delta_magic, sizeof(magic)) != 0))
+		r = bad_delta(err, "it does not begin as one");
+	return r < 0 ? ram_copy_free(c) : c;
+}
+
+static uint64_t get64(const uint8_t *p)
+{
+	uint64_t v = 0;
+
+	for (int i = 7; i >= 0; i--)
+		v = v << 8 | p[i];
+	return v;
+}
+
+/* One record; 1 at the end. */
+static int load_record(struct ram_copy *c, struct err *err)
+{
+	uint8_t head[16];
+	ssize_t r = read_all(c->fd, head, sizeof(head), -1);
+
+	if (!r)
+		return 1;
+	if (r != sizeof(head))
+		return bad_delta(err, "it is cut");
+	uint64_t at = get64(head), n = get64(head + 8);
+	if (at < c->at || at % RAM_PAGE || !n || n % RAM_PAGE ||
+	    n > RAM_RUN_MAX || at > c->map.size || n > c->map.size - at)
+		return bad_delta(err, "it is for other pages");
+	if (read_all(c->fd, c->bytes, (size_t)n, -1) != (ssize_t)n)
+		return bad_delta(err, "it is cut");
+	c->at = at + n;
+	c->done += n;
+	return write_all(c->mem_fd, c->bytes, (size_t)n,
+			 (int64_t)(c->map.addr + at), "the memory of QEMU",
+			 err);
+}
+
+int ram_copy_step(struct ram_copy *c, size_t max, struct err *err)
+{
+	uint64_t from = c->done;
+	int r = 0;
+
+	if (!c->is_load)
+		return save_step(c, max, err);
+	while (!r && c->done - from < max)
+		r = load_record(c, err);
+	return r;
+}

@@ -1,0 +1,16 @@
+/* SPDX-License-Identifier: MIT */
+/* What reading and writing snapshots share. */
+#ifndef VMM_SNAPSHOT_PRIVATE_H
+#define VMM_SNAPSHOT_PRIVATE_H
+
+#include "vmm/snapshot.h"
+
+#define SNAPSHOT_INFO	  "info.json"
+#define SNAPSHOT_INFO_TMP "info.tmp"
+
+extern const char *const snapshot_names[SNAPSHOT_FILES];
+
+/* What makes the kernel file itself again; owned by the caller. */
+json_t *snapshot_kernel_id(const char *path);
+
+#endif
