@@ -8,12 +8,20 @@
 #include "runner/bind_bridge.h"
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
+#include "vmm/net/bridge_state.h"
 #include "vmm/qmp.h"
 
 struct attachment *attachment_new(struct vm_object *v, struct bridge_object *b,
 				  struct err *err)
 {
-	struct port *port = bridge_attach(b->bridge, v->name, err);
+	return attachment_new_at(v, b, PORTS_MAX, err);
+}
+
+struct attachment *attachment_new_at(struct vm_object *v,
+				     struct bridge_object *b, unsigned slot,
+				     struct err *err)
+{
+	struct port *port = bridge_attach_at(b->bridge, v->name, slot, err);
 
 	if (!port)
 		return NULL;

@@ -29,6 +29,10 @@ TAILQ_HEAD(attachment_list, attachment);
 /* attachment_may_attach() has said yes. NULL with err. */
 struct attachment *attachment_new(struct vm_object *v, struct bridge_object *b,
 				  struct err *err);
+/* The same, in that place on the bridge where it is free. */
+struct attachment *attachment_new_at(struct vm_object *v,
+				     struct bridge_object *b, unsigned slot,
+				     struct err *err);
 /* Legal in every state of the VM: its guest, if it runs, hears nothing on that
  * NIC from now on. attachment_free(NULL) is a no-op. */
 struct attachment *attachment_free(struct attachment *a);

@@ -17,6 +17,7 @@
 #include "runner/bind_impair.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
+#include "runner/bind_lab_snapshot.h"
 #include "runner/bind_nic.h"
 #include "runner/bind_pack.h"
 #include "runner/bind_process.h"
@@ -365,6 +366,7 @@ static const registrar registrars[] = {
     bind_nic_register,
     bind_cable_register,
     bind_snapshot_register,
+    bind_lab_snapshot_register,
     bind_process_register,
     bind_stream_register,
     NULL,

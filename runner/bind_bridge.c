@@ -18,6 +18,7 @@
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
 #include "vmm/net/bridge_log.h"
+#include "vmm/net/bridge_state.h"
 
 struct bridge_object *bridge_check(lua_State *L, const char *method)
 {
@@ -193,17 +194,11 @@ static const struct opt bridge_options[] = {
     {NULL, 0, 0},
 };
 
-static void create_bridge(lua_State *L, const char *name,
-			  const struct bridge_opts *o)
+/* Pushes the object of a new bridge, which has the name in the lab at 1. */
+static void push_bridge(lua_State *L, const char *name, struct bridge *bridge)
 {
 	struct worker *w = worker_of(L);
-	struct err err = {0};
-	struct bridge *bridge = bridge_new(worker_net(w), name, &err);
 
-	if (!bridge)
-		bind_fail_err(L, "lab:bridge", &err);
-	if (o->ipv6)
-		bridge_enable_ipv6(bridge);
 	/* What cannot be kept is no failure of the test's. */
 	if (w->job->keeps_logs)
 		bridge_log(bridge, w->job->run_dir, NULL);
@@ -212,6 +207,36 @@ static void create_bridge(lua_State *L, const char *name,
 	b->name = mem_strdup(name);
 	TAILQ_INIT(&b->attachments);
 	scope_name(w->scope, L, 1, name, lua_gettop(L));
+}
+
+static void create_bridge(lua_State *L, const char *name,
+			  const struct bridge_opts *o)
+{
+	struct err err = {0};
+	struct bridge *bridge =
+	    bridge_new(worker_net(worker_of(L)), name, &err);
+
+	if (!bridge)
+		bind_fail_err(L, "lab:bridge", &err);
+	if (o->ipv6)
+		bridge_enable_ipv6(bridge);
+	push_bridge(L, name, bridge);
+}
+
+bool bridge_object_restore(lua_State *L, const char *name, const json_t *saved,
+			   struct err *err)
+{
+	struct worker *w = worker_of(L);
+	struct bridge *bridge;
+
+	scope_find(w->scope, L, 1, &bridge_class, name);
+	if (!lua_isnil(L, -1))
+		return true;
+	lua_pop(L, 1);
+	bridge = bridge_new_saved(worker_net(w), name, saved, err);
+	if (bridge)
+		push_bridge(L, name, bridge);
+	return bridge;
 }
 
 static int lab_bridge(lua_State *L)

@@ -3,6 +3,7 @@
 #ifndef RUNNER_BIND_BRIDGE_H
 #define RUNNER_BIND_BRIDGE_H
 
+#include <jansson.h>
 #include <lua.h>
 
 #include "runner/attachment.h"
@@ -27,6 +28,11 @@ struct vm_object *bridge_check_vm(lua_State *L, const char *method, int idx,
 struct attachment *bridge_check_attached(lua_State *L, const char *method,
 					 const struct bridge_object *b, int idx,
 					 const char *name);
+
+/* Pushes the bridge of that name in the lab at 1; where there is none, a new
+ * one as saved (vmm/net/bridge_state.h). False with err. */
+bool bridge_object_restore(lua_State *L, const char *name, const json_t *saved,
+			   struct err *err);
 
 /* Also lab:bridge() and lab:bridge_names(). */
 void bind_bridge_register(lua_State *L);

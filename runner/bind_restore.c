@@ -108,11 +108,8 @@ static void check_attachments(lua_State *L, const struct vm_object *v,
 	}
 }
 
-static void make_vm(lua_State *L, struct vm_object *v,
-		    const struct snapshot *s)
+static void end_guest(struct worker *w, struct vm_object *v)
 {
-	struct worker *w = worker_of(L);
-	struct err err = {0};
 	struct object *stream;
 
 	while ((stream = find_stream(w, v)))
@@ -121,6 +118,21 @@ static void make_vm(lua_State *L, struct vm_object *v,
 		vm_object_tell(v, "ended", -1);
 	v->boots += 1 + (v->vm ? vm_restarts(v->vm) : 0);
 	v->vm = vm_free(v->vm);
+}
+
+void vm_object_discard(struct vm_object *v)
+{
+	if (v->vm)
+		end_guest(v->worker, v);
+}
+
+static void make_vm(lua_State *L, struct vm_object *v,
+		    const struct snapshot *s)
+{
+	struct worker *w = worker_of(L);
+	struct err err = {0};
+
+	end_guest(w, v);
 	v->vm = vm_factory_restore(worker_vms(w), v->name, s, v, &err);
 	if (!v->vm)
 		bind_fail_err(L, method, &err);
@@ -138,6 +150,7 @@ int restore_l_prepare(lua_State *L)
 
 	if (state == VM_BOOTING)
 		vm_object_fail_state(L, method, v);
+	lua_settop(L, 3);
 	const char *path = snapshot_arg(L, method, 2, &so);
 	await_check_expired(L, method);
 	bind_restore_forget(v);

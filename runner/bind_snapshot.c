@@ -103,7 +103,7 @@ static size_t describe_streams(const struct stream_list *list, size_t n,
 	return n;
 }
 
-static void check_streams(lua_State *L, const char *method,
+void snapshot_check_streams(lua_State *L, const char *method,
 			    const struct vm_object *v)
 {
 	struct buf *text = bind_push_buf(L);
@@ -187,7 +187,7 @@ int snapshot_l_take(lua_State *L)
 		vm_object_fail_state(L, method, v);
 	if (!lua_isnoneornil(L, 2))
 		arg_path(L, method, 2, "path");
-	check_streams(L, method, v);
+	snapshot_check_streams(L, method, v);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	if (lua_isnoneornil(L, 2))
 		path = worker_new_snapshot_dir(worker_of(L), &err);

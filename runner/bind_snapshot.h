@@ -26,6 +26,10 @@ struct snapshot_object *snapshot_object_push(lua_State *L, const char *path);
 const char *snapshot_arg(lua_State *L, const char *method, int idx,
 			 struct snapshot_object **ret);
 
+/* Raises where a stream of v is open, or a capture that it is in; names them. */
+void snapshot_check_streams(lua_State *L, const char *method,
+			    const struct vm_object *v);
+
 /* The parts of vm:snapshot and vm:restore for runner/lua/vm.lua: */
 int snapshot_l_take(lua_State *L);    /* (vm, path?) -> Snapshot */
 int restore_l_prepare(lua_State *L);  /* (vm, snapshot, options) */

@@ -112,7 +112,7 @@ static int replug(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 	int fd[2];
 	int r;
 
-	if (nic->port && port_mac_is_taken(nic->port, nic->mac))
+	if (nic->port && port_mac_clashes(nic->port, nic->mac))
 		return err_set(err, -EADDRINUSE,
 			       "its NIC has the MAC of another guest on bridge "
 			       "'%s'",

@@ -30,6 +30,7 @@
 
 #include "agent-proto/mem.h"
 #include "vmm/net/bridge_private.h"
+#include "vmm/net/bridge_state.h"
 #include "vmm/net/packet6.h"
 
 static_assert(HOST_FIRST + PORTS_MAX <= 255, "hosts of a /24");
@@ -45,18 +46,30 @@ static struct port *port_at(const struct bridge *b, const struct swport *at)
 	return NULL;
 }
 
+static bool has_mac(const struct bridge *b, const struct port *but,
+		    const uint8_t mac[MAC_LEN])
+{
+	for (size_t i = 0; i < PORTS_MAX; i++) {
+		const struct port *p = b->ports[i];
+
+		if (p && p != but && !memcmp(p->mac, mac, MAC_LEN))
+			return true;
+	}
+	return false;
+}
+
 static bool mac_is_taken(const struct net *n, const struct port *p,
 			 const uint8_t mac[MAC_LEN])
 {
 	for (size_t i = 0; i < BRIDGES_MAX; i++)
-		for (size_t j = 0; n->bridges[i] && j < PORTS_MAX; j++) {
-			const struct port *other = n->bridges[i]->ports[j];
-
-			if (other && other != p &&
-			    !memcmp(other->mac, mac, MAC_LEN))
-				return true;
-		}
+		if (n->bridges[i] && has_mac(n->bridges[i], p, mac))
+			return true;
 	return false;
+}
+
+bool port_mac_clashes(const struct port *p, const uint8_t mac[MAC_LEN])
+{
+	return has_mac(p->bridge, p, mac);
 }
 
 bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN])
@@ -75,14 +88,16 @@ static bool is_free(const struct bridge *b, unsigned slot)
 }
 
 /* A guest that bridges two networks lets the requests of others through: only
- * their own gateway is to answer them. */
+ * their own gateway is to answer them. The port's own MAC may be another's,
+ * too: of a guest that was restored twice. */
 static bool on_lease(void *ctx, const struct swport *from,
 		     const uint8_t mac[MAC_LEN], struct dhcp_lease *ret)
 {
 	const struct bridge *b = ctx;
 	const struct port *p = port_at(b, from);
 
-	if (!p || port_mac_is_taken(p, mac))
+	if (!p ||
+	    (memcmp(p->mac, mac, MAC_LEN) != 0 && port_mac_is_taken(p, mac)))
 		return false;
 	*ret = (struct dhcp_lease){
 	    .ip = p->ip,
@@ -213,8 +228,14 @@ void bridge_prefix6(const struct bridge *b, uint8_t ret[IPV6_LEN])
 
 struct bridge *bridge_new(struct net *n, const char *name, struct err *err)
 {
+	return bridge_new_at(n, name, 0, err);
+}
+
+struct bridge *bridge_new_at(struct net *n, const char *name, unsigned number,
+			     struct err *err)
+{
 	struct bridge *b;
-	unsigned i = 0;
+	unsigned i = number ? number - 1 : 0;
 
 	while (i < BRIDGES_MAX && n->bridges[i])
 		i++;
@@ -338,6 +359,12 @@ struct stream_list *bridge_captures(struct bridge *b)
 
 struct port *bridge_attach(struct bridge *b, const char *guest, struct err *err)
 {
+	return bridge_attach_at(b, guest, PORTS_MAX, err);
+}
+
+struct port *bridge_attach_at(struct bridge *b, const char *guest,
+			      unsigned wanted, struct err *err)
+{
 	unsigned slot = PORTS_MAX;
 
 	for (unsigned i = PORTS_MAX; i-- > 0;) {
@@ -355,6 +382,8 @@ struct port *bridge_attach(struct bridge *b, const char *guest, struct err *err)
 			guest, b->name, PORTS_MAX);
 		return NULL;
 	}
+	if (wanted < PORTS_MAX && is_free(b, wanted))
+		slot = wanted;
 	b->ports[slot] = port_new(b, slot, guest);
 	return b->ports[slot];
 }

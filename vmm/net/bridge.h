@@ -88,6 +88,8 @@ int port_take(struct port *p);
 bool port_is_home(const struct port *p);
 /* Another port of the net has that MAC. */
 bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN]);
+/* One of the same bridge has. */
+bool port_mac_clashes(const struct port *p, const uint8_t mac[MAC_LEN]);
 
 /* Whether there is a link; at first there is. Without one no frame passes,
  * either way. What the guest sees of it is QEMU's to say. */

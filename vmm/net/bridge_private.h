@@ -83,6 +83,10 @@ void bridge_prefix6(const struct bridge *b, uint8_t ret[IPV6_LEN]);
 void bridge_hold(struct bridge *b);
 void bridge_release(struct bridge *b);
 
+/* number: the one that it gets, which is free; 0: the lowest. */
+struct bridge *bridge_new_at(struct net *n, const char *name, unsigned number,
+			     struct err *err);
+
 /* --- bridge_impair.c: frames that are held back ----------------------------
  */
 

@@ -159,6 +159,11 @@ void shaper_seed(struct shaper *s, uint64_t seed)
 			start_counting(s, lane);
 }
 
+uint64_t shaper_get_seed(const struct shaper *s)
+{
+	return s->seed;
+}
+
 /* --- frames on their way -------------------------------------------------- */
 
 static struct flight *depart(struct shaper *s, struct lane *lane,

@@ -56,6 +56,7 @@ void shaper_changed(struct shaper *s);
 void shaper_reset(struct shaper *s);
 /* Counting of frames begins anew. */
 void shaper_seed(struct shaper *s, uint64_t seed);
+uint64_t shaper_get_seed(const struct shaper *s);
 
 /* The frame may arrive before this returns. */
 void shaper_pass(struct shaper *s, struct swport *from, struct swport *to,
