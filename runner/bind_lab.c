@@ -259,6 +259,11 @@ static void set_on_console(lua_State *L, struct worker *w)
 	vm_factory_set_alarms(worker_vms(w), alarms);
 }
 
+static void set_reset(lua_State *L, struct worker *w)
+{
+	w->suite.resets = arg_bool(L, "provium", 3, "reset_between_tests", false);
+}
+
 struct setting {
 	const char *name;
 	void (*set)(lua_State *L, struct worker *w);
@@ -267,6 +272,7 @@ struct setting {
 static const struct setting settings[] = {
     {"timeout", set_timeout},
     {"on_console", set_on_console},
+    {"reset_between_tests", set_reset},
 };
 
 /* provium.<setting> = value; fields of sub-labs are the author's own. */
@@ -283,7 +289,7 @@ static int l_newindex(lua_State *L)
 	if (lab->is_root && !found)
 		bind_fail_arg(L, "provium",
 			      "unknown setting '%s'; valid: timeout, "
-			      "on_console",
+			      "on_console, reset_between_tests",
 			      key ? key : arg_type_name(L, 2));
 	if (found && w->suite.running)
 		bind_fail_arg(L, "provium",

@@ -14,6 +14,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/await.h"
+#include "runner/baseline.h"
 #include "runner/bind.h"
 #include "runner/bind_bridge.h"
 #include "runner/bind_claim.h"
@@ -388,6 +389,27 @@ static int core_detach(lua_State *L)
 	return 0;
 }
 
+/* The open ones of a rank, as a list. */
+static void push_objects(lua_State *L, enum rank rank)
+{
+	struct object *o;
+	int n = 0;
+
+	lua_newtable(L);
+	TAILQ_FOREACH (o, &worker_of(L)->file_scope->objects[rank], link) {
+		object_push(L, o);
+		lua_rawseti(L, -2, ++n);
+	}
+}
+
+/* () -> VMs, bridges */
+static int core_file_scope(lua_State *L)
+{
+	push_objects(L, RANK_VM);
+	push_objects(L, RANK_BRIDGE);
+	return 2;
+}
+
 static int core_check(lua_State *L)
 {
 	bind_lab_check(L, luaL_checkstring(L, 2));
@@ -411,6 +433,8 @@ static const struct bind_method core[] = {
     {"bridge_load", core_bridge_load},
     {"attach", core_attach},
     {"detach", core_detach},
+    {"file_scope", core_file_scope},
+    {"set_baseline", baseline_l_set},
     {NULL, NULL},
 };
 

@@ -69,6 +69,16 @@ static void stream_object_close(void *p)
 	so->stream = stream_free(so->stream);
 }
 
+void stream_object_describe(const struct object *o, struct buf *out)
+{
+	const struct stream_object *so = (const struct stream_object *)o;
+
+	buf_printf(out, "%s of %s", so->kind, so->detail);
+	if (so->test_site.file[0])
+		buf_printf(out, ", opened at %s:%d", so->test_site.file,
+			   so->test_site.line);
+}
+
 void stream_push(lua_State *L, struct stream *take_s, int owner_idx)
 {
 	struct stream_object *so = object_new(L, &stream_class, owner_idx);

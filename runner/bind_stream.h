@@ -34,6 +34,9 @@ void stream_label_here(lua_State *L, const char *kind, const char *detail,
 struct stream *stream_object_check(lua_State *L, const char *method,
 				   enum stream_type *ret_type);
 
+/* Appends "proc_stdout_stream of yes, opened at x.test.lua:3". */
+void stream_object_describe(const struct object *o, struct buf *out);
+
 /* Pushes an object for a stream, which it takes. */
 void stream_push(lua_State *L, struct stream *take_s, int owner_idx);
 

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent-proto/clock.h"
+#include "runner/baseline.h"
 #include "runner/bind.h"
 #include "runner/bind_test.h"
 #include "runner/debug.h"
@@ -345,6 +346,20 @@ static void end_objects(const struct scope *in, bool is_last)
 				o->class->test_end(o, is_last);
 }
 
+/* What the file's VMs are to be for the test: false, and s->failure is set. */
+static bool reset(struct suite *s)
+{
+	struct failure f = {0};
+	int r = 0;
+
+	if (s->has_baseline && s->is_dirty)
+		r = baseline_restore(s->w, &f);
+	s->is_dirty = true;
+	if (r)
+		s->failure = f;
+	return !r;
+}
+
 /* One attempt, in its scope; s->failure and s->skipped hold the outcome. The
  * scope stays, for the report. */
 static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
@@ -356,6 +371,8 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	trail_reset(&w->await.trail);
 	w->scope = scope_new(w->L, w->file_scope);
 	s->running = t;
+	if (!reset(s))
+		return;
 	await_set_timeout(&w->await, timeout_of(s, t));
 	interrupt_arm(w->L, w->await.deadline_ns);
 	lua_rawgeti(w->L, LUA_REGISTRYINDEX, t->fn);
@@ -443,6 +460,25 @@ bool suite_is_serial(const struct suite *s)
 			return true;
 	}
 	return false;
+}
+
+static size_t count_runs(const struct suite *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n_tests; i++)
+		if (will_run(s, &s->tests[i]) && !skip_reason(s, &s->tests[i]))
+			n += 1 + s->tests[i].retries;
+	return n;
+}
+
+bool suite_take_baseline(struct suite *s, struct failure *f)
+{
+	/* Nobody would come back to it. */
+	if (!s->resets || count_runs(s) < 2)
+		return true;
+	s->has_baseline = !baseline_take(s->w, f);
+	return s->has_baseline;
 }
 
 void suite_run(struct suite *s)

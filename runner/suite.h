@@ -50,6 +50,9 @@ struct suite {
 	struct failure early;	/* a mark before the first test: the file's */
 	int64_t held_ns;	/* that it was held at a prompt */
 	bool has_failed;	/* a test has */
+	bool resets;		/* provium.reset_between_tests */
+	bool has_baseline;	/* and there is something to reset to */
+	bool is_dirty;		/* a test has run since */
 	bool is_closed;		/* the chunk is over: no more test() */
 };
 
@@ -68,6 +71,8 @@ void suite_shuffle(struct suite *s);
 void suite_emit_plan(struct suite *s);
 /* Whether one that will run must not run beside other files. */
 bool suite_is_serial(const struct suite *s);
+/* Where provium.reset_between_tests asks for it. False with f. */
+bool suite_take_baseline(struct suite *s, struct failure *f);
 /* Runs the selected ones. */
 void suite_run(struct suite *s);
 

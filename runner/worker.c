@@ -21,6 +21,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "runner/baseline.h"
 #include "runner/bind_lab.h"
 #include "runner/claims.h"
 #include "runner/interrupt.h"
@@ -228,6 +229,8 @@ static bool load_file(struct worker *w)
 	struct failure f = {0}, early = {0};
 	bool is_ok = !run_chunk(w, &f);
 
+	if (is_ok && w->suite.resets && baseline_check(w, &f))
+		is_ok = false;
 	if (!is_ok)
 		emit_file_error(w, &f);
 	/* It outlives the pcall that may have swallowed it. */
@@ -239,6 +242,17 @@ static bool load_file(struct worker *w)
 	failure_done(&f);
 	failure_done(&early);
 	return is_ok;
+}
+
+static void run_tests(struct worker *w)
+{
+	struct failure f = {0};
+
+	if (suite_take_baseline(&w->suite, &f))
+		suite_run(&w->suite);
+	else
+		emit_file_error(w, &f);
+	failure_done(&f);
 }
 
 void worker_run_file(struct worker *w)
@@ -257,7 +271,7 @@ void worker_run_file(struct worker *w)
 		suite_shuffle(&w->suite);
 		suite_emit_plan(&w->suite);
 		if (!w->job->list_only)
-			suite_run(&w->suite);
+			run_tests(w);
 	}
 	emit_file_end(w, started);
 }

@@ -1,5 +1,6 @@
--- lab:snapshot and lab:restore: a folder with lab.json, which has the bridges
--- and what state VMs were in, and for each VM that ran a folder vm-NAME.
+-- lab:snapshot and lab:restore, and what provium.reset_between_tests does: VMs,
+-- and the bridges between them, as they were. A lab's snapshot is a folder with
+-- lab.json, and for each VM that ran a folder vm-NAME.
 -- core is what C provides:
 --   all(fn, ...)                     provium.all
 --   check(lab, method)               raises unless it is an open lab
@@ -16,6 +17,8 @@
 --   bridge_make(lab, name, saved)    the bridge, made where there is none
 --   bridge_load(bridge, saved)       impairments, links, uplink
 --   attach(bridge, vm, slot) detach(bridge, vm)
+--   file_scope()                     lists of its VMs and of its bridges
+--   set_baseline(take, restore)
 local methods, core = ...
 local decode, encode = json.decode, json.encode
 
@@ -23,50 +26,85 @@ local function running(state)
   return state == "booted" or state == "paused"
 end
 
--- The VMs that run stand still together, so that no packet is in one of two
--- snapshots only.
-local function take(lab, folder)
-  local parts, states, paused, work = {}, {}, {}, {}
-  local vms = {}
-  for _, name in ipairs(lab:vm_names()) do
-    local vm = lab:vm(name)
-    states[name] = { state = vm:state(), profile = vm:profile() }
-    if running(vm:state()) then
-      core.check_streams("lab:snapshot", vm)
-      vms[#vms + 1] = vm
-    end
+local function each(list, fn)
+  local tasks = {}
+  for i, x in ipairs(list) do
+    tasks[i] = function() fn(x) end
   end
+  core.all(unpack(tasks))
+end
+
+-- A snapshot of each VM of the list, at path(vm); by VM. They stand still
+-- together, so that no packet is in one of two snapshots only.
+local function take(method, vms, path)
+  local parts, booted = {}, {}
   for _, vm in ipairs(vms) do
+    core.check_streams(method, vm)
     if vm:state() == "booted" then
-      paused[#paused + 1] = vm
+      booted[#booted + 1] = vm
     end
-    work[#work + 1] = function()
-      parts[vm:name()] = vm:snapshot(folder .. "/vm-" .. vm:name())
-    end
-  end
-  local function each(list, fn)
-    local tasks = {}
-    for i, vm in ipairs(list) do
-      tasks[i] = function() fn(vm) end
-    end
-    core.all(unpack(tasks))
   end
   local ok, err = pcall(function()
-    each(paused, function(vm) vm:pause() end)
-    core.all(unpack(work))
+    each(booted, function(vm) vm:pause() end)
+    each(vms, function(vm) parts[vm] = vm:snapshot(path(vm)) end)
   end)
-  local resumed, why = pcall(each, paused, function(vm)
+  local resumed, why = pcall(each, booted, function(vm)
     if vm:state() == "paused" then vm:resume() end
   end)
   if not ok then error(err, 0) end
   if not resumed then error(why, 0) end
+  return parts
+end
+
+-- The bridge has just the ports that were saved, each at its place; find(name)
+-- is the VM of that name.
+local function plug(bridge, saved, find)
+  for _, name in ipairs(bridge:members()) do
+    local vm = find(name)
+    if vm then core.detach(bridge, vm) end
+  end
+  for _, port in ipairs(saved.ports or {}) do
+    local vm = find(port.guest)
+    if vm then core.attach(bridge, vm, port.slot) end
+  end
+end
+
+-- Of VMs that are off, and whose bridges are as they were.
+local function bring_back(method, parts)
+  local vms, list = {}, {}
+  for vm, part in pairs(parts) do
+    core.prepare_restore(vm, part)
+    vms[#vms + 1] = vm
+    list[#list + 1] = { vm, part }
+  end
+  core.acquire(method, unpack(vms))
+  each(list, function(x) x[1]:restore(x[2]) end)
+end
+
+-- --- labs ---
+
+local function take_lab(lab, folder)
+  local states, vms, parts = {}, {}, {}
+  for _, name in ipairs(lab:vm_names()) do
+    local vm = lab:vm(name)
+    states[name] = { state = vm:state(), profile = vm:profile() }
+    if running(vm:state()) then
+      vms[#vms + 1] = vm
+    end
+  end
+  local taken = take("lab:snapshot", vms, function(vm)
+    return folder .. "/vm-" .. vm:name()
+  end)
+  for vm, part in pairs(taken) do
+    parts[vm:name()] = part
+  end
   return parts, states
 end
 
 function methods.snapshot(lab, path)
   core.check(lab, "lab:snapshot")
   local folder, is_kept = core.folder("lab:snapshot", path)
-  local ok, parts, states = pcall(take, lab, folder)
+  local ok, parts, states = pcall(take_lab, lab, folder)
   if not ok then
     core.discard(folder)
     error(parts, 0)
@@ -81,25 +119,12 @@ function methods.snapshot(lab, path)
   return core.object(folder, is_kept, parts)
 end
 
--- The bridge has just the ports that were saved, each at its place.
-local function plug(lab, bridge, saved)
-  local wanted = {}
-  for _, port in ipairs(saved.ports or {}) do
-    wanted[port.guest] = port.slot
-  end
-  for _, name in ipairs(bridge:members()) do
-    local vm = lab[name]
-    if vm then core.detach(bridge, vm) end
-  end
-  for _, port in ipairs(saved.ports or {}) do
-    local vm = lab[port.guest]
-    if vm then core.attach(bridge, vm, port.slot) end
-  end
-end
-
 local function restore_bridges(lab, list)
+  local function find(name)
+    return lab[name]
+  end
   for _, saved in ipairs(list) do
-    plug(lab, core.bridge_make(lab, saved.name, encode(saved)), saved)
+    plug(core.bridge_make(lab, saved.name, encode(saved)), saved, find)
   end
   for _, saved in ipairs(list) do
     local bridge = lab:bridge(saved.name)
@@ -112,23 +137,49 @@ end
 
 function methods.restore(lab, snapshot)
   core.check(lab, "lab:restore")
-  local text, folder, parts = core.read("lab:restore", snapshot)
+  local text, folder, known = core.read("lab:restore", snapshot)
   local saved = decode(text)
-  local vms, work = {}, {}
+  local parts = {}
   for name, was in pairs(saved.vms or {}) do
     local vm = lab[name] or lab:vm(name, was.profile)
     core.off(vm)
     if running(was.state) then
-      vms[#vms + 1] = vm
-      parts[name] = parts[name] or folder .. "/vm-" .. name
+      parts[vm] = known[name] or folder .. "/vm-" .. name
     end
   end
   restore_bridges(lab, saved.bridges or {})
-  for i, vm in ipairs(vms) do
-    core.prepare_restore(vm, parts[vm:name()])
-    work[i] = function() vm:restore(parts[vm:name()]) end
-  end
-  core.acquire("lab:restore", unpack(vms))
-  core.all(unpack(work))
+  bring_back("lab:restore", parts)
   return lab
 end
+
+-- --- the file's scope ---
+
+local function take_baseline()
+  local vms, bridges = core.file_scope()
+  local ran, saved = {}, {}
+  for _, vm in ipairs(vms) do
+    if running(vm:state()) then
+      ran[#ran + 1] = vm
+    end
+  end
+  for i, bridge in ipairs(bridges) do
+    saved[i] = { bridge = bridge, text = core.bridge_save(bridge) }
+  end
+  local parts = take("reset_between_tests", ran, function() end)
+  return { vms = vms, parts = parts, bridges = saved }
+end
+
+local function restore_baseline(base)
+  local by_name = {}
+  for _, vm in ipairs(base.vms) do
+    core.off(vm)
+    by_name[vm:name()] = vm
+  end
+  for _, x in ipairs(base.bridges) do
+    plug(x.bridge, decode(x.text), function(name) return by_name[name] end)
+    core.bridge_load(x.bridge, x.text)
+  end
+  bring_back("lab:restore", base.parts)
+end
+
+core.set_baseline(take_baseline, restore_baseline)
