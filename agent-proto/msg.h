@@ -104,7 +104,7 @@ struct msg_list {
 #define MSG_BUTTON_POWER 0
 
 /* RESTORED: the most bytes of entropy; more is EINVAL. */
-#define MSG_ENTROPY_MAX 256
+#define MSG_ENTROPY_MAX	 256
 
 #define MSG_PERM_DEFAULT UINT32_MAX
 

@@ -38,7 +38,8 @@ int baseline_l_set(lua_State *L)
 
 int baseline_check(struct worker *w, struct failure *f)
 {
-	const struct object *o = TAILQ_FIRST(&w->file_scope->objects[RANK_STREAM]);
+	const struct object *o =
+	    TAILQ_FIRST(&w->file_scope->objects[RANK_STREAM]);
 	struct buf text = {0};
 
 	if (!o)

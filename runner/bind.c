@@ -14,6 +14,7 @@
 #include "runner/bind_cable.h"
 #include "runner/bind_console.h"
 #include "runner/bind_file.h"
+#include "runner/bind_fixture.h"
 #include "runner/bind_impair.h"
 #include "runner/bind_json.h"
 #include "runner/bind_lab.h"
@@ -367,6 +368,7 @@ static const registrar registrars[] = {
     bind_cable_register,
     bind_snapshot_register,
     bind_lab_snapshot_register,
+    bind_fixture_register,
     bind_process_register,
     bind_stream_register,
     NULL,

@@ -166,11 +166,10 @@ int bind_claim_l_acquire(lua_State *L)
 	/* Static, as await_new() wants it. */
 	static const char *const methods[] = {"vm:boot", "lab:boot",
 					      "vm:restore", "lab:restore"};
-	const char *method =
-	    methods[luaL_checkoption(L, 1, NULL, (const char *const[]){
-						     "vm:boot", "lab:boot",
-						     "vm:restore",
-						     "lab:restore", NULL})];
+	const char *method = methods[luaL_checkoption(
+	    L, 1, NULL,
+	    (const char *const[]){"vm:boot", "lab:boot", "vm:restore",
+				  "lab:restore", NULL})];
 	int last = lua_gettop(L);
 	struct pool_amount sum = {0};
 	char what[WHAT_MAX];

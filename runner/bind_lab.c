@@ -158,7 +158,7 @@ static int l_vm(lua_State *L)
 	return 1;
 }
 
-static void new_lab(lua_State *L, const char *name, int owner_idx)
+void bind_lab_new(lua_State *L, const char *name, int owner_idx)
 {
 	struct lab_object *lab = object_new(L, &lab_class, owner_idx);
 
@@ -183,7 +183,7 @@ static int l_lab(lua_State *L)
 		lua_pop(L, 1);
 		bind_lab_check_not_reserved(L, "lab:lab", name);
 	}
-	new_lab(L, name, 1);
+	bind_lab_new(L, name, 1);
 	scope_name(w->scope, L, 1, name, lua_gettop(L));
 	return 1;
 }
@@ -261,7 +261,8 @@ static void set_on_console(lua_State *L, struct worker *w)
 
 static void set_reset(lua_State *L, struct worker *w)
 {
-	w->suite.resets = arg_bool(L, "provium", 3, "reset_between_tests", false);
+	w->suite.resets =
+	    arg_bool(L, "provium", 3, "reset_between_tests", false);
 }
 
 struct setting {
@@ -407,7 +408,7 @@ static int install(lua_State *L)
 		lua_setglobal(L, "provium");
 		return 0;
 	}
-	new_lab(L, "", 0);
+	bind_lab_new(L, "", 0);
 	struct lab_object *root = lua_touserdata(L, -1);
 	root->is_root = true;
 	object_push_fields(L, -1);

@@ -18,6 +18,8 @@ const char *bind_lab_check_name(lua_State *L, const char *method, int idx);
 void bind_lab_check_not_reserved(lua_State *L, const char *method,
 				 const char *name);
 
+/* Pushes a lab; owner_idx: as for object_new(). */
+void bind_lab_new(lua_State *L, const char *name, int owner_idx);
 /* Borrowed; "" of the root. */
 const char *bind_lab_name(const struct lab_object *lab);
 

@@ -36,7 +36,8 @@ struct lab_snapshot {
 	bool is_temporary;
 };
 
-/* --- folders ---------------------------------------------------------------- */
+/* --- folders ----------------------------------------------------------------
+ */
 
 static bool is_part(const char *name)
 {
@@ -52,10 +53,10 @@ static int remove_folder(const char *path, struct err *err)
 	int r = 0;
 
 	if (!d)
-		return errno == ENOENT ? 0
-				       : err_set(err, -errno,
-						 "cannot read folder '%s': %s",
-						 path, strerror(errno));
+		return errno == ENOENT
+			   ? 0
+			   : err_set(err, -errno, "cannot read folder '%s': %s",
+				     path, strerror(errno));
 	while (r == 0 && (e = readdir(d))) {
 		CLEANUP(free_ptr)
 		char *part = mem_printf("%s/%s", path, e->d_name);
@@ -91,7 +92,8 @@ static uint64_t size_of(const char *path)
 	return sum;
 }
 
-/* --- the type --------------------------------------------------------------- */
+/* --- the type ---------------------------------------------------------------
+ */
 
 static void lab_snapshot_close(void *p)
 {
@@ -108,7 +110,8 @@ static const struct object_class lab_snapshot_class;
 
 static struct lab_snapshot *check(lua_State *L, const char *method)
 {
-	struct lab_snapshot *s = object_check(L, 1, &lab_snapshot_class, method);
+	struct lab_snapshot *s =
+	    object_check(L, 1, &lab_snapshot_class, method);
 
 	if (object_is_closed(&s->obj))
 		bind_fail_arg(L, method, "the snapshot is closed");
@@ -132,7 +135,8 @@ static int l_size(lua_State *L)
 static int l_delete(lua_State *L)
 {
 	static const char method[] = "lab_snapshot:delete";
-	struct lab_snapshot *s = object_check(L, 1, &lab_snapshot_class, method);
+	struct lab_snapshot *s =
+	    object_check(L, 1, &lab_snapshot_class, method);
 	struct err err;
 
 	if (object_is_closed(&s->obj) || !s->path)
@@ -148,8 +152,8 @@ static int l_tostring(lua_State *L)
 {
 	const struct lab_snapshot *s = lua_touserdata(L, 1);
 
-	lua_pushfstring(L, "lab_snapshot '%s': %p", s->path ? s->path : "(gone)",
-			(const void *)s);
+	lua_pushfstring(L, "lab_snapshot '%s': %p",
+			s->path ? s->path : "(gone)", (const void *)s);
 	return 1;
 }
 
@@ -174,7 +178,8 @@ static const struct object_class lab_snapshot_class = {
     .meta = meta,
 };
 
-/* --- for Lua: folders -------------------------------------------------------- */
+/* --- for Lua: folders --------------------------------------------------------
+ */
 
 /* (method, path?) -> folder, is_kept */
 static int core_folder(lua_State *L)
@@ -233,7 +238,7 @@ static int core_object(lua_State *L)
 	struct lab_snapshot *s = object_new(L, &lab_snapshot_class, 0);
 
 	s->path = mem_strdup(luaL_checkstring(L, 1));
-	s->is_temporary = !lua_toboolean(L, 2);
+	s->is_temporary = !lua_toboolean(L, 2) && !worker_of(L)->deps;
 	object_push_fields(L, -1);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)&parts_key);
 	lua_pushvalue(L, 3);
@@ -290,7 +295,8 @@ static int core_read(lua_State *L)
 	return 3;
 }
 
-/* --- for Lua: VMs and bridges ------------------------------------------------ */
+/* --- for Lua: VMs and bridges ------------------------------------------------
+ */
 
 /* (method, vm) */
 static int core_check_streams(lua_State *L)
@@ -384,8 +390,8 @@ static int core_detach(lua_State *L)
 {
 	struct bridge_object *b = bridge_check(L, "lab:restore");
 
-	attachment_free(attachment_find(
-	    bridge_check_vm(L, "lab:restore", 2, "vm"), b));
+	attachment_free(
+	    attachment_find(bridge_check_vm(L, "lab:restore", 2, "vm"), b));
 	return 0;
 }
 
@@ -408,6 +414,45 @@ static int core_file_scope(lua_State *L)
 	push_objects(L, RANK_VM);
 	push_objects(L, RANK_BRIDGE);
 	return 2;
+}
+
+/* (lab) -> for leave_scope: new objects go to the lab's scope. */
+static int core_enter_scope(lua_State *L)
+{
+	struct worker *w = worker_of(L);
+	const struct object *lab =
+	    object_check(L, 1, &lab_class, "lab:restore");
+
+	lua_pushlightuserdata(L, w->scope);
+	w->scope = lab->scope;
+	return 1;
+}
+
+static int core_leave_scope(lua_State *L)
+{
+	worker_of(L)->scope = lua_touserdata(L, 1);
+	return 0;
+}
+
+void lab_snapshot_parts(const char *path, struct strvec *ret)
+{
+	DIR *d = opendir(path);
+	const struct dirent *e;
+
+	while (d && (e = readdir(d)))
+		if (is_part(e->d_name))
+			strvec_addf(ret, "%s/%s", path, e->d_name);
+	if (d)
+		closedir(d);
+}
+
+const char *snapshot_path_of(lua_State *L, int idx, bool *ret_is_lab)
+{
+	const struct lab_snapshot *l = object_test(L, idx, &lab_snapshot_class);
+	const struct snapshot_object *s = object_test(L, idx, &snapshot_class);
+
+	*ret_is_lab = l;
+	return l ? l->path : s ? s->path : NULL;
 }
 
 static int core_check(lua_State *L)
@@ -434,6 +479,8 @@ static const struct bind_method core[] = {
     {"attach", core_attach},
     {"detach", core_detach},
     {"file_scope", core_file_scope},
+    {"enter_scope", core_enter_scope},
+    {"leave_scope", core_leave_scope},
     {"set_baseline", baseline_l_set},
     {NULL, NULL},
 };

@@ -49,7 +49,8 @@ void bind_restore_forget(struct vm_object *v)
 	v->restoring = NULL;
 }
 
-/* --- prepare ---------------------------------------------------------------- */
+/* --- prepare ----------------------------------------------------------------
+ */
 
 static bool hangs_on(const struct object *o, const struct object *vm)
 {
@@ -94,9 +95,9 @@ static void check_attachments(lua_State *L, const struct vm_object *v,
 	TAILQ_FOREACH (a, &v->attachments, of_vm) {
 		size_t i = 0;
 
-		while (i < s->n_nics && (!s->nics[i].bridge ||
-					 strcmp(s->nics[i].bridge,
-						a->bridge->name) != 0))
+		while (i < s->n_nics &&
+		       (!s->nics[i].bridge ||
+			strcmp(s->nics[i].bridge, a->bridge->name) != 0))
 			i++;
 		if (i == s->n_nics)
 			bind_fail_arg(L, method,
@@ -126,8 +127,7 @@ void vm_object_discard(struct vm_object *v)
 		end_guest(v->worker, v);
 }
 
-static void make_vm(lua_State *L, struct vm_object *v,
-		    const struct snapshot *s)
+static void make_vm(lua_State *L, struct vm_object *v, const struct snapshot *s)
 {
 	struct worker *w = worker_of(L);
 	struct err err = {0};
@@ -170,7 +170,8 @@ int restore_l_prepare(lua_State *L)
 	return 0;
 }
 
-/* --- start ------------------------------------------------------------------ */
+/* --- start ------------------------------------------------------------------
+ */
 
 struct restore_call {
 	struct op op;
@@ -222,8 +223,7 @@ int restore_l_start(lua_State *L)
 	/* While it waited for the pool, a sibling task may have been here. */
 	if (!v->restoring || !v->vm || vm_object_state(v) != VM_CREATED)
 		vm_object_fail_state(L, method, v);
-	int64_t deadline =
-	    await_deadline(L, method, v->restoring->timeout_ns);
+	int64_t deadline = await_deadline(L, method, v->restoring->timeout_ns);
 	struct restore_call *c =
 	    await_new(L, method, sizeof(*c), restore_release);
 
@@ -240,7 +240,8 @@ int restore_l_start(lua_State *L)
 	return await(L, c, &c->op, restore_finish);
 }
 
-/* --- afterwards -------------------------------------------------------------- */
+/* --- afterwards --------------------------------------------------------------
+ */
 
 int restore_l_workers(lua_State *L)
 {
@@ -251,8 +252,7 @@ int restore_l_workers(lua_State *L)
 	lua_newtable(L);
 	for (const struct scope *s = worker_of(L)->scope; s; s = s->parent)
 		TAILQ_FOREACH (o, &s->objects[RANK_WORKER], link) {
-			if (o->owner != &v->obj ||
-			    !worker_object_is_current(o))
+			if (o->owner != &v->obj || !worker_object_is_current(o))
 				continue;
 			object_push(L, o);
 			lua_rawseti(L, -2, ++n);

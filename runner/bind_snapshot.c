@@ -72,14 +72,14 @@ const char *snapshot_arg(lua_State *L, const char *method, int idx,
 			      "snapshot must be a Snapshot, or the path of "
 			      "one, got %s",
 			      arg_type_name(L, idx));
-	char *path = bind_host_path(
-	    L, arg_path(L, method, idx, "snapshot"));
+	char *path = bind_host_path(L, arg_path(L, method, idx, "snapshot"));
 	lua_pushstring(L, path);
 	free(path);
 	return lua_tostring(L, -1);
 }
 
-/* --- what keeps a snapshot from being taken --------------------------------- */
+/* --- what keeps a snapshot from being taken ---------------------------------
+ */
 
 static void describe_stream(const struct stream *s, struct buf *out)
 {
@@ -124,7 +124,8 @@ void snapshot_check_streams(lua_State *L, const char *method,
 	lua_pop(L, 1);
 }
 
-/* --- vm:snapshot ------------------------------------------------------------ */
+/* --- vm:snapshot ------------------------------------------------------------
+ */
 
 struct take_call {
 	struct op op;
@@ -198,7 +199,8 @@ int snapshot_l_take(lua_State *L)
 	struct take_call *c = await_new(L, method, sizeof(*c), take_release);
 
 	c->path = path;
-	c->is_temporary = lua_isnoneornil(L, 2);
+	/* That of a fixture stays. */
+	c->is_temporary = lua_isnoneornil(L, 2) && !worker_of(L)->deps;
 	await_keep(L, lua_gettop(L), 1);
 	c->v = v;
 	c->epoch = vm_guest_ops.epoch(&v->obj);
@@ -208,7 +210,8 @@ int snapshot_l_take(lua_State *L)
 	return await(L, c, &c->op, take_finish);
 }
 
-/* --- answers ---------------------------------------------------------------- */
+/* --- answers ----------------------------------------------------------------
+ */
 
 static int l_path(lua_State *L)
 {
@@ -218,8 +221,8 @@ static int l_path(lua_State *L)
 
 static int l_size(lua_State *L)
 {
-	bind_push_u64(L, snapshot_disk_size(
-			     snapshot_check(L, "snapshot:size")->path));
+	bind_push_u64(
+	    L, snapshot_disk_size(snapshot_check(L, "snapshot:size")->path));
 	return 1;
 }
 

@@ -11,9 +11,9 @@
 
 struct snapshot_object {
 	struct object obj;
-	char *path;	       /* owned; NULL: deleted */
-	bool is_temporary;     /* goes with the scope */
-	struct vm_object *vm;  /* whose handles lineage tells of; kept */
+	char *path;	      /* owned; NULL: deleted */
+	bool is_temporary;    /* goes with the scope */
+	struct vm_object *vm; /* whose handles lineage tells of; kept */
 	struct lineage lineage;
 };
 
@@ -26,7 +26,8 @@ struct snapshot_object *snapshot_object_push(lua_State *L, const char *path);
 const char *snapshot_arg(lua_State *L, const char *method, int idx,
 			 struct snapshot_object **ret);
 
-/* Raises where a stream of v is open, or a capture that it is in; names them. */
+/* Raises where a stream of v is open, or a capture that it is in; names them.
+ */
 void snapshot_check_streams(lua_State *L, const char *method,
 			    const struct vm_object *v);
 

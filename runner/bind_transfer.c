@@ -22,6 +22,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/await.h"
+#include "runner/bind_fixture.h"
 #include "runner/bind_guest.h"
 #include "runner/bind_stream.h"
 #include "runner/bind_vm.h"
@@ -92,6 +93,7 @@ static int vm_push_file(lua_State *L)
 	pc->base.method = method;
 	await_keep(L, lua_gettop(L), 1);
 	pc->path = bind_host_path(L, from);
+	bind_fixture_used_file(L, pc->path);
 	if (open_source(pc, &st, &err))
 		bind_fail_err(L, method, &err);
 	/* A program that is pushed stays one. */

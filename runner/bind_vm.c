@@ -234,7 +234,8 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 		v->boots += vm_restarts(v->vm);
 	v->vm = vm_free(v->vm);
 	v->vm = vm_factory_make(worker_vms(w), &req, NULL, v, &err);
-	if (!v->vm)
+	if (!v->vm || (w->deps && deps_add_profile(w->deps, worker_vms(w),
+						   v->profile, &err) < 0))
 		bind_fail_err(L, "vm:boot", &err);
 	vm_object_watch(v);
 	v->is_restored = false;

@@ -19,9 +19,10 @@
 #include "runner/text.h"
 #include "vmm/guest.h"
 
-#define CONFIG_NAME  "provium.lua"
-#define DEFAULT_NAME "default"
-#define OUT_MARK     "{out}"
+#define CONFIG_NAME	  "provium.lua"
+#define CACHE_MAX_DEFAULT (UINT64_C(16) << 30)
+#define DEFAULT_NAME	  "default"
+#define OUT_MARK	  "{out}"
 
 static void profile_done(struct config_profile *p)
 {
@@ -257,7 +258,7 @@ int config_load(struct config *c, const char *path, struct err *err)
 {
 	int r;
 
-	*c = (struct config){0};
+	*c = (struct config){.cache_max_size = CACHE_MAX_DEFAULT};
 	r = load_into(c, path, err);
 	if (r < 0)
 		config_done(c);

@@ -16,7 +16,7 @@ struct lineage {
 	struct ancestor {
 		unsigned epoch;
 		uint64_t next_handle; /* those below were there */
-	} *ancestors;		      /* owned */
+	} * ancestors;		      /* owned */
 	size_t n;
 };
 

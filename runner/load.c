@@ -15,6 +15,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "runner/bind.h"
+#include "runner/bind_fixture.h"
 #include "runner/lua_state.h"
 #include "vmm/store.h"
 
@@ -231,6 +232,7 @@ static int search(lua_State *L)
 	lua_pop(L, 1);
 	const char *path = lua_tostring(L, -1);
 	load_display(path, display, sizeof(display));
+	bind_fixture_used_file(L, path);
 	if (!lua_state_load_file(L, path, display, &f))
 		return 1;
 	lua_pushfstring(L, "%s:%d: %s", f.site.file, f.site.line, f.message);

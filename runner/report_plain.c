@@ -449,6 +449,28 @@ static void on_waiting(struct report_plain *r, const json_t *ev)
 		put(r, INDENT "in code that provium cannot look into\n");
 }
 
+/* What took its time, and will not again. */
+static void on_fixture(struct report_plain *r, const json_t *ev)
+{
+	const json_t *seconds = json_object_get(ev, "seconds");
+	const json_t *output = json_object_get(ev, "output");
+	const char *state = get(ev, "state");
+
+	/* One that failed is an error of who asked for it. */
+	if (strcmp(state, "built") != 0)
+		return;
+	put_status(r, PRINT_DIM, state, get(ev, "fixture"));
+	if (seconds) {
+		CLEANUP(free_ptr)
+		char *span = mem_printf("  %.2f s", json_number_value(seconds));
+		print_text(&r->p, PRINT_DIM, span);
+	}
+	put(r, "\n");
+	if (json_string_length(output))
+		put_quoted(r, "printed", json_string_value(output),
+			   json_string_length(output), SIZE_MAX);
+}
+
 static void on_artifacts(struct report_plain *r, const json_t *ev)
 {
 	const json_t *paths = json_object_get(ev, "paths");
@@ -472,6 +494,7 @@ static const struct plain_handler handlers[] = {
     {"test_start", on_test_start},
     {"log", on_print},
     {"output", on_print},
+    {"fixture", on_fixture},
     {"test_end", on_test_end},
     {"slow", on_slow},
     {"waiting", on_waiting},

@@ -288,6 +288,7 @@ static const struct track_handler handlers[] = {
     {"test_start", on_test_start},
     {"log", on_log},
     {"vm", on_log},
+    {"fixture", on_log},
     {"test_attempt", on_log},
     {"test_end", on_test_end},
     {"file_end", on_file_end},

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <xxhash.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
@@ -295,8 +296,9 @@ static int make_dir(struct vm_factory *f, struct draft *d, struct err *err)
 	return 0;
 }
 
-static int fill_spec(struct vm_factory *f, const struct vm_request *r,
-		     struct draft *d, struct vm_spec *spec, struct err *err)
+/* All but the folder. */
+static int fill_machine(struct vm_factory *f, const struct vm_request *r,
+			struct draft *d, struct vm_spec *spec, struct err *err)
 {
 	const struct config_profile *p =
 	    config_find_profile(f->config, r->profile, err);
@@ -311,14 +313,12 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 			       p->name);
 	if ((rc = find_host(f, p, r->suspend, spec, err)) < 0 ||
 	    (rc = find_kernel(f, p, r->suspend, d, spec, err)) < 0 ||
-	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0 ||
-	    (rc = make_dir(f, d, err)) < 0)
+	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0)
 		return rc;
 	if (p->inject_agent && (rc = find_agent(f, spec, err)) < 0)
 		return rc;
 	merge_lists(p, r, d, spec);
 	spec->name = r->name;
-	spec->run_dir = d->dir;
 	spec->kernel = d->kernel;
 	spec->is_linux_pvh = is_elf(d->kernel);
 	spec->cmdline = (const char *)buf_data(&d->cmdline);
@@ -336,6 +336,17 @@ static int fill_spec(struct vm_factory *f, const struct vm_request *r,
 	spec->alarms = (const char *const *)f->alarms.v;
 	spec->n_alarms = f->alarms.n;
 	return 0;
+}
+
+static int fill_spec(struct vm_factory *f, const struct vm_request *r,
+		     struct draft *d, struct vm_spec *spec, struct err *err)
+{
+	int rc = fill_machine(f, r, d, spec, err);
+
+	if (rc == 0)
+		rc = make_dir(f, d, err);
+	spec->run_dir = d->dir;
+	return rc;
 }
 
 struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
@@ -377,4 +388,60 @@ struct vm *vm_factory_restore(struct vm_factory *f, const char *name,
 		vm = vm_new(f->loop, &spec, NULL, ctx, err);
 	draft_done(&d);
 	return vm;
+}
+
+/* --- what a profile is
+ * -------------------------------------------------------- */
+
+static json_t *list_of(const char *const *v, size_t n)
+{
+	json_t *list = json_array();
+
+	for (size_t i = 0; i < n; i++)
+		json_array_append_new(list, json_string(v[i]));
+	return list;
+}
+
+/* A number for what is put into the guest: the profile's files, the agent. */
+static json_int_t hash_contents(const struct vm_spec *spec)
+{
+	uint64_t h = XXH3_64bits(spec->agent, spec->agent_n);
+
+	for (size_t i = 0; i < spec->n_files; i++) {
+		const struct overlay_file *file = &spec->files[i];
+
+		h = XXH3_64bits_withSeed(file->path, strlen(file->path), h);
+		h = XXH3_64bits_withSeed(file->content, file->n,
+					 h + file->mode);
+	}
+	return (json_int_t)h;
+}
+
+json_t *vm_factory_identify(struct vm_factory *f, const char *profile,
+			    struct err *err)
+{
+	struct vm_request r = {.name = "", .profile = profile};
+	struct vm_spec spec = {0};
+	struct draft d = {0};
+	json_t *o = NULL;
+
+	if (fill_machine(f, &r, &d, &spec, err) == 0)
+		o = json_pack(
+		    "{s:s, s:I, s:s, s:I, s:I, s:s, s:s, s:o, s:o, s:o, "
+		    "s:[s,s,s?]}",
+		    "provium", PROVIUM_VERSION, "contents",
+		    hash_contents(&spec), "cmdline", spec.cmdline, "memory",
+		    (json_int_t)spec.memory, "cpus", (json_int_t)spec.cpus,
+		    "accel", accel_name(spec.accel), "transport",
+		    transport_name(spec.transport), "modules",
+		    list_of(spec.modules, spec.n_modules), "net_modules",
+		    list_of(spec.net_modules, spec.n_net_modules), "qemu_args",
+		    list_of(spec.qemu_args, spec.n_qemu_args), "files",
+		    spec.qemu, spec.kernel, spec.initrd);
+	if (!o && !err->code)
+		err_set(err, -EINVAL,
+			"profile '%s' has a path that is no UTF-8",
+			profile ? profile : f->config->default_profile);
+	draft_done(&d);
+	return o;
 }

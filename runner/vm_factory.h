@@ -6,6 +6,7 @@
 #ifndef RUNNER_VM_FACTORY_H
 #define RUNNER_VM_FACTORY_H
 
+#include <jansson.h>
 #include <stdint.h>
 
 #include "agent-proto/err.h"
@@ -58,6 +59,12 @@ int vm_factory_check_profile(struct vm_factory *f, const char *name,
  * the default guest is built then. */
 struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
 			   vm_dead_cb on_dead, void *ctx, struct err *err);
+
+/* What a profile (NULL: the default one) is on this host, so that two machines
+ * of which this is equal differ by their options only; "files" lists what it
+ * reads besides. The caller's; NULL with err. */
+json_t *vm_factory_identify(struct vm_factory *f, const char *profile,
+			    struct err *err);
 
 /* One that is to be restored from a snapshot: vm_restore_start(). */
 struct snapshot;

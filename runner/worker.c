@@ -22,6 +22,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/baseline.h"
+#include "runner/bind_fixture.h"
 #include "runner/bind_lab.h"
 #include "runner/claims.h"
 #include "runner/interrupt.h"
@@ -33,7 +34,9 @@
 
 /* A chunk may boot several VMs: more than one test's time. */
 #define CHUNK_TIMEOUT_NS (300 * NS_PER_SEC)
-#define JOB_MAX		 (1u << 20)
+/* Of a fixture's: what takes long is done there. */
+#define FIXTURE_TIMEOUT_NS (3600 * NS_PER_SEC)
+#define JOB_MAX		   (1u << 20)
 
 void worker_emit(struct worker *w, json_t *take_ev)
 {
@@ -71,6 +74,17 @@ struct net *worker_net(struct worker *w)
 
 char *worker_new_snapshot_dir(struct worker *w, struct err *err)
 {
+	if (w->snapshot_base) {
+		char *dir = mem_printf("%s/%u", w->snapshot_base,
+				       ++w->snapshots.n_subs);
+
+		if (mkdir(dir, 0700) == 0)
+			return dir;
+		err_set(err, -errno, "cannot make '%s': %s", dir,
+			strerror(errno));
+		free(dir);
+		return NULL;
+	}
 	if (!w->snapshots.path &&
 	    rundir_open(&w->snapshots, spool_dir(), err) < 0) {
 		w->snapshots.path = NULL;
@@ -157,6 +171,9 @@ void worker_done(struct worker *w)
 	w->claims = claims_free(w->claims);
 	loop_free(w->loop);
 	w->loop = NULL;
+	for (size_t i = 0; i < w->n_kept_fds; i++)
+		close(w->kept_fds[i]);
+	free(w->kept_fds);
 	if (w->has_config)
 		config_done(&w->config);
 	w->has_config = false;
@@ -207,19 +224,20 @@ static void set_path(struct worker *w)
 	load_set_path(w->L, &w->config.roots, slash ? dir : ".");
 }
 
-static int run_chunk(struct worker *w, struct failure *f)
+static int run_chunk(struct worker *w, int n_results, struct failure *f)
 {
 	const char *display = w->job->display ? w->job->display : w->job->file;
 
 	if (lua_state_load_file(w->L, w->job->file, display, f))
 		return -EINVAL;
-	await_set_timeout(&w->await, CHUNK_TIMEOUT_NS);
+	await_set_timeout(&w->await,
+			  w->deps ? FIXTURE_TIMEOUT_NS : CHUNK_TIMEOUT_NS);
 	interrupt_arm(w->L, w->await.deadline_ns);
-	int rc = lua_state_call(w->L, 0, 0, f);
+	int rc = lua_state_call(w->L, 0, n_results, f);
 	interrupt_disarm();
 	suite_settle(&w->suite);
 	await_set_timeout(&w->await, CLOCK_NEVER);
-	lua_settop(w->L, 0);
+	lua_settop(w->L, rc ? 0 : n_results);
 	return rc;
 }
 
@@ -227,7 +245,7 @@ static int run_chunk(struct worker *w, struct failure *f)
 static bool load_file(struct worker *w)
 {
 	struct failure f = {0}, early = {0};
-	bool is_ok = !run_chunk(w, &f);
+	bool is_ok = !run_chunk(w, 0, &f);
 
 	if (is_ok && w->suite.resets && baseline_check(w, &f))
 		is_ok = false;
@@ -242,6 +260,30 @@ static bool load_file(struct worker *w)
 	failure_done(&f);
 	failure_done(&early);
 	return is_ok;
+}
+
+int worker_run_fixture(struct worker *w, struct failure *f)
+{
+	struct failure early = {0};
+	int r;
+
+	set_path(w);
+	bind_fixture_watch_env(w->L);
+	r = run_chunk(w, 1, f);
+	if (suite_take_early(&w->suite, &early) && r == 0) {
+		*f = early;
+		early = (struct failure){0};
+		r = -1;
+	}
+	failure_done(&early);
+	return r ? -1 : 0;
+}
+
+void worker_keep_fd(struct worker *w, int take_fd)
+{
+	w->kept_fds = mem_realloc_array(w->kept_fds, w->n_kept_fds + 1,
+					sizeof(*w->kept_fds));
+	w->kept_fds[w->n_kept_fds++] = take_fd;
 }
 
 static void run_tests(struct worker *w)

@@ -14,6 +14,7 @@
 #include "runner/await.h"
 #include "runner/bind_barrier.h"
 #include "runner/config.h"
+#include "runner/deps.h"
 #include "runner/event.h"
 #include "runner/job.h"
 #include "runner/rundir.h"
@@ -35,11 +36,17 @@ struct worker {
 	struct scope *scope; /* where new objects go; the file's or a test's */
 	struct config config;
 	bool has_config;
-	bool is_over;		/* file_end is said: nothing more may be */
-	struct vm_factory *vms; /* NULL until worker_vms() */
-	struct net *net;	/* NULL until worker_net() */
+	bool is_over;		 /* file_end is said: nothing more may be */
+	struct vm_factory *vms;	 /* NULL until worker_vms() */
+	struct net *net;	 /* NULL until worker_net() */
 	struct rundir snapshots; /* path NULL until it is needed */
 	struct strvec verified;	 /* RAM files of snapshots */
+	/* While it builds a fixture: what that is made from, and where its
+	 * snapshots go; borrowed. Else NULL. */
+	struct deps *deps;
+	const char *snapshot_base;
+	int *kept_fds; /* owned array; closed with the worker */
+	size_t n_kept_fds;
 	struct claims *claims;
 	struct site claim_site; /* of lab:claim; line 0: none yet */
 };
@@ -54,6 +61,12 @@ void worker_done(struct worker *w);
 
 /* Loads the job's file, then runs its tests; events tell the outcome. */
 void worker_run_file(struct worker *w);
+
+/* Runs the file of a fixture, whose value is then on the stack. 0, or -1 with
+ * f. */
+int worker_run_fixture(struct worker *w, struct failure *f);
+/* Keeps it open for the worker's life. */
+void worker_keep_fd(struct worker *w, int take_fd);
 
 struct worker *worker_of(lua_State *L);
 

@@ -41,6 +41,9 @@ build/provium guest build || exit 1
 suite build/provium run --artifacts "$CHECK_LOGS" \
     tests/demo tests/smoke tests/e2e tests/conformance
 
+say "set up once, restored by all"
+suite sh tests/e2e/fixture.sh build/provium
+
 say "a way out of the bridge, in a network of its own"
 suite sh tests/uplink/uplink.sh build/provium
 

@@ -102,8 +102,8 @@ static ssize_t read_block(const struct filehash *h, uint8_t *to)
 	size_t got = 0;
 
 	while (got < BLOCK) {
-		ssize_t r = pread(h->fd, to + got, BLOCK - got,
-				  h->at + (off_t)got);
+		ssize_t r =
+		    pread(h->fd, to + got, BLOCK - got, h->at + (off_t)got);
 
 		if (r < 0 && errno == EINTR)
 			continue;

@@ -16,7 +16,7 @@
 #include "streams/op.h"
 
 /* The longest line that is accepted; query-qmp-schema gives some 200 KiB. */
-#define QMP_LINE_MAX (4u << 20)
+#define QMP_LINE_MAX	(4u << 20)
 #define QMP_VERSION_MAX 128
 /* So much of the conversation goes into the log. */
 #define QMP_LOG_MAX (256u << 10)

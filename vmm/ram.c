@@ -95,7 +95,8 @@ static int open_proc(const struct ram_map *m, const char *name, int flags,
 	return fd;
 }
 
-/* --- whole reads and writes ------------------------------------------------ */
+/* --- whole reads and writes ------------------------------------------------
+ */
 
 static int write_all(int fd, const void *p, size_t n, int64_t at,
 		     const char *what, struct err *err)
@@ -125,10 +126,9 @@ static ssize_t read_all(int fd, void *p, size_t n, int64_t at)
 	size_t got = 0;
 
 	while (got < n) {
-		ssize_t r =
-		    at < 0 ? read(fd, (uint8_t *)p + got, n - got)
-			   : pread(fd, (uint8_t *)p + got, n - got,
-				   (off_t)(at + (int64_t)got));
+		ssize_t r = at < 0 ? read(fd, (uint8_t *)p + got, n - got)
+				   : pread(fd, (uint8_t *)p + got, n - got,
+					   (off_t)(at + (int64_t)got));
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -162,7 +162,8 @@ int ram_poke(const struct ram_map *m, const void *from, struct err *err)
 				  "the memory of QEMU", err);
 }
 
-/* --- saving ---------------------------------------------------------------- */
+/* --- saving ----------------------------------------------------------------
+ */
 
 static struct ram_copy *save_new(const struct ram_map *m, enum ram_form form,
 				 int fd, struct err *err)
@@ -232,9 +233,9 @@ static int write_delta(const struct ram_copy *c, size_t n, struct err *err)
 	}
 	int r =
 	    write_all(c->fd, head, sizeof(head), -1, "a snapshot's RAM", err);
-	return r < 0 ? r
-		     : write_all(c->fd, c->bytes, n, -1, "a snapshot's RAM",
-				 err);
+	return r < 0
+		   ? r
+		   : write_all(c->fd, c->bytes, n, -1, "a snapshot's RAM", err);
 }
 
 /* Without its pages of zeros. */
@@ -249,9 +250,9 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 		}
 		for (to = from + RAM_PAGE; to < n && !is_zero(c->bytes + to);)
 			to += RAM_PAGE;
-		int r = write_all(c->fd, c->bytes + from, to - from,
-				  (int64_t)(c->at + from), "a snapshot's RAM",
-				  err);
+		int r =
+		    write_all(c->fd, c->bytes + from, to - from,
+			      (int64_t)(c->at + from), "a snapshot's RAM", err);
 		if (r < 0)
 			return r;
 		from = to;
@@ -262,8 +263,8 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 /* The run of own pages at c->at, which is in the window. */
 static int save_run(struct ram_copy *c, size_t n, struct err *err)
 {
-	ssize_t r = read_all(c->mem_fd, c->bytes, n,
-			     (int64_t)(c->map.addr + c->at));
+	ssize_t r =
+	    read_all(c->mem_fd, c->bytes, n, (int64_t)(c->map.addr + c->at));
 
 	if (r != (ssize_t)n)
 		return err_set(err, r < 0 ? (int)r : -EIO,
@@ -331,7 +332,8 @@ int ram_own_bytes(const struct ram_map *m, uint64_t *ret, struct err *err)
 	return r;
 }
 
-/* --- loading --------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------
+ */
 
 static int bad_delta(struct err *err, const char *why)
 {

@@ -44,16 +44,15 @@ int ram_own_bytes(const struct ram_map *m, uint64_t *ret, struct err *err);
 struct ram_copy;
 
 /*
- * Saves to fd (borrowed, a regular file; empty but for a PATCH). Of an image, pages that
- * are zero become holes. NULL with err: -EPERM where the kernel does not let a
- * parent see its child's memory.
+ * Saves to fd (borrowed, a regular file; empty but for a PATCH). Of an image,
+ * pages that are zero become holes. NULL with err: -EPERM where the kernel does
+ * not let a parent see its child's memory.
  */
 struct ram_copy *ram_save_new(const struct ram_map *m, enum ram_form form,
 			      int fd, struct err *err);
 /* Puts a delta (fd borrowed, at its start) over what the process has. What is
  * no delta for a RAM of this size is -EBADMSG. */
-struct ram_copy *ram_load_new(const struct ram_map *m, int fd,
-			      struct err *err);
+struct ram_copy *ram_load_new(const struct ram_map *m, int fd, struct err *err);
 /* Copies max bytes, roughly. 1: all is done; 0: call again; or -errno. */
 int ram_copy_step(struct ram_copy *c, size_t max, struct err *err);
 /* Bytes of pages copied so far. */

@@ -25,7 +25,8 @@ const char *const snapshot_names[SNAPSHOT_FILES] = {
     [SNAPSHOT_INITRD] = "initrd", [SNAPSHOT_CONSOLE] = "console",
 };
 
-/* --- info.json ------------------------------------------------------------- */
+/* --- info.json -------------------------------------------------------------
+ */
 
 static int bad(const struct snapshot *s, struct err *err, const char *what)
 {
@@ -44,8 +45,7 @@ static int read_info(struct snapshot *s, struct err *err)
 		return err_set(err, r, "there is no snapshot in '%s'", s->dir);
 	if (r < 0)
 		return r;
-	s->json =
-	    json_loadb((char *)buf_data(&text), text.len, 0, NULL);
+	s->json = json_loadb((char *)buf_data(&text), text.len, 0, NULL);
 	if (!json_is_object(s->json))
 		return bad(s, err, "its " SNAPSHOT_INFO " is no JSON object");
 	return 0;
@@ -142,7 +142,8 @@ static int read_machine(struct snapshot *s, struct err *err)
 	    s->accel == ACCEL_AUTO || !transport ||
 	    transport_parse(transport, &s->transport) < 0 ||
 	    s->transport == TRANSPORT_AUTO)
-		return bad(s, err, "its " SNAPSHOT_INFO " describes no machine");
+		return bad(s, err,
+			   "its " SNAPSHOT_INFO " describes no machine");
 	return 0;
 }
 
@@ -172,7 +173,8 @@ static int check_kernel(const struct snapshot *s, struct err *err)
 		       s->kernel, s->dir);
 }
 
-/* --- files ----------------------------------------------------------------- */
+/* --- files -----------------------------------------------------------------
+ */
 
 static const json_t *entry_of(const struct snapshot *s, enum snapshot_file f)
 {
@@ -207,8 +209,7 @@ int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
 	int r;
 
 	*s = (struct snapshot){.dir = mem_strdup(dir)};
-	if ((r = read_info(s, err)) == 0 &&
-	    (r = check_versions(s, err)) == 0 &&
+	if ((r = read_info(s, err)) == 0 && (r = check_versions(s, err)) == 0 &&
 	    (r = read_machine(s, err)) == 0 && (r = read_args(s, err)) == 0 &&
 	    (r = read_nics(s, err)) == 0)
 		r = check_kernel(s, err);
@@ -235,7 +236,8 @@ int snapshot_open_file(const struct snapshot *s, enum snapshot_file f,
 	CLEANUP(free_ptr)
 	char *path = mem_printf("%s/%s", s->dir, snapshot_names[f]);
 	/* QEMU opens what it is to map privately for writing, too. */
-	int fd = open(path, (f == SNAPSHOT_RAM ? O_RDWR : O_RDONLY) | O_CLOEXEC);
+	int fd =
+	    open(path, (f == SNAPSHOT_RAM ? O_RDWR : O_RDONLY) | O_CLOEXEC);
 
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open '%s': %s", path,
@@ -271,7 +273,8 @@ int snapshot_verify(const struct snapshot *s, bool all, struct err *err)
 	return r;
 }
 
-/* --- folders --------------------------------------------------------------- */
+/* --- folders ---------------------------------------------------------------
+ */
 
 uint64_t snapshot_disk_size(const char *dir)
 {

@@ -65,10 +65,10 @@ struct snapshot {
 	size_t n_qemu_args;
 	struct snapshot_nic nics[VM_NICS_MAX];
 	size_t n_nics;
-	uint64_t next_handle;	/* the client's (streams/client.h) */
-	uint64_t console_mark;	/* where its last boot begins in the log */
-	uint64_t bios_addr;	/* guest-physical */
-	const json_t *note;	/* the owner's, or NULL */
+	uint64_t next_handle;  /* the client's (streams/client.h) */
+	uint64_t console_mark; /* where its last boot begins in the log */
+	uint64_t bios_addr;    /* guest-physical */
+	const json_t *note;    /* the owner's, or NULL */
 	bool has[SNAPSHOT_FILES];
 };
 
@@ -96,7 +96,8 @@ uint64_t snapshot_disk_size(const char *dir);
  * it holds other things, which stay. One that is not there is fine. */
 int snapshot_remove(const char *dir, struct err *err);
 
-/* --- writing --------------------------------------------------------------- */
+/* --- writing ---------------------------------------------------------------
+ */
 
 struct snapshot_draft {
 	char *dir; /* absolute */

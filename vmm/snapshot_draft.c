@@ -116,8 +116,8 @@ int snapshot_draft_write(struct snapshot_draft *d, enum snapshot_file f,
 static int copy_extent(int in, int out, off_t at, off_t hole)
 {
 	for (off_t to = at; at < hole;) {
-		ssize_t r = copy_file_range(in, &at, out, &to,
-					    (size_t)(hole - at), 0);
+		ssize_t r =
+		    copy_file_range(in, &at, out, &to, (size_t)(hole - at), 0);
 
 		if (r < 0 && errno == EINTR)
 			continue;
@@ -150,8 +150,8 @@ int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
 	CLEANUP(free_ptr) char *to = snapshot_draft_path(d, f);
 	CLEANUP(free_ptr) char *from = mem_printf("/proc/self/fd/%d", fd);
 
-	if (!as_copy && linkat(AT_FDCWD, from, AT_FDCWD, to,
-			       AT_SYMLINK_FOLLOW) == 0)
+	if (!as_copy &&
+	    linkat(AT_FDCWD, from, AT_FDCWD, to, AT_SYMLINK_FOLLOW) == 0)
 		return 0;
 	/* It is on another file system, has no name any more, ...: whatever
 	 * keeps a link from being made, a copy may do. */
@@ -217,7 +217,8 @@ void snapshot_draft_describe(struct snapshot_draft *d,
 
 int snapshot_draft_commit(struct snapshot_draft *d, struct err *err)
 {
-	CLEANUP(free_ptr) char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, d->dir);
+	CLEANUP(free_ptr)
+	char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, d->dir);
 	CLEANUP(free_ptr)
 	char *info = mem_printf("%s/" SNAPSHOT_INFO, d->dir);
 	CLEANUP(free_ptr) char *text = NULL;

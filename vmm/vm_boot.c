@@ -70,9 +70,9 @@ int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 	for (size_t i = 0; vm->n_nics && i < spec->n_net_modules; i++)
 		buf_printf(&config, "module %s\n", spec->net_modules[i]);
 	buf_append(&config, "", 1);
-	return overlay_write(path, spec->initrd, spec->agent,
-			     spec->agent_n, (char *)buf_data(&config),
-			     spec->files, spec->n_files, err);
+	return overlay_write(path, spec->initrd, spec->agent, spec->agent_n,
+			     (char *)buf_data(&config), spec->files,
+			     spec->n_files, err);
 }
 
 static void on_qemu_exit(void *ctx, int status)

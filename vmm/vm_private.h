@@ -90,7 +90,7 @@ struct vm {
 	struct qmp *qmp;
 	struct qmp_call greet; /* qmp_capabilities; started: greet.command */
 	uint32_t cid;	       /* 0: none */
-	bool is_greeted; /* QMP's commands are open */
+	bool is_greeted;       /* QMP's commands are open */
 	bool has_exited;
 	int exit_status;
 	bool guest_off;	     /* the guest powered the machine off */
@@ -212,9 +212,9 @@ void vm_power_done(struct vm *vm);
 /* One command of QMP; vm_step() follows its answer. */
 void vm_start_command(struct vm *vm, const char *command,
 		      json_t *take_arguments);
-/* Has op be what the VM is asked for; false, and it is over, where it cannot. */
-bool vm_ask(struct vm *vm, enum vm_ask ask, struct op *op,
-	    int64_t deadline_ns);
+/* Has op be what the VM is asked for; false, and it is over, where it cannot.
+ */
+bool vm_ask(struct vm *vm, enum vm_ask ask, struct op *op, int64_t deadline_ns);
 /* Starts and fails op unless the state is among the legal ones (bits) and no
  * other operation is going on. */
 bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal);

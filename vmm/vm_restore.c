@@ -74,7 +74,8 @@ uint64_t vm_revival_handles(const struct vm *vm)
 	return vm->revival ? vm->revival->next_handle : 0;
 }
 
-/* --- QEMU ------------------------------------------------------------------ */
+/* --- QEMU ------------------------------------------------------------------
+ */
 
 static int check_qemu(const struct vm *vm, struct err *err)
 {
@@ -108,8 +109,7 @@ static int put_bios(struct vm *vm, struct err *err)
 static int begin_load(struct vm *vm, struct err *err)
 {
 	struct vm_revival *r = vm->revival;
-	struct ram_map m = {.pid = vm_pid(vm),
-			    .size = vm->copy.spec.memory};
+	struct ram_map m = {.pid = vm_pid(vm), .size = vm->copy.spec.memory};
 	int rc = vm_parse_hva(vm->command.ret, &m.addr, err);
 
 	if (rc == 0)
@@ -153,8 +153,7 @@ static int answered(struct vm *vm, struct err *err)
 	case STEP_BIOS:
 		rc = put_bios(vm, err);
 		if (rc == 0)
-			start(vm, r->delta_fd < 0 ? STEP_DEVICES
-						  : STEP_RAM_AT);
+			start(vm, r->delta_fd < 0 ? STEP_DEVICES : STEP_RAM_AT);
 		break;
 	case STEP_RAM_AT:
 		rc = begin_load(vm, err);
@@ -214,7 +213,8 @@ void vm_step_revival(struct vm *vm)
 	vm_die(vm, &err);
 }
 
-/* --- the guest ------------------------------------------------------------- */
+/* --- the guest -------------------------------------------------------------
+ */
 
 void vm_revival_greeted(struct vm *vm)
 {
@@ -249,7 +249,8 @@ bool vm_revival_is_done(const struct vm *vm, struct err *ret)
 	return true;
 }
 
-/* --- the start ------------------------------------------------------------- */
+/* --- the start -------------------------------------------------------------
+ */
 
 static int read_bios(const struct snapshot *s, struct vm_revival *r,
 		     struct err *err)
@@ -293,8 +294,8 @@ static int continue_console(struct vm *vm, const struct snapshot *s,
 /* What a later snapshot of this guest is based on. */
 static int open_base(struct vm *vm, const struct snapshot *s, struct err *err)
 {
-	const json_t *ram = json_object_get(
-	    json_object_get(s->json, "files"), "ram");
+	const json_t *ram =
+	    json_object_get(json_object_get(s->json, "files"), "ram");
 	const char *hash = json_string_value(json_object_get(ram, "hash"));
 	struct stat st;
 

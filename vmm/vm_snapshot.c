@@ -19,8 +19,8 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "agent-proto/clock.h"
 #include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "vmm/filehash.h"
 #include "vmm/ram.h"
@@ -58,7 +58,8 @@ void vm_saving_free(struct vm *vm)
 	free(s);
 }
 
-/* --- what QEMU answers ----------------------------------------------------- */
+/* --- what QEMU answers -----------------------------------------------------
+ */
 
 static int no_answer(struct err *err, const char *command)
 {
@@ -72,10 +73,10 @@ static int take_migrate(struct vm *vm, const json_t *ret, struct err *err)
 	const char *first = json_string_value(json_array_get(why, 0));
 
 	(void)vm;
-	return first ? err_set(err, -ENOTSUP,
-			       "it has a device that cannot be saved: %s",
-			       first)
-		     : 0;
+	return first
+		   ? err_set(err, -ENOTSUP,
+			     "it has a device that cannot be saved: %s", first)
+		   : 0;
 }
 
 static int take_block(struct vm *vm, const json_t *ret, struct err *err)
@@ -84,7 +85,8 @@ static int take_block(struct vm *vm, const json_t *ret, struct err *err)
 	json_t *o;
 
 	(void)vm;
-	json_array_foreach (ret, i, o) {
+	json_array_foreach(ret, i, o)
+	{
 		const json_t *medium = json_object_get(o, "inserted");
 		const char *name =
 		    json_string_value(json_object_get(o, "device"));
@@ -128,8 +130,8 @@ static int take_ram_line(struct vm *vm, const char *line, struct err *err)
 static int take_ramblock(struct vm *vm, const json_t *ret, struct err *err)
 {
 	CLEANUP(free_ptr)
-	char *text = mem_strdup(json_is_string(ret) ? json_string_value(ret)
-						    : "");
+	char *text =
+	    mem_strdup(json_is_string(ret) ? json_string_value(ret) : "");
 	char *rest = text, *line;
 	int r = 0;
 
@@ -187,7 +189,8 @@ static int take_state(struct vm *vm, const json_t *ret, struct err *err)
 				   err);
 }
 
-/* --- steps ----------------------------------------------------------------- */
+/* --- steps -----------------------------------------------------------------
+ */
 
 static json_t *hmp(const char *line)
 {
@@ -203,8 +206,8 @@ static json_t *ask_ramblock(const struct vm *vm)
 static json_t *ask_bios(const struct vm *vm)
 {
 	CLEANUP(free_ptr)
-	char *line = mem_printf("gpa2hva 0x%" PRIx64,
-				BIOS_END - vm->saving->bios.size);
+	char *line =
+	    mem_printf("gpa2hva 0x%" PRIx64, BIOS_END - vm->saving->bios.size);
 
 	return hmp(line);
 }
@@ -218,8 +221,7 @@ json_t *vm_ask_ram(const struct vm *vm)
 static json_t *ask_state(const struct vm *vm)
 {
 	CLEANUP(free_ptr)
-	char *path =
-	    snapshot_draft_path(&vm->saving->draft, SNAPSHOT_STATE);
+	char *path = snapshot_draft_path(&vm->saving->draft, SNAPSHOT_STATE);
 
 	return json_pack("{s:s, s:b}", "filename", path, "live", 0);
 }
@@ -247,7 +249,8 @@ static const struct saving_step steps[] = {
     {NULL, NULL, NULL, write_rest},
 };
 
-/* --- the RAM --------------------------------------------------------------- */
+/* --- the RAM ---------------------------------------------------------------
+ */
 
 /* Of a guest that was restored, what it changed; unless that has become so
  * much that an image of its own is better. */
@@ -284,8 +287,8 @@ static int begin_ram(struct vm *vm, struct err *err)
 		    : snapshot_draft_create(&s->draft, SNAPSHOT_DELTA, err);
 	if (s->fd < 0)
 		return s->fd;
-	s->copy = ram_save_new(&s->ram, is_patch ? RAM_PATCH : RAM_DELTA,
-			       s->fd, err);
+	s->copy =
+	    ram_save_new(&s->ram, is_patch ? RAM_PATCH : RAM_DELTA, s->fd, err);
 	return s->copy ? 0 : err->code;
 }
 
@@ -320,7 +323,8 @@ static int copy_ram(struct vm *vm, struct err *err)
 	return r;
 }
 
-/* --- the rest -------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------
+ */
 
 static void add_nics(struct vm *vm)
 {
@@ -334,9 +338,9 @@ static void add_nics(struct vm *vm)
 		mac_format(nic->mac, mac);
 		o = json_pack("{s:s}", "mac", mac);
 		if (nic->port)
-			json_object_set_new(o, "bridge",
-					    json_string(bridge_name(
-						port_bridge(nic->port))));
+			json_object_set_new(
+			    o, "bridge",
+			    json_string(bridge_name(port_bridge(nic->port))));
 		json_array_append_new(list, o);
 	}
 	json_object_set_new(vm->saving->draft.json, "nics", list);
@@ -361,10 +365,10 @@ static int write_console(struct vm *vm, struct err *err)
 	CLEANUP(buf_done) struct buf log = {0};
 	int r = console_read_log(vm->console, &log, err);
 
-	return r < 0 ? r
-		     : snapshot_draft_write(&vm->saving->draft,
-					    SNAPSHOT_CONSOLE, buf_data(&log),
-					    log.len, err);
+	return r < 0
+		   ? r
+		   : snapshot_draft_write(&vm->saving->draft, SNAPSHOT_CONSOLE,
+					  buf_data(&log), log.len, err);
 }
 
 static int write_rest(struct vm *vm, struct err *err)
@@ -386,7 +390,8 @@ static int write_rest(struct vm *vm, struct err *err)
 	return r < 0 ? r : 1;
 }
 
-/* --- the way through ------------------------------------------------------- */
+/* --- the way through -------------------------------------------------------
+ */
 
 void vm_resume_quietly(struct vm *vm)
 {

@@ -163,6 +163,16 @@ const struct command commands[] = {
      "list names the images in the cache, newest first.\n"
      "path prints the directory of the default guest, made if needed.\n",
      cmd_guest},
+    {"fixture", FOR_FIXTURE,
+     "[option...] list|build|rebuild|clean|stale [name...]",
+     "make, find or remove fixtures",
+     "A fixture is NAME.fixture.lua below a root: it sets machines up, and\n"
+     "returns their snapshot, which tests begin with: "
+     "provium.vm_fixture(NAME).\n"
+     "run builds what the cache lacks; build does so before, rebuild in any\n"
+     "case. list says what there is, stale what has to be built and why (then\n"
+     "the status is 1), clean removes. Without a name, all below the roots.\n",
+     cmd_fixture},
     {"doctor", FOR_DOCTOR, "[option...]",
      "say what this machine offers, and what would be faster",
      "Looks at everything a run needs: QEMU, the accelerator, the transport,\n"

@@ -220,7 +220,8 @@ int option_set(struct settings *s, const struct option_def *o,
 const struct option_def option_defs[] = {
     {"config", 'c', "FILE",
      "use this config instead of the provium.lua found here or above",
-     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR, NULL, AT(config), 0},
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_FIXTURE | FOR_DOCTOR, NULL,
+     AT(config), 0},
     {"filter", 'f', "TEXT",
      "only tests whose name, or whose file's path, contains TEXT, or matches "
      "/REGEX/; one of several is enough",
@@ -337,8 +338,8 @@ const struct option_def option_defs[] = {
     {"version", '\0', NULL, "print the version", FOR_RUN | FOR_HELP, NULL,
      AT(wants_version), 0},
     {"help", 'h', NULL, "show this",
-     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_DOCTOR | FOR_LSP | FOR_HELP |
-	 FOR_REPORT,
+     FOR_RUN | FOR_LIST | FOR_GUEST | FOR_FIXTURE | FOR_DOCTOR | FOR_LSP |
+	 FOR_HELP | FOR_REPORT,
      NULL, AT(wants_help), 0},
     {0},
 };

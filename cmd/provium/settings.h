@@ -69,6 +69,7 @@ void settings_done(struct settings *s);
 #define FOR_HELP   16u
 #define FOR_LSP	   32u
 #define FOR_REPORT 64u
+#define FOR_FIXTURE 128u
 
 struct option_def {
 	const char *name; /* without the dashes */
@@ -123,6 +124,7 @@ int cmd_run(const struct settings *s);
 int cmd_list(const struct settings *s);
 int cmd_report(const struct settings *s);
 int cmd_guest(const struct settings *s);
+int cmd_fixture(const struct settings *s);
 int cmd_doctor(const struct settings *s);
 int cmd_lsp(const struct settings *s);
 int cmd_help(const struct settings *s);

@@ -18,6 +18,7 @@
 --   bridge_load(bridge, saved)       impairments, links, uplink
 --   attach(bridge, vm, slot) detach(bridge, vm)
 --   file_scope()                     lists of its VMs and of its bridges
+--   enter_scope(lab) leave_scope(before)   where what is made goes
 --   set_baseline(take, restore)
 local methods, core = ...
 local decode, encode = json.decode, json.encode
@@ -135,10 +136,8 @@ local function restore_bridges(lab, list)
   end
 end
 
-function methods.restore(lab, snapshot)
-  core.check(lab, "lab:restore")
-  local text, folder, known = core.read("lab:restore", snapshot)
-  local saved = decode(text)
+-- VMs and bridges, without a guest; the snapshot of each VM that ran.
+local function restore_members(lab, saved, folder, known)
   local parts = {}
   for name, was in pairs(saved.vms or {}) do
     local vm = lab[name] or lab:vm(name, was.profile)
@@ -148,6 +147,17 @@ function methods.restore(lab, snapshot)
     end
   end
   restore_bridges(lab, saved.bridges or {})
+  return parts
+end
+
+function methods.restore(lab, snapshot)
+  core.check(lab, "lab:restore")
+  local text, folder, known = core.read("lab:restore", snapshot)
+  -- What is made for it lives as long as the lab.
+  local before = core.enter_scope(lab)
+  local ok, parts = pcall(restore_members, lab, decode(text), folder, known)
+  core.leave_scope(before)
+  if not ok then error(parts, 0) end
   bring_back("lab:restore", parts)
   return lab
 end

@@ -51,6 +51,7 @@
 ---@class Provium: Lab
 ---@field timeout? Duration of each test of the file
 ---@field on_console? string[] console strings that fail the running test
+---@field reset_between_tests? boolean each test but the first begins with what the file's chunk has made, restored
 local Provium = {}
 
 ---Runs the functions as tasks, and returns the first result of each, in order.
@@ -134,6 +135,37 @@ function Lab:pause() end
 ---Lets them go on.
 function Lab:resume() end
 
+---Snapshots of all its VMs that run, which stand still together meanwhile, and
+---of its bridges: attachments, links, impairments, seeds, routes.
+---@param path? string a folder of the host, relative to the calling file, that stays; without, it goes with the scope
+---@return LabSnapshot
+function Lab:snapshot(path) end
+
+---Its VMs and bridges are as they were, those that have gone are made again.
+---A VM that was off then is; one that is no part of the snapshot stays as it is.
+---@param snapshot LabSnapshot|string or its path
+---@return Lab
+function Lab:restore(snapshot) end
+
+---A VM as a fixture has left it: NAME.fixture.lua below a root, which returns
+---vm:snapshot(). It stands in the file's scope; asking again for the same name
+---restores it again. What the cache has not is built first.
+---@param fixture string
+---@param name? string of the VM; by default the last part of the fixture's
+---@return VM
+function Lab:vm_fixture(fixture, name) end
+
+---The same of a fixture that returns lab:snapshot(): a lab in this one.
+---@param fixture string
+---@param name? string of the lab
+---@return Lab
+function Lab:lab_fixture(fixture, name) end
+
+---In a fixture: it is to be built anew when this file changes. Files that are
+---required, pushed or opened by it are known without.
+---@param path string of the host, relative to the calling file
+function Lab:depends_on_file(path) end
+
 ---Where tasks meet: waits until count of them are here. The same name may be
 ---met at again.
 ---@param name string
@@ -153,6 +185,32 @@ function Lab:pack(format, ...) end
 ---@return any ...
 function Lab:unpack(format, data, position) end
 
+---A machine at one instant, in a folder of the host.
+---@class Snapshot
+local Snapshot = {}
+
+---@return string
+function Snapshot:path() end
+
+---@return Int64 bytes on the disk that it takes by itself
+function Snapshot:size() end
+
+---Removes the folder. Guests that were restored from it go on.
+function Snapshot:delete() end
+
+---A lab at one instant.
+---@class LabSnapshot
+local LabSnapshot = {}
+
+---@return string
+function LabSnapshot:path() end
+
+---@return Int64 bytes on the disk that it takes by itself
+function LabSnapshot:size() end
+
+---Removes the folder.
+function LabSnapshot:delete() end
+
 ---A virtual machine. Closed with the scope that made it.
 ---@class VM
 local VM = {}
@@ -161,6 +219,21 @@ local VM = {}
 ---@param options? Options over those of lab:vm
 ---@return VM
 function VM:boot(options) end
+
+---What the machine is at this instant: RAM, devices, and what its agent holds:
+---open files, processes, workers. Its CPUs stand still meanwhile. Raises while a
+---stream of it, or a capture of one of its bridges, is open, and names it.
+---@param path? string a folder of the host, relative to the calling file, that stays; without, it goes with the scope
+---@return Snapshot
+function VM:snapshot(path) end
+
+---Puts a machine as it was under this VM, whatever state that is in; it runs
+---when this returns. Files, processes and workers that the snapshot has can be
+---used again, later ones are gone; streams end. Random numbers are seeded anew.
+---@param snapshot Snapshot|string or its path
+---@param options? {clock?: "continue"|"now", agent_timeout?: Duration} the guest's clock goes on from then, or is set to the host's time
+---@return VM
+function VM:restore(snapshot, options) end
 
 ---Powers the guest off, by force where it does not obey.
 function VM:shutdown() end
@@ -937,5 +1010,5 @@ return {
   provium = Provium, lab = Lab, vm = VM, worker = Worker, call = Call,
   process = Process, result = RunResult, file = File, stream = Stream,
   console = Console, clock = Clock, bridge = Bridge, nic = Nic,
-  context = Context,
+  context = Context, snapshot = Snapshot, lab_snapshot = LabSnapshot,
 }

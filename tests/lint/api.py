@@ -22,7 +22,8 @@ has `:close()`, which may be called again, and is closed with its scope.
 """
 NAMES = {"Provium": "provium", "Lab": "lab", "VM": "vm", "Worker": "worker",
          "Call": "call", "Process": "process", "RunResult": "result",
-         "File": "file", "Stream": "stream", "Console": "console",
+         "File": "file", "Snapshot": "snapshot", "LabSnapshot": "lab_snapshot",
+         "Stream": "stream", "Console": "console",
          "Clock": "clock", "Bridge": "bridge", "Nic": "nic", "Context": "t"}
 
 

@@ -15,7 +15,8 @@ static const char *const chance_names[CHANCES] = {
     [CHANCE_CORRUPT] = "corrupt",
 };
 
-/* --- saving ---------------------------------------------------------------- */
+/* --- saving ----------------------------------------------------------------
+ */
 
 static json_t *save_ports(const struct bridge *b)
 {
@@ -45,10 +46,10 @@ static void set_guest(json_t *o, const char *key, const struct bridge *b,
 static json_t *save_rule(const struct bridge *b, const struct impair_rule *r)
 {
 	const struct impairment *set = &r->set;
-	json_t *o = json_pack(
-	    "{s:i, s:I, s:I, s:I}", "cuts", (int)set->cuts, "latency_ns",
-	    (json_int_t)set->latency_ns, "jitter_ns",
-	    (json_int_t)set->jitter_ns, "bps", (json_int_t)set->bps);
+	json_t *o =
+	    json_pack("{s:i, s:I, s:I, s:I}", "cuts", (int)set->cuts,
+		      "latency_ns", (json_int_t)set->latency_ns, "jitter_ns",
+		      (json_int_t)set->jitter_ns, "bps", (json_int_t)set->bps);
 
 	for (int c = 0; c < CHANCES; c++)
 		json_object_set_new(o, chance_names[c],
@@ -89,7 +90,8 @@ json_t *bridge_save(const struct bridge *b)
 	    save_routes(b), "ports", save_ports(b), "rules", save_rules(b));
 }
 
-/* --- loading --------------------------------------------------------------- */
+/* --- loading ---------------------------------------------------------------
+ */
 
 static const struct port *find_guest(const struct bridge *b, const json_t *o,
 				     const char *key)
@@ -113,8 +115,7 @@ static void load_rule(struct bridge *b, const json_t *o)
 		return;
 	set = bridge_impairment(b, from, to);
 	set->cuts = (unsigned)json_integer_value(json_object_get(o, "cuts"));
-	set->latency_ns =
-	    json_integer_value(json_object_get(o, "latency_ns"));
+	set->latency_ns = json_integer_value(json_object_get(o, "latency_ns"));
 	set->jitter_ns = json_integer_value(json_object_get(o, "jitter_ns"));
 	set->bps = (uint64_t)json_integer_value(json_object_get(o, "bps"));
 	for (int c = 0; c < CHANCES; c++)
@@ -127,13 +128,13 @@ static void load_links(struct bridge *b, const json_t *ports)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach (ports, i, o) {
+	json_array_foreach(ports, i, o)
+	{
 		const struct port *p = find_guest(b, o, "guest");
 
 		if (p)
 			port_set_link(b->ports[p->slot],
-				      json_is_true(
-					  json_object_get(o, "link")));
+				      json_is_true(json_object_get(o, "link")));
 	}
 }
 
@@ -143,10 +144,10 @@ int bridge_load(struct bridge *b, const json_t *saved, struct err *err)
 	json_t *o;
 
 	bridge_reset_impairments(b);
-	json_array_foreach (json_object_get(saved, "rules"), i, o)
-		load_rule(b, o);
-	bridge_seed(b, (uint64_t)json_integer_value(
-			   json_object_get(saved, "seed")));
+	json_array_foreach(json_object_get(saved, "rules"), i, o)
+	    load_rule(b, o);
+	bridge_seed(
+	    b, (uint64_t)json_integer_value(json_object_get(saved, "seed")));
 	bridge_impaired(b);
 	load_links(b, json_object_get(saved, "ports"));
 	if (json_is_true(json_object_get(saved, "uplink")))
