@@ -274,10 +274,10 @@ int host_qemu_check_net(const char *qemu, struct err *err)
 	if (r < 0)
 		return r;
 	buf_append(&out, "", 1);
-	if (strstr((const char *)buf_data(&out), "\ndgram\n"))
+	if (strstr((const char *)buf_data(&out), "\nstream\n"))
 		return 0;
 	return err_set(err, -ENOTSUP,
-		       "'%s' knows no `-netdev dgram`: guests with a network "
+		       "'%s' knows no `-netdev stream`: guests with a network "
 		       "need QEMU 7.2 or later",
 		       qemu);
 }

@@ -51,8 +51,9 @@ char *host_find_qemu(struct err *err);
 /* First line of its --version; owned, NULL with err. */
 char *host_qemu_version(const char *qemu, struct err *err);
 
-/* Whether it can carry frames in datagrams, which networks need: QEMU 7.2 and
- * later, built with networking. 0, or a negative errno with err. */
+/* Whether it can carry frames over a socket that it is given, which networks
+ * need: QEMU 7.2 and later, built with networking. 0, or a negative errno with
+ * err. */
 int host_qemu_check_net(const char *qemu, struct err *err);
 
 const char *accel_name(enum accel a);	      /* "auto", "kvm", "tcg" */

@@ -23,7 +23,7 @@
  * (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h). */
 #define KERNEL_CMDLINE_MAX 2048
 
-/* fd: the other end of a datagram socketpair, one datagram a frame. */
+/* fd: the other end of a wire (vmm/net/wire.h). */
 struct qemu_nic {
 	int fd;
 	const uint8_t *mac; /* MAC_LEN bytes */

@@ -123,9 +123,9 @@ static void add_output(const struct process *p, struct buf *out)
 }
 
 /* QEMU's complaint about an option that came with 7.2. */
-static bool lacks_dgram(const struct vm *vm)
+static bool lacks_stream(const struct vm *vm)
 {
-	static const char option[] = "-netdev dgram";
+	static const char option[] = "-netdev stream";
 	const struct buf *b = process_output(vm->process);
 
 	return vm->n_nics && b->len &&
@@ -148,7 +148,7 @@ static void describe_exit(struct vm *vm, struct err *err)
 	if (vm->off_reason[0])
 		buf_printf(&text, " (%s)", vm->off_reason);
 	add_output(vm->process, &text);
-	if (lacks_dgram(vm))
+	if (lacks_stream(vm))
 		buf_printf(&text, "; networks need QEMU 7.2 or later");
 	err_set(err, -EHOSTDOWN, "%.*s", (int)text.len,
 		(char *)buf_data(&text));

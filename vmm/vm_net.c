@@ -50,7 +50,7 @@ static void lay_out(struct vm *vm, struct port *const *ports, size_t n)
 	for (size_t i = 0; i < all; i++)
 		vm->nics[i] = (struct vm_nic){
 		    .port = i < n ? ports[i] : NULL,
-		    .fd = -1,
+		    .socket = {.fd = -1},
 		};
 	vm->n_nics = all;
 }
@@ -94,13 +94,10 @@ static void make_spare_mac(const struct vm *vm, size_t i, uint8_t ret[MAC_LEN])
 
 static int plug_spare(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 {
-	int fd[2];
-	int r = wire_pair(fd, err);
+	int r = wire_pair(&vm->nics[i].socket, ret_theirs, err);
 
 	if (r < 0)
 		return r;
-	vm->nics[i].fd = fd[0];
-	*ret_theirs = fd[1];
 	make_spare_mac(vm, i, vm->nics[i].mac);
 	return 0;
 }
@@ -109,7 +106,6 @@ static int plug_spare(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 static int replug(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 {
 	struct vm_nic *nic = &vm->nics[i];
-	int fd[2];
 	int r;
 
 	if (nic->port && port_mac_clashes(nic->port, nic->mac))
@@ -117,15 +113,10 @@ static int replug(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 			       "its NIC has the MAC of another guest on bridge "
 			       "'%s'",
 			       bridge_name(port_bridge(nic->port)));
-	r = wire_pair(fd, err);
-	if (r < 0)
-		return r;
-	*ret_theirs = fd[1];
-	if (nic->port)
-		port_give(nic->port, fd[0], nic->mac);
-	else
-		nic->fd = fd[0];
-	return 0;
+	r = wire_pair(&nic->socket, ret_theirs, err);
+	if (r == 0 && nic->port)
+		port_give(nic->port, &nic->socket, nic->mac);
+	return r;
 }
 
 static int replug_all(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
@@ -171,8 +162,7 @@ void vm_unplug_nics(struct vm *vm)
 			qmp_call_done(&nic->set_link);
 		if (nic->port)
 			port_unplug(nic->port);
-		fd_closep(&nic->fd);
-		nic->fd = -1;
+		wire_socket_close(&nic->socket);
 	}
 }
 
@@ -185,7 +175,7 @@ bool vm_has_free_nic(const struct vm *vm)
 {
 	size_t i = find_nic(vm, NULL);
 
-	return i < vm->n_nics && vm->nics[i].fd >= 0;
+	return i < vm->n_nics && vm->nics[i].socket.fd >= 0;
 }
 
 int vm_plug_nic(struct vm *vm, struct port *port, struct err *err)
@@ -202,7 +192,7 @@ int vm_plug_nic(struct vm *vm, struct port *port, struct err *err)
 			       "bridge '%s'",
 			       vm_name(vm), bridge_name(port_bridge(port)));
 	port_set_link(port, false);
-	port_give(port, TAKE_FD(nic->fd), nic->mac);
+	port_give(port, &nic->socket, nic->mac);
 	nic->port = port;
 	return 0;
 }
@@ -214,7 +204,7 @@ void vm_drop_nic(struct vm *vm, struct port *port)
 
 	if (i == vm->n_nics)
 		return;
-	nic->fd = port_take(port);
+	port_take(port, &nic->socket);
 	nic->port = NULL;
 	if (!vm->qmp)
 		return;

@@ -5,6 +5,7 @@
 
 #include "streams/exec.h"
 #include "vmm/filehash.h"
+#include "vmm/net/wire.h"
 #include "vmm/process.h"
 #include "vmm/qemu_argv.h"
 #include "vmm/qmp.h"
@@ -58,10 +59,10 @@ enum vm_link {
 
 /* A NIC of the guest, from boot to boot. */
 struct vm_nic {
-	struct port *port;	  /* borrowed; NULL: no cable is in it */
-	int fd;			  /* our end while there is none; or -1 */
-	uint8_t mac[MAC_LEN];	  /* while QEMU runs */
-	struct qmp_call set_link; /* in flight where it has a command */
+	struct port *port;	   /* borrowed; NULL: no cable is in it */
+	struct wire_socket socket; /* our end while there is none */
+	uint8_t mac[MAC_LEN];	   /* while QEMU runs */
+	struct qmp_call set_link;  /* in flight where it has a command */
 };
 
 struct vm {

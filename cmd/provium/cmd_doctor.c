@@ -112,7 +112,7 @@ static void check_net(struct doctor *d, const char *name)
 	if (host_qemu_check_net(qemu, &err) < 0)
 		put(d, PRINT_WARN, "-", name, err.text);
 	else
-		good(d, name, "QEMU has -netdev dgram; no rights are needed");
+		good(d, name, "QEMU has -netdev stream; no rights are needed");
 }
 
 static const struct config_profile *profile(const struct doctor *d)

@@ -28,10 +28,19 @@
 #define FRAME_SIZE 200
 #define TICK_NS	   1000000
 
+/* A frame, and behind its length as QEMU sends it. */
+struct sent {
+	uint32_t length;
+	uint8_t frame[FRAME_SIZE];
+};
+
 /* From one guest to another, of a protocol for experiments (IEEE 802). */
-static void make_frame(uint8_t frame[FRAME_SIZE], const uint8_t *dst,
+static void make_frame(struct sent *sent, const uint8_t *dst,
 		       const uint8_t *src)
 {
+	uint8_t *frame = sent->frame;
+
+	sent->length = htonl(FRAME_SIZE);
 	memset(frame, 'x', FRAME_SIZE);
 	memcpy(frame, dst, ETH_ALEN);
 	memcpy(frame + ETH_ALEN, src, ETH_ALEN);
@@ -40,20 +49,28 @@ static void make_frame(uint8_t frame[FRAME_SIZE], const uint8_t *dst,
 }
 
 /* A full socket is waited for, as QEMU does. */
-static int send_one(int fd, const uint8_t *frame)
+static int send_one(int fd, const void *bytes, size_t size)
 {
 	struct pollfd pfd = {.fd = fd, .events = POLLOUT};
+	const char *p = bytes;
 
-	while (send(fd, frame, FRAME_SIZE, 0) < 0) {
-		if (errno != EAGAIN && errno != ENOBUFS && errno != EINTR)
+	while (size) {
+		ssize_t n = send(fd, p, size, 0);
+
+		if (n < 0 && errno != EAGAIN && errno != ENOBUFS &&
+		    errno != EINTR)
 			return -1;
-		poll(&pfd, 1, 1000);
+		if (n < 0)
+			poll(&pfd, 1, 1000);
+		p += n > 0 ? n : 0;
+		size -= n > 0 ? (size_t)n : 0;
 	}
 	return 0;
 }
 
 /* Every tick what is due by then. */
-static int send_all(int fd, const uint8_t *frame, long rate, long count)
+static int send_all(int fd, const void *bytes, size_t size, long rate,
+		    long count)
 {
 	int64_t start = clock_now_ns();
 	long sent = 0;
@@ -63,7 +80,7 @@ static int send_all(int fd, const uint8_t *frame, long rate, long count)
 		long due = (long)((double)past * (double)rate / 1e9);
 
 		for (; sent < due && sent < count; sent++)
-			if (send_one(fd, frame) < 0)
+			if (send_one(fd, bytes, size) < 0)
 				return -1;
 		struct timespec tick = {0, TICK_NS};
 		nanosleep(&tick, NULL);
@@ -96,11 +113,12 @@ static int open_lo(void)
 static int run_send(long rate, long count)
 {
 	static const uint8_t mac[ETH_ALEN] = {2, 0, 0, 0, 0, 1};
-	uint8_t frame[FRAME_SIZE];
+	struct sent sent;
 	int fd = open_lo();
 
-	make_frame(frame, mac, mac);
-	if (fd < 0 || (count && send_all(fd, frame, rate, count) < 0)) {
+	make_frame(&sent, mac, mac);
+	if (fd < 0 ||
+	    (count && send_all(fd, sent.frame, FRAME_SIZE, rate, count) < 0)) {
 		perror("lo");
 		return 1;
 	}
@@ -110,7 +128,7 @@ static int run_send(long rate, long count)
 /* --- through a switch ----------------------------------------------------- */
 
 /* A child that does so with fd, as QEMU would. */
-static pid_t start_guest(int fd, const uint8_t *frame, long rate, long count)
+static pid_t start_guest(int fd, const struct sent *sent, long rate, long count)
 {
 	uint8_t bytes[2048];
 	pid_t pid = fork();
@@ -118,8 +136,8 @@ static pid_t start_guest(int fd, const uint8_t *frame, long rate, long count)
 	if (pid)
 		return pid;
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (frame)
-		_exit(send_all(fd, frame, rate, count) < 0);
+	if (sent)
+		_exit(send_all(fd, sent, sizeof(*sent), rate, count) < 0);
 	while (read(fd, bytes, sizeof(bytes)) > 0)
 		;
 	_exit(0);
@@ -146,7 +164,7 @@ static int run_ours(long rate, long count)
 {
 	const struct stream_label label = {.kind = "bench", .detail = ""};
 	const struct capture_options options = {.filter = "ether proto 0x88b5"};
-	uint8_t frame[FRAME_SIZE];
+	struct sent sent;
 	struct err err;
 	int fds[2];
 
@@ -158,14 +176,14 @@ static int run_ours(long rate, long count)
 	if (port_plug(from, &fds[0], &err) < 0 ||
 	    port_plug(to, &fds[1], &err) < 0)
 		return 1;
-	make_frame(frame, port_mac(to), port_mac(from));
+	make_frame(&sent, port_mac(to), port_mac(from));
 	struct stream *s = bridge_capture(b, NULL, &options, &label, &err);
 	if (!s) {
 		fprintf(stderr, "%s\n", err.text);
 		return 1;
 	}
 	pid_t reader = start_guest(fds[1], NULL, 0, 0);
-	pid_t sender = start_guest(fds[0], frame, rate, count);
+	pid_t sender = start_guest(fds[0], &sent, rate, count);
 	printf("%ld\n", count_packets(s, count));
 	waitpid(sender, NULL, 0);
 	kill(reader, SIGKILL);

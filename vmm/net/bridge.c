@@ -2,7 +2,7 @@
 /*
  * Theory of operation
  *
- *	QEMU --datagrams--> wire --> port --> switch --> port --> wire --> QEMU
+ *	QEMU --stream--> wire --> port --> switch --> port --> wire --> QEMU
  *	                                        |`--> taps
  *	                                        `--> gateway
  *

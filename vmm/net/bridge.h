@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A network of guests, without root: a learning Ethernet switch in this
- * process's loop. Each NIC is one end of a datagram socketpair, one datagram a
- * frame (QEMU: -netdev dgram,local.type=fd); the other end is a port here. The
- * bridge has a port of its own, its gateway, which gives leases by DHCP,
+ * process's loop. Each NIC is one end of a socketpair, which carries frames
+ * behind their lengths (QEMU: -netdev stream); the other end is a port here.
+ *The bridge has a port of its own, its gateway, which gives leases by DHCP,
  * answers for names, and can be pinged.
  *
  *	guest a -- port --.            .-- port -- guest b
@@ -36,6 +36,7 @@ struct net;
 struct bridge;
 struct port;
 struct shaper_counters;
+struct wire_socket;
 
 /* What the bridges of one worker share: numbers for addresses. spool_dir, a
  * folder on disk for captures that are read slowly, is copied. */
@@ -80,9 +81,10 @@ int port_plug(struct port *p, int *ret_theirs, struct err *err);
 void port_unplug(struct port *p);
 /* A cable that moves while the guest runs: what is on our end of its NIC's
  * socket is the port's from now on, as is the NIC's MAC, until the next
- * port_plug(). port_take() gives it back, or -1. */
-void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN]);
-int port_take(struct port *p);
+ * port_plug(). port_take() gives it back (vmm/net/wire.h). */
+void port_give(struct port *p, struct wire_socket *take,
+	       const uint8_t mac[MAC_LEN]);
+void port_take(struct port *p, struct wire_socket *ret);
 /* Its MAC is that of its place, which tells its addresses, and not one that a
  * NIC brought along. */
 bool port_is_home(const struct port *p);

@@ -114,16 +114,17 @@ void port_unplug(struct port *p)
 	wire_close(&p->wire);
 }
 
-int port_take(struct port *p)
+void port_take(struct port *p, struct wire_socket *ret)
 {
 	let_go(p);
-	return wire_take(&p->wire);
+	wire_take(&p->wire, ret);
 }
 
-void port_give(struct port *p, int take_fd, const uint8_t mac[MAC_LEN])
+void port_give(struct port *p, struct wire_socket *take,
+	       const uint8_t mac[MAC_LEN])
 {
 	memcpy(p->mac, mac, MAC_LEN);
-	wire_give(&p->wire, take_fd);
+	wire_give(&p->wire, take);
 }
 
 bool port_is_home(const struct port *p)

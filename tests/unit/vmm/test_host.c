@@ -261,12 +261,12 @@ static void missing_qemu_says_what_to_install(void **state)
 	free(old);
 }
 
-static void networks_need_datagrams_of_qemu(void **state)
+static void networks_need_streams_of_qemu(void **state)
 {
 	struct fix *f = *state;
 	char *new = tmp_write_str(f->dir, "new",
-				  "#!/bin/sh\nprintf 'types:\\nstream\\n"
-				  "dgram\\ntap\\n'\n");
+				  "#!/bin/sh\nprintf 'types:\\ndgram\\n"
+				  "stream\\ntap\\n'\n");
 	char *old = tmp_write_str(f->dir, "old",
 				  "#!/bin/sh\nprintf 'types:\\nsocket\\n'\n");
 
@@ -297,7 +297,7 @@ int main(void)
 	    T(names_and_values_agree),
 	    T(qemu_of_the_environment_is_used),
 	    T(missing_qemu_says_what_to_install),
-	    T(networks_need_datagrams_of_qemu),
+	    T(networks_need_streams_of_qemu),
 	};
 
 	return cmocka_run_group_tests_name("host", tests, NULL, NULL);

@@ -19,6 +19,7 @@
 #include "agent-proto/mem.h"
 #include "tests/unit/tmp.h"
 #include "tests/unit/vmm/lib_frames.h"
+#include "tests/unit/vmm/lib_peer.h"
 #include "vmm/net/wire.h"
 #include "vmm/store.h"
 
@@ -66,7 +67,7 @@ static void say(struct fix *f, uint8_t id, size_t n_payload)
 	uint8_t frame[2048];
 	size_t n = frame_plain(frame, all, port_mac(f->p), id, n_payload);
 
-	assert_int_equal(n, send(f->fd, frame, n, 0));
+	assert_int_equal(n, peer_send(f->fd, frame, n));
 	loop_poll(f->loop);
 }
 

@@ -16,6 +16,7 @@
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_peer.h"
 
 #define WIRES 2
 
@@ -105,7 +106,7 @@ static unsigned peer_sends(struct fix *f, int i, unsigned first, unsigned max,
 
 	for (n = 0; n < max; n++) {
 		be_put32(f->frame, first + n);
-		if (send(f->end[i].fd, f->frame, size, MSG_DONTWAIT) < 0)
+		if (peer_send(f->end[i].fd, f->frame, size) < 0)
 			break;
 	}
 	return n;
@@ -116,9 +117,16 @@ static unsigned peer_reads(struct fix *f, int i, unsigned first)
 {
 	unsigned n = 0;
 
-	while (recv(f->end[i].fd, f->frame, sizeof(f->frame), MSG_DONTWAIT) > 0)
+	while (peer_recv(f->end[i].fd, f->frame, sizeof(f->frame)) > 0)
 		assert_int_equal(first + n++, be_get32(f->frame));
 	return n;
+}
+
+/* The first n bytes of frame, as they are, to the first wire. */
+static void peer_writes(struct fix *f, size_t n)
+{
+	assert_int_equal(n, send(f->end[0].fd, f->frame, n, 0));
+	loop_poll(f->loop);
 }
 
 static enum wire_sent we_send(struct fix *f, int i, unsigned id, size_t size)
@@ -169,6 +177,132 @@ static void frames_of_a_wrong_size_are_told_and_dropped(void **state)
 	assert_int_equal(FRAME_MIN + FRAME_MAX, f->end[0].bytes);
 }
 
+static void a_frame_that_is_too_long_is_skipped_to_its_end(void **state)
+{
+	static const size_t lengths[] = {FRAME_MAX + 1, 3 * WIRE_READ_MAX, 0};
+	struct fix *f = *state;
+	size_t sum;
+
+	for (unsigned i = 0; i < ARRAY_LEN(lengths); i++) {
+		be_put32(f->frame, (uint32_t)lengths[i]);
+		peer_writes(f, WIRE_HEADER);
+		memset(f->frame, 0, sizeof(f->frame));
+		for (sum = 0; sum < lengths[i]; sum += 1000)
+			peer_writes(f, sum + 1000 < lengths[i]
+					   ? 1000
+					   : lengths[i] - sum);
+		assert_int_equal(i + 1, f->end[0].bad);
+		assert_int_equal(1, peer_sends(f, 0, i + 1, 1, 60));
+		loop_poll(f->loop);
+		assert_int_equal(i + 1, f->end[0].n);
+		assert_int_equal(i + 1, f->end[0].last);
+	}
+}
+
+static void frames_may_come_in_any_pieces(void **state)
+{
+	struct fix *f = *state;
+	uint8_t bytes[2 * (WIRE_HEADER + 60)] = {0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		be_put32(bytes + i * (WIRE_HEADER + 60), 60);
+		be_put32(bytes + i * (WIRE_HEADER + 60) + WIRE_HEADER, i + 1);
+	}
+	for (size_t cut = 1; cut < sizeof(bytes); cut++) {
+		f->end[0].last = 0;
+		memcpy(f->frame, bytes, cut);
+		peer_writes(f, cut);
+		memcpy(f->frame, bytes + cut, sizeof(bytes) - cut);
+		peer_writes(f, sizeof(bytes) - cut);
+		assert_int_equal(2 * cut, f->end[0].n);
+		assert_true(f->end[0].is_in_order);
+		assert_int_equal(2, f->end[0].last);
+	}
+}
+
+static void send_two(struct end *e)
+{
+	uint8_t frame[60] = {0};
+
+	for (unsigned i = 0; i < 2; i++) {
+		be_put32(frame, (unsigned)(2 * (e->n - 1) + i));
+		assert_int_equal(WIRE_SENT,
+				 wire_send(&e->wire, frame, sizeof(frame)));
+	}
+}
+
+static void answers_leave_when_the_questions_have_been_read(void **state)
+{
+	struct fix *f = *state;
+
+	f->end[0].act = send_two;
+	assert_int_equal(5, peer_sends(f, 0, 1, 5, 60));
+	loop_poll(f->loop);
+	assert_int_equal(10, peer_reads(f, 0, 0));
+	assert_int_equal(0, f->end[0].wire.s.out.len);
+}
+
+/* --- a socket that moves ------------------------------------------------- */
+
+static void move(struct fix *f)
+{
+	struct wire_socket s;
+
+	wire_take(&f->end[0].wire, &s);
+	assert_false(wire_is_open(&f->end[0].wire));
+	close(f->end[1].fd);
+	f->end[1].fd = f->end[0].fd;
+	f->end[0].fd = -1;
+	wire_give(&f->end[1].wire, &s);
+	assert_int_equal(-1, s.fd);
+}
+
+static void what_is_half_sent_is_sent_by_the_next_wire(void **state)
+{
+	struct fix *f = *state;
+	unsigned n = 0, got;
+
+	/* The socket ends in the middle of one, and more wait. */
+	while (we_send(f, 0, n, FRAME_MAX) == WIRE_SENT)
+		n++;
+	assert_in_range(f->end[0].wire.s.cut, 1, FRAME_MAX);
+	move(f);
+	got = peer_reads(f, 1, 0);
+	loop_poll(f->loop);
+	got += peer_reads(f, 1, got);
+	/* Whole frames all; those that waited are gone. */
+	assert_in_range(got, 1, n - 1);
+	assert_int_equal(WIRE_SENT, we_send(f, 1, got, 60));
+	assert_int_equal(1, peer_reads(f, 1, got));
+}
+
+/* A frame of which cut bytes have come when the socket moves, and another.
+ * Returns how many of them the next wire has. */
+static uint64_t move_within_a_frame(struct fix *f, size_t cut)
+{
+	be_put32(f->frame, 60);
+	peer_writes(f, cut);
+	move(f);
+	assert_int_equal(
+	    WIRE_HEADER + 60 - cut,
+	    send(f->end[1].fd, f->frame + cut, WIRE_HEADER + 60 - cut, 0));
+	assert_int_equal(1, peer_sends(f, 1, 7, 1, 60));
+	loop_poll(f->loop);
+	assert_int_equal(7, f->end[1].last);
+	assert_int_equal(0, f->end[0].n + f->end[0].bad + f->end[1].bad);
+	return f->end[1].n;
+}
+
+static void what_is_half_read_is_no_frame_of_the_next_wire(void **state)
+{
+	assert_int_equal(1, move_within_a_frame(*state, WIRE_HEADER + 30));
+}
+
+static void a_length_that_is_half_read_goes_with_the_socket(void **state)
+{
+	assert_int_equal(2, move_within_a_frame(*state, WIRE_HEADER - 2));
+}
+
 /* --- a slow reader ------------------------------------------------------- */
 
 static void what_finds_no_room_waits_and_then_is_dropped(void **state)
@@ -179,7 +313,7 @@ static void what_finds_no_room_waits_and_then_is_dropped(void **state)
 	/* Neither socket nor queue take all of this. */
 	while (we_send(f, 0, n, 1500) == WIRE_SENT)
 		assert_in_range(++n, 1, 1000000);
-	assert_in_range(f->end[0].wire.queue.len, WIRE_QUEUE_MAX / 2,
+	assert_in_range(f->end[0].wire.s.out.len, WIRE_QUEUE_MAX / 2,
 			WIRE_QUEUE_MAX);
 	assert_true(wire_is_open(&f->end[0].wire));
 
@@ -191,7 +325,7 @@ static void what_finds_no_room_waits_and_then_is_dropped(void **state)
 		assert_true(got >= more);
 	}
 	assert_int_equal(n, got);
-	assert_int_equal(0, f->end[0].wire.queue.len);
+	assert_int_equal(0, f->end[0].wire.s.out.len);
 	assert_int_equal(WIRE_SENT, we_send(f, 0, n, 1500));
 	assert_int_equal(1, peer_reads(f, 0, n));
 }
@@ -201,7 +335,7 @@ static void frames_behind_waiting_ones_do_not_overtake(void **state)
 	struct fix *f = *state;
 	unsigned n = 0, got;
 
-	while (!f->end[0].wire.queue.len)
+	while (!f->end[0].wire.s.out.len)
 		assert_int_equal(WIRE_SENT, we_send(f, 0, n++, 9000));
 	/* Now the socket has room, but there is somebody first. */
 	got = peer_reads(f, 0, 0);
@@ -220,8 +354,8 @@ static void tiny_frames_do_not_outgrow_the_queue(void **state)
 
 	while (we_send(f, 0, n, FRAME_MIN) == WIRE_SENT)
 		n++;
-	assert_in_range(f->end[0].wire.queue.len, 1, WIRE_QUEUE_MAX);
-	assert_true(f->end[0].wire.queue.cap <= 4 * WIRE_QUEUE_MAX);
+	assert_in_range(f->end[0].wire.s.out.len, 1, WIRE_QUEUE_MAX);
+	assert_true(f->end[0].wire.s.out.cap <= 4 * WIRE_QUEUE_MAX);
 }
 
 static void a_full_wire_leaves_another_alone(void **state)
@@ -240,15 +374,16 @@ static void a_full_wire_leaves_another_alone(void **state)
 
 /* --- a fast sender ------------------------------------------------------- */
 
-static void a_flood_gets_a_batch_a_turn(void **state)
+static void a_flood_gets_its_share_of_a_turn(void **state)
 {
 	struct fix *f = *state;
-	unsigned sent = peer_sends(f, 0, 1, 10 * WIRE_BATCH, 60);
+	unsigned sent = peer_sends(f, 0, 1, 1000, 9000);
 	unsigned turns = 0;
 
+	assert_true(sent > 2 * WIRE_READ_MAX / 9000);
 	assert_int_equal(1, peer_sends(f, 1, 1, 1, 60));
 	loop_poll(f->loop);
-	assert_in_range(f->end[0].n, 1, WIRE_BATCH);
+	assert_in_range(f->end[0].bytes, 1, WIRE_READ_MAX);
 	assert_int_equal(1, f->end[1].n);
 	while (f->end[0].n < sent) {
 		loop_poll(f->loop);
@@ -260,8 +395,9 @@ static void a_flood_gets_a_batch_a_turn(void **state)
 static void draining_takes_all_that_is_there(void **state)
 {
 	struct fix *f = *state;
-	unsigned sent = peer_sends(f, 0, 1, 10 * WIRE_BATCH + 1, 60);
+	unsigned sent = peer_sends(f, 0, 1, 1000, 9000);
 
+	assert_true(sent > 2 * WIRE_READ_MAX / 9000);
 	wire_drain(&f->end[0].wire);
 	assert_int_equal(sent, f->end[0].n);
 }
@@ -271,18 +407,17 @@ static void send_one_more(struct end *e)
 	uint8_t frame[60] = {0};
 
 	be_put32(frame, e->last + 1);
-	assert_int_equal(sizeof(frame), send(e->fd, frame, sizeof(frame), 0));
+	assert_int_equal(sizeof(frame), peer_send(e->fd, frame, sizeof(frame)));
 }
 
 static void draining_a_sender_that_never_stops_ends(void **state)
 {
 	struct fix *f = *state;
 
-	peer_sends(f, 0, 1, 2 * WIRE_BATCH, 60);
+	peer_sends(f, 0, 1, 32, 60);
 	f->end[0].act = send_one_more;
 	wire_drain(&f->end[0].wire);
-	assert_in_range(f->end[0].n, WIRE_DRAIN_MAX,
-			WIRE_DRAIN_MAX + WIRE_BATCH);
+	assert_in_range(f->end[0].n, 32, WIRE_READ_MAX / 60);
 	f->end[0].act = NULL;
 }
 
@@ -330,7 +465,7 @@ static void a_peer_that_goes_with_frames_unread_closes_the_wire(void **state)
 	/* The watch for room notices; no frame is sent. */
 	while (wire_is_open(&f->end[0].wire))
 		loop_turn(f->loop);
-	assert_null(f->end[0].wire.queue.mem);
+	assert_null(f->end[0].wire.s.out.mem);
 }
 
 static void close_it(struct end *e)
@@ -376,11 +511,17 @@ int main(void)
 	    T(the_other_end_is_close_on_exec_and_non_blocking),
 	    T(frames_go_both_ways_in_order),
 	    T(frames_of_a_wrong_size_are_told_and_dropped),
+	    T(a_frame_that_is_too_long_is_skipped_to_its_end),
+	    T(frames_may_come_in_any_pieces),
+	    T(answers_leave_when_the_questions_have_been_read),
+	    T(what_is_half_sent_is_sent_by_the_next_wire),
+	    T(what_is_half_read_is_no_frame_of_the_next_wire),
+	    T(a_length_that_is_half_read_goes_with_the_socket),
 	    T(what_finds_no_room_waits_and_then_is_dropped),
 	    T(frames_behind_waiting_ones_do_not_overtake),
 	    T(tiny_frames_do_not_outgrow_the_queue),
 	    T(a_full_wire_leaves_another_alone),
-	    T(a_flood_gets_a_batch_a_turn),
+	    T(a_flood_gets_its_share_of_a_turn),
 	    T(draining_takes_all_that_is_there),
 	    T(draining_a_sender_that_never_stops_ends),
 	    T(draining_inside_a_frame_does_nothing),

@@ -246,7 +246,7 @@ static void an_image_of_its_own_is_left_alone(void **state)
 static void a_qemu_that_is_too_old_is_named_as_such(void **state)
 {
 	static const char script[] = "#!/bin/sh\n"
-				     "echo \"-netdev dgram: Parameter 'type'"
+				     "echo \"-netdev stream: Parameter 'type'"
 				     " expects a netdev backend type\" >&2\n"
 				     "exit 1\n";
 	struct nics *n = *state;
