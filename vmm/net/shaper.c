@@ -13,6 +13,7 @@
  */
 #include "vmm/net/shaper.h"
 
+#include <assert.h>
 #include <stdlib.h>
 
 #include "agent-proto/cleanup.h"
@@ -166,24 +167,35 @@ uint64_t shaper_get_seed(const struct shaper *s)
 
 /* --- frames on their way -------------------------------------------------- */
 
+static_assert(sizeof(struct flight) + 2 * sizeof(void *) <= SHAPER_FRAME_COST,
+	      "what it is for");
+
+/* What a frame on its way takes of memory, about. */
+static size_t cost(size_t len)
+{
+	return len + SHAPER_FRAME_COST;
+}
+
 static struct flight *depart(struct shaper *s, struct lane *lane,
 			     int64_t due_ns, const struct frame *f)
 {
-	if (lane->bytes + f->len > SHAPER_LANE_BYTES_MAX ||
-	    s->bytes + f->len > SHAPER_BYTES_MAX) {
+	size_t n = cost(f->len);
+
+	if (lane->bytes + n > SHAPER_LANE_BYTES_MAX ||
+	    s->bytes + n > SHAPER_BYTES_MAX) {
 		s->counters.overflowed++;
 		return NULL;
 	}
-	lane->bytes += f->len;
-	s->bytes += f->len;
+	lane->bytes += n;
+	s->bytes += n;
 	return flightq_put(&s->flights, lane, due_ns, f->data, f->len);
 }
 
 /* f leaves the queue. */
 static void land(struct shaper *s, const struct flight *f)
 {
-	f->lane->bytes -= f->len;
-	s->bytes -= f->len;
+	f->lane->bytes -= cost(f->len);
+	s->bytes -= cost(f->len);
 	if (f->lane->held == f)
 		f->lane->held = NULL;
 }

@@ -34,7 +34,9 @@
 #define SHAPER_QUEUE_BYTES (24u << 10)
 /* How long a frame waits for one that overtakes it. */
 #define SHAPER_HOLD_NS (20 * NS_PER_MS)
-/* On their way at a time, of one direction and of all; more are dropped. */
+/* On their way at a time, of one direction and of all, each frame with what it
+ * costs beside its bytes; more are dropped. */
+#define SHAPER_FRAME_COST     96u
 #define SHAPER_LANE_BYTES_MAX (16u << 20)
 #define SHAPER_BYTES_MAX      (128u << 20)
 

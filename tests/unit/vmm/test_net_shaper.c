@@ -480,8 +480,174 @@ static void what_is_on_its_way_is_bounded(void **state)
 		put_n(f, 0, 1, i, n);
 	put(f, 0, 2, 7); /* has its own room */
 	settle(f);
-	assert_int_equal(f->n, SHAPER_LANE_BYTES_MAX / n + 1);
+	assert_int_equal(f->n,
+			 SHAPER_LANE_BYTES_MAX / (n + SHAPER_FRAME_COST) + 1);
 	assert_int_equal(f->seen[f->n - 1].id, 7);
+}
+
+static void tiny_frames_count_with_what_they_cost(void **state)
+{
+	struct fix *f = *state;
+	uint32_t n = 0;
+
+	rule(f, -1, -1)->latency_ns = NS_PER_SEC;
+	shaper_changed(f->s);
+	while (!counters(f).overflowed)
+		put_n(f, 0, 1, n++, FRAME_MIN);
+	assert_int_equal(n - 1, SHAPER_LANE_BYTES_MAX /
+				    (FRAME_MIN + SHAPER_FRAME_COST));
+}
+
+/* --- levels --------------------------------------------------------------- */
+
+/* The pairs (from, to), of three ports, under the rule of each level. */
+static const struct level {
+	int from, to;
+	unsigned pairs; /* bit 3 * from + to */
+} levels[] = {
+    {-1, -1, 1u << 1 | 1u << 2 | 1u << 3 | 1u << 5 | 1u << 6 | 1u << 7},
+    {0, -1, 1u << 1 | 1u << 2},
+    {-1, 1, 1u << 1 | 1u << 7},
+    {0, 1, 1u << 1},
+};
+
+/* Nothing happens to any of a pair's frames. */
+static bool is_perfect(struct fix *f, int from, int to)
+{
+	const uint32_t n = 20;
+	int64_t began = f->now_ns;
+	bool is = true;
+
+	f->n = 0;
+	for (uint32_t i = 0; i < n; i++)
+		put(f, from, to, i);
+	settle(f);
+	for (uint32_t i = 0; i < n && f->n == n; i++)
+		is = is && f->seen[i].id == i && !f->seen[i].flipped &&
+		     f->seen[i].at_ns == began;
+	return is && f->n == n;
+}
+
+static void check_levels(struct fix *f, void (*set)(struct impairment *i))
+{
+	for (size_t l = 0; l < ARRAY_LEN(levels); l++) {
+		unsigned hit = 0;
+
+		set(rule(f, levels[l].from, levels[l].to));
+		shaper_changed(f->s);
+		for (int i = 0; i < PORTS * PORTS; i++)
+			if (i / PORTS != i % PORTS &&
+			    !is_perfect(f, i / PORTS, i % PORTS))
+				hit |= 1u << i;
+		assert_int_equal(hit, levels[l].pairs);
+		shaper_reset(f->s);
+	}
+}
+
+static void cut(struct impairment *i)
+{
+	i->cuts = CUT_PARTITION;
+}
+
+static void delay(struct impairment *i)
+{
+	i->latency_ns = 1;
+}
+
+static void jitter(struct impairment *i)
+{
+	i->jitter_ns = NS_PER_SEC;
+}
+
+static void narrow(struct impairment *i)
+{
+	i->bps = MBIT;
+}
+
+static void drop(struct impairment *i)
+{
+	i->chance[CHANCE_DROP] = 1;
+}
+
+static void duplicate(struct impairment *i)
+{
+	i->chance[CHANCE_DUPLICATE] = 1;
+}
+
+static void reorder(struct impairment *i)
+{
+	i->chance[CHANCE_REORDER] = 1;
+}
+
+static void corrupt(struct impairment *i)
+{
+	i->chance[CHANCE_CORRUPT] = 1;
+}
+
+static void everything_is_of_its_level_alone(void **state)
+{
+	static void (*const sets[])(struct impairment *) = {
+	    cut, delay, jitter, narrow, drop, duplicate, reorder, corrupt};
+
+	for (size_t i = 0; i < ARRAY_LEN(sets); i++)
+		check_levels(*state, sets[i]);
+}
+
+/* All four at once, and each of them is one of the factors. */
+static void chances_of_all_levels_compose(void **state)
+{
+	struct fix *f = *state;
+
+	for (size_t l = 0; l < ARRAY_LEN(levels); l++)
+		for (size_t c = 0; c < CHANCES; c++)
+			if (c != CHANCE_REORDER)
+				rule(f, levels[l].from, levels[l].to)
+				    ->chance[c] = 0.1 * (double)(l + 1);
+	shaper_changed(f->s);
+	for (uint32_t i = 0; i < 10000; i++)
+		put(f, 0, 1, i);
+	settle(f);
+	struct shaper_counters c = counters(f);
+	double none = 0.9 * 0.8 * 0.7 * 0.6;
+	check_share(c.lost, 1 - none);
+	check_share(c.corrupted, none * (1 - none));
+	check_share(c.duplicated, none * (1 - none));
+}
+
+/* Two who always have something to send have the same of it. */
+static void a_shared_pipe_is_fair(void **state)
+{
+	struct fix *f = *state;
+	size_t got[PORTS] = {0};
+	int64_t end = f->now_ns + 10 * NS_PER_SEC;
+
+	rule(f, -1, 2)->bps = 8 * MBIT;
+	shaper_changed(f->s);
+	for (uint32_t i = 0; f->now_ns < end; i++, f->now_ns += NS_PER_MS)
+		for (unsigned k = 0; k < 4; k++)
+			put(f, (int)((i + k) % 2), 2, i);
+	for (size_t i = 0; i < f->n; i++)
+		got[f->seen[i].from]++;
+	/* The rate is kept to, by both together. */
+	assert_in_range(got[0] + got[1], 9990, 10000);
+	assert_in_range(got[0], 4500, 5500);
+}
+
+static void a_held_frame_goes_where_its_pair_is_cut(void **state)
+{
+	struct fix *f = *state;
+
+	reorder(rule(f, 0, 1));
+	shaper_changed(f->s);
+	put(f, 0, 1, 1);
+	cut(rule(f, -1, -1));
+	shaper_changed(f->s);
+	assert_int_equal(shaper_due(f->s), CLOCK_NEVER);
+	/* The next one is not taken for one that passes it. */
+	shaper_reset(f->s);
+	put(f, 0, 1, 2);
+	assert_int_equal(f->n, 1);
+	assert_int_equal(f->seen[0].id, 2);
 }
 
 /* --- seeds ---------------------------------------------------------------- */
@@ -693,6 +859,56 @@ static void every_frame_is_accounted_for(void **state)
 	assert_true(f->n > 1000);
 }
 
+/* The same frames at the same times, with rules that change meanwhile. */
+static void play_a_script(struct fix *f, unsigned seed)
+{
+	shaper_reset(f->s);
+	shaper_seed(f->s, seed);
+	f->now_ns = (f->now_ns / NS_PER_SEC + 10) * NS_PER_SEC;
+	f->n = 0;
+	srandom(1);
+	for (uint32_t i = 0; i < 5000; i++) {
+		unsigned r = (unsigned)random();
+
+		if (r % 100 == 0)
+			change_a_rule(f, r / 100);
+		f->now_ns += (int64_t)(r % 300) * NS_PER_US;
+		put_n(f, (int)(r % 3), (int)((r + 1 + r / 9 % 2) % 3), i,
+		      FRAME_MIN + r % 3000);
+	}
+	settle(f);
+}
+
+static bool is_same(const struct seen *a, const struct seen *b, int64_t apart)
+{
+	return a->id == b->id && a->from == b->from && a->to == b->to &&
+	       a->flipped == b->flipped && b->at_ns - a->at_ns == apart;
+}
+
+static void a_seed_repeats_a_whole_script(void **state)
+{
+	struct fix *f = *state;
+	struct seen *first;
+	size_t n, differ = 0;
+	int64_t apart;
+
+	play_a_script(f, 5);
+	n = f->n;
+	first = mem_dup(f->seen, n * sizeof(*first));
+	assert_true(n > 500);
+	play_a_script(f, 5);
+	assert_int_equal(f->n, n);
+	apart = f->seen[0].at_ns - first[0].at_ns;
+	for (size_t i = 0; i < n; i++)
+		assert_true(is_same(&first[i], &f->seen[i], apart));
+	play_a_script(f, 6);
+	apart = f->seen[0].at_ns - first[0].at_ns;
+	for (size_t i = 0; i < n && i < f->n; i++)
+		differ += !is_same(&first[i], &f->seen[i], apart);
+	assert_true(differ > 100);
+	free(first);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -715,6 +931,11 @@ int main(void)
 	    TEST(the_narrowest_pipe_decides),
 	    TEST(latency_comes_after_the_pipe),
 	    TEST(what_is_on_its_way_is_bounded),
+	    TEST(tiny_frames_count_with_what_they_cost),
+	    TEST(everything_is_of_its_level_alone),
+	    TEST(chances_of_all_levels_compose),
+	    TEST(a_shared_pipe_is_fair),
+	    TEST(a_held_frame_goes_where_its_pair_is_cut),
 	    TEST(a_seed_repeats_every_fate),
 	    TEST(a_fate_depends_on_its_direction_alone),
 	    TEST(what_names_a_port_goes_with_it),
@@ -722,6 +943,7 @@ int main(void)
 	    TEST(an_arrival_may_change_anything),
 	    TEST(a_reset_is_a_perfect_network),
 	    TEST(every_frame_is_accounted_for),
+	    TEST(a_seed_repeats_a_whole_script),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
