@@ -18,6 +18,7 @@ import time
 
 sys.dont_write_bytecode = True  # beside the sources
 import many
+import network
 import peers
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -264,7 +265,7 @@ def bench_capture(b, seconds=2):
 ROWS = {"boot": bench_boot, "roundtrip": bench_roundtrip, "tail": bench_tail,
         "expect": bench_expect, "deadline": bench_deadline,
         "capture": bench_capture, "surface": peers.bench_surface,
-        "files": many.bench_files}
+        "files": many.bench_files, "network": network.bench_network}
 
 
 def main():
