@@ -134,11 +134,11 @@ static void loss(struct bench *b, double chance)
 	printf("loss %.3f %.3f\n", chance * 100, 100.0 * (MANY - got) / MANY);
 }
 
-/* One comes in for each that goes out, so that the pipe is never empty, and
- * its queue of 100 ms never full. */
+/* One comes in for each that goes out, so that the pipe is never empty: half
+ * of its queue of 100 ms is full. */
 static void rate(struct bench *b, double mbit)
 {
-	const int ahead = 8, n = 1000;
+	const int ahead = (int)(mbit * 1e6 * 0.05 / 8 / SIZE), n = 1000;
 	int64_t start, last = 0;
 
 	rule(b)->bps = (uint64_t)(mbit * 1e6);

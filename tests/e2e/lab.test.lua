@@ -208,3 +208,86 @@ test("a lab's calls are for all of its VMs", function(t)
   t:assert_eq({ l.one:state(), provium.two:state() }, { "shutdown", "booted" })
   t:assert_eq(l.below.not_direct:state(), "created")
 end)
+
+test("a name of an inner lab of the file's is no less taken", function(t)
+  fails(t, "vm 'deep' is already declared in the file's scope at "
+    .. "tests/e2e/lab.test.lua:5", function()
+      file_lab:vm("deep", {})
+    end)
+  t:assert(file_lab:vm("deep") == in_lab)
+  -- It is of that lab alone, and what is not a VM has names of its own.
+  provium:lab("other"):vm("deep", {})
+  t:assert(provium:bridge("filed") ~= file_bridge)
+  t:assert(provium.filed == file_vm)
+end)
+
+test("what a test declares in a lab of the file's", function(t)
+  file_lab:vm("passing", {})
+  file_lab:bridge("net")
+  file_lab:lab("below"):vm("deeper")
+  t:assert_eq(file_lab:vm_names(), { "deep", "passing" })
+end)
+
+test("is gone with the test, and may be declared again", function(t)
+  t:assert_eq({ file_lab.passing, file_lab.net, file_lab.below }, {})
+  t:assert_eq(file_lab:members(), { in_lab })
+  file_lab:vm("passing", {})
+end)
+
+-- How many of a lab's VMs have a QEMU, and how many have booted.
+local function progress(lab)
+  local starting, booted = 0, 0
+  for _, name in ipairs(lab:vm_names()) do
+    local vm = lab:vm(name)
+    starting = starting + (vm:pid() and 1 or 0)
+    booted = booted + (vm:state() == "booted" and 1 or 0)
+  end
+  return starting, booted
+end
+
+test("all of a lab boot at once", function(t)
+  local l = provium:lab("three")
+  l:bridge("net"):attach({ l:vm("a"), l:vm("b"), l:vm("c") })
+  t:assert_eq({ progress(l) }, { 0, 0 })
+  provium.all(function()
+    l:boot()
+  end, function()
+    wait_until(function()
+      local starting, booted = progress(l)
+      t:assert_eq(booted, 0, "one has booted before all were started")
+      return starting == 3
+    end, { timeout = 60, interval = 0.01, desc = "a QEMU for each" })
+  end)
+  t:assert_eq({ progress(l) }, { 3, 3 })
+  l.a:run("ping -c 1 -w 30 c.net", { check = true })
+  l:shutdown()
+  t:assert_eq({ l.a:state(), l.b:state(), l.c:state() },
+    { "shutdown", "shutdown", "shutdown" })
+end)
+
+test("one that cannot boot fails the lab's boot, by name", function(t)
+  local l = provium:lab("broken")
+  l:vm("good")
+  l:vm("bad", { qemu_args = { "-no-such-option" } })
+  local e = t:assert_raises(function() l:boot() end)
+  t:assert_contains(e, "VM bad: QEMU ")
+  t:assert_contains(e, "-no-such-option")
+  -- The other boot was given up with it, and says so.
+  t:assert_eq({ l.bad:state(), l.good:state() }, { "dead", "dead" })
+  t:assert_contains(t:assert_raises(function() l.good:boot() end),
+    "VM good: its boot was given up")
+end)
+
+test("a closed lab says so", function(t)
+  local l = provium:lab("brief")
+  l:close()
+  l:close()
+  for _, name in ipairs({ "boot", "shutdown", "pause", "resume", "members",
+    "vm_names", "bridge_names", "sub_lab_names", "name" }) do
+    fails(t, "lab:" .. name .. ": the lab is closed", function()
+      l[name](l)
+    end)
+  end
+  fails(t, "the lab is closed", function() l:barrier("b", 1) end)
+  t:assert(provium:lab("brief") ~= l)
+end)

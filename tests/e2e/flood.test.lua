@@ -1,0 +1,155 @@
+-- Guests that send as fast as they can cost their network what it can carry,
+-- and nothing else: calls keep their deadlines, memory its bounds.
+provium.timeout = 300
+
+local ffi = require("ffi")
+local guest_program = require("guest_program")
+
+ffi.cdef([[
+struct provium_test_flood_time { long s, ns; };
+int clock_gettime(int id, struct provium_test_flood_time *t);
+]])
+
+local MIB = 1024 * 1024
+local SECONDS = "600" -- longer than any test: each kills its floods
+-- For a machine that emulates four guests on whatever it has.
+local LATE = 5
+
+local lan, aside = provium:bridge("lan"), provium:bridge("aside")
+local a, b, c = provium:vm("a"), provium:vm("b"), provium:vm("c")
+local quiet = provium:vm("quiet")
+lan:attach({ a, b, c, quiet })
+aside:attach(c)
+provium:boot()
+guest_program({ a, b }, "../bench/traffic.c", "/tmp/traffic")
+
+local function now()
+  local t = ffi.new("struct provium_test_flood_time")
+  ffi.C.clock_gettime(1, t)
+  return tonumber(t.s) + tonumber(t.ns) / 1e9
+end
+
+local function resident()
+  local f = assert(io.open("/proc/self/status"))
+  local kib = f:read("*a"):match("VmRSS:%s+(%d+) kB")
+  f:close()
+  return tonumber(kib) * 1024
+end
+
+local function sent(vm)
+  return vm:nic("lan"):counters().tx_packets
+end
+
+-- Both send datagrams of 16 bytes to all, and to each other, without end.
+local function start_floods()
+  local floods = {}
+  local broadcast = a:nic("lan"):ip():gsub("%d+$", "255")
+  for vm, other in pairs({ [a] = b, [b] = a }) do
+    for _, to in ipairs({ broadcast, other:nic("lan"):ip() }) do
+      floods[#floods + 1] = vm:run_async("/tmp/traffic", { "blast", to, "9",
+        "16", SECONDS })
+    end
+  end
+  for _, vm in ipairs({ a, b }) do
+    local before = sent(vm)
+    wait_until(function() return sent(vm) > before + 1000 end,
+      { timeout = 60, desc = "a flood of " .. vm:name() })
+  end
+  return floods
+end
+
+local function stop(floods)
+  for _, p in ipairs(floods) do
+    p:kill("kill")
+    p:wait(60)
+  end
+end
+
+-- How late a call is that is given that long and has nothing to wait for.
+local function overshoot(stream, seconds)
+  local start = now()
+  local frame = stream:next(seconds)
+  assert(frame == nil, "the stream is not silent")
+  return now() - start - seconds
+end
+
+local function calls_are_served(t, what)
+  local silent = c:run_async("sleep 1000")
+  local stream = silent:stdout_stream()
+  local worst, slowest = 0, 0
+  for _ = 1, 10 do
+    worst = math.max(worst, overshoot(stream, 0.2))
+    local start = now()
+    t:assert_eq(c:run("echo hi", { timeout = 30 }).stdout, "hi\n")
+    t:assert_eq(c:stat("/etc").entry_type, "directory")
+    slowest = math.max(slowest, now() - start)
+  end
+  silent:kill()
+  t:log(("%s: 0.2 s took %.1f ms more at most, run() and stat() %.0f ms")
+    :format(what, worst * 1e3, slowest * 1e3))
+  t:assert(worst < LATE, worst)
+  t:assert(slowest < LATE, slowest)
+end
+
+test("calls keep their deadlines in a flood", function(t)
+  calls_are_served(t, "no flood")
+  local floods = start_floods()
+  local before, start = sent(a) + sent(b), now()
+  calls_are_served(t, "flood")
+  t:log(("%.0f frames/s"):format((sent(a) + sent(b) - before)
+    / (now() - start)))
+  stop(floods)
+end)
+
+test("and where it is captured; no packet is lost", function(t)
+  local floods = start_floods()
+  local memory = resident()
+  local before = sent(quiet)
+  local all, kept = lan:capture(), t:tmpdir() .. "/all.pcap"
+  all:write_to(kept)
+  local own = lan:capture({ filter = "icmp and src "
+    .. quiet:nic("lan"):ip(), snaplen = 64 })
+  calls_are_served(t, "captured flood")
+  quiet:run("ping -c 3 -i 0.2 -w 60 " .. c:nic("lan"):ip(), { check = true })
+  local counted = sent(quiet) - before
+  stop(floods)
+  local n = 0
+  for _ in own:packets(0.2) do
+    n = n + 1
+  end
+  t:assert(n >= 3 and n <= counted, n)
+  t:log(("%.1f MiB captured; memory grown by %.1f MiB"):format(
+    tonumber(all:bytes()) / MIB, (resident() - memory) / MIB))
+  t:assert(resident() - memory < 24 * MIB, resident() - memory)
+  all:close()
+end)
+
+test("a capture of a flood has all of it", function(t)
+  local cap = lan:capture({ filter = "udp dst port 11", snaplen = 64 })
+  local said = tonumber(a:run("/tmp/traffic", { args = { "blast",
+    c:nic("lan"):ip(), "11", "16", "2" }, check = true }).stdout)
+  local n = 0
+  for _ in cap:packets(2) do
+    n = n + 1
+  end
+  t:log(("%d frames"):format(n))
+  t:assert_eq(n, said)
+end)
+
+test("nor does delay hold more than its bounds", function(t)
+  lan:add_latency(2000)
+  local memory = resident()
+  local floods = start_floods()
+  calls_are_served(t, "delayed flood")
+  t:log(("memory grown by %.1f MiB"):format((resident() - memory) / MIB))
+  t:assert(resident() - memory < 160 * MIB, resident() - memory)
+  stop(floods)
+  lan:reset()
+end)
+
+test("another bridge is as it was", function(t)
+  local floods = start_floods()
+  local gateway = aside:nic(c):ip():gsub("%d+$", "1")
+  c:run("ping -c 3 -i 0.2 -w 60 " .. gateway, { check = true })
+  stop(floods)
+end)
