@@ -362,8 +362,23 @@ struct uplink *uplink_free(struct uplink *u)
 	return NULL;
 }
 
+/*
+ * Not fragments: libslirp 4.7.0 loses its way in memory when one that is not
+ * the beginning of its packet is the first to come.
+ */
+static bool is_fit(const uint8_t *frame, size_t n)
+{
+	struct eth_view eth;
+	struct ipv4_view ip;
+
+	return eth_parse(&eth, frame, n) && eth.type == ETHER_IPV4 &&
+	       ipv4_parse(&ip, eth.body, eth.len) && !ip.is_fragment;
+}
+
 void uplink_input(struct uplink *u, const uint8_t *frame, size_t n)
 {
+	if (!is_fit(frame, n))
+		return;
 	slirp_input(u->slirp, frame, (int)n);
 	if (u->is_stalled)
 		service(u);

@@ -45,7 +45,8 @@ struct uplink *uplink_new(struct loop *l, const struct uplink_spec *spec,
 /* Its flows end. */
 struct uplink *uplink_free(struct uplink *u);
 
-/* A frame of a guest that is for the world outside; a whole Ethernet frame.
+/* A frame of a guest that is for the world outside; what is no whole packet of
+ * IPv4 is dropped, fragments among it.
  * owner->send() may be called before this returns. */
 void uplink_input(struct uplink *u, const uint8_t *frame, size_t n);
 

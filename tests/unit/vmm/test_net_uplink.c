@@ -312,6 +312,28 @@ static void a_port_that_nobody_has_refuses(void **state)
 
 /* --- what is no flow ------------------------------------------------------ */
 
+/* One that is not the beginning of its packet, but the first to come, ends
+ * libslirp 4.7.0, and so the process. */
+static void fragments_are_dropped(void **state)
+{
+	static const uint16_t bits[] = {0x0001, 0x1fff, 0x2000, 0x3fff, 0xc9c9};
+	struct fix *f = *state;
+	uint8_t *ip = f->frame + FRAME_MIN;
+	size_t n;
+
+	f->path.dport = 9;
+	n = frame_udp(f->frame, &f->path, "x", 1);
+	for (size_t i = 0; i < ARRAY_LEN(bits); i++) {
+		be_put16(ip + 6, bits[i]);
+		be_put16(ip + 10, 0);
+		be_put16(ip + 10, inet_checksum(0, ip, IPV4_HEADER));
+		uplink_input(f->u, f->frame, n);
+	}
+	loop_poll(f->loop);
+	assert_int_equal(uplink_flows(f->u), 0);
+	assert_int_equal(f->n_frames, 0);
+}
+
 static void frames_that_are_none_change_nothing(void **state)
 {
 	struct fix *f = *state;
@@ -356,6 +378,7 @@ int main(void)
 	    T(replies_to_nobody_are_dropped),
 	    T(a_connection_is_one_of_the_host),
 	    T(a_port_that_nobody_has_refuses),
+	    T(fragments_are_dropped),
 	    T(frames_that_are_none_change_nothing),
 	    T(the_host_answers_pings),
 	};
