@@ -51,7 +51,12 @@ say "the same network as an ordinary user"
 suite sh tests/as-user.sh build/provium \
     sh tests/uplink/uplink.sh ./provium
 suite sh tests/as-user.sh build/provium ./provium run \
-    tests/e2e/network.test.lua tests/e2e/impairments.test.lua
+    tests/e2e/network.test.lua tests/e2e/impairments.test.lua \
+    tests/e2e/route.test.lua tests/e2e/ipv6.test.lua \
+    tests/e2e/forward.test.lua tests/e2e/mtu.test.lua
+
+say "networks that repeat themselves"
+suite sh tests/e2e/stable.sh build/provium
 
 say "images with an init of their own"
 suite sh tests/e2e/foreign.sh build/provium
