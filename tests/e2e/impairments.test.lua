@@ -240,6 +240,61 @@ test("TCP comes through the worst of networks", { timeout = 300 },
     t:assert_eq(server:wait(30).stdout, sum)
   end)
 
+-- Sends so many bytes by TCP, and says whether they came as they went.
+local function pours(from, to, port, bytes, meanwhile)
+  from:run("head -c " .. bytes .. " /dev/urandom > /tmp/sent")
+  local sum = from:run("md5sum < /tmp/sent").stdout
+  local server = to:run_async("nc -l -p " .. port .. " | md5sum")
+  await_listener(to, port)
+  local client = from:run_async(("nc %s %d < /tmp/sent"):format(ip(to), port))
+  if meanwhile then
+    meanwhile()
+  end
+  client:wait(200):assert_ok()
+  return server:wait(60).stdout == sum
+end
+
+test("TCP comes through each of them", { timeout = 300 }, function(t)
+  local cases = {
+    { "add_latency", { from = a, to = b, ms = 20, jitter = 10 } },
+    { "drop_rate", { from = a, to = b, p = 5 } },
+    { "duplicate_rate", { to = b, p = 50 } },
+    { "reorder_rate", { from = a, p = 20 } },
+    { "corrupt_rate", 3 },
+    { "bandwidth_limit", { from = b, to = a, bps = 1e6 } },
+  }
+  for i, case in ipairs(cases) do
+    perfect(t)
+    lan:seed(i)
+    lan[case[1]](lan, case[2])
+    t:assert(pours(a, b, 5100 + i, 100000), case[1])
+  end
+end)
+
+test("a connection outlives the partition of its ends", { timeout = 300 },
+  function(t)
+    perfect(t)
+    -- Slow enough that it is cut in its middle.
+    lan:bandwidth_limit({ from = a, to = b, bps = 4e6 })
+    t:assert(pours(a, b, 5200, 1000000, function()
+      local nic = b:nic("lan")
+      local before = nic:counters().rx_bytes
+      wait_until(function()
+        return nic:counters().rx_bytes > before + 100000
+      end, { timeout = 60, interval = 0.02, desc = "some of it" })
+      lan:partition_all()
+      local got = nic:counters().rx_bytes
+      t:assert(got - before < 900000, "all of it came before the cut")
+      t:assert(is_cut_off(c, a) and is_cut_off(c, b))
+      t:assert_eq(nic:counters().rx_bytes, got)
+      -- One side heals, which is not theirs; then all.
+      lan:unpartition(a, c)
+      t:assert(reaches(a, c) and is_cut_off(c, b))
+      lan:restore_all()
+    end))
+    t:assert(reaches(a, b) and reaches(b, c))
+  end)
+
 test("what is told wrong is refused by name", function(t)
   perfect(t)
   local off = provium:vm("off")

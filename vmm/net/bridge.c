@@ -367,10 +367,10 @@ struct port *bridge_attach_at(struct bridge *b, const char *guest,
 {
 	unsigned slot = PORTS_MAX;
 
-	for (unsigned i = PORTS_MAX; i-- > 0;) {
-		if (is_free(b, i))
+	for (unsigned i = 0; i < PORTS_MAX; i++) {
+		if (slot == PORTS_MAX && is_free(b, i))
 			slot = i;
-		else if (b->ports[i] && !strcmp(b->ports[i]->guest, guest)) {
+		if (b->ports[i] && !strcmp(b->ports[i]->guest, guest)) {
 			err_set(err, -EEXIST, "'%s' is on bridge '%s' already",
 				guest, b->name);
 			return NULL;
