@@ -12,8 +12,9 @@ int clock_gettime(int id, struct provium_test_flood_time *t);
 
 local MIB = 1024 * 1024
 local SECONDS = "600" -- longer than any test: each kills its floods
--- For a machine that emulates four guests on whatever it has.
-local LATE = 5
+-- Seconds, for a machine that emulates four guests on whatever it has: by how
+-- much a deadline of the host is passed, and what a guest takes to answer.
+local LATE, SLOW = 2, 10
 
 local lan, aside = provium:bridge("lan"), provium:bridge("aside")
 local a, b, c = provium:vm("a"), provium:vm("b"), provium:vm("c")
@@ -88,7 +89,7 @@ local function calls_are_served(t, what)
   t:log(("%s: 0.2 s took %.1f ms more at most, run() and stat() %.0f ms")
     :format(what, worst * 1e3, slowest * 1e3))
   t:assert(worst < LATE, worst)
-  t:assert(slowest < LATE, slowest)
+  t:assert(slowest < SLOW, slowest)
 end
 
 test("calls keep their deadlines in a flood", function(t)
