@@ -265,7 +265,7 @@ def bench_capture(b, seconds=2):
 ROWS = {"boot": bench_boot, "roundtrip": bench_roundtrip, "tail": bench_tail,
         "expect": bench_expect, "deadline": bench_deadline,
         "capture": bench_capture, "surface": peers.bench_surface,
-        "files": many.bench_files, "network": network.bench_network}
+        "files": many.bench_files, "reset": many.bench_reset, "network": network.bench_network}
 
 
 def main():

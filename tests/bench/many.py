@@ -24,6 +24,28 @@ end)
 """
 
 
+TESTS = 50
+
+# The same tests on a guest that is restored for each, and on one that boots.
+RESET = """provium.reset_between_tests = true
+local vm = provium:vm("a"):boot()
+for i = 1, %d do
+  test("test " .. i, function(t)
+    t:assert_eq(vm:run("test -e /spoilt || echo fresh").stdout, "fresh\\n")
+    vm:write_file("/spoilt", "")
+  end)
+end
+"""
+BOOTS = """for i = 1, %d do
+  test("test " .. i, function(t)
+    local vm = provium:vm("a"):boot()
+    t:assert_eq(vm:run("test -e /spoilt || echo fresh").stdout, "fresh\\n")
+    vm:write_file("/spoilt", "")
+  end)
+end
+"""
+
+
 def timed(argv, want):
     """Seconds; `want` is in what it prints."""
     start = time.monotonic()
@@ -88,3 +110,21 @@ def bench_files(b, rounds=5):
                               f"{VM_FILES} passed, 0 failed"))
     b.row(f"runner: {VM_FILES} files of one VM, 2 at a time / one by one",
           statistics.median(beside), statistics.median(serial), "s", 0.65)
+
+
+def bench_reset(b, rounds=3):
+    """A fresh guest for each test: restored against booted."""
+    top = b.tmp.name + "/reset"
+    os.makedirs(top)
+    took = {"reset": [], "boots": []}
+    for name, text in (("reset", RESET), ("boots", BOOTS)):
+        with open(f"{top}/{name}.test.lua", "w", encoding="utf-8") as f:
+            f.write(text % TESTS)
+    for _ in range(rounds):
+        for name, into in took.items():
+            into.append(timed([b.provium, "run", "-q", "--no-history",
+                               f"{top}/{name}.test.lua"],
+                              f"{TESTS} passed, 0 failed"))
+    b.row(f"{TESTS} tests on a fresh guest, reset / booted",
+          statistics.median(took["reset"]), statistics.median(took["boots"]),
+          "s", 0.1)
