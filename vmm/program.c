@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -23,6 +24,7 @@ enum { OUT, ERR, FAILED, N_PIPES };
  * closes, or that holds its errno. */
 struct program {
 	const char *name;
+	int in; /* its stdin; -1: /dev/null */
 	pid_t pid;
 	int fd[N_PIPES];
 	struct buf got[N_PIPES];
@@ -30,6 +32,7 @@ struct program {
 
 static void program_done(struct program *p)
 {
+	fd_closep(&p->in);
 	for (int i = 0; i < N_PIPES; i++) {
 		fd_closep(&p->fd[i]);
 		buf_done(&p->got[i]);
@@ -37,11 +40,10 @@ static void program_done(struct program *p)
 }
 
 /* Only async-signal-safe calls: the parent may have threads. */
-static void child(const char *const *argv, const char *cwd, const int *wr,
-		  pid_t parent)
+static void child(const char *const *argv, const char *cwd, int in,
+		  const int *wr, pid_t parent)
 {
 	char *const *args = (char *const *)(uintptr_t)argv;
-	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	sigset_t none;
 	int e;
 
@@ -52,7 +54,9 @@ static void child(const char *const *argv, const char *cwd, const int *wr,
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (getppid() != parent)
 		_exit(127);
-	if (null >= 0 && dup2(null, 0) >= 0 && dup2(wr[OUT], 1) >= 0 &&
+	if (in < 0)
+		in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	if (in >= 0 && dup2(in, 0) >= 0 && dup2(wr[OUT], 1) >= 0 &&
 	    dup2(wr[ERR], 2) >= 0 && (!cwd || chdir(cwd) == 0))
 		execvp(argv[0], args);
 	e = errno;
@@ -80,7 +84,7 @@ static int start(struct program *p, const char *const *argv, const char *cwd)
 	if (r == 0) {
 		p->pid = fork();
 		if (p->pid == 0)
-			child(argv, cwd, wr, parent);
+			child(argv, cwd, p->in, wr, parent);
 		if (p->pid < 0)
 			r = -errno;
 	}
@@ -207,30 +211,77 @@ static int fail(const struct program *p, int r, struct err *err)
 	return err_set(err, r, "cannot run '%s': %s", p->name, strerror(-r));
 }
 
+/* Until its end; its outputs are in p. */
+static int run(struct program *p, const char *const *argv, const char *cwd,
+	       int64_t deadline_ns, struct err *err)
+{
+	int status = 0;
+	int r = start(p, argv, cwd);
+
+	if (r == 0)
+		r = collect(p, deadline_ns);
+	if (r == 0)
+		r = reap(p, deadline_ns, &status);
+	if (p->pid > 0) {
+		kill(p->pid, SIGKILL);
+		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
+			;
+	}
+	return r < 0 ? fail(p, r, err) : judge(p, status, err);
+}
+
 int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 		struct buf *ret_out, struct err *err)
 {
 	CLEANUP(program_done)
-	struct program p = {.name = argv[0], .pid = -1, .fd = {-1, -1, -1}};
-	int status = 0;
-	int r = start(&p, argv, cwd);
+	struct program p = {
+	    .name = argv[0], .in = -1, .pid = -1, .fd = {-1, -1, -1}};
+	int r = run(&p, argv, cwd, deadline_ns, err);
 
-	if (r == 0)
-		r = collect(&p, deadline_ns);
-	if (r == 0)
-		r = reap(&p, deadline_ns, &status);
-	if (p.pid > 0) {
-		kill(p.pid, SIGKILL);
-		while (waitpid(p.pid, NULL, 0) < 0 && errno == EINTR)
-			;
-	}
-	if (r < 0)
-		return fail(&p, r, err);
-	r = judge(&p, status, err);
 	if (r == 0 && ret_out) {
 		buf_done(ret_out);
 		*ret_out = p.got[OUT];
 		p.got[OUT] = (struct buf){0};
 	}
+	return r;
+}
+
+/* A file of its own, and no pipe: the program may open /dev/stdin, and need not
+ * read while it writes. */
+static int open_input(const struct buf *input)
+{
+	int fd = memfd_create("input", MFD_CLOEXEC);
+	size_t at = 0;
+	int r = fd < 0 ? -errno : 0;
+
+	while (r == 0 && at < input->len) {
+		ssize_t n = pwrite(fd, buf_data(input) + at, input->len - at,
+				   (off_t)at);
+
+		if (n < 0 && errno != EINTR)
+			r = -errno;
+		else if (n > 0)
+			at += (size_t)n;
+	}
+	if (r < 0)
+		fd_closep(&fd);
+	return r < 0 ? r : fd;
+}
+
+int program_feed(const char *const *argv, const struct buf *input,
+		 int64_t deadline_ns, struct buf *ret_said, struct err *err)
+{
+	CLEANUP(program_done)
+	struct program p = {
+	    .name = argv[0], .in = -1, .pid = -1, .fd = {-1, -1, -1}};
+	int r = open_input(input);
+
+	if (r < 0)
+		return fail(&p, r, err);
+	p.in = r;
+	r = run(&p, argv, NULL, deadline_ns, err);
+	buf_done(ret_said);
+	*ret_said = p.got[ERR];
+	p.got[ERR] = (struct buf){0};
 	return r;
 }

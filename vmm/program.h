@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Running a helper program of the host (apt-get, busybox --list-full) to its
- * end: no shell, stdin is /dev/null, both outputs collected, bounded in time
- * and bytes. It blocks; it is for set-up, not for the loop.
+ * end: no shell, stdin is /dev/null or given, both outputs collected, bounded
+ * in time and bytes. It blocks; it is for set-up, not for the loop.
  */
 #ifndef VMM_PROGRAM_H
 #define VMM_PROGRAM_H
@@ -24,5 +24,9 @@
  */
 int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 		struct buf *ret_out, struct err *err);
+/* The same with input to read from stdin; its stderr goes to ret_said (the
+ * caller's, emptied before), whatever its end. */
+int program_feed(const char *const *argv, const struct buf *input,
+		 int64_t deadline_ns, struct buf *ret_said, struct err *err);
 
 #endif

@@ -62,6 +62,41 @@ static void failure_ends_in_the_last_line(void **state)
 	assert_non_null(strstr(err.text, "signal 9"));
 }
 
+static int feed(const char *script, const struct buf *input, struct buf *said,
+		struct err *err)
+{
+	const char *argv[] = {"sh", "-c", script, NULL};
+
+	return program_feed(argv, input, clock_deadline_ns(60 * NS_PER_SEC),
+			    said, err);
+}
+
+/* More than a pipe holds; and it may be opened by its name. */
+static void it_reads_what_it_is_fed(void **state)
+{
+	struct buf input = {0}, said = {0};
+	struct err err;
+
+	(void)state;
+	for (int i = 0; i < 100000; i++)
+		buf_append(&input, "line\n", 5);
+	assert_int_equal(
+	    0, feed("test $(cat | wc -c) = 500000", &input, &said, &err));
+	assert_int_equal(0, said.len);
+	assert_int_equal(0, feed("test $(wc -l < /dev/stdin) = 100000", &input,
+				 &said, &err));
+	assert_int_equal(0, feed("exec <&-", &input, &said, &err));
+	buf_reset(&input);
+	assert_int_equal(0, feed("test -z \"$(cat)\"", &input, &said, &err));
+	assert_int_equal(
+	    -EIO, feed("echo a >&2; echo b >&2; exit 1", &input, &said, &err));
+	assert_int_equal(4, said.len);
+	assert_memory_equal(buf_data(&said), "a\nb\n", 4);
+	assert_string_equal(err.text, "'sh' failed with status 1: b");
+	buf_done(&said);
+	buf_done(&input);
+}
+
 static void missing_program_is_enoent(void **state)
 {
 	const char *argv[] = {"/nonexistent/prog", NULL};
@@ -104,6 +139,7 @@ int main(void)
 	    cmocka_unit_test(stdout_is_collected),
 	    cmocka_unit_test(large_output_on_both_pipes_does_not_block),
 	    cmocka_unit_test(failure_ends_in_the_last_line),
+	    cmocka_unit_test(it_reads_what_it_is_fed),
 	    cmocka_unit_test(missing_program_is_enoent),
 	    cmocka_unit_test(deadline_kills_it),
 	    cmocka_unit_test(endless_output_is_cut),
