@@ -40,6 +40,7 @@ struct capture {
 	struct stream *stream; /* whose source this is */
 	struct timer *serve_timer;
 	capture_closed_cb on_closed;
+	void (*on_look)(void *ctx); /* or NULL */
 	void *ctx;
 	struct dump dump;
 	struct backlog backlog;
@@ -149,6 +150,27 @@ void capture_end(struct capture *c)
 		end_stream(c);
 }
 
+void capture_break(struct capture *c, const struct err *err)
+{
+	if (c->is_over)
+		return;
+	break_off(c, err);
+	capture_end(c);
+}
+
+void capture_on_look(struct capture *c, void (*look)(void *ctx))
+{
+	c->on_look = look;
+}
+
+static void capture_look(void *ctx)
+{
+	struct capture *c = ctx;
+
+	if (c->on_look && !c->is_over)
+		c->on_look(c->ctx);
+}
+
 /* --- making and closing -------------------------------------------------- */
 
 static void release(struct capture *c)
@@ -174,6 +196,7 @@ static void capture_close(void *ctx)
 static const struct stream_source capture_source = {
     .consumed = capture_consumed,
     .close = capture_close,
+    .look = capture_look,
 };
 
 static int open_dump(struct capture *c, const struct capture_options *o,

@@ -59,5 +59,10 @@ void capture_packet(struct capture *c, int64_t realtime_ns, const void *frame,
 
 /* The network is gone: end of file once everything is read. */
 void capture_end(struct capture *c);
+/* The same, but it breaks there, with this reason. */
+void capture_break(struct capture *c, const struct err *err);
+/* look(ctx), with the ctx of on_closed, whenever a reader begins to wait: it
+ * may give the packets that are there, but were not read yet. */
+void capture_on_look(struct capture *c, void (*look)(void *ctx));
 
 #endif

@@ -56,6 +56,9 @@ struct stream_source {
 	 * inside stream_deliver() and stream_end(), whose caller so must not
 	 * touch the source afterwards without knowing better. */
 	void (*close)(void *ctx);
+	/* Somebody begins to wait: deliver what is there and was not looked for
+	 * yet. May be NULL. */
+	void (*look)(void *ctx);
 };
 
 /* Who opened it and on what: for diagnostics. Strings are copied. */

@@ -422,6 +422,8 @@ static void wait_go(struct stream_wait *w)
 		stream_finish_closed(s, w);
 		return;
 	}
+	if (s->source->look)
+		s->source->look(s->source_ctx);
 	s->waiter = w;
 	stream_progress(s);
 }

@@ -59,7 +59,8 @@ static pid_t start_cat(const char *path, int *ret_fd)
 
 int main(int argc, char **argv)
 {
-	static const struct stream_source source = {consumed, closed};
+	static const struct stream_source source = {.consumed = consumed,
+						    .close = closed};
 	const struct stream_label label = {.kind = "bench", .detail = ""};
 	struct stream_list list = TAILQ_HEAD_INITIALIZER(list);
 	struct stream_pattern pattern;

@@ -21,7 +21,8 @@ static void on_close(void *ctx)
 
 static int l_stream(lua_State *L)
 {
-	static const struct stream_source source = {on_consumed, on_close};
+	static const struct stream_source source = {.consumed = on_consumed,
+						    .close = on_close};
 	static const char *const types[] = {
 	    [STREAM_TAIL] = "tail",
 	    [STREAM_CAPTURE] = "capture",

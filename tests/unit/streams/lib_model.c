@@ -328,7 +328,8 @@ static void on_close(void *ctx)
 
 struct model *model_new(struct loop *l, const char *note)
 {
-	static const struct stream_source source = {on_consumed, on_close};
+	static const struct stream_source source = {.consumed = on_consumed,
+						    .close = on_close};
 	const struct stream_label label = {.kind = "model", .detail = ""};
 	struct model *m = mem_zalloc(sizeof(*m));
 

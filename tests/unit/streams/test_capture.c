@@ -525,6 +525,47 @@ static void the_end_wakes_a_reader(void **state)
 	assert_true(stream_eof(f->stream));
 }
 
+static void a_reason_comes_behind_everything(void **state)
+{
+	struct fixture *f = *state;
+	struct err why;
+
+	open_capture(f, NULL, 0);
+	many_packets(f, 3000);
+	err_set(&why, -ENOBUFS, "a hole");
+	capture_break(f->capture, &why);
+	capture_break(f->capture, &why);
+	capture_end(f->capture);
+	while (next(f))
+		;
+	assert_int_equal(-ENOBUFS, f->w.op.result);
+	assert_string_equal("a hole", f->w.op.err.text);
+	check_got(f);
+}
+
+static void on_look(void *ctx)
+{
+	packet(ctx, 60);
+}
+
+/* What is there, but was not read yet. */
+static void a_reader_that_comes_makes_its_owner_look(void **state)
+{
+	struct fixture *f = *state;
+
+	open_capture(f, NULL, 0);
+	capture_on_look(f->capture, on_look);
+	stream_drain(&f->w, clock_now_ns());
+	op_wait(&f->w.op);
+	take_frames(f);
+	check_got(f);
+	assert_int_equal(1, f->n_packets);
+	capture_end(f->capture);
+	stream_drain(&f->w, clock_now_ns());
+	op_wait(&f->w.op);
+	assert_int_equal(1, f->n_packets);
+}
+
 /* Everything before it is read, then the reason is told, and told again. */
 static void check_broken(struct fixture *f, int code, const char *text)
 {
@@ -726,6 +767,8 @@ int main(void)
 	    T(a_search_goes_on_to_the_disk),
 	    T(the_end_comes_behind_everything),
 	    T(the_end_wakes_a_reader),
+	    T(a_reason_comes_behind_everything),
+	    T(a_reader_that_comes_makes_its_owner_look),
 	    T(a_full_disk_breaks_it_behind_what_was_captured),
 	    T(a_missing_spool_breaks_it_behind_what_was_captured),
 	    T(closing_drops_what_is_pending_and_on_disk),
