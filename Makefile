@@ -191,6 +191,7 @@ $(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test
 # start programs: the valgrind of Debian 12 knows no pidfd_open().
 MEMCHECK := $(filter-out $(addprefix $(B)/unit/,\
 	vmm/test_process vmm/test_program vmm/test_vm vmm/test_guest \
+	vmm/test_net_kernel \
 	runner/test_run runner/test_worker_proc),$(UNIT))
 .PHONY: memcheck
 memcheck: unit-build

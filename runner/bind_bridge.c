@@ -187,12 +187,27 @@ static int l_tostring(lua_State *L)
 
 struct bridge_opts {
 	bool ipv6;
+	const char *network; /* NULL: it does not say */
 };
 
 static const struct opt bridge_options[] = {
     {"ipv6", OPT_BOOL, offsetof(struct bridge_opts, ipv6)},
+    {"network", OPT_STRING, offsetof(struct bridge_opts, network)},
     {NULL, 0, 0},
 };
+
+static enum network check_network(lua_State *L, const char *method,
+				  const struct bridge_opts *o)
+{
+	enum network network = worker_of(L)->config.network;
+
+	if (o->network && network_parse(o->network, &network) < 0)
+		bind_fail_arg(L, method,
+			      "options.network must be \"user\" or "
+			      "\"kernel\", got \"%s\"",
+			      o->network);
+	return network;
+}
 
 /* Pushes the object of a new bridge, which has the name in the lab at 1. */
 static void push_bridge(lua_State *L, const char *name, struct bridge *bridge)
@@ -209,17 +224,28 @@ static void push_bridge(lua_State *L, const char *name, struct bridge *bridge)
 	scope_name(w->scope, L, 1, name, lua_gettop(L));
 }
 
+static struct bridge *make_bridge(struct net *net, const char *name,
+				  const struct bridge_opts *o,
+				  enum network network, struct err *err)
+{
+	struct bridge *b = bridge_new(net, name, err);
+
+	if (b && o->ipv6)
+		bridge_enable_ipv6(b);
+	if (b && network == NETWORK_KERNEL && bridge_use_kernel(b, err) < 0)
+		return bridge_free(b);
+	return b;
+}
+
 static void create_bridge(lua_State *L, const char *name,
-			  const struct bridge_opts *o)
+			  const struct bridge_opts *o, enum network network)
 {
 	struct err err = {0};
 	struct bridge *bridge =
-	    bridge_new(worker_net(worker_of(L)), name, &err);
+	    make_bridge(worker_net(worker_of(L)), name, o, network, &err);
 
 	if (!bridge)
 		bind_fail_err(L, "lab:bridge", &err);
-	if (o->ipv6)
-		bridge_enable_ipv6(bridge);
 	push_bridge(L, name, bridge);
 }
 
@@ -239,6 +265,19 @@ bool bridge_object_restore(lua_State *L, const char *name, const json_t *saved,
 	return bridge;
 }
 
+static void check_same_network(lua_State *L, const char *method,
+			       const struct bridge_object *b, int wanted)
+{
+	enum network is =
+	    bridge_is_kernel(b->bridge) ? NETWORK_KERNEL : NETWORK_USER;
+
+	if (wanted >= 0 && wanted != (int)is)
+		bind_fail_arg(L, method,
+			      "bridge '%s' was made with network \"%s\": ask "
+			      "for another where it is made",
+			      b->name, network_name(is));
+}
+
 static int lab_bridge(lua_State *L)
 {
 	static const char method[] = "lab:bridge";
@@ -248,6 +287,7 @@ static int lab_bridge(lua_State *L)
 	const char *name = bind_lab_check_name(L, method, 2);
 	bind_options(L, method, arg_opt_table(L, method, 3, "options"),
 		     bridge_options, &o);
+	enum network network = check_network(L, method, &o);
 	scope_find(worker_of(L)->scope, L, 1, &bridge_class, name);
 	const struct bridge_object *b = object_test(L, -1, &bridge_class);
 	if (b && o.ipv6 && !bridge_has_ipv6(b->bridge))
@@ -255,11 +295,13 @@ static int lab_bridge(lua_State *L)
 			      "bridge '%s' was made without IPv6: ask for it "
 			      "where it is made",
 			      name);
-	if (b)
+	if (b) {
+		check_same_network(L, method, b, o.network ? (int)network : -1);
 		return 1;
+	}
 	lua_pop(L, 1);
 	bind_lab_check_not_reserved(L, method, name);
-	create_bridge(L, name, &o);
+	create_bridge(L, name, &o, network);
 	return 1;
 }
 

@@ -32,6 +32,16 @@ struct knob {
 	bool is_directional; /* the table form alone, with both ends */
 };
 
+/* The rules of b were changed. */
+static void apply(lua_State *L, const char *method, struct bridge_object *b)
+{
+	struct err err = {0};
+
+	if (bridge_impaired(b->bridge, &err) < 0)
+		bind_fail_err(L, method, &err);
+	lua_settop(L, 1);
+}
+
 /* --- arguments ------------------------------------------------------------ */
 
 static double check_number(lua_State *L, const char *method, int idx,
@@ -191,8 +201,7 @@ static int turn(lua_State *L, const struct knob *k)
 		if (k->set == set_latency)
 			i->jitter_ns = 0;
 	}
-	bridge_impaired(b->bridge);
-	lua_settop(L, 1);
+	apply(L, k->method, b);
 	return 1;
 }
 
@@ -242,8 +251,7 @@ static int cut_pair(lua_State *L, const char *method, bool shall_cut)
 	set_cut(b->bridge, d, CUT_PARTITION, shall_cut);
 	if (is_both)
 		set_cut(b->bridge, reversed(d), CUT_PARTITION, shall_cut);
-	bridge_impaired(b->bridge);
-	lua_settop(L, 1);
+	apply(L, method, b);
 	return 1;
 }
 
@@ -296,8 +304,7 @@ static int l_partition_all(lua_State *L)
 	struct bridge_object *b = bridge_check(L, "bridge:partition_all");
 
 	cut_all(b, CUT_PARTITION, true);
-	bridge_impaired(b->bridge);
-	lua_settop(L, 1);
+	apply(L, "bridge:partition_all", b);
 	return 1;
 }
 
@@ -309,8 +316,7 @@ static int l_restore_all(lua_State *L)
 	cut_all(b, CUT_PARTITION, false);
 	TAILQ_FOREACH (a, &b->attachments, of_bridge)
 		set_isolated(b->bridge, a->port, false);
-	bridge_impaired(b->bridge);
-	lua_settop(L, 1);
+	apply(L, "bridge:restore_all", b);
 	return 1;
 }
 
@@ -319,8 +325,7 @@ static int isolate(lua_State *L, const char *method, bool is)
 	struct bridge_object *b = bridge_check(L, method);
 
 	set_isolated(b->bridge, check_port(L, method, b, 2, "vm"), is);
-	bridge_impaired(b->bridge);
-	lua_settop(L, 1);
+	apply(L, method, b);
 	return 1;
 }
 
@@ -350,17 +355,22 @@ static int l_seed(lua_State *L)
 {
 	static const char method[] = "bridge:seed";
 	struct bridge_object *b = bridge_check(L, method);
+	struct err err = {0};
 
-	bridge_seed(b->bridge, arg_u64(L, method, 2, "seed"));
+	if (bridge_seed(b->bridge, arg_u64(L, method, 2, "seed"), &err) < 0)
+		bind_fail_err(L, method, &err);
 	lua_settop(L, 1);
 	return 1;
 }
 
 static int l_reset(lua_State *L)
 {
-	struct bridge_object *b = bridge_check(L, "bridge:reset");
+	static const char method[] = "bridge:reset";
+	struct bridge_object *b = bridge_check(L, method);
+	struct err err = {0};
 
-	bridge_reset_impairments(b->bridge);
+	if (bridge_reset_impairments(b->bridge, &err) < 0)
+		bind_fail_err(L, method, &err);
 	lua_settop(L, 1);
 	return 1;
 }

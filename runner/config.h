@@ -60,6 +60,7 @@ struct config {
 	struct config_profile *profiles; /* owned array */
 	size_t n_profiles;
 	char *default_profile; /* "default" unless named */
+	enum network network;  /* of bridges that do not say */
 };
 
 /* path: --config, or NULL to search. */

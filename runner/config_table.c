@@ -173,6 +173,15 @@ static int read_transport(const struct place *at, void *dst)
 	return 0;
 }
 
+static int read_network(const struct place *at, void *dst)
+{
+	const char *s = top_string(at->L);
+
+	if (!s || network_parse(s, dst) < 0)
+		return complain(at, "\"user\" or \"kernel\"");
+	return 0;
+}
+
 /* --- tables ---------------------------------------------------------------*/
 
 /* Reads list[1..n] of the table on the top of the stack, each by read. */
@@ -450,9 +459,13 @@ static const struct key *keys_of_config(void)
 #name, read, offsetof(struct config, name)                     \
 	}
 	static const struct key keys[] = {
-	    KEY(roots, read_strings),	       KEY(cache_dir, read_path),
-	    KEY(cache_max_size, read_size),    KEY(profiles, read_profiles),
-	    KEY(default_profile, read_string), {0},
+	    KEY(roots, read_strings),
+	    KEY(cache_dir, read_path),
+	    KEY(cache_max_size, read_size),
+	    KEY(profiles, read_profiles),
+	    KEY(default_profile, read_string),
+	    KEY(network, read_network),
+	    {0},
 	};
 #undef KEY
 	return keys;

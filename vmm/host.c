@@ -292,8 +292,10 @@ static int find_name(const char *const *names, size_t n, const char *s)
 
 static const char *const accel_names[] = {"auto", "kvm", "tcg"};
 static const char *const transport_names[] = {"auto", "vsock", "serial"};
+static const char *const network_names[] = {"user", "kernel"};
 static_assert(ARRAY_LEN(accel_names) == ACCEL_TCG + 1, "a name each");
 static_assert(ARRAY_LEN(transport_names) == TRANSPORT_SERIAL + 1, "as well");
+static_assert(ARRAY_LEN(network_names) == NETWORK_KERNEL + 1, "here, too");
 
 const char *accel_name(enum accel a)
 {
@@ -322,5 +324,20 @@ int transport_parse(const char *s, enum transport *ret)
 	if (i < 0)
 		return i;
 	*ret = (enum transport)i;
+	return 0;
+}
+
+const char *network_name(enum network n)
+{
+	return network_names[n];
+}
+
+int network_parse(const char *s, enum network *ret)
+{
+	int i = find_name(network_names, ARRAY_LEN(network_names), s);
+
+	if (i < 0)
+		return i;
+	*ret = (enum network)i;
 	return 0;
 }

@@ -12,6 +12,8 @@
 
 enum accel { ACCEL_AUTO, ACCEL_KVM, ACCEL_TCG };
 enum transport { TRANSPORT_AUTO, TRANSPORT_VSOCK, TRANSPORT_SERIAL };
+/* What bridges are made of. */
+enum network { NETWORK_USER, NETWORK_KERNEL };
 
 struct host_choice {
 	int value;	  /* enum accel or enum transport, never AUTO */
@@ -61,5 +63,7 @@ const char *transport_name(enum transport t); /* "auto", "vsock", "serial" */
 /* -EINVAL for an unknown name. */
 int accel_parse(const char *s, enum accel *ret);
 int transport_parse(const char *s, enum transport *ret);
+const char *network_name(enum network n); /* "user", "kernel" */
+int network_parse(const char *s, enum network *ret);
 
 #endif

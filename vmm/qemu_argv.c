@@ -201,7 +201,10 @@ static void add_nics(struct strvec *argv, const struct qemu_spec *s)
 	for (size_t i = 0; i < s->n_nics; i++) {
 		mac_format(s->nics[i].mac, mac);
 		strvec_add(argv, "-netdev");
-		strvec_addf(argv, "stream,id=net%zu,addr.type=fd,addr.str=%d",
+		strvec_addf(argv,
+			    s->nics[i].is_tap
+				? "tap,id=net%zu,fd=%d"
+				: "stream,id=net%zu,addr.type=fd,addr.str=%d",
 			    i, s->nics[i].fd);
 		strvec_add(argv, "-device");
 		strvec_addf(argv,

@@ -23,10 +23,12 @@
  * (COMMAND_LINE_SIZE in arch/x86/include/asm/setup.h). */
 #define KERNEL_CMDLINE_MAX 2048
 
-/* fd: the other end of a wire (vmm/net/wire.h). */
+/* fd: the other end of a wire (vmm/net/wire.h); or a TAP, without a header
+ * before the frame. */
 struct qemu_nic {
 	int fd;
 	const uint8_t *mac; /* MAC_LEN bytes */
+	bool is_tap;
 };
 
 /* All borrowed. The fds are connected sockets that QEMU inherits. */

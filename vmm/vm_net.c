@@ -113,9 +113,11 @@ static int replug(struct vm *vm, size_t i, int *ret_theirs, struct err *err)
 			       "its NIC has the MAC of another guest on bridge "
 			       "'%s'",
 			       bridge_name(port_bridge(nic->port)));
+	if (nic->port && port_is_home_mac(nic->port, nic->mac))
+		return port_plug(nic->port, ret_theirs, err);
 	r = wire_pair(&nic->socket, ret_theirs, err);
 	if (r == 0 && nic->port)
-		port_give(nic->port, &nic->socket, nic->mac);
+		r = port_give(nic->port, &nic->socket, nic->mac, err);
 	return r;
 }
 
@@ -149,6 +151,7 @@ int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 		else if (nic->port)
 			memcpy(nic->mac, port_mac(nic->port), MAC_LEN);
 		ret[i].mac = nic->mac;
+		ret[i].is_tap = nic->port && port_is_tap(nic->port);
 	}
 	return r;
 }
@@ -192,7 +195,9 @@ int vm_plug_nic(struct vm *vm, struct port *port, struct err *err)
 			       "bridge '%s'",
 			       vm_name(vm), bridge_name(port_bridge(port)));
 	port_set_link(port, false);
-	port_give(port, &nic->socket, nic->mac);
+	int r = port_give(port, &nic->socket, nic->mac, err);
+	if (r < 0)
+		return r;
 	nic->port = port;
 	return 0;
 }

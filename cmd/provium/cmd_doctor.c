@@ -17,6 +17,7 @@
 #include "vmm/guest.h"
 #include "vmm/guest_source.h"
 #include "vmm/host.h"
+#include "vmm/net/kernel_host.h"
 
 struct doctor {
 	struct printer p;
@@ -113,6 +114,37 @@ static void check_net(struct doctor *d, const char *name)
 		put(d, PRINT_WARN, "-", name, err.text);
 	else
 		good(d, name, "QEMU has -netdev stream; no rights are needed");
+}
+
+static void put_hint(const struct doctor *d, const char *text)
+{
+	CLEANUP(free_ptr) char *tip = mem_printf("%26s", "note: ");
+
+	print_text(&d->p, PRINT_WARN, tip);
+	print_text(&d->p, PRINT_PLAIN, text);
+	fputc('\n', d->p.out);
+}
+
+/* Only tests that ask for it need it; or all, where the config does. */
+static void check_kernel_net(struct doctor *d, const char *name)
+{
+	CLEANUP(strvec_done) struct strvec hints = {0};
+	struct err err;
+
+	if (kernel_host_check(&err) < 0) {
+		bool is_default =
+		    d->has_config && d->config.network == NETWORK_KERNEL;
+		CLEANUP(free_ptr)
+		char *text = mem_printf("%s%s", err.text,
+					is_default ? "" : "; not needed");
+
+		put(d, is_default ? PRINT_WARN : PRINT_DIM, "-", name, text);
+		return;
+	}
+	good(d, name, "available, for bridges with network = \"kernel\"");
+	kernel_host_hints(&hints);
+	for (size_t i = 0; i < hints.n; i++)
+		put_hint(d, hints.v[i]);
 }
 
 static const struct config_profile *profile(const struct doctor *d)
@@ -288,7 +320,8 @@ static const struct check checks[] = {
     {"accelerator", check_accel}, {"transport", check_transport},
     {"/dev/kvm", check_device},	  {"/dev/vhost-vsock", check_device},
     {"busybox", check_busybox},	  {"guest", check_guest},
-    {"network", check_net},	  {"memory", check_memory},
+    {"network", check_net},	  {"kernel network", check_kernel_net},
+    {"memory", check_memory},
 };
 
 int cmd_doctor(const struct settings *s)

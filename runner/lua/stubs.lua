@@ -81,7 +81,7 @@ function Lab:vm(name, profile, options) end
 
 ---The network of that name, made where there is none.
 ---@param name string
----@param options? {ipv6?: boolean} ipv6: guests also have addresses of IPv6
+---@param options? {ipv6?: boolean, network?: "user"|"kernel"} ipv6: guests also have addresses of IPv6; network: "kernel" is a Linux bridge with TAPs, which needs rights (default: the config's, else "user")
 ---@return Bridge
 function Lab:bridge(name, options) end
 
@@ -856,6 +856,7 @@ function Bridge:unisolate(vm) end
 function Bridge:is_isolated(vm) end
 
 ---What chance decides from now on repeats that of any other run with the seed.
+---Not on a bridge with network "kernel".
 ---@param n Int64
 ---@return Bridge
 function Bridge:seed(n) end

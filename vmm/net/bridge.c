@@ -199,6 +199,7 @@ struct net *net_free(struct net *n)
 		return NULL;
 	for (size_t i = 0; i < BRIDGES_MAX; i++)
 		assert(!n->bridges[i]);
+	kernel_net_free(n->kernel);
 	wire_arena_done(&n->arena);
 	free(n->spool_dir);
 	free(n);
@@ -296,12 +297,14 @@ struct bridge *bridge_free(struct bridge *b)
 {
 	if (!b)
 		return NULL;
+	kernel_bridge_begin_free(b);
 	for (size_t i = 0; i < PORTS_MAX; i++)
 		port_free(b->ports[i]);
 	bridge_end_captures(b, NULL);
 	b->log = bridge_log_free(b->log, b->sw);
 	bridge_disarm(b);
 	bridge_disable_uplink(b);
+	kernel_bridge_free(b);
 	route_leave(b);
 	gateway_leave(&b->gateway);
 	b->net->bridges[b->number - 1] = NULL;
@@ -384,6 +387,5 @@ struct port *bridge_attach_at(struct bridge *b, const char *guest,
 	}
 	if (wanted < PORTS_MAX && is_free(b, wanted))
 		slot = wanted;
-	b->ports[slot] = port_new(b, slot, guest);
-	return b->ports[slot];
+	return port_new(b, slot, guest, err);
 }

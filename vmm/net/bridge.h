@@ -50,6 +50,14 @@ struct bridge *bridge_new(struct net *n, const char *name, struct err *err);
  * captures may outlive it. */
 struct bridge *bridge_free(struct bridge *b);
 const char *bridge_name(const struct bridge *b);
+/*
+ * From now on it is a bridge of the kernel's, with a TAP for each guest: as
+ * fast as that is, seen by the tools of the host, and with the kernel's own
+ * impairments. Before any guest is attached. 0, or -errno: what is missing; the
+ * bridge is of no use then.
+ */
+int bridge_use_kernel(struct bridge *b, struct err *err);
+bool bridge_is_kernel(const struct bridge *b);
 /* From now on it is one of IPv6, too: the gateway announces a prefix, and names
  * have addresses of both kinds. Before any guest is attached. */
 void bridge_enable_ipv6(struct bridge *b);
@@ -75,19 +83,27 @@ struct port *bridge_attach(struct bridge *b, const char *guest,
 struct port *port_free(struct port *p);
 
 /* The guest boots: *ret_theirs is the end for QEMU, close-on-exec, the
- * caller's. A socket of an earlier boot is closed. 0 or -errno. */
+ * caller's: a datagram socket, or where port_is_tap() a TAP. A socket of an
+ * earlier boot is closed. 0 or -errno. */
 int port_plug(struct port *p, int *ret_theirs, struct err *err);
+bool port_is_tap(const struct port *p);
 /* The guest is off. Idempotent. */
 void port_unplug(struct port *p);
 /* A cable that moves while the guest runs: what is on our end of its NIC's
  * socket is the port's from now on, as is the NIC's MAC, until the next
- * port_plug(). port_take() gives it back (vmm/net/wire.h). */
-void port_give(struct port *p, struct wire_socket *take,
-	       const uint8_t mac[MAC_LEN]);
+ * port_plug(). port_take() gives it back (vmm/net/wire.h); where it was a TAP
+ * that is one, and the port is then to be freed: it takes no other place than
+ * on a bridge of the kernel's. There a socket is joined with a TAP of our own.
+ * 0 or -errno: -EBUSY where that is no place for a TAP, and the socket is still
+ * the caller's; else it is taken all the same. */
+int port_give(struct port *p, struct wire_socket *take,
+	      const uint8_t mac[MAC_LEN], struct err *err);
 void port_take(struct port *p, struct wire_socket *ret);
 /* Its MAC is that of its place, which tells its addresses, and not one that a
  * NIC brought along. */
 bool port_is_home(const struct port *p);
+/* It would be with that MAC. */
+bool port_is_home_mac(const struct port *p, const uint8_t mac[MAC_LEN]);
 /* Another port of the net has that MAC. */
 bool port_mac_is_taken(const struct port *p, const uint8_t mac[MAC_LEN]);
 /* One of the same bridge has. */
@@ -148,7 +164,8 @@ bool bridge_has_uplink(const struct bridge *b);
  * from or to any (vmm/net/impair.h; vmm/net/shaper.h says how). The gateway is
  * never impaired: guests get their addresses, and find each other's names, in
  * the worst of networks. Change what is pointed to, then say so with
- * bridge_impaired().
+ * bridge_impaired(), which for a bridge of the kernel's fails with -errno where
+ * that does not do it: then all is as it was.
  */
 struct impairment *bridge_impairment(struct bridge *b, const struct port *from,
 				     const struct port *to);
@@ -156,11 +173,12 @@ struct impairment *bridge_impairment(struct bridge *b, const struct port *from,
 struct impairment bridge_get_impairment(const struct bridge *b,
 					const struct port *from,
 					const struct port *to);
-void bridge_impaired(struct bridge *b);
+int bridge_impaired(struct bridge *b, struct err *err);
 /* The network is perfect again. */
-void bridge_reset_impairments(struct bridge *b);
-/* The chances of what comes repeat those of any other run with this seed. */
-void bridge_seed(struct bridge *b, uint64_t seed);
+int bridge_reset_impairments(struct bridge *b, struct err *err);
+/* The chances of what comes repeat those of any other run with this seed.
+ * -ENOTSUP: the kernel's do not. */
+int bridge_seed(struct bridge *b, uint64_t seed, struct err *err);
 /* What was done to frames since the bridge was made. */
 void bridge_shaper_counters(const struct bridge *b,
 			    struct shaper_counters *ret);

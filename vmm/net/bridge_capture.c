@@ -1,22 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Captures of a bridge. A tap feeds each until it is ended, by its stream's
- * close, by the end of what it looks at, or by the bridge's. Its stream may
- * live on with what is still to be read, and is in the bridge's list for so
- * long: so it holds the bridge's memory.
+ * Captures of a bridge: what its switch sees, or for a bridge of the kernel's
+ * what the kernel shows of an interface. A tap feeds each until it is ended, by
+ * its stream's close, by the end of what it looks at, or by the bridge's. Its
+ * stream may live on with what is still to be read, and is in the bridge's list
+ * for so long: so it holds the bridge's memory.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "streams/sniff.h"
 #include "vmm/net/bridge_private.h"
 
 struct bridge_tap {
 	struct bridge *bridge;
 	struct capture *capture;
 	struct vtap tap;
-	bool is_on; /* the switch, and in the bridge's list */
+	struct sniff *sniff; /* of the kernel's; or NULL */
+	bool is_on;	     /* the switch, and in the bridge's list */
 	TAILQ_ENTRY(bridge_tap) link;
 };
 
@@ -33,7 +36,10 @@ static void take_off(struct bridge_tap *t)
 	if (!t->is_on)
 		return;
 	t->is_on = false;
-	vswitch_untap(t->bridge->sw, &t->tap);
+	if (t->sniff)
+		t->sniff = sniff_close(t->sniff);
+	else
+		vswitch_untap(t->bridge->sw, &t->tap);
 	TAILQ_REMOVE(&t->bridge->taps, t, link);
 }
 
@@ -45,6 +51,45 @@ static void on_closed(void *ctx, struct capture *c)
 	take_off(t);
 	bridge_release(t->bridge);
 	free(t);
+}
+
+static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
+{
+	struct bridge_tap *t = ctx;
+
+	/* May close the stream, and so free t. */
+	capture_packet(t->capture, realtime_ns, p, n);
+}
+
+static void on_broken(void *ctx, const struct err *err)
+{
+	struct bridge_tap *t = ctx;
+	struct capture *c = t->capture;
+
+	take_off(t);
+	capture_break(c, err);
+}
+
+static const struct sniff_events sniff_events = {on_packet, on_broken};
+
+static void on_look(void *ctx)
+{
+	struct bridge_tap *t = ctx;
+
+	if (t->sniff)
+		sniff_poll(t->sniff);
+}
+
+/* Of the bridge's interface, which sees each frame once, on its way in. */
+static int start_sniff(struct bridge_tap *t, const struct port *only,
+		       struct err *err)
+{
+	const char *name =
+	    only ? only->place.tap.name : kernel_bridge_interface(t->bridge);
+
+	t->sniff =
+	    sniff_open(t->bridge->loop, name, !only, &sniff_events, t, err);
+	return t->sniff ? 0 : err->code;
 }
 
 struct stream *bridge_capture(struct bridge *b, struct port *only,
@@ -67,10 +112,15 @@ struct stream *bridge_capture(struct bridge *b, struct port *only,
 	for (size_t i = 0; i < PORTS_MAX; i++)
 		if (b->ports[i])
 			wire_drain(&b->ports[i]->wire);
-	vswitch_tap(b->sw, &t->tap);
+	bridge_hold(b);
+	if (b->kernel && start_sniff(t, only, err) < 0)
+		return stream_free(s);
+	if (t->sniff)
+		capture_on_look(t->capture, on_look);
+	else
+		vswitch_tap(b->sw, &t->tap);
 	TAILQ_INSERT_TAIL(&b->taps, t, link);
 	t->is_on = true;
-	bridge_hold(b);
 	return s;
 }
 
@@ -89,8 +139,14 @@ void bridge_end_captures(struct bridge *b, const struct port *only)
 	struct bridge_tap *t;
 
 	while ((t = find(b, only))) {
+		struct capture *c = t->capture;
+
+		on_look(t);
+		/* A reader of that may have closed it. */
+		if (find(b, only) != t)
+			continue;
 		take_off(t);
 		/* May close the stream, and so free t. */
-		capture_end(t->capture);
+		capture_end(c);
 	}
 }

@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* A bridge's rules for its shaper, and the timer for what that holds back. */
+#include <errno.h>
+
 #include "agent-proto/clock.h"
 #include "vmm/net/bridge_private.h"
 #include "vmm/net/shaper.h"
@@ -55,21 +57,35 @@ struct impairment bridge_get_impairment(const struct bridge *b,
 	return r ? r->set : (struct impairment){0};
 }
 
-void bridge_impaired(struct bridge *b)
+int bridge_impaired(struct bridge *b, struct err *err)
 {
+	int r = b->kernel ? kernel_bridge_apply(b, err) : 0;
+
 	shaper_changed(vswitch_shaper(b->sw));
 	bridge_arm(b);
+	return r;
 }
 
-void bridge_reset_impairments(struct bridge *b)
+int bridge_reset_impairments(struct bridge *b, struct err *err)
 {
+	int r;
+
 	shaper_reset(vswitch_shaper(b->sw));
+	r = b->kernel ? kernel_bridge_apply(b, err) : 0;
 	bridge_arm(b);
+	return r;
 }
 
-void bridge_seed(struct bridge *b, uint64_t seed)
+int bridge_seed(struct bridge *b, uint64_t seed, struct err *err)
 {
+	if (b->kernel)
+		return err_set(
+		    err, -ENOTSUP,
+		    "bridge '%s' has network \"kernel\", whose netem "
+		    "takes no seed: make it with network = \"user\"",
+		    b->name);
 	shaper_seed(vswitch_shaper(b->sw), seed);
+	return 0;
 }
 
 void bridge_shaper_counters(const struct bridge *b, struct shaper_counters *ret)

@@ -21,6 +21,7 @@
 #include "agent-proto/mem.h"
 #include "streams/capture.h"
 #include "streams/dump.h"
+#include "streams/sniff.h"
 #include "vmm/net/bridge_private.h"
 
 #define WRITE_NS    (10 * NS_PER_MS)
@@ -30,7 +31,9 @@
 
 struct bridge_log {
 	struct vtap tap;
-	char *stem; /* path without ".pcap" */
+	bool has_tap;	     /* it listens to the switch */
+	struct sniff *sniff; /* or to a bridge of the kernel's */
+	char *stem;	     /* path without ".pcap" */
 	struct dump dump;
 	struct buf header;  /* of the file */
 	struct buf pending; /* not yet written */
@@ -89,13 +92,13 @@ static void begin_anew(struct bridge_log *l)
 		open_file(l);
 }
 
-static void on_seen(void *ctx, const struct frame *f)
+static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
 {
 	struct bridge_log *l = ctx;
 
 	if (l->fd < 0)
 		return;
-	dump_packet(&l->dump, clock_realtime_ns(), f->data, f->len);
+	dump_packet(&l->dump, realtime_ns, p, n);
 	buf_append(&l->pending, buf_data(&l->dump.out), l->dump.out.len);
 	if (l->n_written + l->pending.len >= BRIDGE_LOG_MAX) {
 		write_out(l);
@@ -108,6 +111,22 @@ static void on_seen(void *ctx, const struct frame *f)
 	write_out(l);
 	l->written_ns = now;
 }
+
+static void on_seen(void *ctx, const struct frame *f)
+{
+	on_packet(ctx, clock_realtime_ns(), f->data, f->len);
+}
+
+/* It explains failures: that it has a hole is none. */
+static void on_broken(void *ctx, const struct err *err)
+{
+	struct bridge_log *l = ctx;
+
+	(void)err;
+	l->sniff = sniff_close(l->sniff);
+}
+
+static const struct sniff_events sniff_events = {on_packet, on_broken};
 
 /* A stem that no other log has; the file is made. */
 static int claim_stem(struct bridge_log *l, const char *dir, const char *name,
@@ -144,11 +163,18 @@ int bridge_log(struct bridge *b, const char *dir, struct err *err)
 		buf_append(&l->header, buf_data(&l->dump.out), l->dump.out.len);
 		r = claim_stem(l, dir, b->name, err);
 	}
+	if (r == 0 && b->kernel) {
+		l->sniff = sniff_open(b->loop, kernel_bridge_interface(b), true,
+				      &sniff_events, l, err);
+		r = l->sniff ? 0 : err->code;
+	}
 	if (r < 0) {
 		bridge_log_free(l, NULL);
 		return r;
 	}
-	vswitch_tap(b->sw, &l->tap);
+	if (!l->sniff)
+		vswitch_tap(b->sw, &l->tap);
+	l->has_tap = !l->sniff;
 	b->log = l;
 	return 0;
 }
@@ -157,7 +183,10 @@ struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw)
 {
 	if (!l)
 		return NULL;
-	if (sw)
+	if (l->sniff)
+		sniff_poll(l->sniff);
+	l->sniff = sniff_close(l->sniff);
+	if (sw && l->has_tap)
 		vswitch_untap(sw, &l->tap);
 	write_out(l);
 	fd_closep(&l->fd);

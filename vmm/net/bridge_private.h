@@ -5,6 +5,7 @@
 
 #include "vmm/net/bridge.h"
 #include "vmm/net/gateway.h"
+#include "vmm/net/kernel_bridge.h"
 #include "vmm/net/switch.h"
 #include "vmm/net/uplink.h"
 #include "vmm/net/wire.h"
@@ -36,6 +37,7 @@ struct net {
 	char *spool_dir;
 	struct wire_arena arena;
 	struct bridge *bridges[BRIDGES_MAX]; /* holes are NULL */
+	struct kernel_net *kernel; /* NULL: no bridge was the kernel's */
 };
 
 struct bridge {
@@ -44,6 +46,7 @@ struct bridge {
 	char *name;
 	unsigned number; /* 1 to BRIDGES_MAX */
 	struct vswitch *sw;
+	struct kernel_bridge *kernel; /* NULL: sw is all there is */
 	struct gateway gateway;
 	/* Where packets of other networks come from, and go to: route.c. */
 	struct swport router;
@@ -69,6 +72,7 @@ struct port {
 	bool is_ip6_guessed; /* from its MAC; it did not say */
 	struct swport swport;
 	struct wire wire;
+	struct kernel_place place; /* on a bridge of the kernel's */
 	bool has_lease;
 	bool is_down; /* no link */
 	struct port_counters counters;
@@ -107,7 +111,11 @@ struct port *bridge_port_at6(const struct bridge *b,
 /* The guest speaks IPv6, and takes that address; NULL: it did not say which. */
 void port_seen6(struct port *p, const uint8_t *ip);
 
-struct port *port_new(struct bridge *b, unsigned slot, const char *guest);
+/* NULL with err: the kernel's bridge has no place for it. */
+struct port *port_new(struct bridge *b, unsigned slot, const char *guest,
+		      struct err *err);
+/* A frame for the guest, from whatever it is plugged into. */
+void port_receive(struct port *p, const uint8_t *data, size_t n);
 
 /* --- route.c: packets from one bridge to another ---------------------------
  */

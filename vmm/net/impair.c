@@ -67,6 +67,18 @@ void impair_forget(struct impair_table *t, const struct swport *p)
 	}
 }
 
+void impair_copy(struct impair_table *to, const struct impair_table *from)
+{
+	const struct impair_rule *r;
+
+	impair_done(to);
+	TAILQ_FOREACH (r, &from->rules, link) {
+		struct impair_rule *copy = mem_dup(r, sizeof(*r));
+
+		TAILQ_INSERT_TAIL(&to->rules, copy, link);
+	}
+}
+
 static void add(struct impair_path *path, struct impair_rule *r)
 {
 	struct impairment *all = &path->all;

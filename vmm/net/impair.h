@@ -73,6 +73,9 @@ struct impair_rule *impair_find(const struct impair_table *t,
 				const struct swport *to);
 /* The rules that name p go. */
 void impair_forget(struct impair_table *t, const struct swport *p);
+/* Makes to, which may hold rules, the same as from; its rules are others in
+ * memory. */
+void impair_copy(struct impair_table *to, const struct impair_table *from);
 void impair_compose(const struct impair_table *t, const struct swport *from,
 		    const struct swport *to, struct impair_path *ret);
 

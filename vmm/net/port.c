@@ -1,9 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* A guest's place on a bridge: its port of the switch, and the wire to the
  * QEMU that runs now, if any. */
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "vmm/net/bridge_private.h"
 #include "vmm/net/packet6.h"
@@ -15,6 +19,10 @@ static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 
 	if (port->is_down)
 		return;
+	if (port->bridge->kernel) {
+		tap_write(&port->place.tap, p, n);
+		return;
+	}
 	if (!vswitch_input(&port->swport, &f)) {
 		port->counters.errors++;
 		return;
@@ -33,17 +41,14 @@ static void on_bad(void *ctx)
 
 static const struct wire_events wire_events = {on_frame, on_bad};
 
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+void port_receive(struct port *port, const uint8_t *data, size_t n)
 {
-	struct port *port = ctx;
-
-	(void)from;
 	if (port->is_down)
 		return;
-	switch (wire_send(&port->wire, f->data, f->len)) {
+	switch (wire_send(&port->wire, data, n)) {
 	case WIRE_SENT:
 		port->counters.rx_frames++;
-		port->counters.rx_bytes += f->len;
+		port->counters.rx_bytes += n;
 		break;
 	case WIRE_FULL:
 		port->counters.dropped++;
@@ -53,17 +58,15 @@ static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 	}
 }
 
-struct port *port_new(struct bridge *b, unsigned slot, const char *guest)
+static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
-	struct port *p = mem_zalloc(sizeof(*p));
+	struct port *port = ctx;
 
-	p->bridge = b;
-	p->guest = mem_strdup(guest);
-	p->slot = slot;
-	bridge_host(b, HOST_FIRST + slot, p->mac, &p->ip);
-	wire_init(&p->wire, b->loop, &b->net->arena, &wire_events, p);
-	vswitch_add(b->sw, &p->swport, on_deliver, p);
-	return p;
+	if (!port->bridge->kernel)
+		port_receive(port, f->data, f->len);
+	/* Else the kernel has brought what guests send. */
+	else if (!port->is_down && kernel_bridge_is_ours(port->bridge, from))
+		kernel_bridge_send(port->bridge, f->data, f->len);
 }
 
 static void destroy(void *ctx)
@@ -82,9 +85,32 @@ struct port *port_free(struct port *p)
 	bridge_end_captures(p->bridge, p);
 	vswitch_remove(&p->swport);
 	p->bridge->ports[p->slot] = NULL;
+	if (p->bridge->kernel)
+		kernel_place_close(p);
 	/* A frame may be on its way through here. */
 	loop_defer_free(p->bridge->loop, p, destroy);
 	return NULL;
+}
+
+struct port *port_new(struct bridge *b, unsigned slot, const char *guest,
+		      struct err *err)
+{
+	struct port *p = mem_zalloc(sizeof(*p));
+
+	p->bridge = b;
+	p->guest = mem_strdup(guest);
+	p->slot = slot;
+	bridge_host(b, HOST_FIRST + slot, p->mac, &p->ip);
+	wire_init(&p->wire, b->loop, &b->net->arena, &wire_events, p);
+	p->place.tap.fd = -1;
+	vswitch_add(b->sw, &p->swport, on_deliver, p);
+	p->swport.is_quiet = b->kernel;
+	b->ports[slot] = p;
+	if (b->kernel && kernel_place_open(p, err) < 0) {
+		err_wrap(err, "attaching '%s' to bridge '%s'", guest, b->name);
+		return port_free(p);
+	}
+	return p;
 }
 
 /* What was on its way goes with the cable. */
@@ -98,13 +124,27 @@ static void let_go(struct port *p)
 int port_plug(struct port *p, int *ret_theirs, struct err *err)
 {
 	uint32_t ip;
+	int r;
 
 	port_unplug(p);
 	bridge_host(p->bridge, HOST_FIRST + p->slot, p->mac, &ip);
-	if (wire_open(&p->wire, ret_theirs, err) < 0)
+	if (p->bridge->kernel) {
+		r = kernel_place_plug(p);
+		*ret_theirs = r;
+		if (r < 0)
+			err_set(err, r, "cannot copy a TAP: %s", strerror(-r));
+	} else {
+		r = wire_open(&p->wire, ret_theirs, err);
+	}
+	if (r < 0)
 		return err_wrap(err, "plugging '%s' into bridge '%s'", p->guest,
 				p->bridge->name);
 	return 0;
+}
+
+bool port_is_tap(const struct port *p)
+{
+	return p->place.is_qemus;
 }
 
 void port_unplug(struct port *p)
@@ -112,28 +152,67 @@ void port_unplug(struct port *p)
 	/* Its last words first. */
 	let_go(p);
 	wire_close(&p->wire);
+	if (p->bridge->kernel)
+		kernel_place_unplug(p);
 }
 
 void port_take(struct port *p, struct wire_socket *ret)
 {
 	let_go(p);
+	if (port_is_tap(p)) {
+		*ret = (struct wire_socket){.fd = kernel_place_take(p)};
+		return;
+	}
+	if (p->bridge->kernel)
+		kernel_place_unplug(p);
 	wire_take(&p->wire, ret);
 }
 
-void port_give(struct port *p, struct wire_socket *take,
-	       const uint8_t mac[MAC_LEN])
+static bool is_socket(int fd)
 {
+	int type;
+	socklen_t n = sizeof(type);
+
+	return getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &n) == 0;
+}
+
+int port_give(struct port *p, struct wire_socket *take,
+	      const uint8_t mac[MAC_LEN], struct err *err)
+{
+	bool is_wire = is_socket(take->fd);
+	int r;
+
+	if (!is_wire && !p->bridge->kernel)
+		return err_set(err, -EBUSY,
+			       "the NIC of '%s' has a TAP, from a bridge with "
+			       "network \"kernel\": until the next boot it "
+			       "takes only a place on another such bridge",
+			       p->guest);
 	memcpy(p->mac, mac, MAC_LEN);
+	if (!is_wire)
+		return kernel_place_adopt(p, TAKE_FD(take->fd), err);
 	wire_give(&p->wire, take);
+	if (!p->bridge->kernel)
+		return 0;
+	/* The rules go by its MAC, too. */
+	r = kernel_bridge_apply(p->bridge, err);
+	if (r == 0)
+		kernel_place_join(p);
+	return r;
+}
+
+bool port_is_home_mac(const struct port *p, const uint8_t mac[MAC_LEN])
+{
+	uint8_t home[MAC_LEN];
+	uint32_t ip;
+
+	bridge_host(p->bridge, HOST_FIRST + p->slot, home, &ip);
+	return !memcmp(home, mac, MAC_LEN);
 }
 
 bool port_is_home(const struct port *p)
 {
-	uint8_t mac[MAC_LEN];
-	uint32_t ip;
-
-	bridge_host(p->bridge, HOST_FIRST + p->slot, mac, &ip);
-	return !memcmp(mac, p->mac, MAC_LEN);
+	return port_is_home_mac(p, p->mac);
 }
 
 void port_set_link(struct port *p, bool is_up)
@@ -141,6 +220,8 @@ void port_set_link(struct port *p, bool is_up)
 	if (!is_up && !p->is_down)
 		vswitch_forget(&p->swport);
 	p->is_down = !is_up;
+	if (p->bridge->kernel && p->place.tap.fd >= 0)
+		kernel_place_settle(p);
 }
 
 bool port_has_link(const struct port *p)
@@ -207,5 +288,8 @@ bool port_has_lease(const struct port *p)
 
 void port_counters(const struct port *p, struct port_counters *ret)
 {
-	*ret = p->counters;
+	if (p->bridge->kernel)
+		kernel_place_counters(p, ret);
+	else
+		*ret = p->counters;
 }

@@ -113,6 +113,7 @@ static void every_key_is_read(void **state)
 	struct config c =
 	    loaded("return { roots = {'tests', '/abs'}, cache_dir = 'cache',"
 		   "  cache_max_size = '10G', default_profile = 'deb',"
+		   "  network = 'kernel',"
 		   "  profiles = { deb = {"
 		   "    kernel = 'k/vmlinuz', initrd = '/i', cmdline = 'quiet',"
 		   "    cmdline_file = 'cl', modules = {'vsock', './m.ko'},"
@@ -130,6 +131,7 @@ static void every_key_is_read(void **state)
 	snprintf(want, sizeof(want), "%s/cache", f->dir);
 	assert_string_equal(c.cache_dir, want);
 	assert_true(c.cache_max_size == UINT64_C(10) << 30);
+	assert_int_equal(c.network, NETWORK_KERNEL);
 	assert_string_equal(p->name, "deb");
 	snprintf(want, sizeof(want), "%s/k/vmlinuz", f->dir);
 	assert_string_equal(p->kernel, want);
@@ -247,6 +249,8 @@ static void wrong_types_are_errors(void **state)
 		"kernel: expected a path");
 	refused("return { profiles = { a = { accel = 'xen' } } }",
 		"accel: expected \"auto\", \"kvm\" or \"tcg\"");
+	refused("return { network = 'bridge' }",
+		"network: expected \"user\" or \"kernel\"");
 	refused("return { profiles = { a = { transport = 1 } } }",
 		"transport: expected \"auto\", \"vsock\" or \"serial\"");
 	refused("return { profiles = { a = { files = {{path='x'}} } } }",

@@ -198,6 +198,7 @@ static void this_host_always_has_a_choice(void **state)
 static void names_and_values_agree(void **state)
 {
 	enum transport t;
+	enum network n;
 	enum accel a;
 
 	(void)state;
@@ -211,6 +212,11 @@ static void names_and_values_agree(void **state)
 		assert_int_equal(transport_parse(name, &t), 0);
 		assert_int_equal(t, i);
 	}
+	assert_int_equal(network_parse("kernel", &n), 0);
+	assert_string_equal(network_name(n), "kernel");
+	assert_int_equal(network_parse("user", &n), 0);
+	assert_string_equal(network_name(n), "user");
+	assert_int_equal(network_parse("bridge", &n), -EINVAL);
 	assert_int_equal(accel_parse("KVM", &a), -EINVAL);
 	assert_int_equal(accel_parse("", &a), -EINVAL);
 	assert_int_equal(transport_parse("vsock ", &t), -EINVAL);

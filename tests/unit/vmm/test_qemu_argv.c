@@ -95,7 +95,8 @@ static void nics_follow_in_order(void **state)
 {
 	static const uint8_t mac[2][MAC_LEN] = {{0x52, 0x54, 0, 0, 1, 0x0a},
 						{0x52, 0x54, 0, 0, 2, 0xfe}};
-	const struct qemu_nic nics[] = {{14, mac[0]}, {15, mac[1]}};
+	const struct qemu_nic nics[] = {{.fd = 14, .mac = mac[0]},
+					{.fd = 15, .mac = mac[1]}};
 	CLEANUP(strvec_done) struct strvec argv = {0};
 	struct qemu_spec s = serial_spec();
 
@@ -104,6 +105,23 @@ static void nics_follow_in_order(void **state)
 	s.n_nics = ARRAY_LEN(nics);
 	qemu_argv(&argv, &s);
 	assert_golden("two-nics", &argv);
+}
+
+static void a_nic_may_be_a_tap(void **state)
+{
+	static const uint8_t mac[2][MAC_LEN] = {{0x52, 0x54, 0, 0, 1, 0x0a},
+						{0x52, 0x54, 0, 0, 2, 0xfe}};
+	const struct qemu_nic nics[] = {
+	    {.fd = 14, .mac = mac[0]},
+	    {.fd = 15, .mac = mac[1], .is_tap = true}};
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.nics = nics;
+	s.n_nics = ARRAY_LEN(nics);
+	qemu_argv(&argv, &s);
+	assert_golden("socket-and-tap", &argv);
 }
 
 static void a_comma_in_the_name_is_doubled(void **state)
@@ -256,6 +274,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(serial_guest_under_tcg),
     cmocka_unit_test(vsock_guest_under_kvm_with_extra_arguments),
     cmocka_unit_test(nics_follow_in_order),
+    cmocka_unit_test(a_nic_may_be_a_tap),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
     cmocka_unit_test(random_numbers_may_have_a_seed),
