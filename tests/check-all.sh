@@ -66,3 +66,10 @@ suite python3 tests/e2e/kill.py build/provium
 
 say "kernel vhost-vsock, nested in a guest"
 suite sh tests/nested/vsock.sh build/provium
+
+say "bridges of the kernel's, in a network of their own"
+suite sh tests/knet/knet.sh build/provium
+
+say "the kernel's netem, nested in a guest"
+suite sh tests/knet/nested.sh build/provium \
+    build/release/unit/vmm/test_net_kernel
