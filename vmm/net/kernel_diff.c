@@ -48,7 +48,8 @@ static const struct kernel_item *find(const struct kernel_plan *p,
 
 static bool is_root(const struct kernel_item *i)
 {
-	return !strcmp(i->object, "qdisc") && strncmp(i->place, "parent ", 7);
+	return !strcmp(i->object, "qdisc") &&
+	       strncmp(i->place, "parent ", 7) != 0;
 }
 
 /* The qdisc that it hangs on goes, and takes it along. */

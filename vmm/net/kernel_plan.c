@@ -18,6 +18,7 @@
  */
 #include "vmm/net/kernel_plan.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,12 +55,11 @@ static void add_item(struct kernel_plan *p, const char *object, const char *dev,
 {
 	p->items =
 	    mem_realloc_array(p->items, p->n_items + 1, sizeof(*p->items));
-	p->items[p->n_items++] = (struct kernel_item){
-	    .object = object,
-	    .dev = mem_strdup(dev),
-	    .place = take_place,
-	    .what = take_what,
-	};
+	struct kernel_item *i = &p->items[p->n_items++];
+	i->object = object;
+	i->dev = mem_strdup(dev);
+	i->place = take_place;
+	i->what = take_what;
 }
 
 static uint64_t bps_of(const struct planner *pl, const struct swport *from,
@@ -129,6 +129,7 @@ static uint64_t narrower(uint64_t a, uint64_t b)
 static void add_sender(struct kernel_plan *p, const char *dev, unsigned handle,
 		       unsigned minor, uint64_t own, uint64_t shared, size_t n)
 {
+	assert(n);
 	uint64_t part = shared ? shared / n + !(shared / n) : 0;
 
 	add_class(p, dev,
