@@ -129,6 +129,8 @@ static int replug_all(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 	for (size_t i = 0; i < vm->n_nics && r == 0; i++) {
 		r = replug(vm, i, &ret[i].fd, err);
 		ret[i].mac = vm->nics[i].mac;
+		ret[i].is_tap =
+		    vm->nics[i].port && port_is_tap(vm->nics[i].port);
 	}
 	return r;
 }

@@ -83,11 +83,12 @@ static json_t *save_routes(const struct bridge *b)
 json_t *bridge_save(const struct bridge *b)
 {
 	return json_pack(
-	    "{s:s, s:I, s:b, s:b, s:I, s:o, s:o, s:o}", "name", b->name,
+	    "{s:s, s:I, s:b, s:b, s:b, s:I, s:o, s:o, s:o}", "name", b->name,
 	    "number", (json_int_t)b->number, "ipv6", bridge_has_ipv6(b),
-	    "uplink", bridge_has_uplink(b), "seed",
-	    (json_int_t)shaper_get_seed(vswitch_shaper(b->sw)), "routes",
-	    save_routes(b), "ports", save_ports(b), "rules", save_rules(b));
+	    "kernel", bridge_is_kernel(b), "uplink", bridge_has_uplink(b),
+	    "seed", (json_int_t)shaper_get_seed(vswitch_shaper(b->sw)),
+	    "routes", save_routes(b), "ports", save_ports(b), "rules",
+	    save_rules(b));
 }
 
 /* --- loading ---------------------------------------------------------------
@@ -140,15 +141,22 @@ static void load_links(struct bridge *b, const json_t *ports)
 
 int bridge_load(struct bridge *b, const json_t *saved, struct err *err)
 {
+	json_int_t seed = json_integer_value(json_object_get(saved, "seed"));
 	size_t i;
 	json_t *o;
+	int r = bridge_reset_impairments(b, err);
 
-	bridge_reset_impairments(b);
+	if (r < 0)
+		return r;
 	json_array_foreach(json_object_get(saved, "rules"), i, o)
 	    load_rule(b, o);
-	bridge_seed(
-	    b, (uint64_t)json_integer_value(json_object_get(saved, "seed")));
-	bridge_impaired(b);
+	/* One of the kernel's has none. */
+	if (!bridge_is_kernel(b))
+		r = bridge_seed(b, (uint64_t)seed, err);
+	if (r == 0)
+		r = bridge_impaired(b, err);
+	if (r < 0)
+		return r;
 	load_links(b, json_object_get(saved, "ports"));
 	if (json_is_true(json_object_get(saved, "uplink")))
 		return bridge_enable_uplink(b, err);
@@ -169,5 +177,8 @@ struct bridge *bridge_new_saved(struct net *n, const char *name,
 	b = bridge_new_at(n, name, (unsigned)number, err);
 	if (b && json_is_true(json_object_get(saved, "ipv6")))
 		bridge_enable_ipv6(b);
+	if (b && json_is_true(json_object_get(saved, "kernel")) &&
+	    bridge_use_kernel(b, err) < 0)
+		return bridge_free(b);
 	return b;
 }
