@@ -89,8 +89,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	size_t n;
 
 	(void)ready;
-	assert(!t->arena->is_busy);
-	t->arena->is_busy = true;
+	wire_arena_begin(t->arena);
 	for (unsigned i = 0; i < TAP_BATCH && t->watch && t->fd == fd; i++) {
 		n = read_frame(t, t->arena->mem);
 		if (!n)
@@ -98,7 +97,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 		if (n >= FRAME_MIN)
 			t->frame(t->ctx, t->arena->mem, n, now_ns);
 	}
-	t->arena->is_busy = false;
+	wire_arena_end(t->arena);
 }
 
 void tap_read(struct tap *t, bool is_on)

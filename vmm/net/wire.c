@@ -129,6 +129,18 @@ static void flush_dirty(struct wire_arena *a)
 	}
 }
 
+void wire_arena_begin(struct wire_arena *a)
+{
+	assert(!a->is_busy);
+	a->is_busy = true;
+}
+
+void wire_arena_end(struct wire_arena *a)
+{
+	a->is_busy = false;
+	flush_dirty(a);
+}
+
 enum wire_sent wire_send(struct wire *w, const void *p, size_t n)
 {
 	struct buf *out = &w->s.out;
@@ -239,10 +251,9 @@ static size_t read_frames(struct wire *w)
 	if (at)
 		memcpy(w->arena->mem, buf_data(in), at);
 	buf_reset(in);
-	w->arena->is_busy = true;
+	wire_arena_begin(w->arena);
 	hand_over(w, at + n);
-	w->arena->is_busy = false;
-	flush_dirty(w->arena);
+	wire_arena_end(w->arena);
 	return n;
 }
 

@@ -40,6 +40,10 @@ struct wire_arena {
 };
 void wire_arena_init(struct wire_arena *a);
 void wire_arena_done(struct wire_arena *a);
+/* Around the frames of a batch, which are in mem: what wires are to send
+ * meanwhile leaves at its end, in one write for each. */
+void wire_arena_begin(struct wire_arena *a);
+void wire_arena_end(struct wire_arena *a);
 
 struct wire_events {
 	/* FRAME_MIN <= n <= FRAME_MAX. May close the wire. */

@@ -319,29 +319,32 @@ static void a_socket_is_joined_with_a_tap(void **state)
 	static const uint8_t mac[MAC_LEN] = {0x52, 0x54, 0, 0x10, 0, 9};
 	struct fix *f = *state;
 	struct port *p;
-	uint8_t frame[64], got[2048];
-	int wire[2];
+	uint8_t frame[4 + 64] = {0}, got[2048];
+	struct wire_socket ours;
+	int theirs;
 	size_t n;
 
 	NEEDS_KERNEL(f);
 	introduce(f);
 	p = bridge_attach(f->b, "d", NULL);
-	assert_int_equal(0, wire_pair(wire, NULL));
-	assert_int_equal(0, port_give(p, wire[0], mac, NULL));
+	assert_int_equal(0, wire_pair(&ours, &theirs, NULL));
+	assert_int_equal(0, port_give(p, &ours, mac, NULL));
 	assert_false(port_is_tap(p));
-	n = frame_plain(frame, port_mac(f->p[0]), mac, '1', BODY);
-	assert_int_equal(n, write(wire[1], frame, n));
+	n = frame_plain(frame + 4, port_mac(f->p[0]), mac, '1', BODY);
+	frame[3] = (uint8_t)n;
+	assert_int_equal(4 + n, write(theirs, frame, 4 + n));
 	loop_turn(f->loop);
 	assert_hears(f, 0, '1');
 	say(f, 0, mac, '2');
 	loop_turn(f->loop);
-	assert_int_equal(n, read(wire[1], got, sizeof(got)));
-	assert_int_equal('2', got[FRAME_MIN]);
-	wire[0] = port_take(p);
-	assert_true(wire[0] >= 0);
+	loop_poll(f->loop); /* what was gathered leaves */
+	assert_int_equal(4 + n, read(theirs, got, sizeof(got)));
+	assert_int_equal('2', got[4 + FRAME_MIN]);
+	port_take(p, &ours);
+	assert_true(ours.fd >= 0);
 	port_free(p);
-	close(wire[0]);
-	close(wire[1]);
+	wire_socket_close(&ours);
+	close(theirs);
 }
 
 static void counters_are_the_guests(void **state)
