@@ -133,6 +133,16 @@ $(B)/provium-agent-other: $(SRC_agent) $(SRC_agent-proto) $(B)/provium-agent
 	$(Q)$(AGENT_CC) $(filter-out -MMD -MP,$(BASE)) -DPROTO_VERSION=9999u \
 	    -static -o $@ $(SRC_agent) $(SRC_agent-proto)
 
+# One that means harm, and a thrower of malformed packets: for tests/hostile.
+$(B)/provium-agent-hostile: $(AGENT_OBJ) $(B)/agent/tests/hostile/agent.o
+	$(say) LD $@
+	$(Q)$(AGENT_CC) -static -Wl,--gc-sections -Wl,--wrap=server_run \
+	    -Wl,--wrap=server_set_port -o $@ $^
+
+$(B)/packets: $(B)/agent/tests/hostile/packets.o
+	$(say) LD $@
+	$(Q)$(AGENT_CC) -static -Wl,--gc-sections -o $@ $^
+
 $(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^

@@ -137,6 +137,13 @@ static int vm_stat(lua_State *L)
 	return guest_ask(L, method, c, &m, 0, finish_stat);
 }
 
+/* Tests make paths of the host with it, so what no directory can hold does not
+ * get that far. */
+static bool is_entry_name(const char *s, size_t n)
+{
+	return n && !memchr(s, '/', n) && strcmp(s, ".") && strcmp(s, "..");
+}
+
 /* The names, each ended by NUL, sorted. */
 static int finish_listdir(lua_State *L, void *p)
 {
@@ -150,6 +157,12 @@ static int finish_listdir(lua_State *L, void *p)
 	for (int i = 1; at < end; i++) {
 		size_t n = strnlen(at, (size_t)(end - at));
 
+		if (at + n == end || !is_entry_name(at, n))
+			bind_fail(L,
+				  "%s: the agent broke the protocol: "
+				  "LISTDIR was answered with a name that no "
+				  "file can have",
+				  gc->method);
 		lua_pushlstring(L, at, n);
 		lua_rawseti(L, -2, i);
 		at += n + 1;
