@@ -17,6 +17,7 @@
 #define INDENT	      "        "
 #define QUOTE	      INDENT "  | "
 #define CONSOLE_LINES 25
+#define CONSOLE_LINE  400 /* bytes of one */
 #define TRACE_LINES   20
 #define CALLS_MAX     6
 #define LOG_MAX	      (256u << 10) /* bytes kept of what a test printed */
@@ -121,6 +122,31 @@ static bool is_quoted(const json_t *ev, const char *console, size_t n)
 	return message && len && memmem(message, strlen(message), last, len);
 }
 
+/* Of each line no more than its end: a guest may print one without end. */
+static void shorten_lines(struct buf *out, const char *s, size_t n)
+{
+	while (n) {
+		const char *newline = memchr(s, '\n', n);
+		size_t len = newline ? (size_t)(newline - s) + 1 : n;
+		size_t cut = len > CONSOLE_LINE ? len - CONSOLE_LINE : 0;
+
+		if (cut)
+			buf_append(out, "...", 3);
+		buf_append(out, s + cut, len - cut);
+		s += len;
+		n -= len;
+	}
+}
+
+static void put_console(struct report_plain *r, const char *title,
+			const char *s, size_t n)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+
+	shorten_lines(&b, s, n);
+	put_quoted(r, title, (char *)buf_data(&b), b.len, CONSOLE_LINES);
+}
+
 static void put_consoles(struct report_plain *r, const json_t *ev)
 {
 	const json_t *list = json_object_get(ev, "console");
@@ -134,8 +160,8 @@ static void put_consoles(struct report_plain *r, const json_t *ev)
 		if (json_string_length(text) &&
 		    !is_quoted(ev, json_string_value(text),
 			       json_string_length(text)))
-			put_quoted(r, title, json_string_value(text),
-				   json_string_length(text), CONSOLE_LINES);
+			put_console(r, title, json_string_value(text),
+				    json_string_length(text));
 	}
 }
 

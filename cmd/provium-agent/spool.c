@@ -91,11 +91,15 @@ static void chunks_drop_all(struct spool *sp)
 		chunk_drop_first(sp);
 }
 
+/* What a process left in the pipe, which holds no more than a pipe does, is
+ * taken whatever there is: who waits for its end must not wait for a reader
+ * that has stopped. */
 static bool has_room(const struct spool *sp)
 {
 	const struct spool_budget *b = sp->budget;
 
 	return sp->held < SPOOL_MIN ||
+	       (sp->exited && sp->end < sp->exit_mark) ||
 	       (sp->held < SPOOL_MAX && b->used < b->max);
 }
 
@@ -271,6 +275,7 @@ void spool_mark_exit(struct spool *sp)
 		waiting = 0;
 	sp->exited = true;
 	sp->exit_mark = sp->end + (uint64_t)waiting;
+	spool_update(sp);
 	wake_readers(sp);
 }
 

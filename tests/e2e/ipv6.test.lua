@@ -31,6 +31,13 @@ test("guests have an address when they have booted", function(t)
   t:assert_eq(wan:nic(c):ip6(), "fd77:7072:6f76:2:5054:ff:fe00:20a")
 end)
 
+test("an address that the kernel made first is no error", function(t)
+  local nic = lan:nic(a)
+  a:run({ "/sbin/provium-net", ("%s=lan,%s,fd77:7072:6f76:1::1"):format(
+    nic:mac(), nic:ip6()) }, { check = true })
+  t:assert_eq(addresses(a).eth0, nic:ip6())
+end)
+
 test("guests reach each other", function(t)
   t:assert(ping(a, lan:nic(b):ip6()):ok())
   t:assert(ping(b, lan:nic(a):ip6()):ok())

@@ -50,12 +50,12 @@ the driver virtio_net there?"
 	return 1
 }
 
-# The address that the kernel will make by itself, a second later, of what the
-# gateway announces; nobody else has it.
+# The address that the kernel makes by itself of what the gateway announces, a
+# second later, or on a busy machine before we come to it; nobody else has it.
 configure_ipv6() {
 	echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad" &&
-		ip address add "${1%,*}/64" dev "$nic" &&
-		ip route add default via "${1#*,}" dev "$nic" metric "$slot" &&
+		ip address replace "${1%,*}/64" dev "$nic" &&
+		ip route replace default via "${1#*,}" dev "$nic" metric "$slot" &&
 		return
 	complain "NIC $nic on bridge $bridge got no IPv6 address: does the \
 kernel have IPv6?"

@@ -107,6 +107,31 @@ static void until_exit_sends_what_is_in_the_pipe_at_exit(void **state)
 	assert_int_equal(peer_wait_exit(p, h).status, 7);
 }
 
+/* A reader that has stopped keeps the process's last bytes in the pipe, but not
+ * from those who wait for its end. */
+static void until_exit_does_not_wait_for_a_reader_that_stops(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, "exec yes");
+	struct exchange *stopped = peer_output(p, h, 1, 0);
+	struct msg kill = {.type = MSG_PROC_SIGNAL};
+	struct exchange *x;
+
+	stopped->hold = true;
+	peer_wait_data(stopped, CHAN_WINDOW);
+	/* Nothing tells that the spool is full, and the pipe behind it. */
+	usleep(300000);
+	kill.proc_signal.handle = h;
+	kill.proc_signal.signo = SIGTERM;
+	assert_int_equal(peer_done(p, &kill), 0);
+	assert_int_equal(peer_wait_exit(p, h).status, SIGTERM);
+	x = peer_output(p, h, 1, MSG_OUTPUT_UNTIL_EXIT | MSG_OUTPUT_HELD);
+	peer_wait_fin(x);
+	assert_int_equal(x->reply.type, MSG_DONE);
+	assert_true(x->data.len > SPOOL_MAX / 2);
+	assert_false(stopped->fin);
+}
+
 /* The agent is stopped meanwhile: it finds both at once. */
 static void output_and_exit_may_come_together(void **state)
 {
@@ -278,6 +303,7 @@ int main(void)
 	    PEER_TEST(readers_are_independent),
 	    PEER_TEST(until_exit_does_not_wait_for_grandchildren),
 	    PEER_TEST(until_exit_sends_what_is_in_the_pipe_at_exit),
+	    PEER_TEST(until_exit_does_not_wait_for_a_reader_that_stops),
 	    PEER_TEST(output_and_exit_may_come_together),
 	    PEER_TEST(until_exit_ends_though_a_grandchild_goes_on_writing),
 	    PEER_TEST(unread_output_blocks_its_process_only),

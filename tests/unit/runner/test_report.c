@@ -375,6 +375,32 @@ static void a_long_console_shows_its_end(void **state)
 	buf_done(&text);
 }
 
+static void a_console_line_without_end_shows_its_end(void **state)
+{
+	struct fixture f;
+	json_t *ev = json_pack("{s:s,s:s,s:s,s:s}", "event", "test_end", "test",
+			       "t", "status", "failed", "message", "m");
+	struct buf text = {0};
+
+	(void)state;
+	buf_printf(&text, "before\n");
+	for (int i = 0; i < 10000; i++)
+		buf_printf(&text, "%d,", i);
+	json_object_set_new(ev, "console",
+			    json_pack("[{s:s,s:s%}]", "vm", "v", "text",
+				      (char *)buf_data(&text), text.len));
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	f.sink->event(f.sink, ev);
+	shows(&f, "| before\n");
+	shows(&f, "| ...");
+	shows(&f, ",9998,9999,\n");
+	hides(&f, ",5000,");
+	end(&f);
+	json_decref(ev);
+	buf_done(&text);
+}
+
 static void a_list_names_tests_and_tags(void **state)
 {
 	struct report_options opts = {0};
@@ -464,6 +490,7 @@ int main(void)
 	    cmocka_unit_test(tests_that_were_repeated_are_counted),
 	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),
 	    cmocka_unit_test(a_long_console_shows_its_end),
+	    cmocka_unit_test(a_console_line_without_end_shows_its_end),
 	    cmocka_unit_test(a_list_names_tests_and_tags),
 	    cmocka_unit_test(events_are_written_as_they_are),
 	    cmocka_unit_test(files_in_parallel_read_as_one_after_the_other),
