@@ -143,6 +143,12 @@ $(B)/packets: $(B)/agent/tests/hostile/packets.o
 	$(say) LD $@
 	$(Q)$(AGENT_CC) -static -Wl,--gc-sections -o $@ $^
 
+# For tests/faults: makes calls of the C library fail.
+$(B)/inject.so: tests/faults/inject.c
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -MMD -MP -Wpedantic,$(BASE)) -O2 -fPIC -shared -o $@ $< \
+	    -ldl
+
 $(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^
