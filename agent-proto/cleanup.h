@@ -27,10 +27,14 @@
 		take_;                                                         \
 	})
 
-/* For CLEANUP(free_ptr) on any pointer from malloc. */
+/* For CLEANUP(free_ptr) on any pointer from malloc, and for a member of what
+ * lives on: it is NULL afterwards. */
 static inline void free_ptr(void *pp)
 {
-	free(*(void **)pp);
+	void **p = pp;
+
+	free(*p);
+	*p = NULL;
 }
 
 static inline void fd_closep(int *fd)

@@ -169,6 +169,14 @@ static void on_output(void *ctx, int fd, unsigned ready)
 	lines_read(&w->output);
 }
 
+/* It is gone, as its pidfd will tell, or will be soon: what it waits for does
+ * not come. */
+static void give_up_sending(struct worker_proc *w)
+{
+	buf_reset(&w->down);
+	w->ops.hangup(w->ctx);
+}
+
 static void send_down(struct worker_proc *w)
 {
 	struct lines *in = &w->events;
@@ -179,7 +187,7 @@ static void send_down(struct worker_proc *w)
 	if (n > 0)
 		buf_consume(&w->down, (size_t)n);
 	else if (n < 0 && errno != EAGAIN && errno != EINTR)
-		buf_reset(&w->down); /* it is gone; its pidfd will tell */
+		give_up_sending(w);
 	watch_set(in->watch, LOOP_READ | (w->down.len ? LOOP_WRITE : 0));
 }
 
@@ -305,8 +313,10 @@ static int start(struct worker_proc *w, const char *program, struct err *err)
 		return r;
 	}
 	setpgid(w->pid, w->pid); /* whoever comes first */
-	fcntl(w->events.fd, F_SETFL, O_NONBLOCK);
-	fcntl(w->output.fd, F_SETFL, O_NONBLOCK);
+	if (fcntl(w->events.fd, F_SETFL, O_NONBLOCK) < 0 ||
+	    fcntl(w->output.fd, F_SETFL, O_NONBLOCK) < 0)
+		return err_set(err, -errno, "cannot talk to a worker: %s",
+			       strerror(errno));
 	w->pid_fd = pidfd_open(w->pid, 0);
 	if (w->pid_fd < 0)
 		return err_set(err, -errno, "pidfd_open: %s", strerror(errno));

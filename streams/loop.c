@@ -21,6 +21,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -241,13 +242,24 @@ struct watch *watch_new(struct loop *l, int fd, watch_cb cb, void *ctx)
 	return w;
 }
 
+/* The kernel has no memory for it, or the user no watches left: as with memory
+ * of our own (mem.c) there is no going on, and others know what to do with a
+ * process that is gone. */
+static _Noreturn void no_watch(int code)
+{
+	fprintf(stderr, "provium: cannot watch a descriptor: %s\n",
+		strerror(code));
+	_exit(LOOP_EXIT_NO_WATCH);
+}
+
 static void watch_toggle(struct event *ev, bool on)
 {
 	int r = on ? event_add(ev, NULL) : event_del(ev);
 
-	/* Fails only for an fd that is closed or that epoll does not take. */
+	if (r && (errno == ENOMEM || errno == ENOSPC))
+		no_watch(errno);
+	/* Else an fd that is closed, or that epoll does not take. */
 	assert(!r);
-	(void)r;
 }
 
 void watch_set(struct watch *w, unsigned events)

@@ -24,6 +24,10 @@ struct timer;
 #define LOOP_READ  1u
 #define LOOP_WRITE 2u
 
+/* With which the process ends, and says why, where the kernel cannot watch one
+ * more descriptor. */
+#define LOOP_EXIT_NO_WATCH 2
+
 typedef void (*watch_cb)(void *ctx, int fd, unsigned ready);
 typedef void (*timer_cb)(void *ctx);
 

@@ -12,10 +12,12 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_image.h"
 #include "vmm/vm_private.h"
 
 /* Below any deadline in use here, far above what a busy machine adds. */
@@ -489,6 +491,24 @@ static void a_name_cannot_leave_the_run_dir(void **state)
 	    strchr(vm_console_path(f->vm) + strlen(f->run_dir) + 1, '/'));
 }
 
+/* As where there are no descriptors left for it: the VM is as good without. */
+static void a_console_socket_that_cannot_be_made_costs_the_socket(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(free_ptr)
+	char *deep = mem_printf("%s/%0100d", f->run_dir, 0);
+	struct err err;
+
+	assert_int_equal(mkdir(deep, 0700), 0);
+	f->spec.run_dir = deep;
+	vm_make(f);
+	assert_null(vm_console_socket(f->vm, &err));
+	assert_int_equal(err.code, -ENAMETOOLONG);
+	f->vm = vm_free(f->vm);
+	loop_poll(f->loop);
+	tmp_remove(TAKE(deep));
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
 static const struct CMUnitTest tests[] = {
     T(it_boots_answers_and_shuts_down),
@@ -520,6 +540,7 @@ static const struct CMUnitTest tests[] = {
     T(what_is_not_legal_finishes_at_once_and_says_why),
     T(two_vms_of_one_name_have_files_of_their_own),
     T(a_name_cannot_leave_the_run_dir),
+    T(a_console_socket_that_cannot_be_made_costs_the_socket),
 };
 
 int main(void)
