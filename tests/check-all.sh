@@ -36,6 +36,16 @@ say "bad input, explained"
 make -s build/release/provium-agent-other || exit 1
 suite sh tests/e2e/refusals.sh build/provium build/release/provium-agent-other
 
+say "guests that mean harm"
+make -s build/release/provium-agent-hostile build/release/packets || exit 1
+suite sh tests/hostile/hostile.sh build/provium \
+    build/release/provium-agent-hostile build/release/packets
+
+say "calls that fail"
+make -s build/release/inject.so || exit 1
+suite python3 tests/faults/faults.py build/provium build/release/inject.so \
+    --runs 24
+
 say "behaviour on real guests"
 build/provium guest build || exit 1
 suite build/provium run --artifacts "$CHECK_LOGS" \

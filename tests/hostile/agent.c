@@ -260,14 +260,6 @@ static void no_credit(struct host *h, uint32_t ch, unsigned type)
 	put_credit(h, ch, 0);
 }
 
-static void too_much(struct host *h, uint32_t ch, unsigned type)
-{
-	(void)type;
-	put_done(h, ch, 0, 0);
-	for (int i = 0; i < MUCH; i++)
-		put_data(h, ch, PIECE, 0);
-}
-
 static void data_first(struct host *h, uint32_t ch, unsigned type)
 {
 	(void)type;
@@ -432,6 +424,18 @@ static void well(struct host *h, uint32_t ch, unsigned type)
 	else if (type == MSG_SYSCALL)
 		m.type = MSG_SYSCALL_DONE;
 	put_msg(h, ch, &m, FRAME_FIN);
+}
+
+/* To a stream that nobody reads: credit that is given back is no excuse. */
+static void too_much(struct host *h, uint32_t ch, unsigned type)
+{
+	if (type != MSG_PROC_OUTPUT) {
+		well(h, ch, type);
+		return;
+	}
+	put_done(h, ch, 0, 0);
+	for (int i = 0; i < MUCH; i++)
+		put_data(h, ch, PIECE, 0);
 }
 
 static void put_error(struct host *h, uint32_t ch, int errnum, const char *text)
