@@ -1,6 +1,6 @@
 # provium: build, tests, installation. `make help` lists the targets.
 #
-# MODE=release|debug|asan|fuzz chooses the flags; each has build/MODE to
+# MODE=release|debug|asan|fuzz|cover chooses the flags; each has build/MODE to
 # itself. WERROR= builds with warnings only.
 
 MODE    ?= release
@@ -47,8 +47,13 @@ CC      := clang
 FLAGS   := -O1 -g -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all -fno-omit-frame-pointer
 LDMODE  := -fsanitize=fuzzer,address,undefined
+else ifeq ($(MODE),cover)
+CC      := clang
+FLAGS   := -O1 -g -fsanitize=fuzzer-no-link -fprofile-instr-generate \
+	-fcoverage-mapping
+LDMODE  := -fsanitize=fuzzer -fprofile-instr-generate
 else
-$(error MODE is '$(MODE)': say release, debug, asan or fuzz)
+$(error MODE is '$(MODE)': say release, debug, asan, fuzz or cover)
 endif
 
 CFLAGS  ?=
@@ -225,8 +230,9 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(A_vmm)
 	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $(filter %.o,$^) \
 	    $(filter %.a,$^) $(LIBS_vmm)
 
-# The one of the runner's; what it links needs Lua.
-$(B)/fuzz/fuzz_events: $(B)/obj/tests/fuzz/fuzz_events.o $(A_runner)
+# Those of the runner's; what they link needs Lua.
+$(addprefix $(B)/fuzz/fuzz_,events job history): $(B)/fuzz/%: \
+    $(B)/obj/tests/fuzz/%.o $(A_runner)
 	@mkdir -p $(@D)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) -o $@ $(filter %.o,$^) \
@@ -240,6 +246,12 @@ fuzz-build: $(FUZZ)
 fuzz:
 	$(Q)$(MAKE) --no-print-directory MODE=fuzz fuzz-build
 	$(Q)sh tests/check.sh fuzz build/fuzz $(FUZZ_SECONDS)
+
+# What the corpora reach: kept ones, and those that `make fuzz` has found.
+.PHONY: fuzz-coverage
+fuzz-coverage:
+	$(Q)$(MAKE) --no-print-directory MODE=cover fuzz-build
+	$(Q)sh tests/fuzz/coverage.sh build/cover
 
 # --- the rest ---------------------------------------------------------------
 
@@ -274,6 +286,12 @@ bench: deps-check
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)python3 tests/bench/bench.py build/provium build/release $(ROWS)
 
+SOAK_MINUTES ?= 10
+SOAK_SEED ?= 1
+.PHONY: soak
+soak: all
+	$(Q)python3 tests/soak/soak.py build/provium $(SOAK_MINUTES) $(SOAK_SEED)
+
 .PHONY: install uninstall clean help
 install: all
 	install -Dm755 $(B)/provium $(DESTDIR)$(bindir)/provium
@@ -290,6 +308,8 @@ help:
 	@echo 'make memcheck   unit tests under valgrind: some minutes'
 	@echo 'make lint fmt   style, static analysis, include arrows; formatting'
 	@echo 'make fuzz       fuzz every parser, FUZZ_SECONDS=60 each'
+	@echo 'make fuzz-coverage   lines of each parser that the corpora reach'
+	@echo 'make soak       many guests for SOAK_MINUTES=10'
 	@echo 'make bench      benchmarks beside their peers'
 	@echo 'make deps       install packages; install uninstall clean'
 
