@@ -141,7 +141,8 @@ static int vm_stat(lua_State *L)
  * get that far. */
 static bool is_entry_name(const char *s, size_t n)
 {
-	return n && !memchr(s, '/', n) && strcmp(s, ".") && strcmp(s, "..");
+	return n && !memchr(s, '/', n) && strcmp(s, ".") != 0 &&
+	       strcmp(s, "..") != 0;
 }
 
 /* The names, each ended by NUL, sorted. */
