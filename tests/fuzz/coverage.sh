@@ -24,13 +24,13 @@ for target in "$dir"/fuzz/fuzz_*; do
 		tail -n 5 "$data/$name.log" >&2
 		exit 1
 	}
-	objects="$objects -object $target"
+	objects="$objects${objects:+ -object }$target"
 done
 llvm-profdata merge -sparse -o "$data/all" "$data"/*.profraw
 # The columns of lines: the file, how many, how many were missed, how many
 # percent were reached.
 # shellcheck disable=SC2086 # a list of options
-llvm-cov report -instr-profile "$data/all" $objects \
+llvm-cov report $objects -instr-profile "$data/all" \
     agent-proto/frame.c agent-proto/msg.c agent-proto/session.c \
     agent-proto/session_in.c streams/reply.c streams/match.c \
     streams/client.c streams/call.c vmm/qmp.c vmm/qmp_msg.c vmm/kmod.c \
