@@ -239,6 +239,8 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 		bind_fail_err(L, "vm:boot", &err);
 	vm_object_watch(v);
 	v->is_restored = false;
+	/* A sibling task's, which waits for the pool: it is another machine. */
+	bind_restore_forget(v);
 	v->need = bind_claim_need(w, v, &req);
 	*ret_timeout_ns = req.agent_timeout_ns;
 }

@@ -372,6 +372,10 @@ static int load_record(struct ram_copy *c, struct err *err)
 
 	if (!r)
 		return 1;
+	if (r < 0)
+		return err_set(err, (int)r,
+			       "cannot read the snapshot's RAM: %s",
+			       strerror((int)-r));
 	if (r != sizeof(head))
 		return bad_delta(err, "it is cut");
 	uint64_t at = get64(head), n = get64(head + 8);

@@ -30,11 +30,11 @@ struct ram_map {
 	uint64_t size; /* the same */
 };
 
-/* PATCH: an image that is there already is brought up to date. */
 /* All of a region at once, for small ones. 0 or -errno. */
 int ram_peek(const struct ram_map *m, void *to, struct err *err);
 int ram_poke(const struct ram_map *m, const void *from, struct err *err);
 
+/* PATCH: an image that is there already is brought up to date. */
 enum ram_form { RAM_IMAGE, RAM_DELTA, RAM_PATCH };
 
 /* Bytes of the pages that a save of m would copy. */

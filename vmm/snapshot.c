@@ -14,10 +14,14 @@
 #include "agent-proto/session.h"
 #include "vmm/filehash.h"
 #include "vmm/net/packet.h"
+#include "vmm/ram.h"
 #include "vmm/snapshot_private.h"
 #include "vmm/store.h"
 
-#define CPUS_MAX 255
+#define CPUS_MAX   255
+#define HANDLE_MAX (UINT64_C(1) << 62)
+/* What QEMU makes while it is told to stop making it. */
+#define REMOVE_TRIES 3
 
 const char *const snapshot_names[SNAPSHOT_FILES] = {
     [SNAPSHOT_RAM] = "ram",	  [SNAPSHOT_DELTA] = "delta",
@@ -137,10 +141,11 @@ static int read_machine(struct snapshot *s, struct err *err)
 	s->console_mark = number_of(s, "console_mark");
 	s->bios_addr = number_of(s, "bios_addr");
 	s->note = json_object_get(s->json, "note");
-	if (!s->qemu || !s->kernel || !s->cmdline || !s->memory || !cpus ||
-	    cpus > CPUS_MAX || !accel || accel_parse(accel, &s->accel) < 0 ||
-	    s->accel == ACCEL_AUTO || !transport ||
-	    transport_parse(transport, &s->transport) < 0 ||
+	if (!s->qemu || !s->kernel || !s->cmdline || !s->memory ||
+	    s->memory % RAM_PAGE || !cpus || cpus > CPUS_MAX ||
+	    s->next_handle > HANDLE_MAX || !accel ||
+	    accel_parse(accel, &s->accel) < 0 || s->accel == ACCEL_AUTO ||
+	    !transport || transport_parse(transport, &s->transport) < 0 ||
 	    s->transport == TRANSPORT_AUTO)
 		return bad(s, err,
 			   "its " SNAPSHOT_INFO " describes no machine");
@@ -204,6 +209,19 @@ static int check_size(struct snapshot *s, enum snapshot_file f, struct err *err)
 	return 0;
 }
 
+/* QEMU's memory is written to where this says. */
+static int check_bios(const struct snapshot *s, struct err *err)
+{
+	const json_t *entry = entry_of(s, SNAPSHOT_BIOS);
+	uint64_t size =
+	    (uint64_t)json_integer_value(json_object_get(entry, "size"));
+
+	if (size && size <= SNAPSHOT_BIOS_MAX &&
+	    s->bios_addr == SNAPSHOT_BIOS_END - size)
+		return 0;
+	return bad(s, err, "its BIOS has another place");
+}
+
 int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
 {
 	int r;
@@ -215,6 +233,8 @@ int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
 		r = check_kernel(s, err);
 	for (int f = 0; r == 0 && f < SNAPSHOT_FILES; f++)
 		r = check_size(s, (enum snapshot_file)f, err);
+	if (r == 0)
+		r = check_bios(s, err);
 	if (r < 0)
 		snapshot_done(s);
 	return r;
@@ -243,6 +263,17 @@ int snapshot_open_file(const struct snapshot *s, enum snapshot_file f,
 		return err_set(err, -errno, "cannot open '%s': %s", path,
 			       strerror(errno));
 	return fd;
+}
+
+int snapshot_read_file(const struct snapshot *s, enum snapshot_file f,
+		       struct buf *out, struct err *err)
+{
+	CLEANUP(free_ptr)
+	char *path = mem_printf("%s/%s", s->dir, snapshot_names[f]);
+	json_int_t size =
+	    json_integer_value(json_object_get(entry_of(s, f), "size"));
+
+	return store_read(path, (size_t)size, out, err);
 }
 
 static int verify_file(const struct snapshot *s, enum snapshot_file f,
@@ -291,49 +322,97 @@ uint64_t snapshot_disk_size(const char *dir)
 	return sum;
 }
 
-static bool is_ours(const char *name)
+static bool is_info(const char *name)
 {
-	if (!strcmp(name, ".") || !strcmp(name, "..") ||
-	    !strcmp(name, SNAPSHOT_INFO) || !strcmp(name, SNAPSHOT_INFO_TMP))
-		return true;
+	return !strcmp(name, SNAPSHOT_INFO) || !strcmp(name, SNAPSHOT_INFO_TMP);
+}
+
+static bool is_ours(DIR *d, const char *name)
+{
+	bool is_known = is_info(name);
+	struct stat st;
+
 	for (int f = 0; f < SNAPSHOT_FILES; f++)
-		if (!strcmp(name, snapshot_names[f]))
-			return true;
-	return false;
+		is_known |= !strcmp(name, snapshot_names[f]);
+	return is_known &&
+	       fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
+	       S_ISREG(st.st_mode);
+}
+
+/* The first thing in it that is no snapshot's; owned. Files of these names are
+ * one's only where there is, or was to be, a description of it. */
+static char *find_foreign(DIR *d)
+{
+	CLEANUP(free_ptr) char *other = NULL;
+	bool has_info = false;
+	const struct dirent *e;
+
+	while ((e = readdir(d))) {
+		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+			continue;
+		if (!is_ours(d, e->d_name))
+			return mem_strdup(e->d_name);
+		has_info |= is_info(e->d_name);
+		free(other);
+		other = mem_strdup(e->d_name);
+	}
+	return has_info ? NULL : TAKE(other);
 }
 
 static int check_ours(const char *dir, struct err *err)
 {
 	DIR *d = opendir(dir);
-	const struct dirent *e;
-	int r = 0;
+	CLEANUP(free_ptr) char *other = NULL;
 
-	if (!d && errno == ENOENT)
-		return -ENOENT;
 	if (!d)
 		return err_set(err, -errno, "cannot read folder '%s': %s", dir,
 			       strerror(errno));
-	while (r == 0 && (e = readdir(d)))
-		if (!is_ours(e->d_name))
-			r = err_set(err, -EEXIST,
-				    "'%s' is no snapshot's folder: it holds "
-				    "'%s'",
-				    dir, e->d_name);
+	other = find_foreign(d);
 	closedir(d);
-	return r;
+	return other ? err_set(err, -EEXIST,
+			       "'%s' is no snapshot's folder: it holds '%s'",
+			       dir, other)
+		     : 0;
+}
+
+/* The description last: what is left by one that was killed is known by it. */
+static void empty(const char *dir)
+{
+	CLEANUP(free_ptr) char *info = mem_printf("%s/" SNAPSHOT_INFO, dir);
+	CLEANUP(free_ptr) char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, dir);
+
+	rename(info, tmp);
+	for (int f = 0; f < SNAPSHOT_FILES; f++) {
+		CLEANUP(free_ptr)
+		char *path = mem_printf("%s/%s", dir, snapshot_names[f]);
+
+		unlink(path);
+	}
+	unlink(tmp);
+}
+
+int snapshot_empty(const char *dir, struct err *err)
+{
+	int r = check_ours(dir, err);
+
+	if (r == 0)
+		empty(dir);
+	return r == -ENOENT ? 0 : r;
 }
 
 int snapshot_remove(const char *dir, struct err *err)
 {
-	CLEANUP(free_ptr) char *info = mem_printf("%s/" SNAPSHOT_INFO, dir);
 	int r = check_ours(dir, err);
 
 	if (r < 0)
 		return r == -ENOENT ? 0 : r;
-	/* First: what is left of it is none. */
-	unlink(info);
-	store_remove(dir);
-	if (access(dir, F_OK) == 0)
-		return err_set(err, -EACCES, "cannot remove '%s'", dir);
-	return 0;
+	for (int i = 0; i < REMOVE_TRIES; i++) {
+		empty(dir);
+		if (rmdir(dir) == 0)
+			return 0;
+		if (errno != ENOTEMPTY && errno != EEXIST)
+			break;
+	}
+	return err_set(err, -errno, "cannot remove '%s': %s", dir,
+		       strerror(errno));
 }

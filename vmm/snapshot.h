@@ -23,6 +23,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/err.h"
 #include "vmm/net/addr.h"
 #include "vmm/vm.h"
@@ -30,6 +31,9 @@
 /* Of info.json; a folder of another one is refused. */
 #define SNAPSHOT_VERSION  1
 #define SNAPSHOT_INFO_MAX (4u << 20)
+/* Guest-physical, where the BIOS ends, and the most bytes of one. */
+#define SNAPSHOT_BIOS_END (UINT64_C(1) << 32)
+#define SNAPSHOT_BIOS_MAX (UINT64_C(16) << 20)
 
 enum snapshot_file {
 	SNAPSHOT_RAM,
@@ -90,10 +94,14 @@ void snapshot_spec(const struct snapshot *s, struct vm_spec *ret);
 /* Opens one of its files to read. */
 int snapshot_open_file(const struct snapshot *s, enum snapshot_file f,
 		       struct err *err);
+/* Appends what one holds to out. */
+int snapshot_read_file(const struct snapshot *s, enum snapshot_file f,
+		       struct buf *out, struct err *err);
 /* Bytes on the disk that only this snapshot takes. */
 uint64_t snapshot_disk_size(const char *dir);
-/* Removes the folder if it is one of a snapshot, whole or not: -EEXIST where
- * it holds other things, which stay. One that is not there is fine. */
+/* Removes the folder if it is one of a snapshot, whole or not, or empty:
+ * -EEXIST where it holds other things, and then all stays. One that is not
+ * there is fine. */
 int snapshot_remove(const char *dir, struct err *err);
 
 /* --- writing ---------------------------------------------------------------
@@ -126,9 +134,10 @@ int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
 /* Notes size and hash of a file that is complete. hash: NULL to find it. */
 int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
 			const char *hash, struct err *err);
-/* What a spec says of the machine. */
-void snapshot_draft_describe(struct snapshot_draft *d,
-			     const struct vm_spec *spec, const char *qemu);
+/* What a spec says of the machine. -EINVAL: some of it is no UTF-8. */
+int snapshot_draft_describe(struct snapshot_draft *d,
+			    const struct vm_spec *spec, const char *qemu,
+			    struct err *err);
 /* Writes info.json: from now on it is a snapshot. */
 int snapshot_draft_commit(struct snapshot_draft *d, struct err *err);
 /* Without a commit the folder is removed. */

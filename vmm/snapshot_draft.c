@@ -14,28 +14,6 @@
 #include "vmm/snapshot_private.h"
 #include "vmm/store.h"
 
-int snapshot_draft_init(struct snapshot_draft *d, const char *dir,
-			struct err *err)
-{
-	int r;
-
-	*d = (struct snapshot_draft){0};
-	r = snapshot_remove(dir, err);
-	if (r == 0)
-		r = store_mkdirs(dir, err);
-	if (r < 0)
-		return r;
-	/* QEMU opens the state by its path. */
-	d->dir = realpath(dir, NULL);
-	if (!d->dir)
-		return err_set(err, -errno, "cannot use folder '%s': %s", dir,
-			       strerror(errno));
-	chmod(d->dir, 0700);
-	d->json = json_object();
-	d->files = json_object();
-	return 0;
-}
-
 void snapshot_draft_done(struct snapshot_draft *d)
 {
 	struct err err;
@@ -85,7 +63,7 @@ static int write_file(const char *path, const void *p, size_t n,
 		      struct err *err)
 {
 	CLEANUP(fd_closep)
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	const char *from = p;
 
 	if (fd < 0)
@@ -101,6 +79,40 @@ static int write_file(const char *path, const void *p, size_t n,
 		n -= (size_t)r;
 	}
 	return 0;
+}
+
+/* A folder with an unfinished description is a draft's. */
+static int mark(const struct snapshot_draft *d, struct err *err)
+{
+	CLEANUP(free_ptr)
+	char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, d->dir);
+
+	return write_file(tmp, "", 0, err);
+}
+
+int snapshot_draft_init(struct snapshot_draft *d, const char *dir,
+			struct err *err)
+{
+	int r;
+
+	*d = (struct snapshot_draft){0};
+	r = snapshot_empty(dir, err);
+	if (r == 0)
+		r = store_mkdirs(dir, err);
+	if (r < 0)
+		return r;
+	/* QEMU opens the state by its path. */
+	d->dir = realpath(dir, NULL);
+	if (!d->dir)
+		return err_set(err, -errno, "cannot use folder '%s': %s", dir,
+			       strerror(errno));
+	chmod(d->dir, 0700);
+	d->json = json_object();
+	d->files = json_object();
+	r = mark(d, err);
+	if (r < 0)
+		snapshot_draft_done(d);
+	return r;
 }
 
 int snapshot_draft_write(struct snapshot_draft *d, enum snapshot_file f,
@@ -181,21 +193,26 @@ int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
 	return 0;
 }
 
+/* NULL where one is no UTF-8. */
 static json_t *list_args(const struct vm_spec *spec)
 {
 	json_t *list = json_array();
 
-	for (size_t i = 0; i < spec->n_qemu_args; i++)
-		json_array_append_new(list, json_string(spec->qemu_args[i]));
+	for (size_t i = 0; i < spec->n_qemu_args; i++) {
+		if (json_array_append_new(list,
+					  json_string(spec->qemu_args[i])) == 0)
+			continue;
+		json_decref(list);
+		return NULL;
+	}
 	return list;
 }
 
-void snapshot_draft_describe(struct snapshot_draft *d,
-			     const struct vm_spec *spec, const char *qemu)
+static json_t *describe(const struct vm_spec *spec, const char *qemu)
 {
-	json_t *o = json_pack(
+	return json_pack(
 	    "{s:i, s:s, s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:b, s:s, "
-	    "s:s, s:o}",
+	    "s:s, s:s*}",
 	    "version", SNAPSHOT_VERSION, "provium", PROVIUM_VERSION, "protocol",
 	    (int)PROTO_VERSION, "qemu", qemu, "kernel", spec->kernel,
 	    "kernel_id", snapshot_kernel_id(spec->kernel), "cmdline",
@@ -203,16 +220,29 @@ void snapshot_draft_describe(struct snapshot_draft *d,
 	    (json_int_t)spec->cpus, "initial_time",
 	    (json_int_t)spec->initial_time, "may_suspend", spec->may_suspend,
 	    "accel", accel_name(spec->accel), "transport",
-	    transport_name(spec->transport), "qemu_args", list_args(spec));
+	    transport_name(spec->transport), "net_setup", spec->net_setup);
+}
 
-	if (spec->net_setup)
-		json_object_set_new(o, "net_setup",
-				    json_string(spec->net_setup));
+int snapshot_draft_describe(struct snapshot_draft *d,
+			    const struct vm_spec *spec, const char *qemu,
+			    struct err *err)
+{
+	json_t *args = list_args(spec);
+	json_t *o = args ? describe(spec, qemu) : NULL;
+
+	if (!o) {
+		json_decref(args);
+		return err_set(err, -EINVAL,
+			       "its kernel, cmdline or qemu_args have a name "
+			       "that is no UTF-8");
+	}
+	json_object_set_new(o, "qemu_args", args);
 	if (spec->has_rng_seed)
 		json_object_set_new(o, "rng_seed",
 				    json_integer((json_int_t)spec->rng_seed));
 	json_object_update(d->json, o);
 	json_decref(o);
+	return 0;
 }
 
 int snapshot_draft_commit(struct snapshot_draft *d, struct err *err)
@@ -233,10 +263,8 @@ int snapshot_draft_commit(struct snapshot_draft *d, struct err *err)
 	r = write_file(tmp, text, strlen(text), err);
 	if (r == 0 && rename(tmp, info) < 0)
 		r = fail(err, info);
-	if (r < 0) {
-		unlink(tmp);
+	if (r < 0)
 		return r;
-	}
 	json_decref(d->json);
 	d->json = NULL;
 	return 0;

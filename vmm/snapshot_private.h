@@ -13,4 +13,7 @@ extern const char *const snapshot_names[SNAPSHOT_FILES];
 /* What makes the kernel file itself again; owned by the caller. */
 json_t *snapshot_kernel_id(const char *path);
 
+/* snapshot_remove() but for the folder itself. */
+int snapshot_empty(const char *dir, struct err *err);
+
 #endif

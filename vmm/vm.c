@@ -82,6 +82,8 @@ void vm_on_end(struct vm *vm, void (*cb)(void *ctx))
 
 void vm_kick(struct vm *vm)
 {
+	if (vm->is_freed)
+		return;
 	vm->kicked = true;
 	timer_set(vm->step_timer, clock_now_ns());
 }

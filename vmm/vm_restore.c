@@ -30,7 +30,6 @@
 
 #define TURN_MAX      ((size_t)4 << 20)
 #define ENTROPY_BYTES 64
-#define BIOS_MAX      (16u << 20)
 
 enum step { STEP_BIOS, STEP_RAM_AT, STEP_RAM, STEP_DEVICES, STEP_GUEST };
 
@@ -230,6 +229,7 @@ void vm_revival_greeted(struct vm *vm)
 	m.restored.entropy.n = sizeof(entropy);
 	m.restored.realtime_ns = r->sets_clock ? clock_realtime_ns() : 0;
 	vm->link = LINK_WORD;
+	call_free(r->word); /* of a session that ended meanwhile */
 	r->word = call_new(vm->client);
 	call_start(r->word, &m, NULL, 0, CLOCK_NEVER);
 	r->word->op.on_done = vm_on_op;
@@ -252,43 +252,16 @@ bool vm_revival_is_done(const struct vm *vm, struct err *ret)
 /* --- the start -------------------------------------------------------------
  */
 
-static int read_bios(const struct snapshot *s, struct vm_revival *r,
-		     struct err *err)
-{
-	CLEANUP(fd_closep) int fd = snapshot_open_file(s, SNAPSHOT_BIOS, err);
-	struct stat st;
-
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 || st.st_size <= 0 || st.st_size > BIOS_MAX ||
-	    read(fd, buf_room(&r->bios, (size_t)st.st_size),
-		 (size_t)st.st_size) != st.st_size)
-		return err_set(err, -EBADMSG,
-			       "the snapshot '%s' is damaged: its file 'bios' "
-			       "cannot be read",
-			       s->dir);
-	buf_commit(&r->bios, (size_t)st.st_size);
-	return 0;
-}
-
 static int continue_console(struct vm *vm, const struct snapshot *s,
 			    struct err *err)
 {
-	CLEANUP(fd_closep)
-	int fd = snapshot_open_file(s, SNAPSHOT_CONSOLE, err);
 	CLEANUP(buf_done) struct buf log = {0};
-	struct stat st;
+	int r = snapshot_read_file(s, SNAPSHOT_CONSOLE, &log, err);
 
-	if (fd < 0)
-		return fd;
-	if (fstat(fd, &st) < 0 ||
-	    (st.st_size && read(fd, buf_room(&log, (size_t)st.st_size),
-				(size_t)st.st_size) != st.st_size))
-		return err_set(err, -EIO, "cannot read the console log of '%s'",
-			       s->dir);
-	console_continue(vm->console, st.st_size ? log.mem : NULL,
-			 (size_t)st.st_size, s->console_mark);
-	return 0;
+	if (r == 0)
+		console_continue(vm->console, buf_data(&log), log.len,
+				 s->console_mark);
+	return r;
 }
 
 /* What a later snapshot of this guest is based on. */
@@ -322,7 +295,7 @@ static int open_all(struct vm *vm, const struct snapshot *s, struct err *err)
 	if (rc >= 0 && s->has[SNAPSHOT_DELTA])
 		rc = r->delta_fd = snapshot_open_file(s, SNAPSHOT_DELTA, err);
 	if (rc >= 0)
-		rc = read_bios(s, r, err);
+		rc = snapshot_read_file(s, SNAPSHOT_BIOS, &r->bios, err);
 	if (rc >= 0)
 		rc = continue_console(vm, s, err);
 	return rc < 0 ? rc : 0;

@@ -29,9 +29,6 @@
 
 /* Copied, and hashed, in a turn of the loop. */
 #define TURN_MAX ((size_t)4 << 20)
-/* Where pc.bios ends: 4 GiB. */
-#define BIOS_END (UINT64_C(1) << 32)
-#define BIOS_MAX (UINT64_C(16) << 20)
 
 struct vm_saving {
 	struct snapshot_draft draft;
@@ -112,7 +109,7 @@ static int take_ram_line(struct vm *vm, const char *line, struct err *err)
 		return 0; /* the heading */
 	if (!strcmp(name, "pc.bios")) {
 		s->bios.size = used;
-		return used && used <= BIOS_MAX
+		return used && used <= SNAPSHOT_BIOS_MAX
 			   ? 0
 			   : no_answer(err, "info ramblock");
 	}
@@ -167,7 +164,7 @@ static int take_bios(struct vm *vm, const json_t *ret, struct err *err)
 		r = ram_peek(&s->bios, bytes, err);
 	json_object_set_new(
 	    s->draft.json, "bios_addr",
-	    json_integer((json_int_t)(BIOS_END - s->bios.size)));
+	    json_integer((json_int_t)(SNAPSHOT_BIOS_END - s->bios.size)));
 	return r < 0 ? r
 		     : snapshot_draft_write(&s->draft, SNAPSHOT_BIOS, bytes,
 					    s->bios.size, err);
@@ -206,8 +203,8 @@ static json_t *ask_ramblock(const struct vm *vm)
 static json_t *ask_bios(const struct vm *vm)
 {
 	CLEANUP(free_ptr)
-	char *line =
-	    mem_printf("gpa2hva 0x%" PRIx64, BIOS_END - vm->saving->bios.size);
+	char *line = mem_printf("gpa2hva 0x%" PRIx64,
+				SNAPSHOT_BIOS_END - vm->saving->bios.size);
 
 	return hmp(line);
 }
@@ -374,9 +371,9 @@ static int write_console(struct vm *vm, struct err *err)
 static int write_rest(struct vm *vm, struct err *err)
 {
 	struct snapshot_draft *d = &vm->saving->draft;
-	int r;
+	int r = snapshot_draft_describe(d, &vm->copy.spec, qmp_version(vm->qmp),
+					err);
 
-	snapshot_draft_describe(d, &vm->copy.spec, qmp_version(vm->qmp));
 	add_nics(vm);
 	json_object_set_new(
 	    d->json, "console_mark",
@@ -384,7 +381,7 @@ static int write_rest(struct vm *vm, struct err *err)
 	json_object_set_new(
 	    d->json, "next_handle",
 	    json_integer((json_int_t)client_next_handle(vm->client)));
-	if ((r = write_initrd(vm, err)) == 0 &&
+	if (r == 0 && (r = write_initrd(vm, err)) == 0 &&
 	    (r = write_console(vm, err)) == 0)
 		r = snapshot_draft_commit(d, err);
 	return r < 0 ? r : 1;
@@ -395,7 +392,7 @@ static int write_rest(struct vm *vm, struct err *err)
 
 void vm_resume_quietly(struct vm *vm)
 {
-	if (!vm->saving || !vm->saving->was_running || !vm->qmp)
+	if (!vm->saving || !vm->saving->was_running || !vm->qmp || vm->is_freed)
 		return;
 	vm_start_command(vm, "cont", NULL);
 }
@@ -440,6 +437,9 @@ void vm_step_saving(struct vm *vm)
 			return;
 		err = vm->command.op.err;
 		r = vm->command.op.result;
+		/* A QEMU that is gone has told why, or will. */
+		if (r < 0 && r != -EREMOTEIO)
+			return;
 		if (r >= 0 && step->take)
 			r = step->take(vm, vm->command.ret, &err);
 		qmp_call_done(&vm->command);
