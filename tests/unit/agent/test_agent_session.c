@@ -311,6 +311,20 @@ static void buttons_of_others_are_ready_at_once(void **state)
 	peer_fails(*state, &m, EINVAL, "button 7");
 }
 
+/* Nothing is changed: the agent of this test has the host's kernel. */
+static void a_restore_without_entropy_or_time_is_refused(void **state)
+{
+	static const uint8_t much[MSG_ENTROPY_MAX + 1];
+	struct msg m = {.type = MSG_RESTORED};
+
+	peer_fails(*state, &m, EINVAL, "0 bytes of entropy");
+	m.restored.entropy = (struct msg_bytes){much, sizeof(much)};
+	peer_fails(*state, &m, EINVAL, "257 bytes of entropy");
+	m.restored.entropy.n = 64;
+	m.restored.realtime_ns = -1;
+	peer_fails(*state, &m, EINVAL, "restored");
+}
+
 static void only_workers_have_calls_to_give_up(void **state)
 {
 	struct msg m = {.type = MSG_WORKER_ABANDON};
@@ -352,6 +366,7 @@ int main(void)
 	    PEER_TEST(release_of_an_unknown_handle_is_ebadf),
 	    PEER_TEST(handles_of_the_wrong_kind_are_ebadf),
 	    PEER_TEST(buttons_of_others_are_ready_at_once),
+	    PEER_TEST(a_restore_without_entropy_or_time_is_refused),
 	    PEER_TEST(only_workers_have_calls_to_give_up),
 	    PEER_TEST(an_error_s_words_outlast_a_long_path),
 	    cmocka_unit_test(shutdown_answers_and_ends),

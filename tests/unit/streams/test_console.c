@@ -703,6 +703,71 @@ static void a_guest_that_does_not_read_times_out_a_write(void **state)
 	free(out);
 }
 
+/* --- the log of the machine that it was made from --------------------------
+ */
+
+static void an_earlier_log_stands_before_what_comes(void **state)
+{
+	struct desk *d = *state;
+
+	console_continue(d->con, (const uint8_t *)"boot1 boot2 ", 12, 6);
+	assert_int_equal(console_boot_mark(d->con), 6);
+	assert_int_equal(console_size(d->con), 12);
+	print(d, "now");
+	check_log(d, "boot1 boot2 now");
+}
+
+static void expect_finds_what_an_earlier_log_has_of_this_boot(void **state)
+{
+	struct console_expect x;
+	struct desk *d = *state;
+
+	console_continue(d->con, (const uint8_t *)"boot1 boot2 ", 12, 6);
+	print(d, "now");
+	check_expect(d, "boot2", 0);
+	check_expect(d, "2 now", 0);
+	console_expect_start(&x, d->con, "boot1", 5,
+			     clock_deadline_ns(50 * NS_PER_MS));
+	assert_int_equal(op_wait(&x.op), -ETIMEDOUT);
+	console_expect_done(&x);
+}
+
+static void a_cursor_begins_behind_an_earlier_log(void **state)
+{
+	struct desk *d = *state;
+	struct stream *s;
+
+	console_continue(d->con, (const uint8_t *)"old ", 4, 0);
+	s = console_stream_new(d->con, &desk_label, NULL);
+	print(d, "new");
+	check_stream(s, "new");
+	stream_free(s);
+}
+
+static void an_earlier_log_raises_no_alarm(void **state)
+{
+	static const char *const alarms[] = {"BUG:"};
+	struct desk *d = *state;
+
+	console_set_alarms(d->con, alarms, 1, on_alarm, d);
+	console_continue(d->con, (const uint8_t *)"BUG: old\n", 9, 0);
+	print(d, "all is well\n");
+	assert_int_equal(d->alarms.len, 0);
+	print(d, "BUG: new\n");
+	check_bytes(&d->alarms, "BUG:|BUG: new\n");
+}
+
+static void an_earlier_log_may_be_empty_and_its_mark_too_far(void **state)
+{
+	struct desk *d = *state;
+
+	console_continue(d->con, NULL, 0, 1000);
+	assert_int_equal(console_boot_mark(d->con), 0);
+	print(d, "now");
+	check_log(d, "now");
+	check_expect(d, "now", 0);
+}
+
 /* A guest that prints without end takes its share of a turn and no more. */
 static void a_flood_does_not_hold_the_loop(void **state)
 {
@@ -755,6 +820,11 @@ int main(void)
 	    T(what_is_written_reaches_the_guest_in_order),
 	    T(a_guest_that_does_not_read_times_out_a_write),
 	    T(a_flood_does_not_hold_the_loop),
+	    T(an_earlier_log_stands_before_what_comes),
+	    T(expect_finds_what_an_earlier_log_has_of_this_boot),
+	    T(a_cursor_begins_behind_an_earlier_log),
+	    T(an_earlier_log_raises_no_alarm),
+	    T(an_earlier_log_may_be_empty_and_its_mark_too_far),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

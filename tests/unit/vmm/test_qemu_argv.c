@@ -56,6 +56,7 @@ static struct qemu_spec serial_spec(void)
 	    .transport = TRANSPORT_SERIAL,
 	    .console_fd = 10,
 	    .qmp_fd = 11,
+	    .ram_fd = -1,
 	    .agent_fd = 12,
 	    .vhost_fd = -1,
 	};
@@ -122,6 +123,18 @@ static void a_nic_may_be_a_tap(void **state)
 	s.n_nics = ARRAY_LEN(nics);
 	qemu_argv(&argv, &s);
 	assert_golden("socket-and-tap", &argv);
+}
+
+static void a_restored_guest_waits_for_its_devices(void **state)
+{
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.ram_fd = 13;
+	s.initrd = "/proc/self/fd/15";
+	qemu_argv(&argv, &s);
+	assert_golden("restore", &argv);
 }
 
 static void a_comma_in_the_name_is_doubled(void **state)
@@ -275,6 +288,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(vsock_guest_under_kvm_with_extra_arguments),
     cmocka_unit_test(nics_follow_in_order),
     cmocka_unit_test(a_nic_may_be_a_tap),
+    cmocka_unit_test(a_restored_guest_waits_for_its_devices),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
     cmocka_unit_test(random_numbers_may_have_a_seed),

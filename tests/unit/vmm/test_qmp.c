@@ -165,6 +165,34 @@ static void nothing_is_sent_before_the_greeting(void **state)
 			    "{\"execute\":\"qmp_capabilities\",\"id\":1}\n");
 }
 
+static void the_version_is_what_the_greeting_says(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_string_equal(qmp_version(f->qmp), "");
+	say(f, "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 22, "
+	       "\"minor\": 2, \"major\": 7}, \"package\": \"Debian x\"}, "
+	       "\"capabilities\": []}}\r\n");
+	assert_string_equal(qmp_version(f->qmp), "7.2.22 Debian x");
+}
+
+static void a_version_may_be_long_or_lacking(void **state)
+{
+	struct fixture *f = *state;
+	char package[2 * QMP_VERSION_MAX];
+	CLEANUP(free_ptr) char *text = NULL;
+
+	memset(package, 'p', sizeof(package) - 1);
+	package[sizeof(package) - 1] = '\0';
+	text = mem_printf("{\"QMP\": {\"version\": {\"qemu\": {\"major\": 8, "
+			  "\"minor\": 0, \"micro\": 1}, \"package\": \"%s\"}, "
+			  "\"capabilities\": []}}\r\n",
+			  package);
+	say(f, text);
+	assert_int_equal(strlen(qmp_version(f->qmp)), QMP_VERSION_MAX - 1);
+	assert_int_equal(strncmp(qmp_version(f->qmp), "8.0.1 ppp", 9), 0);
+}
+
 static void a_reply_finishes_its_command(void **state)
 {
 	struct fixture *f = *state;
@@ -460,6 +488,8 @@ static void the_log_holds_both_directions(void **state)
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 static const struct CMUnitTest tests[] = {
     T(nothing_is_sent_before_the_greeting),
+    T(the_version_is_what_the_greeting_says),
+    T(a_version_may_be_long_or_lacking),
     T(a_reply_finishes_its_command),
     T(replies_may_come_in_any_order),
     T(a_message_may_be_cut_anywhere),
