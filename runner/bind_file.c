@@ -167,7 +167,7 @@ static int open_file(lua_State *L, const struct guest_method *gm)
 	struct open_call *oc = await_new(L, method, sizeof(*oc), open_release);
 	await_keep(L, lua_gettop(L), 1);
 	oc->method = method;
-	oc->handle = guest_handle_new(g, c);
+	oc->handle = guest_handle_new(g);
 	snprintf(oc->path, sizeof(oc->path), "%s", m.file_open.path);
 	m.file_open.handle = oc->handle.id;
 	m.file_open.flags = open_flags(&o);

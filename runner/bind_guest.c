@@ -82,12 +82,14 @@ int guest_finish_value(lua_State *L, void *p)
 	return 1;
 }
 
-struct guest_handle guest_handle_new(struct object *g, struct client *c)
+struct guest_handle guest_handle_new(struct object *g)
 {
+	const struct guest_ops *ops = g->class->guest;
+
 	return (struct guest_handle){
 	    .guest = g,
-	    .id = client_new_handle(c),
-	    .epoch = g->class->guest->epoch(g),
+	    .id = client_new_handle(ops->numbers(g)),
+	    .epoch = ops->epoch(g),
 	};
 }
 

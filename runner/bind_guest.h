@@ -37,6 +37,9 @@ struct guest_ops {
 	bool (*has)(const struct object *g, unsigned epoch, uint64_t handle);
 	/* Appends "VM a", "worker 123". */
 	void (*describe)(const struct object *g, struct buf *out);
+	/* The client that numbers its handles, given that it is live: the VM's,
+	 * so that one number tells what a snapshot of that has. */
+	struct client *(*numbers)(const struct object *g);
 	/* Where its streams are counted. */
 	struct stream_list *(*streams)(const struct object *g);
 };
@@ -95,7 +98,7 @@ struct guest_handle {
  * of what had it. */
 bool guest_handle_is_current(const struct guest_handle *h);
 /* A new handle, not yet known to the agent. */
-struct guest_handle guest_handle_new(struct object *g, struct client *c);
+struct guest_handle guest_handle_new(struct object *g);
 /* The client for a request on it; raises when its guest was started anew:
  * "the <noun> is gone". */
 struct client *guest_handle_client(lua_State *L, const struct guest_handle *h,

@@ -126,7 +126,7 @@ static int run_async(lua_State *L, const struct guest_method *gm)
 		await_keep(L, block, a->stdin_idx);
 	s->method = method;
 	s->args = a;
-	s->handle = guest_handle_new(g, c);
+	s->handle = guest_handle_new(g);
 	if (exec_encode_spawn(&spec, s->handle.id, true, &m, &store, &err) <
 	    0) {
 		buf_done(&store);

@@ -32,6 +32,11 @@ static bool has(const struct object *g, unsigned epoch, uint64_t handle)
 				lineage_has(&v->lineage, epoch, handle));
 }
 
+static struct client *numbers_of(const struct object *g)
+{
+	return vm_client(((const struct vm_object *)g)->vm);
+}
+
 static struct stream_list *streams_of(const struct object *g)
 {
 	return vm_streams(((const struct vm_object *)g)->vm);
@@ -48,5 +53,6 @@ const struct guest_ops vm_guest_ops = {
     .client_if_live = live_client_of,
     .epoch = epoch_of,
     .has = has,
+    .numbers = numbers_of,
     .streams = streams_of,
 };

@@ -114,7 +114,7 @@ static int vm_spawn_worker(lua_State *L)
 	struct spawn_call *s = await_new(L, method, sizeof(*s), spawn_release);
 
 	await_keep(L, lua_gettop(L), 1);
-	s->handle = guest_handle_new(lua_touserdata(L, 1), c);
+	s->handle = guest_handle_new(lua_touserdata(L, 1));
 	m.worker_spawn.handle = s->handle.id;
 	s->call = call_new(c);
 	call_start(s->call, &m, NULL, 0, deadline);
@@ -165,12 +165,10 @@ int worker_l_relink(lua_State *L)
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct relink_call *r =
 	    await_new(L, method, sizeof(*r), relink_release);
-	uint64_t next = client_next_handle(w->client);
 
 	await_keep(L, lua_gettop(L), 1);
 	client_free(w->client);
 	w->client = client_new_worker(c, w->handle.id, on_lost, &w->client);
-	client_skip_handles(w->client, next);
 	r->is_greeting = true;
 	client_hello(w->client, &r->hello, deadline);
 	return await(L, r, &r->hello, relink_finish);
@@ -248,17 +246,32 @@ static struct client *live_client_of(const struct object *g)
 	return ((const struct worker_object *)g)->client;
 }
 
+static const struct object *vm_of(const struct object *g)
+{
+	return ((const struct worker_object *)g)->handle.guest;
+}
+
 static unsigned epoch_of(const struct object *g)
 {
-	(void)g;
-	return 0; /* it ends with its first */
+	const struct object *vm = vm_of(g);
+
+	return vm->class->guest->epoch(vm);
+}
+
+static struct client *numbers_of(const struct object *g)
+{
+	const struct object *vm = vm_of(g);
+
+	return vm->class->guest->numbers(vm);
 }
 
 static bool has(const struct object *g, unsigned epoch, uint64_t handle)
 {
-	(void)g;
-	(void)handle;
-	return epoch == 0;
+	const struct object *vm = vm_of(g);
+
+	/* Of a worker that is gone, that is the better thing to say. */
+	return !worker_object_is_current(g) ||
+	       vm->class->guest->has(vm, epoch, handle);
 }
 
 static struct stream_list *streams_of(const struct object *g)
@@ -278,6 +291,7 @@ static const struct guest_ops guest_ops = {
     .client_if_live = live_client_of,
     .epoch = epoch_of,
     .has = has,
+    .numbers = numbers_of,
     .streams = streams_of,
 };
 

@@ -18,8 +18,7 @@
 #include "vmm/snapshot_private.h"
 #include "vmm/store.h"
 
-#define CPUS_MAX   255
-#define HANDLE_MAX (UINT64_C(1) << 62)
+#define CPUS_MAX 255
 /* What QEMU makes while it is told to stop making it. */
 #define REMOVE_TRIES 3
 
@@ -142,8 +141,7 @@ static int read_machine(struct snapshot *s, struct err *err)
 	s->bios_addr = number_of(s, "bios_addr");
 	s->note = json_object_get(s->json, "note");
 	if (!s->qemu || !s->kernel || !s->cmdline || !s->memory ||
-	    s->memory % RAM_PAGE || !cpus || cpus > CPUS_MAX ||
-	    s->next_handle > HANDLE_MAX || !accel ||
+	    s->memory % RAM_PAGE || !cpus || cpus > CPUS_MAX || !accel ||
 	    accel_parse(accel, &s->accel) < 0 || s->accel == ACCEL_AUTO ||
 	    !transport || transport_parse(transport, &s->transport) < 0 ||
 	    s->transport == TRANSPORT_AUTO)
