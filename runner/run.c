@@ -251,6 +251,8 @@ static int run_init(struct run *run, struct err *err)
 	if (!run->env.loop)
 		return err->code;
 	make_slots(run);
+	/* A worker opens one there when it has a snapshot. */
+	rundir_sweep(rundir_spool());
 	r = rundir_open(&run->dir, NULL, err);
 	if (r < 0)
 		return r;

@@ -116,7 +116,7 @@ static void sweep_one(const char *dir)
 	rundir_remove(dir);
 }
 
-static void sweep(const char *base)
+void rundir_sweep(const char *base)
 {
 	struct dirent *e;
 	DIR *d = opendir(base);
@@ -146,12 +146,21 @@ static const char *default_base(void)
 	return dir;
 }
 
+const char *rundir_spool(void)
+{
+	const char *dir = getenv("TMPDIR");
+
+	if (dir && *dir)
+		return dir;
+	return access("/var/tmp", W_OK | X_OK) == 0 ? "/var/tmp" : "/tmp";
+}
+
 int rundir_open(struct rundir *rd, const char *base, struct err *err)
 {
 	if (!base)
 		base = default_base();
 	*rd = (struct rundir){.lock_fd = -1};
-	sweep(base);
+	rundir_sweep(base);
 	for (int i = 0; i < TRIES; i++) {
 		CLEANUP(free_ptr) char *path = mem_printf("%s/" TEMPLATE, base);
 		if (!mkdtemp(path))

@@ -16,8 +16,13 @@ struct rundir {
 	unsigned n_subs;
 };
 
+/* Where what is large goes, on a disk: $TMPDIR, /var/tmp or /tmp. */
+const char *rundir_spool(void);
+
 /* base NULL: the place named above. */
 int rundir_open(struct rundir *rd, const char *base, struct err *err);
+/* Only removes what dead runs left in base. */
+void rundir_sweep(const char *base);
 /* Removes it with all that is in it. */
 void rundir_close(struct rundir *rd);
 

@@ -55,20 +55,10 @@ struct vm_factory *worker_vms(struct worker *w)
 	return w->vms;
 }
 
-/* For what may become large: the run's own directory may be memory. */
-static const char *spool_dir(void)
-{
-	const char *dir = getenv("TMPDIR");
-
-	if (dir && *dir)
-		return dir;
-	return access("/var/tmp", W_OK | X_OK) == 0 ? "/var/tmp" : "/tmp";
-}
-
 struct net *worker_net(struct worker *w)
 {
 	if (!w->net)
-		w->net = net_new(w->loop, spool_dir());
+		w->net = net_new(w->loop, rundir_spool());
 	return w->net;
 }
 
@@ -86,7 +76,7 @@ char *worker_new_snapshot_dir(struct worker *w, struct err *err)
 		return NULL;
 	}
 	if (!w->snapshots.path &&
-	    rundir_open(&w->snapshots, spool_dir(), err) < 0) {
+	    rundir_open(&w->snapshots, rundir_spool(), err) < 0) {
 		w->snapshots.path = NULL;
 		return NULL;
 	}

@@ -54,6 +54,9 @@ suite build/provium run --artifacts "$CHECK_LOGS" \
 say "set up once, restored by all"
 suite sh tests/e2e/fixture.sh build/provium
 
+say "snapshots from run to run"
+suite sh tests/e2e/snapshot.sh build/provium
+
 say "a way out of the bridge, in a network of its own"
 suite sh tests/uplink/uplink.sh build/provium
 

@@ -17,6 +17,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True  # beside the sources
+import incoming
 import many
 import network
 import peers
@@ -262,7 +263,53 @@ def bench_capture(b, seconds=2):
           "packets/s", 1.0, True)
 
 
-ROWS = {"boot": bench_boot, "roundtrip": bench_roundtrip, "tail": bench_tail,
+def snapshot_of(b, memory, rounds):
+    """Medians of a guest of that size, in seconds and bytes by name."""
+    folder = os.path.join(b.tmp.name, "snapshot-" + memory)
+    lines = b.run_test("snapshot", rounds, BENCH_MEMORY=memory,
+                       BENCH_DIR=folder)
+    found = {}
+    for line in lines:
+        name, value = line.split(" ", 1)
+        if name == "argv":
+            argv = value.strip("\x1f").split("\x1f")
+        else:
+            found.setdefault(name, []).append(float(value))
+    got = {name: statistics.median(v) for name, v in found.items()}
+    whole = os.path.join(b.tmp.name, "migration")
+    initrd = os.path.join(folder, "initrd")
+    incoming.save(argv, initrd, b.tmp.name, whole)
+    got["incoming"] = statistics.median(
+        incoming.load(argv, initrd, b.tmp.name, whole)
+        for _ in range(rounds))
+    got["whole_size"] = os.stat(whole).st_size
+    os.unlink(whole)
+    return got
+
+
+def bench_snapshot(b, rounds=5):
+    small = snapshot_of(b, "256M", rounds)
+    large = snapshot_of(b, "2G", rounds)
+    for memory, got in (("256 MiB", small), ("2 GiB", large)):
+        b.row(f"restore to the first answer, {memory}, against a boot",
+              got["restore"], got["boot"], "s", 0.05)
+        b.row(f"the same against QEMU's own -incoming, {memory}",
+              got["restore"], got["incoming"], "s", 1)
+        b.row(f"size on the disk, {memory}, against QEMU's own",
+              got["size"] / 2**20, got["whole_size"] / 2**20, "MiB", 1.2)
+        b.row(f"snapshot, {memory}, against a boot", got["snapshot"],
+              got["boot"], "s", 0.5)
+        b.row(f"snapshot of a restored guest, {memory}, against a first one",
+              got["delta"], got["snapshot"], "s", 1)
+        b.row(f"its size, {memory}, against a first one",
+              got["delta_size"] / 2**20, got["size"] / 2**20, "MiB", 0.5)
+    b.row("restore, 2 GiB against 256 MiB", large["restore"],
+          small["restore"], "s", 1.25)
+    b.row("snapshot, 2 GiB against 256 MiB", large["snapshot"],
+          small["snapshot"], "s", 1.5)
+
+
+ROWS = {"boot": bench_boot, "snapshot": bench_snapshot, "roundtrip": bench_roundtrip, "tail": bench_tail,
         "expect": bench_expect, "deadline": bench_deadline,
         "capture": bench_capture, "surface": peers.bench_surface,
         "files": many.bench_files, "reset": many.bench_reset, "network": network.bench_network}

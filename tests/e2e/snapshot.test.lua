@@ -22,14 +22,6 @@ local function exists(path)
   return f ~= nil
 end
 
--- The host's, of a short command.
-local function host(command)
-  local f = assert(io.popen(command))
-  local out = f:read("*a")
-  f:close()
-  return out
-end
-
 -- --- states -------------------------------------------------------------------
 
 test("a restored guest has the memory that it had", function(t)
@@ -226,7 +218,7 @@ test("a restore ends the streams of the guest before", function(t)
   local v = provium:vm("s3"):restore(base)
   local s = v:tail_file("/tmp/x")
   v:restore(base)
-  raises(t, "closed", function() s:next(1) end)
+  t:assert(s:eof())
   t:assert_eq(v:open_stream_count(), 0)
 end)
 
@@ -443,10 +435,12 @@ test("forwards reach a guest that was restored", function(t)
   local address = v:forward(8080)
   v:restore(s)
   t:assert_eq(v:forward(8080), address)
+  -- Bytes are carried while the test waits for something of provium's.
+  local path = t:tmpdir() .. "/heard"
+  os.execute(("socat -u TCP:%s,retry=60 OPEN:%s,creat &"):format(address, path))
   wait_until(function()
-    return host(("python3 -c 'import socket; s = socket.create_connection"
-      .. "((\"127.0.0.1\", %s), 5); print(s.recv(9).decode())' 2>&1")
-      :format(address:match(":(%d+)"))):find("hello")
+    local f = io.open(path)
+    return f and f:read("*a") == "hello\n"
   end, { timeout = 60 })
 end)
 
