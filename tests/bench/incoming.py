@@ -55,12 +55,11 @@ class Qemu:
 
 
 def save(argv, initrd, tmp, path):
-    """Boots until the agent has opened its port; migrates to path."""
+    """Boots until the agent has opened its port; migrates to path, running."""
     q = Qemu(argv, initrd, tmp)
     q.until(lambda m: m.get("event") == "VSERPORT_CHANGE"
             and m["data"]["open"])
     q.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-    q.ask("stop")
     q.ask("migrate", uri=f"exec:cat >{path}")
     while q.ask("query-migrate").get("status") not in ("completed", "failed"):
         time.sleep(0.05)
@@ -72,8 +71,7 @@ def load(argv, initrd, tmp, path):
     with open(path, "rb") as f:
         q = Qemu(argv, initrd, tmp, "-incoming", "fd:0", stdin=f)
         if q.ask("query-status")["status"] == "inmigrate":
-            q.until(lambda m: m.get("event") == "RESUME"
-                    or m.get("event") == "STOP")
+            q.until(lambda m: m.get("event") == "RESUME")
         taken = time.monotonic() - q.start
     q.end()
     return taken

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/rundir.h"
 #include "tests/unit/tmp.h"
@@ -136,6 +137,37 @@ static void those_of_dead_runs_are_swept(void **state)
 	assert_int_equal(access("/etc/passwd", F_OK), 0);
 }
 
+static void a_sweep_makes_nothing(void **state)
+{
+	struct rundir rd;
+	struct err err;
+
+	leave_stale(*state);
+	rundir_sweep(*state);
+	assert_int_equal(count_entries(*state), 0);
+	assert_int_equal(rundir_open(&rd, *state, &err), 0);
+	rundir_sweep(*state); /* one that lives stays */
+	assert_int_equal(count_entries(*state), 1);
+	rundir_close(&rd);
+	rundir_sweep("/nonexistent");
+}
+
+static void what_is_large_goes_to_a_disk(void **state)
+{
+	const char *tmp = getenv("TMPDIR");
+	CLEANUP(free_ptr) char *was = tmp ? mem_strdup(tmp) : NULL;
+
+	(void)state;
+	setenv("TMPDIR", "/some/where", 1);
+	assert_string_equal(rundir_spool(), "/some/where");
+	setenv("TMPDIR", "", 1);
+	assert_string_not_equal(rundir_spool(), "");
+	if (was)
+		setenv("TMPDIR", was, 1);
+	else
+		unsetenv("TMPDIR");
+}
+
 static void what_is_not_ours_is_left_alone(void **state)
 {
 	struct rundir rd;
@@ -178,6 +210,8 @@ int main(void)
 	    IN_BASE(it_is_private_and_goes_when_closed),
 	    IN_BASE(one_in_use_is_not_swept),
 	    IN_BASE(those_of_dead_runs_are_swept),
+	    IN_BASE(a_sweep_makes_nothing),
+	    IN_BASE(what_is_large_goes_to_a_disk),
 	    IN_BASE(what_is_not_ours_is_left_alone),
 	    IN_BASE(an_unusable_base_is_an_error),
 	};
