@@ -429,15 +429,17 @@ end)
 
 test("forwards reach a guest that was restored", function(t)
   local v = provium:vm("fwd"):restore(base)
-  local server = "while :; do echo hello | nc -l -p 8080; done"
-  v:run_async(server)
+  v:run_async("while :; do echo hello | nc -l -p 8080; done")
+  wait_until(function()
+    return v:run("cat /proc/net/tcp*").stdout:find(":1F90 ", 1, true)
+  end, { timeout = 60 })
   local s = v:snapshot()
   local address = v:forward(8080)
   v:restore(s)
   t:assert_eq(v:forward(8080), address)
   -- Bytes are carried while the test waits for something of provium's.
   local path = t:tmpdir() .. "/heard"
-  os.execute(("socat -u TCP:%s,retry=60 OPEN:%s,creat &"):format(address, path))
+  os.execute(("socat -u TCP:%s OPEN:%s,creat &"):format(address, path))
   wait_until(function()
     local f = io.open(path)
     return f and f:read("*a") == "hello\n"
