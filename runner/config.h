@@ -56,7 +56,7 @@ struct config {
 	char *dir;	     /* what relative paths are relative to */
 	struct strvec roots; /* absolute */
 	char *cache_dir;
-	uint64_t cache_max_size; /* bytes of fixtures, 0: no limit */
+	uint64_t cache_max_size;	 /* bytes of fixtures, 0: no limit */
 	struct config_profile *profiles; /* owned array */
 	size_t n_profiles;
 	char *default_profile; /* "default" unless named */

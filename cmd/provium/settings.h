@@ -62,13 +62,13 @@ struct settings {
 void settings_done(struct settings *s);
 
 /* Commands as bits, for the options that they take. */
-#define FOR_RUN	   1u
-#define FOR_LIST   2u
-#define FOR_GUEST  4u
-#define FOR_DOCTOR 8u
-#define FOR_HELP   16u
-#define FOR_LSP	   32u
-#define FOR_REPORT 64u
+#define FOR_RUN	    1u
+#define FOR_LIST    2u
+#define FOR_GUEST   4u
+#define FOR_DOCTOR  8u
+#define FOR_HELP    16u
+#define FOR_LSP	    32u
+#define FOR_REPORT  64u
 #define FOR_FIXTURE 128u
 
 struct option_def {

@@ -449,7 +449,8 @@ static void a_restore_has_a_deadline_at_any_step(void **state)
 		set_rule(f, "hang", restoring[i]);
 		start_restore(f, clock_deadline_ns(2 * NS_PER_SEC));
 		assert_int_equal(vm_wait_op(f), -ETIMEDOUT);
-		vm_expect_text(f->op.err.text, "the guest did not answer within");
+		vm_expect_text(f->op.err.text,
+			       "the guest did not answer within");
 		assert_int_equal(vm_state(f->vm), VM_DEAD);
 	}
 }
