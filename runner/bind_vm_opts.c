@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "runner/bind.h"
+#include "runner/bind_disk_opts.h"
 #include "runner/bind_vm.h"
 
 /* The kernel unpacks some ten thousand a second. */
@@ -11,6 +12,8 @@
 
 /* Where the options given to lab:vm() are kept among the object's fields. */
 static const char options_key;
+/* And the paths of its disks. */
+static const char paths_key;
 
 #define NO_SEED INT64_MIN
 
@@ -18,6 +21,7 @@ struct vm_opts {
 	struct vm_request req;
 	int64_t rng_seed;
 	int files; /* stack indexes; 0: absent */
+	int disks;
 	int qemu_args;
 };
 
@@ -32,6 +36,7 @@ static const struct opt vm_options[] = {
     {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
     {"spare_nics", OPT_INT, offsetof(struct vm_opts, req.spare_nics)},
     {"suspend", OPT_BOOL, offsetof(struct vm_opts, req.suspend)},
+    {"disks", OPT_TABLE, offsetof(struct vm_opts, disks)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,
      offsetof(struct vm_opts, req.agent_timeout_ns)},
@@ -140,13 +145,22 @@ static void read_files(lua_State *L, const char *method, int list,
 }
 
 /* Pushes the options that lab:vm() was given, or nil; returns their index. */
-static int push_declared(lua_State *L, int vm_idx)
+static int push_kept(lua_State *L, int vm_idx, const char *key)
 {
 	object_push_fields(L, vm_idx);
-	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 	lua_rawget(L, -2);
 	lua_remove(L, -2);
 	return lua_istable(L, -1) ? lua_gettop(L) : 0;
+}
+
+static void keep(lua_State *L, int vm_idx, const char *key, int idx)
+{
+	object_push_fields(L, vm_idx);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
+	lua_pushvalue(L, idx);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
 }
 
 void vm_opts_check(lua_State *L, const char *method, int opts_idx)
@@ -157,16 +171,21 @@ void vm_opts_check(lua_State *L, const char *method, int opts_idx)
 
 	read_options(L, method, opts_idx, &checked);
 	read_files(L, method, checked.files, &req);
+	disk_opts_push_paths(L, method, checked.disks);
 	lua_settop(L, top);
 }
 
 void vm_opts_keep(lua_State *L, int vm_idx, int opts_idx)
 {
-	object_push_fields(L, vm_idx);
-	lua_pushlightuserdata(L, (void *)(uintptr_t)&options_key);
-	lua_pushvalue(L, opts_idx);
-	lua_rawset(L, -3);
-	lua_pop(L, 1);
+	static const char method[] = "lab:vm";
+	struct vm_opts o = {0};
+	int top = lua_gettop(L);
+
+	keep(L, vm_idx, &options_key, opts_idx);
+	read_options(L, method, opts_idx, &o);
+	disk_opts_push_paths(L, method, o.disks);
+	keep(L, vm_idx, &paths_key, lua_gettop(L));
+	lua_settop(L, top);
 }
 
 struct vm_request vm_opts_sizes(lua_State *L, const char *method, int vm_idx)
@@ -174,7 +193,7 @@ struct vm_request vm_opts_sizes(lua_State *L, const char *method, int vm_idx)
 	struct vm_opts o = {0};
 	int top = lua_gettop(L);
 
-	read_options(L, method, push_declared(L, vm_idx), &o);
+	read_options(L, method, push_kept(L, vm_idx, &options_key), &o);
 	lua_settop(L, top);
 	return o.req;
 }
@@ -186,10 +205,17 @@ struct vm_request vm_opts_request(lua_State *L, const char *method, int vm_idx,
 	struct strvec *args;
 
 	luaL_checkstack(L, LUA_MINSTACK, method);
-	int declared = push_declared(L, vm_idx);
+	int declared = push_kept(L, vm_idx, &options_key);
+	int paths = push_kept(L, vm_idx, &paths_key);
 
 	read_options(L, method, declared, &o);
+	int declared_disks = o.disks;
 	read_options(L, method, opts_idx, &o);
+	if (o.disks != declared_disks) {
+		disk_opts_push_paths(L, method, o.disks);
+		paths = lua_gettop(L);
+	}
+	disk_opts_read(L, method, o.disks, paths, &o.req);
 	read_files(L, method, o.files, &o.req);
 	args = bind_push_strvec(L);
 	if (o.qemu_args)

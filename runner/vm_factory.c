@@ -131,6 +131,9 @@ struct draft {
 	struct buf cmdline;
 	struct strvec modules;
 	struct strvec net_modules;
+	struct strvec disk_modules;
+	struct strvec disk_ids;
+	struct disk_spec disks[VM_DISKS_MAX];
 	struct strvec qemu_args;
 	struct overlay_file *files;
 };
@@ -142,6 +145,8 @@ static void draft_done(struct draft *d)
 	buf_done(&d->cmdline);
 	strvec_done(&d->modules);
 	strvec_done(&d->net_modules);
+	strvec_done(&d->disk_modules);
+	strvec_done(&d->disk_ids);
 	strvec_done(&d->qemu_args);
 	free(d->files);
 }
@@ -206,6 +211,9 @@ static int find_kernel(struct vm_factory *f, const struct config_profile *p,
 		spec->initrd = f->guest.initrd;
 		spec->net_setup = GUEST_NET_SETUP;
 		rc = guest_image_net_modules(&f->guest, &d->net_modules, err);
+		if (rc == 0)
+			rc = guest_image_disk_modules(&f->guest,
+						      &d->disk_modules, err);
 		if (rc < 0)
 			return rc;
 	}
@@ -285,6 +293,49 @@ static void merge_lists(const struct config_profile *p,
 	spec->n_qemu_args = d->qemu_args.n;
 }
 
+/* The one of that id among the first n, other than the i-th. */
+static bool is_twice(const struct disk_spec *disks, size_t n, size_t i)
+{
+	for (size_t k = 0; k < n; k++)
+		if (k != i && !strcmp(disks[k].id, disks[i].id))
+			return true;
+	return false;
+}
+
+/* The images of a profile are for many: none is written. */
+static int merge_disks(const struct config_profile *p,
+		       const struct vm_request *r, struct draft *d,
+		       struct vm_spec *spec, struct err *err)
+{
+	size_t n = p->disks.n + r->n_disks;
+
+	if (n > VM_DISKS_MAX)
+		return err_set(err, -E2BIG,
+			       "it has %zu disks, of its profile and its "
+			       "options; %d at the most",
+			       n, VM_DISKS_MAX);
+	for (size_t i = 0; i < n; i++) {
+		if (i < p->disks.n)
+			d->disks[i] = (struct disk_spec){
+			    .source = DISK_TEMPLATE,
+			    .path = p->disks.v[i],
+			};
+		else
+			d->disks[i] = r->disks[i - p->disks.n];
+		strvec_addf(&d->disk_ids, "disk%zu", i);
+		if (!d->disks[i].id)
+			d->disks[i].id = d->disk_ids.v[i];
+	}
+	for (size_t i = 0; i < n; i++)
+		if (is_twice(d->disks, n, i))
+			return err_set(err, -EEXIST,
+				       "two of its disks have the id '%s'",
+				       d->disks[i].id);
+	spec->disks = d->disks;
+	spec->n_disks = n;
+	return 0;
+}
+
 /* Each VM has a folder: names repeat over the tests of a file, and socket
  * paths must stay short. */
 static int make_dir(struct vm_factory *f, struct draft *d, struct err *err)
@@ -306,14 +357,10 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 
 	if (!p)
 		return -ENOENT;
-	if (p->disks.n)
-		return err_set(err, -ENOTSUP,
-			       "profile '%s' has disks, which cannot be "
-			       "attached yet",
-			       p->name);
 	if ((rc = find_host(f, p, r->suspend, spec, err)) < 0 ||
 	    (rc = find_kernel(f, p, r->suspend, d, spec, err)) < 0 ||
-	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0)
+	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0 ||
+	    (rc = merge_disks(p, r, d, spec, err)) < 0)
 		return rc;
 	if (p->inject_agent && (rc = find_agent(f, spec, err)) < 0)
 		return rc;
@@ -333,6 +380,8 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 	spec->n_modules = d->modules.n;
 	spec->net_modules = (const char *const *)d->net_modules.v;
 	spec->n_net_modules = d->net_modules.n;
+	spec->disk_modules = (const char *const *)d->disk_modules.v;
+	spec->n_disk_modules = d->disk_modules.n;
 	spec->alarms = (const char *const *)f->alarms.v;
 	spec->n_alarms = f->alarms.n;
 	return 0;

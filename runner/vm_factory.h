@@ -36,6 +36,8 @@ struct vm_request {
 	int64_t agent_timeout_ns;
 	const struct overlay_file *files; /* after the profile's, and over it */
 	size_t n_files;
+	const struct disk_spec *disks; /* after the profile's; id may be NULL */
+	size_t n_disks;
 	struct strvec qemu_args; /* after the profile's */
 };
 

@@ -223,6 +223,12 @@ int guest_image_net_modules(const struct guest_image *g, struct strvec *ret,
 	return list_modules(g, GUEST_NET, ret, err);
 }
 
+int guest_image_disk_modules(const struct guest_image *g, struct strvec *ret,
+			     struct err *err)
+{
+	return list_modules(g, GUEST_DISK, ret, err);
+}
+
 /* --- the list -------------------------------------------------------------*/
 
 struct dated {

@@ -54,6 +54,10 @@ int guest_image_modules(const struct guest_image *g, enum transport t,
 int guest_image_net_modules(const struct guest_image *g, struct strvec *ret,
 			    struct err *err);
 
+/* And for disks. */
+int guest_image_disk_modules(const struct guest_image *g, struct strvec *ret,
+			     struct err *err);
+
 /* In the default guest: configures its NICs; see guest/provium-net.sh. */
 #define GUEST_NET_SETUP "/sbin/provium-net"
 

@@ -53,19 +53,20 @@ struct wanted {
 	const char *name;
 	unsigned boot; /* transports that cannot start without it */
 	bool net;      /* NICs cannot be used without it */
+	bool disk;     /* nor disks */
 };
 
 static const struct wanted wanted[] = {
-    {"virtio_pci", FOR_VSOCK | FOR_SERIAL, false},
-    {"virtio_console", FOR_SERIAL, false},
-    {"vsock", FOR_VSOCK, false},
-    {"vmw_vsock_virtio_transport", FOR_VSOCK, false},
-    {"virtio_mmio", 0, false},
-    {"virtio_net", 0, true},
-    {"virtio_blk", 0, false},
-    {"virtio_rng", 0, false},
-    {"af_packet", 0, true},
-    {"button", 0, false},
+    {"virtio_pci", FOR_VSOCK | FOR_SERIAL, false, false},
+    {"virtio_console", FOR_SERIAL, false, false},
+    {"vsock", FOR_VSOCK, false, false},
+    {"vmw_vsock_virtio_transport", FOR_VSOCK, false, false},
+    {"virtio_mmio", 0, false, false},
+    {"virtio_net", 0, true, false},
+    {"virtio_blk", 0, false, true},
+    {"virtio_rng", 0, false, false},
+    {"af_packet", 0, true, false},
+    {"button", 0, false, false},
 };
 
 void guest_parts_done(struct guest_parts *p)
@@ -83,6 +84,7 @@ void guest_parts_done(struct guest_parts *p)
 	for (size_t i = 0; i < ARRAY_LEN(p->load); i++)
 		strvec_done(&p->load[i]);
 	strvec_done(&p->load_net);
+	strvec_done(&p->load_disk);
 	*p = (struct guest_parts){0};
 }
 
@@ -179,18 +181,19 @@ static int list_transport(struct guest_parts *p, struct kmod_index *x,
 	return r;
 }
 
-/* Without what every transport has loaded by then. */
-static int list_net(struct guest_parts *p, struct kmod_index *x,
-		    struct err *err)
+/* What is wanted for one purpose, without what every transport has loaded by
+ * then. */
+static int list_purpose(struct guest_parts *p, struct kmod_index *x,
+			bool for_disks, struct strvec *ret, struct err *err)
 {
 	CLEANUP(strvec_done) struct strvec paths = {0};
 	int r = choose(x, &wanted[0], &paths, err);
 	size_t n_loaded = paths.n;
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
-		if (wanted[i].net)
+		if (for_disks ? wanted[i].disk : wanted[i].net)
 			r = choose(x, &wanted[i], &paths, err);
-	add_guest_paths(p, &paths, n_loaded, &p->load_net);
+	add_guest_paths(p, &paths, n_loaded, ret);
 	return r;
 }
 
@@ -214,7 +217,9 @@ static int load_modules(struct guest_parts *p, const char *dir,
 	for (unsigned t = 0; t < ARRAY_LEN(p->load) && r == 0; t++)
 		r = list_transport(p, x, t, err);
 	if (r == 0)
-		r = list_net(p, x, err);
+		r = list_purpose(p, x, false, &p->load_net, err);
+	if (r == 0)
+		r = list_purpose(p, x, true, &p->load_disk, err);
 	kmod_index_free(x);
 	return r;
 }
@@ -467,6 +472,8 @@ static int write_modules(const struct guest_parts *p, const char *dir,
 				   p->load[t].v[i]);
 	for (size_t i = 0; i < p->load_net.n; i++)
 		buf_printf(&b, GUEST_NET " %s\n", p->load_net.v[i]);
+	for (size_t i = 0; i < p->load_disk.n; i++)
+		buf_printf(&b, GUEST_DISK " %s\n", p->load_disk.v[i]);
 	return store_write(path, b.len ? buf_data(&b) : NULL, b.len, err);
 }
 

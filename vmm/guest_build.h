@@ -17,7 +17,7 @@
 #include "vmm/stamp.h"
 
 /* Part of the key: raise it when the same parts shall give another image. */
-#define GUEST_FORMAT  9
+#define GUEST_FORMAT  10
 #define GUEST_KEY_LEN 32 /* hex digits */
 
 #define GUEST_VMLINUX "vmlinux"
@@ -27,6 +27,8 @@
 #define GUEST_MODULES "modules.list"
 /* What NICs need, in modules.list, where transports have their names. */
 #define GUEST_NET "net"
+/* The same of disks. */
+#define GUEST_DISK "disk"
 
 struct guest_module {
 	char *path; /* in the guest: /lib/modules/<release>/... .ko */
@@ -41,6 +43,7 @@ struct guest_parts {
 	size_t n_modules;
 	struct strvec load[TRANSPORT_SERIAL + 1]; /* by transport */
 	struct strvec load_net;			  /* beside those, for NICs */
+	struct strvec load_disk;		  /* and for disks */
 	struct buf busybox;
 	struct strvec applets; /* "bin/sh" */
 };

@@ -102,8 +102,7 @@ static void add(struct strvec *argv, const char *option, const char *value)
 	strvec_add(argv, value);
 }
 
-/* In QEMU's key=value options a comma is written twice. */
-static char *escape_commas(const char *s)
+char *qemu_escape(const char *s)
 {
 	struct buf out = {0};
 
@@ -229,7 +228,7 @@ static void add_incoming(struct strvec *argv, const struct qemu_spec *s)
 
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 {
-	CLEANUP(free_ptr) char *name = escape_commas(s->name);
+	CLEANUP(free_ptr) char *name = qemu_escape(s->name);
 
 	strvec_add(argv, s->qemu);
 	strvec_add(argv, "-name");
@@ -243,6 +242,8 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 	add(argv, "-device", "pvpanic");
 	add_transport(argv, s);
 	add_nics(argv, s);
+	for (size_t i = 0; i < s->n_disks; i++)
+		qemu_disk_argv(argv, &s->disks[i], i);
 	add(argv, "-kernel", s->kernel);
 	add(argv, "-initrd", s->initrd);
 	add(argv, "-append", s->cmdline);

@@ -13,6 +13,7 @@
 #include "agent-proto/err.h"
 #include "agent-proto/mem.h"
 #include "vmm/host.h"
+#include "vmm/qemu_disk.h"
 
 /* The name of the virtserialport, by which the agent finds it. */
 #define QEMU_AGENT_PORT "provium.0"
@@ -55,9 +56,15 @@ struct qemu_spec {
 	uint32_t guest_cid;	     /* vsock */
 	const struct qemu_nic *nics; /* in the order the guest finds them */
 	size_t n_nics;
+	const struct qemu_disk *disks; /* likewise */
+	size_t n_disks;
 	const char *const *extra; /* the user's, appended */
 	size_t n_extra;
 };
+
+/* As QEMU's key=value options want it: a comma is written twice. Owned by the
+ * caller. */
+char *qemu_escape(const char *s);
 
 /* Appends the whole argument vector. */
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s);

@@ -150,7 +150,7 @@ static int read_machine(struct snapshot *s, struct err *err)
 	return 0;
 }
 
-json_t *snapshot_kernel_id(const char *path)
+json_t *snapshot_file_id(const char *path)
 {
 	struct stat st;
 
@@ -164,7 +164,7 @@ json_t *snapshot_kernel_id(const char *path)
 /* A guest that resets itself later must not start another kernel. */
 static int check_kernel(const struct snapshot *s, struct err *err)
 {
-	json_t *now = snapshot_kernel_id(s->kernel);
+	json_t *now = snapshot_file_id(s->kernel);
 	bool same = json_equal(now, json_object_get(s->json, "kernel_id"));
 
 	json_decref(now);

@@ -215,7 +215,7 @@ static json_t *describe(const struct vm_spec *spec, const char *qemu)
 	    "s:s, s:s*}",
 	    "version", SNAPSHOT_VERSION, "provium", PROVIUM_VERSION, "protocol",
 	    (int)PROTO_VERSION, "qemu", qemu, "kernel", spec->kernel,
-	    "kernel_id", snapshot_kernel_id(spec->kernel), "cmdline",
+	    "kernel_id", snapshot_file_id(spec->kernel), "cmdline",
 	    spec->cmdline, "memory", (json_int_t)spec->memory, "cpus",
 	    (json_int_t)spec->cpus, "initial_time",
 	    (json_int_t)spec->initial_time, "may_suspend", spec->may_suspend,

@@ -10,8 +10,9 @@
 
 extern const char *const snapshot_names[SNAPSHOT_FILES];
 
-/* What makes the kernel file itself again; owned by the caller. */
-json_t *snapshot_kernel_id(const char *path);
+/* What tells whether a file of the user is still the same; owned by the caller.
+ * */
+json_t *snapshot_file_id(const char *path);
 
 /* snapshot_remove() but for the folder itself. */
 int snapshot_empty(const char *dir, struct err *err);

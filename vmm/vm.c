@@ -26,7 +26,7 @@
  * the rest of the trace to reach the console log.
  *
  * Files: vm.c objects and states; vm_boot.c starting QEMU and reaching the
- * agent; vm_net.c its NICs; vm_power.c what can be done to a booted VM;
+ * agent; vm_net.c its NICs; vm_disk.c its disks; vm_power.c what can be done to a booted VM;
  * vm_snapshot.c and vm_restore.c what its name says; vm_alarm.c what its
  * console shows; vm_death.c its end.
  */
@@ -134,6 +134,7 @@ static void vm_destroy(void *ptr)
 	console_free(vm->console);
 	free(vm->console_path);
 	free(vm->socket_path);
+	free(vm->stem_path);
 	free(vm->initrd_path);
 	free(vm->qmp_path);
 	vm_spec_copy_done(&vm->copy);
@@ -197,6 +198,7 @@ static int claim_paths(struct vm *vm, struct err *err)
 		if (fd < 0)
 			break;
 		close(fd);
+		vm->stem_path = mem_strdup(base);
 		vm->initrd_path = mem_printf("%s.initrd", base);
 		vm->qmp_path = mem_printf("%s.qmp", base);
 		return 0;
@@ -248,6 +250,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 	serve_console(vm);
 	vm_set_alarms(vm);
 	vm_set_nics(vm, NULL, 0);
+	vm_init_disks(vm);
 	return vm;
 }
 
@@ -265,6 +268,7 @@ struct vm *vm_free(struct vm *vm)
 	vm_power_done(vm);
 	vm_stop_qemu(vm);
 	vm->n_nics = 0;
+	vm_free_disks(vm);
 	/* Someone in the client or the console may be calling us. */
 	if (vm->in_step)
 		return NULL;

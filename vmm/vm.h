@@ -48,6 +48,7 @@
 #include "streams/loop.h"
 #include "streams/op.h"
 #include "streams/stream.h"
+#include "vmm/disk.h"
 #include "vmm/host.h"
 #include "vmm/net/bridge.h"
 #include "vmm/overlay.h"
@@ -94,6 +95,11 @@ struct vm_spec {
 	size_t n_modules;
 	const char *const *net_modules; /* also, for a boot with NICs */
 	size_t n_net_modules;
+	/* In the order in which the guest finds them; up to VM_DISKS_MAX. */
+	const struct disk_spec *disks;
+	size_t n_disks;
+	const char *const *disk_modules; /* also, for a boot with disks */
+	size_t n_disk_modules;
 	/* A program of the guest that configures its NICs: at a start, given
 	 * MAC=BRIDGE or MAC=BRIDGE,IPV6,GATEWAY for each, or - where there is
 	 * no cable; see also vm_net_command(). NULL: the guest does that by

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting QEMU, and reaching the agent: at boot, and after each reset. */
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -69,6 +70,8 @@ int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 		buf_printf(&config, "module %s\n", spec->modules[i]);
 	for (size_t i = 0; vm->n_nics && i < spec->n_net_modules; i++)
 		buf_printf(&config, "module %s\n", spec->net_modules[i]);
+	for (size_t i = 0; spec->n_disks && i < spec->n_disk_modules; i++)
+		buf_printf(&config, "module %s\n", spec->disk_modules[i]);
 	buf_append(&config, "", 1);
 	return overlay_write(path, spec->initrd, spec->agent, spec->agent_n,
 			     (char *)buf_data(&config), spec->files,
@@ -87,32 +90,46 @@ static void on_qemu_exit(void *ctx, int status)
 	vm_kick(vm);
 }
 
-static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
+/* What QEMU inherits: sockets, and open files. */
+struct inherited {
+	int fds[6 + VM_NICS_MAX + VM_DISKS_MAX * DISK_LAYERS_MAX];
+	size_t n;
+};
+
+static void inherit(struct inherited *in, int fd)
+{
+	assert(in->n < ARRAY_LEN(in->fds));
+	in->fds[in->n++] = fd;
+}
+
+static void inherit_all(struct inherited *in, const struct vm *vm,
+			const struct boot_fds *f, int ram_fd, int state_fd)
+{
+	inherit(in, f->console_theirs);
+	inherit(in, f->qmp_theirs);
+	inherit(in, f->vhost < 0 ? f->agent_theirs : f->vhost);
+	if (ram_fd >= 0) {
+		inherit(in, ram_fd);
+		inherit(in, state_fd);
+		inherit(in, vm->base_initrd_fd);
+	}
+	for (size_t i = 0; i < vm->n_nics; i++)
+		inherit(in, f->nics[i].fd);
+	for (size_t i = 0; i < vm->copy.spec.n_disks; i++)
+		for (size_t k = 0; k < vm->disks[i].n_layers; k++)
+			inherit(in, vm->disks[i].layers[k]);
+}
+
+static void fill_spec(struct vm *vm, const struct boot_fds *f,
+		      struct qemu_spec *ret)
 {
 	const struct vm_spec *spec = &vm->copy.spec;
-	CLEANUP(strvec_done) struct strvec argv = {0};
-	CLEANUP(free_ptr) char *cmdline = NULL;
-	CLEANUP(free_ptr) char *initrd = NULL;
-	int state_fd, ram_fd = vm_revival_fds(vm, &state_fd);
-	int fds[6 + VM_NICS_MAX] = {f->console_theirs, f->qmp_theirs,
-				    f->vhost < 0 ? f->agent_theirs : f->vhost};
-	size_t n_fds = 3;
 
-	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
-	if (!cmdline)
-		return err->code;
-	if (ram_fd >= 0) {
-		fds[n_fds++] = ram_fd;
-		fds[n_fds++] = state_fd;
-		fds[n_fds++] = vm->base_initrd_fd;
-		initrd = mem_printf("/proc/self/fd/%d", vm->base_initrd_fd);
-	}
-	struct qemu_spec qemu = {
+	*ret = (struct qemu_spec){
 	    .name = spec->name,
 	    .qemu = spec->qemu,
 	    .kernel = spec->kernel,
-	    .initrd = initrd ? initrd : vm->initrd_path,
-	    .cmdline = cmdline,
+	    .initrd = vm->initrd_path,
 	    .memory = spec->memory,
 	    .cpus = spec->cpus,
 	    .initial_time = spec->initial_time,
@@ -121,7 +138,6 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .rng_seed = spec->rng_seed,
 	    .accel = spec->accel,
 	    .transport = spec->transport,
-	    .ram_fd = ram_fd,
 	    .console_fd = f->console_theirs,
 	    .qmp_fd = f->qmp_theirs,
 	    .agent_fd = f->agent_theirs,
@@ -129,14 +145,42 @@ static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
 	    .guest_cid = vm->cid,
 	    .nics = f->nics,
 	    .n_nics = vm->n_nics,
+	    .n_disks = spec->n_disks,
 	    .extra = spec->qemu_args,
 	    .n_extra = spec->n_qemu_args,
 	};
-	for (size_t i = 0; i < vm->n_nics; i++)
-		fds[n_fds++] = f->nics[i].fd;
+}
+
+static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
+{
+	const struct vm_spec *spec = &vm->copy.spec;
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	CLEANUP(free_ptr) char *cmdline = NULL;
+	CLEANUP(free_ptr) char *initrd = NULL;
+	struct qemu_disk disks[VM_DISKS_MAX];
+	char *tops[VM_DISKS_MAX] = {NULL};
+	int state_fd, ram_fd = vm_revival_fds(vm, &state_fd);
+	struct inherited in = {.n = 0};
+	struct qemu_spec qemu;
+
+	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
+	if (!cmdline)
+		return err->code;
+	fill_spec(vm, f, &qemu);
+	qemu.cmdline = cmdline;
+	qemu.ram_fd = ram_fd;
+	if (ram_fd >= 0) {
+		initrd = mem_printf("/proc/self/fd/%d", vm->base_initrd_fd);
+		qemu.initrd = initrd;
+	}
+	vm_describe_disks(vm, disks, tops);
+	qemu.disks = disks;
 	qemu_argv(&argv, &qemu);
-	vm->process = process_new(vm->loop, (const char *const *)argv.v, fds,
-				  n_fds, on_qemu_exit, vm, err);
+	for (size_t i = 0; i < ARRAY_LEN(tops); i++)
+		free(tops[i]);
+	inherit_all(&in, vm, f, ram_fd, state_fd);
+	vm->process = process_new(vm->loop, (const char *const *)argv.v, in.fds,
+				  in.n, on_qemu_exit, vm, err);
 	return vm->process ? 0 : err->code;
 }
 
@@ -212,6 +256,8 @@ static int launch(struct vm *vm, struct err *err)
 	init_boot_fds(&f);
 	if (!vm->revival)
 		r = vm_write_initrd(vm, vm->initrd_path, err);
+	if (r == 0)
+		r = vm_prepare_disks(vm, err);
 	if (r == 0)
 		r = open_boot_fds(vm, &f, err);
 	if (r == 0)

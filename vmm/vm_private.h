@@ -65,6 +65,19 @@ struct vm_nic {
 	struct qmp_call set_link;  /* in flight where it has a command */
 };
 
+/* A disk of the guest, from boot to boot; see vm_disk.c. */
+struct vm_disk {
+	const struct disk_spec *spec; /* of the copy */
+	bool is_ready;		      /* the rest holds */
+	uint64_t size;		      /* bytes */
+	struct disk_image image;      /* spec->path */
+	json_t *image_id;	      /* of one that must not change, or NULL */
+	int layers[DISK_LAYERS_MAX];  /* frozen, bottom first */
+	char hashes[DISK_LAYERS_MAX][FILEHASH_TEXT_MAX];
+	size_t n_layers;
+	unsigned generation; /* of the file that is written */
+};
+
 struct vm {
 	struct loop *loop;
 	struct vm_spec_copy copy;
@@ -83,6 +96,7 @@ struct vm {
 	char *console_path;
 	char *socket_path;     /* where the console is served; NULL: */
 	struct err socket_err; /* why it is not */
+	char *stem_path; /* what its other files begin with */
 	char *initrd_path;
 	char *qmp_path;
 
@@ -117,6 +131,7 @@ struct vm {
 
 	struct vm_nic nics[VM_NICS_MAX];
 	size_t n_nics;
+	struct vm_disk disks[VM_DISKS_MAX];
 	struct exec *net_setup; /* LINK_NET: net_setup in the guest */
 	struct err net_err;	/* how it failed; code 0: it did not */
 
@@ -205,6 +220,17 @@ bool vm_net_start(struct vm *vm);
 /* Whether that is over; then vm->net_err tells how. */
 bool vm_net_is_done(struct vm *vm);
 void vm_net_stop(struct vm *vm);
+
+/* vm_disk.c */
+void vm_init_disks(struct vm *vm);
+/* Makes what the guest is to write, at its first boot; looks at the images. */
+int vm_prepare_disks(struct vm *vm, struct err *err);
+/* For a new QEMU: VM_DISKS_MAX of each, where the paths are the caller's. */
+void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
+		       char **take_tops);
+/* The guest writes into a file of the VM's own. */
+bool vm_disk_has_top(const struct vm_disk *d);
+void vm_free_disks(struct vm *vm);
 
 /* vm_power.c */
 void vm_step_power(struct vm *vm);

@@ -33,6 +33,17 @@ static void keep_files(struct vm_spec_copy *c, const struct vm_spec *from)
 	c->spec.files = c->files;
 }
 
+static void keep_disks(struct vm_spec_copy *c, const struct vm_spec *from)
+{
+	c->disks = mem_realloc_array(NULL, from->n_disks, sizeof(*c->disks));
+	for (size_t i = 0; i < from->n_disks; i++) {
+		c->disks[i] = from->disks[i];
+		c->disks[i].id = keep(c, from->disks[i].id);
+		c->disks[i].path = keep(c, from->disks[i].path);
+	}
+	c->spec.disks = c->disks;
+}
+
 void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
 {
 	*c = (struct vm_spec_copy){.spec = *spec};
@@ -46,11 +57,14 @@ void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
 	    keep_list(&c->modules, spec->modules, spec->n_modules);
 	c->spec.net_modules =
 	    keep_list(&c->net_modules, spec->net_modules, spec->n_net_modules);
+	c->spec.disk_modules = keep_list(&c->disk_modules, spec->disk_modules,
+					 spec->n_disk_modules);
 	c->spec.net_setup = keep(c, spec->net_setup);
 	c->spec.qemu_args =
 	    keep_list(&c->qemu_args, spec->qemu_args, spec->n_qemu_args);
 	c->spec.alarms = keep_list(&c->alarms, spec->alarms, spec->n_alarms);
 	keep_files(c, spec);
+	keep_disks(c, spec);
 }
 
 void vm_spec_copy_done(struct vm_spec_copy *c)
@@ -58,11 +72,13 @@ void vm_spec_copy_done(struct vm_spec_copy *c)
 	strvec_done(&c->strings);
 	strvec_done(&c->modules);
 	strvec_done(&c->net_modules);
+	strvec_done(&c->disk_modules);
 	strvec_done(&c->qemu_args);
 	strvec_done(&c->alarms);
 	for (size_t i = 0; i < c->spec.n_files; i++)
 		free(c->contents[i]);
 	free(c->contents);
 	free(c->files);
+	free(c->disks);
 	*c = (struct vm_spec_copy){0};
 }

@@ -11,8 +11,10 @@ struct vm_spec_copy {
 	struct strvec strings;
 	struct strvec modules;
 	struct strvec net_modules;
+	struct strvec disk_modules;
 	struct strvec qemu_args;
 	struct strvec alarms;
+	struct disk_spec *disks;
 	struct overlay_file *files;
 	char **contents;
 };

@@ -21,9 +21,19 @@
 ---@field rng_seed? integer of the random numbers that QEMU gives it: /dev/hwrng (modprobe virtio_rng), the kernel's first seed, RDRAND under TCG; what Linux makes of them differs, as it mixes in the time
 ---@field spare_nics? integer NICs without a cable, for bridge:attach() while the guest runs; default 0
 ---@field suspend? boolean it may suspend to RAM: a slower boot, over virtio-serial, of a bzImage; default false
+---@field disks? DiskOptions[] in this order behind those of the profile; up to 8 together
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others
+
+---@class DiskOptions
+---Exactly one of path, template and scratch. An image is raw, or qcow2, which it
+---must be where its name ends in .qcow2.
+---@field id? string up to 20 letters, digits, '.', '_' and '-': the serial number that the guest sees; default "disk" and its position, from 0
+---@field scratch? Size an empty disk, which goes with the VM
+---@field template? string a host path: an image that stays as it is; what the guest writes goes with the VM
+---@field path? string a host path: an image that the guest writes
+---@field readonly? boolean the guest cannot write it; default false
 
 ---@class RunOptions
 ---@field args? string[] arguments: no shell then

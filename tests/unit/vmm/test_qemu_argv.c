@@ -54,9 +54,9 @@ static struct qemu_spec serial_spec(void)
 	    .cpus = 1,
 	    .accel = ACCEL_TCG,
 	    .transport = TRANSPORT_SERIAL,
+	    .ram_fd = -1,
 	    .console_fd = 10,
 	    .qmp_fd = 11,
-	    .ram_fd = -1,
 	    .agent_fd = 12,
 	    .vhost_fd = -1,
 	};
@@ -135,6 +135,30 @@ static void a_restored_guest_waits_for_its_devices(void **state)
 	s.initrd = "/proc/self/fd/15";
 	qemu_argv(&argv, &s);
 	assert_golden("restore", &argv);
+}
+
+static void disks_are_files_on_each_other(void **state)
+{
+	static const int layers[] = {20, 21};
+	const struct qemu_disk disks[] = {
+	    {.id = "scratch", .top = "/run/a.disk0.0"},
+	    {.id = "tpl",
+	     .image = "/images/a,b",
+	     .layers = layers,
+	     .n_layers = ARRAY_LEN(layers),
+	     .top = "/run/a.disk1.2",
+	     .generation = 2},
+	    {.id = "ro", .image = "/images/c.qcow2", .image_is_qcow2 = true},
+	    {.id = "own", .image = "/images/d", .image_is_written = true},
+	};
+	CLEANUP(strvec_done) struct strvec argv = {0};
+	struct qemu_spec s = serial_spec();
+
+	(void)state;
+	s.disks = disks;
+	s.n_disks = ARRAY_LEN(disks);
+	qemu_argv(&argv, &s);
+	assert_golden("disks", &argv);
 }
 
 static void a_comma_in_the_name_is_doubled(void **state)
@@ -289,6 +313,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(nics_follow_in_order),
     cmocka_unit_test(a_nic_may_be_a_tap),
     cmocka_unit_test(a_restored_guest_waits_for_its_devices),
+    cmocka_unit_test(disks_are_files_on_each_other),
     cmocka_unit_test(a_comma_in_the_name_is_doubled),
     cmocka_unit_test(the_clock_may_start_at_another_time),
     cmocka_unit_test(random_numbers_may_have_a_seed),

@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent-proto/cleanup.h"
+#include "vmm/qcow2.h"
+
+#define QCOW2_SUFFIX ".qcow2"
+
+bool disk_id_is_good(const char *id)
+{
+	static const char good[] = "abcdefghijklmnopqrstuvwxyz"
+				   "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+				   "0123456789._-";
+	size_t n = strlen(id);
+
+	return n && n <= DISK_ID_MAX && strspn(id, good) == n;
+}
+
+int disk_check_size(uint64_t size, struct err *err)
+{
+	if (size && size % DISK_SECTOR == 0 && size <= QCOW2_SIZE_MAX)
+		return 0;
+	return err_set(err, -EINVAL,
+		       "%" PRIu64 " bytes are no size of a disk: it has whole "
+		       "sectors of %d bytes, and up to 16T",
+		       size, DISK_SECTOR);
+}
+
+static bool is_named_qcow2(const char *path)
+{
+	size_t n = strlen(path), s = strlen(QCOW2_SUFFIX);
+
+	return n > s && !strcmp(path + n - s, QCOW2_SUFFIX);
+}
+
+/* See the header for why names decide. */
+static int inspect_qcow2(const char *path, bool will_write, const uint8_t *p,
+			 size_t n, struct disk_image *ret, struct err *err)
+{
+	struct qcow2_info info;
+	int r = qcow2_parse(p, n, &info, err);
+
+	if (r < 0)
+		return r;
+	if (info.is_encrypted)
+		return err_set(err, -ENOTSUP, "it is encrypted");
+	if (!is_named_qcow2(path) && (will_write || info.names_files))
+		return err_set(err, -EINVAL,
+			       "it begins like a qcow2 image%s, which a guest "
+			       "may have written: if it is one, give it a name "
+			       "that ends in " QCOW2_SUFFIX,
+			       info.names_files ? " that names other files"
+						: "");
+	*ret = (struct disk_image){.is_qcow2 = true, .size = info.size};
+	return 0;
+}
+
+static int inspect_fd(int fd, const char *path, bool will_write,
+		      struct disk_image *ret, struct err *err)
+{
+	uint8_t head[QCOW2_HEADER_MAX];
+	struct stat st;
+	ssize_t n;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "%s", strerror(errno));
+	if (!S_ISREG(st.st_mode))
+		return err_set(err, -EINVAL, "it is no regular file");
+	n = pread(fd, head, sizeof(head), 0);
+	if (n < 0)
+		return err_set(err, -errno, "%s", strerror(errno));
+	if (qcow2_is(head, (size_t)n))
+		return inspect_qcow2(path, will_write, head, (size_t)n, ret,
+				     err);
+	if (is_named_qcow2(path))
+		return err_set(err, -EBADMSG, "it is no qcow2 image");
+	if (!st.st_size)
+		return err_set(err, -EINVAL, "it is empty");
+	/* As QEMU does: the rest of the last sector reads as zeros. */
+	*ret = (struct disk_image){
+	    .size = ((uint64_t)st.st_size + DISK_SECTOR - 1) / DISK_SECTOR *
+		    DISK_SECTOR,
+	};
+	return 0;
+}
+
+int disk_inspect(const char *path, bool will_write, struct disk_image *ret,
+		 struct err *err)
+{
+	CLEANUP(fd_closep)
+	int fd = open(path, (will_write ? O_RDWR : O_RDONLY) | O_CLOEXEC |
+				O_NONBLOCK);
+	int r = fd < 0 ? err_set(err, -errno, "%s", strerror(errno))
+		       : inspect_fd(fd, path, will_write, ret, err);
+
+	if (r == 0)
+		r = disk_check_size(ret->size, err);
+	return r < 0 ? err_wrap(err, "image '%s'", path) : 0;
+}
