@@ -103,16 +103,26 @@ static int put_at(int fd, const uint8_t *p, size_t n, uint64_t at)
 	return r < 0 ? -errno : -ENOSPC;
 }
 
+static uint32_t count_l1(uint64_t size)
+{
+	return (uint32_t)((size + L1_SPAN - 1) / L1_SPAN);
+}
+
+uint64_t qcow2_empty_bytes(uint64_t size)
+{
+	return (3 + (count_l1(size) * UINT64_C(8) + CLUSTER - 1) / CLUSTER) *
+	       CLUSTER;
+}
+
 static int fill(int fd, uint64_t size)
 {
-	uint32_t n_l1 = (uint32_t)((size + L1_SPAN - 1) / L1_SPAN);
-	uint64_t clusters = 3 + (n_l1 * UINT64_C(8) + CLUSTER - 1) / CLUSTER;
+	uint64_t clusters = qcow2_empty_bytes(size) / CLUSTER;
 	uint8_t header[HEADER_V3_LEN] = {0};
 	uint8_t table[8];
 	uint8_t refcounts[64] = {0};
 	int r;
 
-	fill_header(header, size, n_l1);
+	fill_header(header, size, count_l1(size));
 	put64(table, 2 * CLUSTER);
 	for (uint64_t i = 0; i < clusters; i++)
 		refcounts[2 * i + 1] = 1;

@@ -38,4 +38,7 @@ int qcow2_parse(const uint8_t *p, size_t n, struct qcow2_info *ret,
  */
 int qcow2_create(const char *path, uint64_t size, struct err *err);
 
+/* The length of the file of such an image, for as long as it has no data. */
+uint64_t qcow2_empty_bytes(uint64_t size);
+
 #endif

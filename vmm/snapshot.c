@@ -229,6 +229,8 @@ int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
 	    (r = read_machine(s, err)) == 0 && (r = read_args(s, err)) == 0 &&
 	    (r = read_nics(s, err)) == 0)
 		r = check_kernel(s, err);
+	if (r == 0)
+		r = snapshot_read_disks(s, err);
 	for (int f = 0; r == 0 && f < SNAPSHOT_FILES; f++)
 		r = check_size(s, (enum snapshot_file)f, err);
 	if (r == 0)
@@ -299,26 +301,13 @@ int snapshot_verify(const struct snapshot *s, bool all, struct err *err)
 	for (int f = 0; r == 0 && f < SNAPSHOT_FILES; f++)
 		if (s->has[f] && (all || f != SNAPSHOT_RAM))
 			r = verify_file(s, (enum snapshot_file)f, err);
+	if (r == 0 && all)
+		r = snapshot_verify_disks(s, err);
 	return r;
 }
 
 /* --- folders ---------------------------------------------------------------
  */
-
-uint64_t snapshot_disk_size(const char *dir)
-{
-	uint64_t sum = 0;
-	struct stat st;
-
-	for (int f = 0; f < SNAPSHOT_FILES; f++) {
-		CLEANUP(free_ptr)
-		char *path = mem_printf("%s/%s", dir, snapshot_names[f]);
-
-		if (stat(path, &st) == 0 && st.st_nlink == 1)
-			sum += (uint64_t)st.st_blocks * 512;
-	}
-	return sum;
-}
 
 static bool is_info(const char *name)
 {
@@ -332,9 +321,27 @@ static bool is_ours(DIR *d, const char *name)
 
 	for (int f = 0; f < SNAPSHOT_FILES; f++)
 		is_known |= !strcmp(name, snapshot_names[f]);
+	is_known |= snapshot_is_layer_name(name);
 	return is_known &&
 	       fstatat(dirfd(d), name, &st, AT_SYMLINK_NOFOLLOW) == 0 &&
 	       S_ISREG(st.st_mode);
+}
+
+uint64_t snapshot_disk_size(const char *dir)
+{
+	DIR *d = opendir(dir);
+	const struct dirent *e;
+	uint64_t sum = 0;
+	struct stat st;
+
+	while (d && (e = readdir(d)))
+		if (is_ours(d, e->d_name) &&
+		    fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
+		    st.st_nlink == 1)
+			sum += (uint64_t)st.st_blocks * 512;
+	if (d)
+		closedir(d);
+	return sum;
 }
 
 /* The first thing in it that is no snapshot's; owned. Files of these names are

@@ -11,6 +11,8 @@
  *	bios		which that leaves out
  *	initrd		with the agent in it, for a reset
  *	console		the log up to then
+ *	disk<i>.<k>	the files of its disks, each on that of the k before,
+ *			the first on the user's image, which is not in here
  *
  * Files are never changed, only replaced: guests have them mapped. Folders may
  * be moved and copied.
@@ -51,6 +53,13 @@ struct snapshot_nic {
 	uint8_t mac[MAC_LEN];
 };
 
+/* A disk of the machine. */
+struct snapshot_disk {
+	struct disk_spec spec;	/* its size is that of the disk */
+	const json_t *image_id; /* snapshot_file_id() of its path */
+	size_t n_layers;
+};
+
 /* What info.json holds; strings are borrowed from json. */
 struct snapshot {
 	char *dir;
@@ -69,10 +78,13 @@ struct snapshot {
 	size_t n_qemu_args;
 	struct snapshot_nic nics[VM_NICS_MAX];
 	size_t n_nics;
-	uint64_t next_handle;  /* the client's (streams/client.h) */
-	uint64_t console_mark; /* where its last boot begins in the log */
-	uint64_t bios_addr;    /* guest-physical */
-	const json_t *note;    /* the owner's, or NULL */
+	struct snapshot_disk disks[VM_DISKS_MAX];
+	struct disk_spec specs[VM_DISKS_MAX]; /* the same, for a vm_spec */
+	size_t n_disks;
+	uint64_t next_handle;	/* the client's (streams/client.h) */
+	uint64_t console_mark;	/* where its last boot begins in the log */
+	uint64_t bios_addr;	/* guest-physical */
+	const json_t *note;	/* the owner's, or NULL */
 	bool has[SNAPSHOT_FILES];
 };
 
@@ -97,6 +109,11 @@ int snapshot_open_file(const struct snapshot *s, enum snapshot_file f,
 /* Appends what one holds to out. */
 int snapshot_read_file(const struct snapshot *s, enum snapshot_file f,
 		       struct buf *out, struct err *err);
+/* The file of a disk, to read; and its hash, "" where it has none. */
+int snapshot_open_layer(const struct snapshot *s, size_t disk, size_t layer,
+			struct err *err);
+const char *snapshot_layer_hash(const struct snapshot *s, size_t disk,
+				size_t layer);
 /* Bytes on the disk that only this snapshot takes. */
 uint64_t snapshot_disk_size(const char *dir);
 /* Removes the folder if it is one of a snapshot, whole or not, or empty:
@@ -134,6 +151,13 @@ int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
 /* Notes size and hash of a file that is complete. hash: NULL to find it. */
 int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
 			const char *hash, struct err *err);
+/* Has the open file be one of a disk, and notes it; hash: its own. */
+int snapshot_draft_add_layer(struct snapshot_draft *d, size_t disk,
+			     size_t layer, int fd, const char *hash,
+			     struct err *err);
+/* What info.json says of a disk; owned by the caller. */
+json_t *snapshot_describe_disk(const struct disk_spec *spec, uint64_t size,
+			       size_t n_layers);
 /* What a spec says of the machine. -EINVAL: some of it is no UTF-8. */
 int snapshot_draft_describe(struct snapshot_draft *d,
 			    const struct vm_spec *spec, const char *qemu,

@@ -156,10 +156,9 @@ static int copy(int in, const char *to, struct err *err)
 	return 0;
 }
 
-int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
-			int fd, bool as_copy, struct err *err)
+/* A hard link, or where there can be none, or that is asked for, a copy. */
+static int link_file(int fd, const char *to, bool as_copy, struct err *err)
 {
-	CLEANUP(free_ptr) char *to = snapshot_draft_path(d, f);
 	CLEANUP(free_ptr) char *from = mem_printf("/proc/self/fd/%d", fd);
 
 	if (!as_copy &&
@@ -170,10 +169,18 @@ int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
 	return copy(fd, to, err);
 }
 
-int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
-			const char *hash, struct err *err)
+int snapshot_draft_link(const struct snapshot_draft *d, enum snapshot_file f,
+			int fd, bool as_copy, struct err *err)
 {
-	CLEANUP(free_ptr) char *path = snapshot_draft_path(d, f);
+	CLEANUP(free_ptr) char *to = snapshot_draft_path(d, f);
+
+	return link_file(fd, to, as_copy, err);
+}
+
+static int note(struct snapshot_draft *d, const char *name, const char *hash,
+		struct err *err)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", d->dir, name);
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	char text[FILEHASH_TEXT_MAX];
 	struct stat st;
@@ -187,10 +194,29 @@ int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
 			return r;
 		hash = text;
 	}
-	json_object_set_new(d->files, snapshot_names[f],
+	json_object_set_new(d->files, name,
 			    json_pack("{s:I, s:s}", "size",
 				      (json_int_t)st.st_size, "hash", hash));
 	return 0;
+}
+
+int snapshot_draft_note(struct snapshot_draft *d, enum snapshot_file f,
+			const char *hash, struct err *err)
+{
+	return note(d, snapshot_names[f], hash, err);
+}
+
+int snapshot_draft_add_layer(struct snapshot_draft *d, size_t disk,
+			     size_t layer, int fd, const char *hash,
+			     struct err *err)
+{
+	char name[SNAPSHOT_LAYER_NAME_MAX];
+	CLEANUP(free_ptr)
+	char *to = mem_printf("%s/%s", d->dir,
+			      snapshot_layer_name(name, disk, layer));
+	int r = link_file(fd, to, false, err);
+
+	return r < 0 ? r : note(d, name, hash, err);
 }
 
 /* NULL where one is no UTF-8. */

@@ -22,8 +22,7 @@ bool vm_disk_has_top(const struct vm_disk *d)
 	return !d->spec->is_readonly && d->spec->source != DISK_IN_PLACE;
 }
 
-/* Owned by the caller. */
-static char *top_path(const struct vm *vm, size_t i, unsigned generation)
+char *vm_disk_top(const struct vm *vm, size_t i, unsigned generation)
 {
 	return mem_printf("%s.disk%zu.%u", vm->stem_path, i, generation);
 }
@@ -31,12 +30,14 @@ static char *top_path(const struct vm *vm, size_t i, unsigned generation)
 void vm_init_disks(struct vm *vm)
 {
 	assert(vm->copy.spec.n_disks <= VM_DISKS_MAX);
-	for (size_t i = 0; i < vm->copy.spec.n_disks; i++)
+	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
 		vm->disks[i].spec = &vm->copy.spec.disks[i];
+		vm->disks[i].frozen_fd = -1;
+	}
 }
 
 /* A template that changed under what was written would be no disk any more. */
-static int check_image(const struct vm_disk *d, struct err *err)
+int vm_disk_check_image(const struct vm_disk *d, struct err *err)
 {
 	json_t *now;
 	bool same;
@@ -57,11 +58,11 @@ static int prepare(struct vm *vm, size_t i, struct err *err)
 {
 	struct vm_disk *d = &vm->disks[i];
 	bool in_place = d->spec->source == DISK_IN_PLACE;
-	CLEANUP(free_ptr) char *top = top_path(vm, i, 0);
+	CLEANUP(free_ptr) char *top = vm_disk_top(vm, i, 0);
 	int r = 0;
 
 	if (d->is_ready)
-		return check_image(d, err);
+		return vm_disk_check_image(d, err);
 	d->size = d->spec->size;
 	if (d->spec->path) {
 		r = disk_inspect(d->spec->path,
@@ -96,8 +97,9 @@ void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
 	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
 		const struct vm_disk *d = &vm->disks[i];
 
-		take_tops[i] =
-		    vm_disk_has_top(d) ? top_path(vm, i, d->generation) : NULL;
+		take_tops[i] = vm_disk_has_top(d)
+				   ? vm_disk_top(vm, i, d->generation)
+				   : NULL;
 		ret[i] = (struct qemu_disk){
 		    .id = d->spec->id,
 		    .image = d->spec->path,
@@ -117,16 +119,18 @@ void vm_free_disks(struct vm *vm)
 	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
 		struct vm_disk *d = &vm->disks[i];
 
-		for (unsigned g = 0;
-		     vm_disk_has_top(d) && d->is_ready && g <= d->generation;
+		/* And of one that was to follow. */
+		for (unsigned g = 0; vm_disk_has_top(d) && d->is_ready &&
+				     g <= d->generation + 1;
 		     g++) {
-			CLEANUP(free_ptr) char *path = top_path(vm, i, g);
+			CLEANUP(free_ptr) char *path = vm_disk_top(vm, i, g);
 
 			unlink(path);
 		}
 		for (size_t k = 0; k < d->n_layers; k++)
 			close(d->layers[k]);
+		fd_closep(&d->frozen_fd);
 		json_decref(d->image_id);
-		*d = (struct vm_disk){.spec = d->spec};
+		*d = (struct vm_disk){.spec = d->spec, .frozen_fd = -1};
 	}
 }

@@ -9,6 +9,7 @@
 #include "vmm/process.h"
 #include "vmm/qemu_argv.h"
 #include "vmm/qmp.h"
+#include "vmm/snapshot.h"
 #include "vmm/transport.h"
 #include "vmm/vm.h"
 #include "vmm/vm_spec.h"
@@ -76,6 +77,7 @@ struct vm_disk {
 	char hashes[DISK_LAYERS_MAX][FILEHASH_TEXT_MAX];
 	size_t n_layers;
 	unsigned generation; /* of the file that is written */
+	int frozen_fd;	     /* of that file, while it gets a layer; or -1 */
 };
 
 struct vm {
@@ -228,9 +230,30 @@ int vm_prepare_disks(struct vm *vm, struct err *err);
 /* For a new QEMU: VM_DISKS_MAX of each, where the paths are the caller's. */
 void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
 		       char **take_tops);
-/* The guest writes into a file of the VM's own. */
+/* The guest writes into a file of the VM's own; its path, the caller's. */
 bool vm_disk_has_top(const struct vm_disk *d);
+char *vm_disk_top(const struct vm *vm, size_t i, unsigned generation);
+/* An image that must not change has not. */
+int vm_disk_check_image(const struct vm_disk *d, struct err *err);
 void vm_free_disks(struct vm *vm);
+
+/* vm_freeze.c */
+/* Before the first boot, which is none: those of the snapshot, opened. */
+int vm_revive_disks(struct vm *vm, const struct snapshot *s, struct err *err);
+/* Of a machine that stands: makes new tops for what was written, and the
+ * transaction that has QEMU use them (vm_ask_freeze()); when it has, what was
+ * the tops are layers. */
+int vm_begin_freeze(struct vm *vm, struct err *err);
+json_t *vm_ask_freeze(const struct vm *vm);
+void vm_end_freeze(struct vm *vm);
+/* A node of QEMU's that is one of ours. */
+bool vm_is_disk_node(const struct vm *vm, const char *name);
+/* Hashes the layers that have no hash yet: 1: done, 0: call again. */
+int vm_hash_layers(struct vm *vm, struct filehash **h, size_t max,
+		   struct err *err);
+/* Adds the disks to a snapshot. */
+int vm_save_disks(const struct vm *vm, struct snapshot_draft *d,
+		  struct err *err);
 
 /* vm_power.c */
 void vm_step_power(struct vm *vm);

@@ -291,6 +291,8 @@ static int open_all(struct vm *vm, const struct snapshot *s, struct err *err)
 	int rc = open_base(vm, s, err);
 
 	if (rc == 0)
+		rc = vm_revive_disks(vm, s, err);
+	if (rc == 0)
 		rc = r->state_fd = snapshot_open_file(s, SNAPSHOT_STATE, err);
 	if (rc >= 0 && s->has[SNAPSHOT_DELTA])
 		rc = r->delta_fd = snapshot_open_file(s, SNAPSHOT_DELTA, err);
@@ -335,4 +337,6 @@ void snapshot_spec(const struct snapshot *s, struct vm_spec *ret)
 	ret->transport = s->transport;
 	ret->qemu_args = (const char *const *)s->qemu_args;
 	ret->n_qemu_args = s->n_qemu_args;
+	ret->disks = s->specs;
+	ret->n_disks = s->n_disks;
 }

@@ -7,9 +7,11 @@
  * then cont. What QEMU is asked for:
  *
  *	query-migrate		does a device refuse to be saved
- *	query-block		is there a disk, whose state would be lost
+ *	query-block		is there a disk of the user's own making, whose
+ *				state would be lost
  *	info ramblock		is there memory besides what is known here
  *	gpa2hva			where RAM and BIOS are in QEMU's memory
+ *	transaction		disks: what was written is frozen (vm_freeze.c)
  *	xen-save-devices-state	the devices. It writes no RAM; Xen is not
  *				involved (QEMU, migration/savevm.c)
  *
@@ -38,6 +40,7 @@ struct vm_saving {
 	struct ram_map bios;
 	struct ram_copy *copy;
 	struct filehash *hash;
+	struct filehash *layer_hash;
 	int fd; /* of the file that is being written, or hashed; or -1 */
 	enum snapshot_file file;
 };
@@ -50,6 +53,7 @@ void vm_saving_free(struct vm *vm)
 		return;
 	ram_copy_free(s->copy);
 	filehash_free(s->hash);
+	filehash_free(s->layer_hash);
 	fd_closep(&s->fd);
 	snapshot_draft_done(&s->draft);
 	free(s);
@@ -81,19 +85,21 @@ static int take_block(struct vm *vm, const json_t *ret, struct err *err)
 	size_t i;
 	json_t *o;
 
-	(void)vm;
-	json_array_foreach(ret, i, o)
-	{
+	json_array_foreach (ret, i, o) {
 		const json_t *medium = json_object_get(o, "inserted");
+		const char *node =
+		    json_string_value(json_object_get(medium, "node-name"));
 		const char *name =
 		    json_string_value(json_object_get(o, "device"));
 
-		if (medium && !json_is_true(json_object_get(medium, "ro")))
-			return err_set(
-			    err, -ENOTSUP,
-			    "its qemu_args give it a disk that can be written "
-			    "(%s), which a snapshot would not hold",
-			    name && *name ? name : "without a name");
+		if (!medium || json_is_true(json_object_get(medium, "ro")) ||
+		    (node && vm_is_disk_node(vm, node)))
+			continue;
+		return err_set(
+		    err, -ENOTSUP,
+		    "its qemu_args give it a disk that can be written (%s), "
+		    "which a snapshot would not hold: use the option disks",
+		    name && *name ? name : "without a name");
 	}
 	return 0;
 }
@@ -223,7 +229,10 @@ static json_t *ask_state(const struct vm *vm)
 	return json_pack("{s:s, s:b}", "filename", path, "live", 0);
 }
 
+static int begin_freeze(struct vm *vm, struct err *err);
+static int end_freeze(struct vm *vm, const json_t *ret, struct err *err);
 static int copy_ram(struct vm *vm, struct err *err);
+static int hash_disks(struct vm *vm, struct err *err);
 static int write_rest(struct vm *vm, struct err *err);
 
 /* Either asks QEMU, or does something until it returns 1. */
@@ -237,12 +246,15 @@ struct saving_step {
 static const struct saving_step steps[] = {
     {"stop", NULL, NULL, NULL},
     {"query-migrate", NULL, take_migrate, NULL},
+    {NULL, NULL, NULL, begin_freeze},
     {"query-block", NULL, take_block, NULL},
     {"human-monitor-command", ask_ramblock, take_ramblock, NULL},
     {"human-monitor-command", ask_bios, take_bios, NULL},
     {"human-monitor-command", vm_ask_ram, take_ram, NULL},
+    {"transaction", vm_ask_freeze, end_freeze, NULL},
     {"xen-save-devices-state", ask_state, take_state, NULL},
     {NULL, NULL, NULL, copy_ram},
+    {NULL, NULL, NULL, hash_disks},
     {NULL, NULL, NULL, write_rest},
 };
 
@@ -320,8 +332,29 @@ static int copy_ram(struct vm *vm, struct err *err)
 	return r;
 }
 
-/* --- the rest --------------------------------------------------------------
- */
+/* --- disks ----------------------------------------------------------------- */
+
+static int begin_freeze(struct vm *vm, struct err *err)
+{
+	int r = vm_begin_freeze(vm, err);
+
+	return r < 0 ? r : 1;
+}
+
+static int end_freeze(struct vm *vm, const json_t *ret, struct err *err)
+{
+	(void)ret;
+	(void)err;
+	vm_end_freeze(vm);
+	return 0;
+}
+
+static int hash_disks(struct vm *vm, struct err *err)
+{
+	return vm_hash_layers(vm, &vm->saving->layer_hash, 2 * TURN_MAX, err);
+}
+
+/* --- the rest -------------------------------------------------------------- */
 
 static void add_nics(struct vm *vm)
 {
@@ -381,7 +414,8 @@ static int write_rest(struct vm *vm, struct err *err)
 	json_object_set_new(
 	    d->json, "next_handle",
 	    json_integer((json_int_t)client_next_handle(vm->client)));
-	if (r == 0 && (r = write_initrd(vm, err)) == 0 &&
+	if (r == 0 && (r = vm_save_disks(vm, d, err)) == 0 &&
+	    (r = write_initrd(vm, err)) == 0 &&
 	    (r = write_console(vm, err)) == 0)
 		r = snapshot_draft_commit(d, err);
 	return r < 0 ? r : 1;
