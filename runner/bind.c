@@ -13,6 +13,7 @@
 #include "runner/bind_bridge.h"
 #include "runner/bind_cable.h"
 #include "runner/bind_console.h"
+#include "runner/bind_disk.h"
 #include "runner/bind_file.h"
 #include "runner/bind_fixture.h"
 #include "runner/bind_impair.h"
@@ -358,6 +359,7 @@ static const registrar registrars[] = {
     bind_impair_register,
     bind_call_register,
     bind_clock_register,
+    bind_disk_register,
     bind_dmesg_register,
     bind_counts_register,
     bind_forward_register,

@@ -14,6 +14,7 @@ struct disk_opts {
 	const char *template;
 	uint64_t scratch;
 	bool readonly;
+	bool mediated;
 };
 
 static const struct opt disk_options[] = {
@@ -22,6 +23,7 @@ static const struct opt disk_options[] = {
     {"template", OPT_STRING, offsetof(struct disk_opts, template)},
     {"scratch", OPT_SIZE, offsetof(struct disk_opts, scratch)},
     {"readonly", OPT_BOOL, offsetof(struct disk_opts, readonly)},
+    {"mediated", OPT_BOOL, offsetof(struct disk_opts, mediated)},
     {NULL, 0, 0},
 };
 
@@ -134,6 +136,7 @@ void disk_opts_read(lua_State *L, const char *method, int list, int paths,
 		    .path = lua_tostring(L, -1),
 		    .size = o.scratch == NO_SIZE ? 0 : o.scratch,
 		    .is_readonly = o.readonly,
+		    .is_mediated = o.mediated,
 		};
 		lua_pop(L, 1);
 	}

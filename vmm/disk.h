@@ -37,6 +37,7 @@ struct disk_spec {
 	const char *path; /* absolute; NULL: scratch */
 	uint64_t size;	  /* of a scratch disk, bytes */
 	bool is_readonly; /* no scratch */
+	bool is_mediated; /* provium serves it: vm_mediated.c */
 };
 
 /* What an image is. */

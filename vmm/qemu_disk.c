@@ -31,33 +31,49 @@ static void add(struct nodes *n, const char *name, const char *driver,
 	snprintf(n->last, sizeof(n->last), "%s", name);
 }
 
+static void add_socket(struct nodes *n, const struct qemu_disk *d, size_t i)
+{
+	qemu_disk_node(n->last, i, 0);
+	strvec_add(n->argv, "-blockdev");
+	strvec_addf(n->argv,
+		    "driver=nbd,node-name=%s,server.type=fd,server.str=%d%s",
+		    n->last, d->nbd_fd, d->is_readonly ? ",read-only=on" : "");
+}
+
 /*
  * What only a guest of ours has need not be brought to the host's disk, however
  * often the guest asks: it does not outlive a crash of the host.
+ *
+ * Errors are the guest's: with QEMU's default a full disk of the host would
+ * stop it without a word.
  */
 void qemu_disk_argv(struct strvec *argv, const struct qemu_disk *d, size_t i)
 {
 	struct nodes n = {.argv = argv};
 	char name[QEMU_NODE_MAX];
 
-	if (d->image) {
+	if (d->nbd_fd >= 0) {
+		add_socket(&n, d, i);
+	} else if (d->image) {
 		snprintf(name, sizeof(name), "disk%zu-image", i);
 		add(&n, name, d->image_is_qcow2 ? "qcow2" : "raw", d->image,
 		    d->image_is_written ? ",discard=unmap" : ",read-only=on");
 	}
-	for (size_t k = 0; k < d->n_layers; k++) {
+	for (size_t k = 0; d->nbd_fd < 0 && k < d->n_layers; k++) {
 		CLEANUP(free_ptr)
 		char *path = mem_printf("/proc/self/fd/%d", d->layers[k]);
 
 		snprintf(name, sizeof(name), "disk%zu-layer%zu", i, k);
 		add(&n, name, "qcow2", path, ",read-only=on");
 	}
-	if (d->top) {
+	if (d->nbd_fd < 0 && d->top) {
 		qemu_disk_node(name, i, d->generation);
 		add(&n, name, "qcow2", d->top,
 		    ",discard=unmap,cache.no-flush=on");
 	}
 	strvec_add(argv, "-device");
-	strvec_addf(argv, "virtio-blk-pci,id=disk%zu,drive=%s,serial=%s", i,
-		    n.last, d->id);
+	strvec_addf(argv,
+		    "virtio-blk-pci,id=disk%zu,drive=%s,serial=%s,"
+		    "werror=report,rerror=report",
+		    i, n.last, d->id);
 }

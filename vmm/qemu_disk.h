@@ -8,6 +8,8 @@
  *	layers		qcow2, read only: what snapshots hold
  *	top		qcow2: what the guest writes; none: the uppermost of
  *			the others is the disk
+ *
+ * Or all that is behind a socket, where provium itself serves it.
  */
 #ifndef VMM_QEMU_DISK_H
 #define VMM_QEMU_DISK_H
@@ -30,11 +32,14 @@ struct qemu_disk {
 	size_t n_layers;
 	const char *top;     /* path; or NULL */
 	unsigned generation; /* of the top: names its node */
+	int nbd_fd;	     /* a connected socket, and none of the above; -1 */
+	bool is_readonly;    /* of one behind a socket */
 };
 
 /* The i-th disk of the machine. */
 void qemu_disk_argv(struct strvec *argv, const struct qemu_disk *d, size_t i);
-/* The name of the node that is its top. */
+/* The name of the node that is its top; of one behind a socket, generation 0.
+ */
 void qemu_disk_node(char ret[QEMU_NODE_MAX], size_t i, unsigned generation);
 
 #endif

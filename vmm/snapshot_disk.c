@@ -42,10 +42,11 @@ bool snapshot_is_layer_name(const char *name)
 json_t *snapshot_describe_disk(const struct disk_spec *spec, uint64_t size,
 			       size_t n_layers)
 {
-	json_t *o = json_pack("{s:s, s:s, s:I, s:b, s:I}", "id", spec->id,
+	json_t *o = json_pack("{s:s, s:s, s:I, s:b, s:b, s:I}", "id", spec->id,
 			      "source", source_names[spec->source], "size",
 			      (json_int_t)size, "readonly", spec->is_readonly,
-			      "layers", (json_int_t)n_layers);
+			      "mediated", spec->is_mediated, "layers",
+			      (json_int_t)n_layers);
 
 	if (!spec->path)
 		return o;
@@ -83,6 +84,7 @@ static bool read_disk(const json_t *o, struct snapshot_disk *ret)
 	    .path = json_string_value(json_object_get(o, "path")),
 	    .size = (uint64_t)size,
 	    .is_readonly = json_is_true(json_object_get(o, "readonly")),
+	    .is_mediated = json_is_true(json_object_get(o, "mediated")),
 	};
 	return !ret->spec.path == (source == DISK_SCRATCH);
 }

@@ -186,6 +186,28 @@ void vm_link_start(struct vm *vm, struct port *port, bool is_up,
 void vm_net_command(const struct vm *vm, const struct port *port,
 		    const char *verb, struct strvec *argv);
 
+/* --- disks: what a test may do with them from outside --- */
+
+/* Their place by id; -ENOENT. */
+int vm_disk_find(const struct vm *vm, const char *id);
+/* NULL: there are not so many. */
+const struct disk_spec *vm_disk_spec(const struct vm *vm, size_t i);
+/* Bytes; 0: it was not booted yet. */
+uint64_t vm_disk_size(const struct vm *vm, size_t i);
+/* Of one that is mediated, once it was booted (vmm/cow.h); else NULL. */
+struct cow *vm_disk_content(const struct vm *vm, size_t i);
+/* Of one that is mediated: enum disk_fault, and the delay of FAULT_SLOW; below
+ * 0: as it was. */
+unsigned vm_disk_faults(const struct vm *vm, size_t i);
+void vm_disk_set_faults(struct vm *vm, size_t i, unsigned faults,
+			int64_t delay_ns);
+/*
+ * All disks that are mediated lose, at once, what the guest has not flushed;
+ * then it is reset: as vm_reset_start(). What it asked of its disks in the
+ * meantime did not happen, and was not answered.
+ */
+void vm_power_cut_start(struct vm *vm, struct op *op, int64_t deadline_ns);
+
 /*
  * op (caller's, initialised here) finishes with 0 when the agent has answered,
  * and where there are NICs, they are configured (spec.net_setup).

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: MIT */
 /* Starting QEMU, and reaching the agent: at boot, and after each reset. */
-#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -9,54 +8,11 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
-#include "vmm/qemu_argv.h"
 #include "vmm/vm_private.h"
 
 /* A HELLO over vsock that is not answered in this time was sent on a
  * connection that the guest's reset of its transport has killed silently. */
 #define VSOCK_HELLO_NS (3 * NS_PER_SEC)
-
-/* The sockets of one QEMU: our ends, and those it inherits. */
-struct boot_fds {
-	int console, console_theirs;
-	int qmp, qmp_theirs;
-	int agent, agent_theirs;
-	int vhost;
-	struct qemu_nic nics[VM_NICS_MAX];
-};
-
-static void init_boot_fds(struct boot_fds *f)
-{
-	*f = (struct boot_fds){-1, -1, -1, -1, -1, -1, -1, {{0}}};
-	for (size_t i = 0; i < VM_NICS_MAX; i++)
-		f->nics[i].fd = -1;
-}
-
-static void close_boot_fds(struct boot_fds *f)
-{
-	fd_closep(&f->console);
-	fd_closep(&f->console_theirs);
-	fd_closep(&f->qmp);
-	fd_closep(&f->qmp_theirs);
-	fd_closep(&f->agent);
-	fd_closep(&f->agent_theirs);
-	fd_closep(&f->vhost);
-	for (size_t i = 0; i < VM_NICS_MAX; i++)
-		fd_closep(&f->nics[i].fd);
-}
-
-static int open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
-{
-	int r = transport_pair(&f->console, &f->console_theirs, err);
-
-	if (r == 0)
-		r = transport_pair(&f->qmp, &f->qmp_theirs, err);
-	if (r == 0 && vm->copy.spec.transport == TRANSPORT_SERIAL)
-		r = transport_pair(&f->agent, &f->agent_theirs, err);
-	else if (r == 0)
-		r = f->vhost = transport_reserve_cid(&vm->cid, err);
-	return r < 0 ? r : vm_plug_nics(vm, f->nics, err);
-}
 
 int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 {
@@ -78,7 +34,7 @@ int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 			     spec->n_files, err);
 }
 
-static void on_qemu_exit(void *ctx, int status)
+void vm_on_qemu_exit(void *ctx, int status)
 {
 	struct vm *vm = ctx;
 
@@ -88,100 +44,6 @@ static void on_qemu_exit(void *ctx, int status)
 	qmp_drain(vm->qmp);
 	console_detach(vm->console);
 	vm_kick(vm);
-}
-
-/* What QEMU inherits: sockets, and open files. */
-struct inherited {
-	int fds[6 + VM_NICS_MAX + VM_DISKS_MAX * DISK_LAYERS_MAX];
-	size_t n;
-};
-
-static void inherit(struct inherited *in, int fd)
-{
-	assert(in->n < ARRAY_LEN(in->fds));
-	in->fds[in->n++] = fd;
-}
-
-static void inherit_all(struct inherited *in, const struct vm *vm,
-			const struct boot_fds *f, int ram_fd, int state_fd)
-{
-	inherit(in, f->console_theirs);
-	inherit(in, f->qmp_theirs);
-	inherit(in, f->vhost < 0 ? f->agent_theirs : f->vhost);
-	if (ram_fd >= 0) {
-		inherit(in, ram_fd);
-		inherit(in, state_fd);
-		inherit(in, vm->base_initrd_fd);
-	}
-	for (size_t i = 0; i < vm->n_nics; i++)
-		inherit(in, f->nics[i].fd);
-	for (size_t i = 0; i < vm->copy.spec.n_disks; i++)
-		for (size_t k = 0; k < vm->disks[i].n_layers; k++)
-			inherit(in, vm->disks[i].layers[k]);
-}
-
-static void fill_spec(struct vm *vm, const struct boot_fds *f,
-		      struct qemu_spec *ret)
-{
-	const struct vm_spec *spec = &vm->copy.spec;
-
-	*ret = (struct qemu_spec){
-	    .name = spec->name,
-	    .qemu = spec->qemu,
-	    .kernel = spec->kernel,
-	    .initrd = vm->initrd_path,
-	    .memory = spec->memory,
-	    .cpus = spec->cpus,
-	    .initial_time = spec->initial_time,
-	    .may_suspend = spec->may_suspend,
-	    .has_rng_seed = spec->has_rng_seed,
-	    .rng_seed = spec->rng_seed,
-	    .accel = spec->accel,
-	    .transport = spec->transport,
-	    .console_fd = f->console_theirs,
-	    .qmp_fd = f->qmp_theirs,
-	    .agent_fd = f->agent_theirs,
-	    .vhost_fd = f->vhost,
-	    .guest_cid = vm->cid,
-	    .nics = f->nics,
-	    .n_nics = vm->n_nics,
-	    .n_disks = spec->n_disks,
-	    .extra = spec->qemu_args,
-	    .n_extra = spec->n_qemu_args,
-	};
-}
-
-static int start_qemu(struct vm *vm, struct boot_fds *f, struct err *err)
-{
-	const struct vm_spec *spec = &vm->copy.spec;
-	CLEANUP(strvec_done) struct strvec argv = {0};
-	CLEANUP(free_ptr) char *cmdline = NULL;
-	CLEANUP(free_ptr) char *initrd = NULL;
-	struct qemu_disk disks[VM_DISKS_MAX];
-	char *tops[VM_DISKS_MAX] = {NULL};
-	int state_fd, ram_fd = vm_revival_fds(vm, &state_fd);
-	struct inherited in = {.n = 0};
-	struct qemu_spec qemu;
-
-	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
-	if (!cmdline)
-		return err->code;
-	fill_spec(vm, f, &qemu);
-	qemu.cmdline = cmdline;
-	qemu.ram_fd = ram_fd;
-	if (ram_fd >= 0) {
-		initrd = mem_printf("/proc/self/fd/%d", vm->base_initrd_fd);
-		qemu.initrd = initrd;
-	}
-	vm_describe_disks(vm, disks, tops);
-	qemu.disks = disks;
-	qemu_argv(&argv, &qemu);
-	for (size_t i = 0; i < ARRAY_LEN(tops); i++)
-		free(tops[i]);
-	inherit_all(&in, vm, f, ram_fd, state_fd);
-	vm->process = process_new(vm->loop, (const char *const *)argv.v, in.fds,
-				  in.n, on_qemu_exit, vm, err);
-	return vm->process ? 0 : err->code;
 }
 
 static void on_qmp_lost(void *ctx, const struct err *err)
@@ -250,18 +112,18 @@ static void start_dial(struct vm *vm)
 
 static int launch(struct vm *vm, struct err *err)
 {
-	CLEANUP(close_boot_fds) struct boot_fds f;
+	CLEANUP(vm_close_boot_fds) struct boot_fds f;
 	int r = 0;
 
-	init_boot_fds(&f);
+	vm_init_boot_fds(&f);
 	if (!vm->revival)
 		r = vm_write_initrd(vm, vm->initrd_path, err);
 	if (r == 0)
 		r = vm_prepare_disks(vm, err);
 	if (r == 0)
-		r = open_boot_fds(vm, &f, err);
+		r = vm_open_boot_fds(vm, &f, err);
 	if (r == 0)
-		r = start_qemu(vm, &f, err);
+		r = vm_start_qemu(vm, &f, err);
 	if (r < 0)
 		return r;
 	if (!vm->revival)
@@ -353,6 +215,7 @@ void vm_stop_qemu(struct vm *vm)
 	qmp_call_done(&vm->probe);
 	vm->process = process_free(vm->process);
 	vm_unplug_nics(vm);
+	vm_disconnect_disks(vm);
 	vm->qmp = qmp_free(vm->qmp);
 	if (vm->console)
 		console_detach(vm->console);
@@ -557,6 +420,16 @@ static void on_reset(void *ctx, const json_t *data)
 	vm_kick(vm);
 }
 
+/* The virtual CPUs stand still; QEMU waits for the disks. */
+static void on_stop(void *ctx, const json_t *data)
+{
+	struct vm *vm = ctx;
+
+	(void)data;
+	if (vm->ask == ASK_CUT)
+		vm_set_disk_mode(vm, NBD_VOID);
+}
+
 static void on_suspend(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
@@ -588,5 +461,6 @@ static void on_panicked(void *ctx, const json_t *data)
 const struct qmp_event vm_events[] = {
     {"SHUTDOWN", on_shutdown},	  {"RESET", on_reset},
     {"SUSPEND", on_suspend},	  {"GUEST_PANICKED", on_panicked},
-    {"VSERPORT_CHANGE", on_port}, {NULL, NULL},
+    {"VSERPORT_CHANGE", on_port}, {"STOP", on_stop},
+    {NULL, NULL},
 };

@@ -33,6 +33,7 @@ void vm_init_disks(struct vm *vm)
 	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
 		vm->disks[i].spec = &vm->copy.spec.disks[i];
 		vm->disks[i].frozen_fd = -1;
+		vm->disks[i].base_fd = vm->disks[i].top_fd = -1;
 	}
 }
 
@@ -73,7 +74,9 @@ static int prepare(struct vm *vm, size_t i, struct err *err)
 	}
 	if (r == 0 && d->spec->path && (!in_place || d->spec->is_readonly))
 		d->image_id = snapshot_file_id(d->spec->path);
-	if (r == 0 && vm_disk_has_top(d))
+	if (r == 0 && d->spec->is_mediated)
+		r = vm_mediated_prepare(vm, i, err);
+	else if (r == 0 && vm_disk_has_top(d))
 		r = qcow2_create(top, d->size, err);
 	d->is_ready = r == 0;
 	return r;
@@ -91,8 +94,8 @@ int vm_prepare_disks(struct vm *vm, struct err *err)
 	return r;
 }
 
-void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
-		       char **take_tops)
+void vm_describe_disks(const struct vm *vm, const int *nbd_fds,
+		       struct qemu_disk *ret, char **take_tops)
 {
 	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
 		const struct vm_disk *d = &vm->disks[i];
@@ -110,6 +113,8 @@ void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
 		    .n_layers = d->n_layers,
 		    .top = take_tops[i],
 		    .generation = d->generation,
+		    .nbd_fd = nbd_fds[i],
+		    .is_readonly = d->spec->is_readonly,
 		};
 	}
 }
@@ -130,7 +135,11 @@ void vm_free_disks(struct vm *vm)
 		for (size_t k = 0; k < d->n_layers; k++)
 			close(d->layers[k]);
 		fd_closep(&d->frozen_fd);
+		vm_mediated_free(d);
 		json_decref(d->image_id);
-		*d = (struct vm_disk){.spec = d->spec, .frozen_fd = -1};
+		*d = (struct vm_disk){.spec = d->spec,
+				      .base_fd = -1,
+				      .top_fd = -1,
+				      .frozen_fd = -1};
 	}
 }

@@ -41,27 +41,47 @@ bool vm_is_disk_node(const struct vm *vm, const char *name)
 	char node[QEMU_NODE_MAX];
 
 	for (size_t i = 0; i < vm->copy.spec.n_disks; i++) {
-		qemu_disk_node(node, i, vm->disks[i].generation);
+		qemu_disk_node(node, i,
+			       vm->disks[i].cow ? 0 : vm->disks[i].generation);
 		if (!strcmp(name, node))
 			return true;
 	}
 	return false;
 }
 
+/* The top has data; -errno: that cannot be said. */
+static int has_data(const struct vm *vm, size_t i, int *ret_fd, struct err *err)
+{
+	const struct vm_disk *d = &vm->disks[i];
+	CLEANUP(free_ptr) char *path = vm_disk_top(vm, i, d->generation);
+	CLEANUP(fd_closep) int fd = -1;
+	struct stat st;
+	int r;
+
+	if (d->cow) {
+		r = cow_flush(d->cow);
+		return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
+				       strerror(-r))
+			     : cow_has_data(d->cow);
+	}
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return err_set(err, -errno, "cannot open '%s': %s", path,
+			       strerror(errno));
+	*ret_fd = TAKE_FD(fd);
+	return (uint64_t)st.st_size != qcow2_empty_bytes(d->size);
+}
+
 /* The next top, where the one that there is has data. */
 static int make_next(struct vm *vm, size_t i, struct err *err)
 {
 	struct vm_disk *d = &vm->disks[i];
-	CLEANUP(free_ptr) char *old = vm_disk_top(vm, i, d->generation);
 	CLEANUP(free_ptr) char *next = vm_disk_top(vm, i, d->generation + 1);
-	CLEANUP(fd_closep) int fd = open(old, O_RDONLY | O_CLOEXEC);
-	struct stat st;
+	CLEANUP(fd_closep) int fd = -1;
+	int r = has_data(vm, i, &fd, err);
 
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return err_set(err, -errno, "cannot open '%s': %s", old,
-			       strerror(errno));
-	if ((uint64_t)st.st_size == qcow2_empty_bytes(d->size))
-		return 0;
+	if (r <= 0)
+		return r;
 	/* There is always a top. */
 	if (d->n_layers == DISK_LAYERS_MAX - 1)
 		return err_set(err, -E2BIG,
@@ -70,6 +90,8 @@ static int make_next(struct vm *vm, size_t i, struct err *err)
 			       "earlier one, or boot anew",
 			       DISK_LAYERS_MAX - 1);
 	unlink(next); /* of an attempt that failed */
+	if (d->cow)
+		return vm_mediated_freeze(vm, i, err);
 	if (qcow2_create(next, d->size, err) < 0)
 		return err->code;
 	d->frozen_fd = TAKE_FD(fd);

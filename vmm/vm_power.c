@@ -21,6 +21,8 @@ static const struct ask_def asks[] = {
     [ASK_PAUSE] = {"paused", "stop", IN(VM_BOOTED), VM_PAUSED},
     [ASK_RESUME] = {"resumed", "cont", IN(VM_PAUSED), VM_BOOTED},
     [ASK_RESET] = {"reset", "system_reset", IN(VM_BOOTED), VM_BOOTED},
+    /* What follows that: step_cut(). */
+    [ASK_CUT] = {"cut off from its power", "stop", IN(VM_BOOTED), VM_BOOTED},
     /* Its command comes later: start_press(). */
     [ASK_BUTTON] = {"told by its power button", NULL, IN(VM_BOOTED), VM_BOOTED},
     /* Its command comes when it sleeps: vm_step_power(). */
@@ -80,6 +82,8 @@ static void on_power_stop(struct op *op, int reason)
 	qmp_call_done(&vm->command);
 	vm_resume_quietly(vm);
 	vm_saving_free(vm);
+	if (vm->ask == ASK_CUT)
+		vm_set_disk_mode(vm, NBD_SERVES);
 	if (vm->ask == ASK_SHUTDOWN) {
 		process_kill(vm->process, SIGKILL);
 	} else {
@@ -156,6 +160,50 @@ void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	vm_ask(vm, ASK_RESET, op, deadline_ns);
 }
 
+/*
+ * The disks hold still until the virtual CPUs do (the event STOP): a guest shall
+ * hear nothing of what is lost. Then they answer, without effect, whatever
+ * is on its way, as QEMU waits for that; and serve again when the machine was
+ * reset.
+ */
+void vm_power_cut_start(struct vm *vm, struct op *op, int64_t deadline_ns)
+{
+	struct err err;
+	bool has_any = false;
+
+	for (size_t i = 0; i < vm->copy.spec.n_disks; i++)
+		has_any = has_any || vm->disks[i].cow;
+	if (!has_any) {
+		err_set(&err, -EINVAL, "VM %s has no disk that is mediated",
+			vm_name(vm));
+		fail_at_once(vm, op, &err);
+		return;
+	}
+	if (!vm_ask(vm, ASK_CUT, op, deadline_ns))
+		return;
+	vm->cut_step = 0;
+	vm_set_disk_mode(vm, NBD_HOLDS);
+	vm_cut_disks(vm);
+}
+
+/* True while there is more to come. */
+static bool step_cut(struct vm *vm)
+{
+	static const char *const commands[] = {"stop", "system_reset", "cont"};
+
+	if (vm->command.op.result < 0 ||
+	    vm->cut_step + 1 == ARRAY_LEN(commands))
+		return false;
+	/* The reset is over when its event has come. */
+	if (vm->cut_step == 1 && vm->resets == vm->resets_before)
+		return true;
+	vm->cut_step++;
+	if (vm->cut_step == 2)
+		vm_set_disk_mode(vm, NBD_SERVES);
+	vm_start_command(vm, commands[vm->cut_step], NULL);
+	return true;
+}
+
 void vm_power_button_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
 	static const struct msg ready = {.type = MSG_BUTTON_READY};
@@ -222,7 +270,7 @@ static bool is_fulfilled(const struct vm *vm)
 {
 	if (vm->ask == ASK_WAKEUP)
 		return vm->state == VM_BOOTED;
-	if (vm->ask != ASK_RESET)
+	if (vm->ask != ASK_RESET && vm->ask != ASK_CUT)
 		return true;
 	return vm->resets != vm->resets_before && vm->link == LINK_UP;
 }
@@ -250,11 +298,14 @@ void vm_step_power(struct vm *vm)
 	}
 	if (!op_is_done(&vm->command.op))
 		return;
+	if (vm->ask == ASK_CUT && step_cut(vm))
+		return;
 	int result = vm->command.op.result;
 	struct err err = vm->command.op.err;
 	if (result >= 0 && !is_fulfilled(vm))
 		return;
-	bool is_net_down = vm->ask == ASK_RESET && vm->net_err.code;
+	bool is_net_down = (vm->ask == ASK_RESET || vm->ask == ASK_CUT) &&
+			   vm->net_err.code;
 	bool is_anew = vm->ask == ASK_WAKEUP && vm->resets != vm->resets_before;
 	vm_power_done(vm);
 	if (result >= 0 && vm->state != def->to)

@@ -5,6 +5,7 @@
 
 #include "streams/exec.h"
 #include "vmm/filehash.h"
+#include "vmm/nbd.h"
 #include "vmm/net/wire.h"
 #include "vmm/process.h"
 #include "vmm/qemu_argv.h"
@@ -41,6 +42,7 @@ enum vm_ask {
 	ASK_PAUSE,
 	ASK_RESUME,
 	ASK_RESET,
+	ASK_CUT,
 	ASK_BUTTON,
 	ASK_WAKEUP,
 	ASK_SNAPSHOT,
@@ -77,6 +79,10 @@ struct vm_disk {
 	char hashes[DISK_LAYERS_MAX][FILEHASH_TEXT_MAX];
 	size_t n_layers;
 	unsigned generation; /* of the file that is written */
+	int base_fd, top_fd; /* of one that is mediated, as is the rest */
+	struct cow *cow;
+	struct nbd_export export;
+	struct nbd *nbd;
 	int frozen_fd;	     /* of that file, while it gets a layer; or -1 */
 };
 
@@ -142,6 +148,7 @@ struct vm {
 	enum vm_ask ask;
 	struct qmp_call command; /* stop, cont, system_reset, ... */
 	unsigned resets_before;	 /* when it was asked */
+	unsigned cut_step;	 /* of ASK_CUT: in cut_commands[] */
 	struct call *parting;	 /* SHUTDOWN or BUTTON_READY to the agent */
 	bool is_shutting_down;
 	int64_t kill_at_ns;
@@ -187,6 +194,24 @@ void vm_begin_boot(struct vm *vm, struct op *op, int64_t deadline_ns,
 /* The initrd with the agent, at path. */
 int vm_write_initrd(struct vm *vm, const char *path, struct err *err);
 
+/* vm_qemu.c */
+/* The sockets of one QEMU: our ends, and those it inherits. */
+struct boot_fds {
+	int console, console_theirs;
+	int qmp, qmp_theirs;
+	int agent, agent_theirs;
+	int vhost;
+	struct qemu_nic nics[VM_NICS_MAX];
+	int disks[VM_DISKS_MAX]; /* of those that are mediated */
+};
+
+void vm_init_boot_fds(struct boot_fds *f);
+void vm_close_boot_fds(struct boot_fds *f);
+int vm_open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err);
+int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err);
+/* For process_new(). */
+void vm_on_qemu_exit(void *ctx, int status);
+
 /* vm_snapshot.c */
 void vm_step_saving(struct vm *vm);
 void vm_saving_free(struct vm *vm);
@@ -228,14 +253,25 @@ void vm_init_disks(struct vm *vm);
 /* Makes what the guest is to write, at its first boot; looks at the images. */
 int vm_prepare_disks(struct vm *vm, struct err *err);
 /* For a new QEMU: VM_DISKS_MAX of each, where the paths are the caller's. */
-void vm_describe_disks(const struct vm *vm, struct qemu_disk *ret,
-		       char **take_tops);
+void vm_describe_disks(const struct vm *vm, const int *nbd_fds,
+		       struct qemu_disk *ret, char **take_tops);
 /* The guest writes into a file of the VM's own; its path, the caller's. */
 bool vm_disk_has_top(const struct vm_disk *d);
 char *vm_disk_top(const struct vm *vm, size_t i, unsigned generation);
 /* An image that must not change has not. */
 int vm_disk_check_image(const struct vm_disk *d, struct err *err);
 void vm_free_disks(struct vm *vm);
+
+/* vm_mediated.c */
+int vm_mediated_prepare(struct vm *vm, size_t i, struct err *err);
+void vm_mediated_free(struct vm_disk *d);
+int vm_mediated_freeze(struct vm *vm, size_t i, struct err *err);
+/* For a new QEMU: the ends that it inherits, the caller's, also on failure. */
+int vm_connect_disks(struct vm *vm, int ret[VM_DISKS_MAX], struct err *err);
+void vm_disconnect_disks(struct vm *vm);
+void vm_set_disk_mode(struct vm *vm, enum nbd_mode mode);
+/* They lose what was not flushed. False: there are none. */
+bool vm_cut_disks(struct vm *vm);
 
 /* vm_freeze.c */
 /* Before the first boot, which is none: those of the snapshot, opened. */

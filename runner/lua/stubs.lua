@@ -34,6 +34,7 @@
 ---@field template? string a host path: an image that stays as it is; what the guest writes goes with the VM
 ---@field path? string a host path: an image that the guest writes
 ---@field readonly? boolean the guest cannot write it; default false
+---@field mediated? boolean provium serves the disk itself: for faults, power cuts and sectors from the host; a raw image, up to 1T; default false
 
 ---@class RunOptions
 ---@field args? string[] arguments: no shell then
@@ -432,6 +433,11 @@ function VM:clock() end
 ---@return Nic
 function VM:nic(bridge) end
 
+---Its disk of that id; from the first boot on.
+---@param id string
+---@return Disk
+function VM:disk(id) end
+
 ---A process in the guest, of one thread: credentials, namespaces, signal masks,
 ---the working directory and files carry from call to call.
 ---@class Worker
@@ -731,6 +737,44 @@ function Clock:sleep(duration) end
 ---Moves it, forward or back ("-2s"), at one instant.
 ---@param duration number|string seconds, or a text like "-2s"
 function Clock:advance(duration) end
+
+---A disk of a VM. What reads, writes, or fails it is for one that is mediated.
+---@class Disk
+local Disk = {}
+
+---@return string
+function Disk:id() end
+
+---@return Int64 bytes
+function Disk:size() end
+
+---What the guest would read now, whether it is flushed or not. (Its page cache
+---may hold newer.)
+---@param off integer the first, of sectors of 512 bytes
+---@param n integer how many, up to 131072
+---@return string
+function Disk:read_sectors(off, n) end
+
+---At one instant, and flushed. (The guest's page cache does not hear of it.)
+---@param off integer the first, of sectors of 512 bytes
+---@param data string whole sectors
+function Disk:write_sectors(off, data) end
+
+---What the guest asks from now on fails, or takes longer; modes add up.
+---@param mode "eio_read"|"eio_write"|"slow"
+---@param options? {delay?: Duration} of "slow", for each request; default 0.1
+function Disk:fault_inject(mode, options) end
+
+function Disk:clear_faults() end
+
+---@return string[] modes
+function Disk:active_faults() end
+
+---All disks of the VM that are mediated lose, at one instant, exactly what the
+---guest has not flushed; then the VM is reset.
+function Disk:power_cut() end
+
+function Disk:close() end
 
 ---A network of guests, which gives addresses and names.
 ---@class Bridge

@@ -11,10 +11,12 @@ local NAMES = {
   Provium = "provium", Lab = "lab", VM = "vm", Worker = "worker",
   Call = "call", Process = "process", RunResult = "result", File = "file",
   Stream = "stream", Console = "console", Clock = "clock", Bridge = "bridge",
-  Nic = "nic", Context = "t", json = "json",
+  Nic = "nic", Disk = "disk", Context = "t", json = "json",
 }
 
-local vm = provium:vm("args"):boot()
+local vm = provium:vm("args", {
+  disks = { { scratch = "1M", mediated = true } },
+}):boot()
 local off = provium:vm("off")
 local bridge = provium:bridge("net")
 
@@ -28,7 +30,8 @@ local function make_objects(t)
     RunResult = vm:run("true"),
     File = vm:open_file("/etc/passwd", { read = true }),
     Stream = sleeper:stdout_stream(), Console = vm:console(),
-    Clock = vm:clock(), Bridge = bridge, Context = t, json = json,
+    Clock = vm:clock(), Disk = vm:disk("disk0"), Bridge = bridge,
+    Context = t, json = json,
   }
 end
 
@@ -305,7 +308,7 @@ local function trial(t, problems, objects, f)
 end
 
 for _, owner in ipairs({ "Provium", "Lab", "VM", "Worker", "Call", "Process",
-  "RunResult", "File", "Stream", "Console", "Clock", "Bridge", "Nic",
+  "RunResult", "File", "Stream", "Console", "Clock", "Disk", "Bridge", "Nic",
   "Context", "json" }) do
   test("wrong calls are refused: " .. owner, { timeout = 300 }, function(t)
       local problems = {}

@@ -24,7 +24,8 @@ NAMES = {"Provium": "provium", "Lab": "lab", "VM": "vm", "Worker": "worker",
          "Call": "call", "Process": "process", "RunResult": "result",
          "File": "file", "Snapshot": "snapshot", "LabSnapshot": "lab_snapshot",
          "Stream": "stream", "Console": "console",
-         "Clock": "clock", "Bridge": "bridge", "Nic": "nic", "Context": "t"}
+         "Clock": "clock", "Disk": "disk", "Bridge": "bridge", "Nic": "nic",
+         "Context": "t"}
 
 
 def split_type(text):

@@ -141,15 +141,23 @@ static void disks_are_files_on_each_other(void **state)
 {
 	static const int layers[] = {20, 21};
 	const struct qemu_disk disks[] = {
-	    {.id = "scratch", .top = "/run/a.disk0.0"},
+	    {.id = "scratch", .top = "/run/a.disk0.0", .nbd_fd = -1},
 	    {.id = "tpl",
 	     .image = "/images/a,b",
 	     .layers = layers,
 	     .n_layers = ARRAY_LEN(layers),
 	     .top = "/run/a.disk1.2",
-	     .generation = 2},
-	    {.id = "ro", .image = "/images/c.qcow2", .image_is_qcow2 = true},
-	    {.id = "own", .image = "/images/d", .image_is_written = true},
+	     .generation = 2,
+	     .nbd_fd = -1},
+	    {.id = "ro",
+	     .image = "/images/c.qcow2",
+	     .image_is_qcow2 = true,
+	     .nbd_fd = -1},
+	    {.id = "own",
+	     .image = "/images/d",
+	     .image_is_written = true,
+	     .nbd_fd = -1},
+	    {.id = "mediated", .top = "/run/a.disk4.0", .nbd_fd = 22},
 	};
 	CLEANUP(strvec_done) struct strvec argv = {0};
 	struct qemu_spec s = serial_spec();
