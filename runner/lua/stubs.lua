@@ -1064,6 +1064,7 @@ provium = Provium
 return {
   provium = Provium, lab = Lab, vm = VM, worker = Worker, call = Call,
   process = Process, result = RunResult, file = File, stream = Stream,
-  console = Console, clock = Clock, bridge = Bridge, nic = Nic,
-  context = Context, snapshot = Snapshot, lab_snapshot = LabSnapshot,
+  console = Console, clock = Clock, disk = Disk, bridge = Bridge,
+  nic = Nic, context = Context, snapshot = Snapshot,
+  lab_snapshot = LabSnapshot,
 }

@@ -6,7 +6,7 @@ local stubs = assert(loadfile(here .. "/../../runner/lua/stubs.lua"))()
 test, todo, wait_until = saved.test, saved.todo, saved.wait_until
 json, provium = saved.json, saved.provium
 
-local vm = provium:vm("api"):boot()
+local vm = provium:vm("api", { disks = { { scratch = "1M" } } }):boot()
 
 -- Not for tests to call, or the same for every object.
 local unnamed = { close = true }
@@ -54,6 +54,7 @@ test("every method of every type is described, and no other", function(t)
   same(t, "console", vm:console())
   same(t, "clock", vm:clock())
   same(t, "lab_snapshot", provium:lab("sub"):snapshot())
+  same(t, "disk", vm:disk("disk0"))
   same(t, "context", t)
   local lan = provium:bridge("lan")
   same(t, "bridge", lan)
