@@ -15,6 +15,7 @@
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/bind_vm.h"
+#include "runner/bind_vm_opts.h"
 #include "vmm/cow.h"
 #include "vmm/nbd.h"
 
@@ -319,6 +320,15 @@ static _Noreturn void fail_no_disk(lua_State *L, const struct vm_object *v,
 		      v->name, id, (int)text->len, (char *)buf_data(text));
 }
 
+static int push_disk(lua_State *L, struct vm_object *v, const char *id)
+{
+	struct disk_object *d = object_new(L, &disk_class, 1);
+
+	d->vm = v;
+	d->id = mem_strdup(id);
+	return 1;
+}
+
 static int vm_disk(lua_State *L)
 {
 	static const char method[] = "vm:disk";
@@ -329,10 +339,77 @@ static int vm_disk(lua_State *L)
 		vm_object_fail_state(L, method, v);
 	if (vm_disk_find(v->vm, id) < 0)
 		fail_no_disk(L, v, id);
-	struct disk_object *d = object_new(L, &disk_class, 1);
-	d->vm = v;
-	d->id = mem_strdup(id);
-	return 1;
+	return push_disk(L, v, id);
+}
+
+struct attach_opts {
+	const char *id, *image;
+	uint64_t size;
+	bool readonly;
+};
+
+static const struct opt attach_options[] = {
+    {"id", OPT_STRING, offsetof(struct attach_opts, id)},
+    {"size", OPT_SIZE, offsetof(struct attach_opts, size)},
+    {"image", OPT_STRING, offsetof(struct attach_opts, image)},
+    {"readonly", OPT_BOOL, offsetof(struct attach_opts, readonly)},
+    {NULL, 0, 0},
+};
+
+static void check_attach(lua_State *L, const char *method,
+			 const struct attach_opts *o)
+{
+	struct err err;
+
+	if (!o->id || !disk_id_is_good(o->id))
+		bind_fail_arg(L, method,
+			      "id must be 1 to %d letters, digits, '.', '_' or "
+			      "'-', got %s",
+			      DISK_ID_MAX, o->id ? o->id : "nothing");
+	if (!o->image == !o->size)
+		bind_fail_arg(L, method,
+			      "there must be one of size and image, got %s",
+			      o->image ? "both" : "none");
+	if (o->size && disk_check_size(o->size, &err) < 0)
+		bind_fail_arg(L, method, "size: %s", err.text);
+}
+
+/* As an entry of the option disks. */
+static void push_entry(lua_State *L, const struct attach_opts *o)
+{
+	lua_newtable(L);
+	lua_pushstring(L, o->id);
+	lua_setfield(L, -2, "id");
+	lua_pushboolean(L, 1);
+	lua_setfield(L, -2, "mediated");
+	lua_pushboolean(L, o->readonly);
+	lua_setfield(L, -2, "readonly");
+	if (o->image)
+		lua_pushstring(L, o->image);
+	else
+		bind_push_u64(L, o->size);
+	lua_setfield(L, -2, o->image ? "template" : "scratch");
+}
+
+static int vm_attach_disk(lua_State *L)
+{
+	static const char method[] = "vm:attach_disk";
+	struct vm_object *v = vm_check(L, 1, method);
+	struct attach_opts o = {0};
+
+	if (!lua_istable(L, 2))
+		bind_fail_arg(L, method, "options must be a table, got %s",
+			      arg_type_name(L, 2));
+	bind_options(L, method, 2, attach_options, &o);
+	check_attach(L, method, &o);
+	if (vm_object_state(v) != VM_CREATED)
+		bind_fail_arg(L, method,
+			      "VM '%s' is %s, and a disk cannot be plugged in "
+			      "later: attach it before the first vm:boot()",
+			      v->name, vm_state_name(vm_object_state(v)));
+	push_entry(L, &o);
+	vm_opts_attach_disk(L, method, 1, lua_gettop(L));
+	return push_disk(L, v, o.id);
 }
 
 static const struct bind_method methods[] = {
@@ -365,6 +442,7 @@ void bind_disk_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
 	    {"disk", vm_disk},
+	    {"attach_disk", vm_attach_disk},
 	    {NULL, NULL},
 	};
 

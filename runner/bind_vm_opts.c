@@ -14,6 +14,9 @@
 static const char options_key;
 /* And the paths of its disks. */
 static const char paths_key;
+/* Disks that were attached since, and their paths. */
+static const char attached_key;
+static const char attached_paths_key;
 
 #define NO_SEED INT64_MIN
 
@@ -188,6 +191,49 @@ void vm_opts_keep(lua_State *L, int vm_idx, int opts_idx)
 	lua_settop(L, top);
 }
 
+/* Pushes a table of the lists at a and b (0: none), and returns its index. */
+static int join(lua_State *L, int a, int b)
+{
+	int n = 0;
+
+	lua_newtable(L);
+	for (int list = a; list; list = list == a ? b : 0)
+		for (int i = 1; i <= (int)lua_objlen(L, list); i++) {
+			lua_rawgeti(L, list, i);
+			lua_rawseti(L, -2, ++n);
+		}
+	return lua_gettop(L);
+}
+
+static void append(lua_State *L, int vm_idx, const char *key, int idx)
+{
+	int list = push_kept(L, vm_idx, key);
+
+	if (!list) {
+		lua_newtable(L);
+		list = lua_gettop(L);
+		keep(L, vm_idx, key, list);
+	}
+	lua_pushvalue(L, idx);
+	lua_rawseti(L, list, (int)lua_objlen(L, list) + 1);
+}
+
+void vm_opts_attach_disk(lua_State *L, const char *method, int vm_idx,
+			 int disk_idx)
+{
+	int top = lua_gettop(L);
+
+	lua_newtable(L);
+	lua_pushvalue(L, disk_idx);
+	lua_rawseti(L, -2, 1);
+	disk_opts_push_paths(L, method, top + 1);
+	lua_rawgeti(L, -1, 1);
+	int path = lua_gettop(L);
+	append(L, vm_idx, &attached_key, disk_idx);
+	append(L, vm_idx, &attached_paths_key, path);
+	lua_settop(L, top);
+}
+
 struct vm_request vm_opts_sizes(lua_State *L, const char *method, int vm_idx)
 {
 	struct vm_opts o = {0};
@@ -214,6 +260,12 @@ struct vm_request vm_opts_request(lua_State *L, const char *method, int vm_idx,
 	if (o.disks != declared_disks) {
 		disk_opts_push_paths(L, method, o.disks);
 		paths = lua_gettop(L);
+	}
+	int attached = push_kept(L, vm_idx, &attached_key);
+	if (attached) {
+		o.disks = join(L, o.disks, attached);
+		int more = push_kept(L, vm_idx, &attached_paths_key);
+		paths = join(L, paths, more);
 	}
 	disk_opts_read(L, method, o.disks, paths, &o.req);
 	read_files(L, method, o.files, &o.req);

@@ -81,10 +81,10 @@ struct snapshot {
 	struct snapshot_disk disks[VM_DISKS_MAX];
 	struct disk_spec specs[VM_DISKS_MAX]; /* the same, for a vm_spec */
 	size_t n_disks;
-	uint64_t next_handle;	/* the client's (streams/client.h) */
-	uint64_t console_mark;	/* where its last boot begins in the log */
-	uint64_t bios_addr;	/* guest-physical */
-	const json_t *note;	/* the owner's, or NULL */
+	uint64_t next_handle;  /* the client's (streams/client.h) */
+	uint64_t console_mark; /* where its last boot begins in the log */
+	uint64_t bios_addr;    /* guest-physical */
+	const json_t *note;    /* the owner's, or NULL */
 	bool has[SNAPSHOT_FILES];
 };
 

@@ -212,8 +212,8 @@ int snapshot_draft_add_layer(struct snapshot_draft *d, size_t disk,
 {
 	char name[SNAPSHOT_LAYER_NAME_MAX];
 	CLEANUP(free_ptr)
-	char *to = mem_printf("%s/%s", d->dir,
-			      snapshot_layer_name(name, disk, layer));
+	char *to =
+	    mem_printf("%s/%s", d->dir, snapshot_layer_name(name, disk, layer));
 	int r = link_file(fd, to, false, err);
 
 	return r < 0 ? r : note(d, name, hash, err);

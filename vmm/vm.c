@@ -26,9 +26,9 @@
  * the rest of the trace to reach the console log.
  *
  * Files: vm.c objects and states; vm_boot.c starting QEMU and reaching the
- * agent; vm_net.c its NICs; vm_disk.c its disks; vm_power.c what can be done to a booted VM;
- * vm_snapshot.c and vm_restore.c what its name says; vm_alarm.c what its
- * console shows; vm_death.c its end.
+ * agent; vm_net.c its NICs; vm_disk.c its disks; vm_power.c what can be done to
+ *a booted VM; vm_snapshot.c and vm_restore.c what its name says; vm_alarm.c
+ *what its console shows; vm_death.c its end.
  */
 #include "vmm/vm.h"
 

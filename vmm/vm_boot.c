@@ -459,8 +459,11 @@ static void on_panicked(void *ctx, const json_t *data)
 }
 
 const struct qmp_event vm_events[] = {
-    {"SHUTDOWN", on_shutdown},	  {"RESET", on_reset},
-    {"SUSPEND", on_suspend},	  {"GUEST_PANICKED", on_panicked},
-    {"VSERPORT_CHANGE", on_port}, {"STOP", on_stop},
+    {"SHUTDOWN", on_shutdown},
+    {"RESET", on_reset},
+    {"SUSPEND", on_suspend},
+    {"GUEST_PANICKED", on_panicked},
+    {"VSERPORT_CHANGE", on_port},
+    {"STOP", on_stop},
     {NULL, NULL},
 };

@@ -161,10 +161,10 @@ void vm_reset_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 }
 
 /*
- * The disks hold still until the virtual CPUs do (the event STOP): a guest shall
- * hear nothing of what is lost. Then they answer, without effect, whatever
- * is on its way, as QEMU waits for that; and serve again when the machine was
- * reset.
+ * The disks hold still until the virtual CPUs do (the event STOP): a guest
+ * shall hear nothing of what is lost. Then they answer, without effect,
+ * whatever is on its way, as QEMU waits for that; and serve again when the
+ * machine was reset.
  */
 void vm_power_cut_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 {
@@ -304,8 +304,8 @@ void vm_step_power(struct vm *vm)
 	struct err err = vm->command.op.err;
 	if (result >= 0 && !is_fulfilled(vm))
 		return;
-	bool is_net_down = (vm->ask == ASK_RESET || vm->ask == ASK_CUT) &&
-			   vm->net_err.code;
+	bool is_net_down =
+	    (vm->ask == ASK_RESET || vm->ask == ASK_CUT) && vm->net_err.code;
 	bool is_anew = vm->ask == ASK_WAKEUP && vm->resets != vm->resets_before;
 	vm_power_done(vm);
 	if (result >= 0 && vm->state != def->to)

@@ -83,7 +83,7 @@ struct vm_disk {
 	struct cow *cow;
 	struct nbd_export export;
 	struct nbd *nbd;
-	int frozen_fd;	     /* of that file, while it gets a layer; or -1 */
+	int frozen_fd; /* of that file, while it gets a layer; or -1 */
 };
 
 struct vm {
@@ -104,7 +104,7 @@ struct vm {
 	char *console_path;
 	char *socket_path;     /* where the console is served; NULL: */
 	struct err socket_err; /* why it is not */
-	char *stem_path; /* what its other files begin with */
+	char *stem_path;       /* what its other files begin with */
 	char *initrd_path;
 	char *qmp_path;
 

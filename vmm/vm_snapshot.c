@@ -85,7 +85,8 @@ static int take_block(struct vm *vm, const json_t *ret, struct err *err)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach (ret, i, o) {
+	json_array_foreach(ret, i, o)
+	{
 		const json_t *medium = json_object_get(o, "inserted");
 		const char *node =
 		    json_string_value(json_object_get(medium, "node-name"));
@@ -332,7 +333,8 @@ static int copy_ram(struct vm *vm, struct err *err)
 	return r;
 }
 
-/* --- disks ----------------------------------------------------------------- */
+/* --- disks -----------------------------------------------------------------
+ */
 
 static int begin_freeze(struct vm *vm, struct err *err)
 {
@@ -354,7 +356,8 @@ static int hash_disks(struct vm *vm, struct err *err)
 	return vm_hash_layers(vm, &vm->saving->layer_hash, 2 * TURN_MAX, err);
 }
 
-/* --- the rest -------------------------------------------------------------- */
+/* --- the rest --------------------------------------------------------------
+ */
 
 static void add_nics(struct vm *vm)
 {

@@ -438,6 +438,12 @@ function VM:nic(bridge) end
 ---@return Disk
 function VM:disk(id) end
 
+---One more disk, behind those of the options, before the first boot: empty with a
+---size, else over a raw image that stays as it is. It is mediated.
+---@param options {id: string, size?: Size, image?: string, readonly?: boolean}
+---@return Disk
+function VM:attach_disk(options) end
+
 ---A process in the guest, of one thread: credentials, namespaces, signal masks,
 ---the working directory and files carry from call to call.
 ---@class Worker

@@ -90,7 +90,7 @@ test("the guest sees errors and delays, until they are cleared", function(t)
   put(vm, "vda", 0, "x"):assert_ok()
   disk:fault_inject("eio_read")
   t:assert_contains(get(vm, "vda", 0).stderr, "Input/output error")
-  put(vm, "vda", 1, "y"):assert_ok()
+  put(vm, "vda", 8, "y", UNFLUSHED):assert_ok()
   disk:clear_faults()
   disk:fault_inject("eio_write")
   t:assert_contains(put(vm, "vda", 0, "z").stderr, "Input/output error")
@@ -180,4 +180,32 @@ test("snapshots have mediated disks, too", function(t)
   put(vm, "vda", 0, "lost", UNFLUSHED):assert_ok()
   vm:disk("disk0"):power_cut()
   t:assert_eq(get(vm, "vda", 0).stdout, sector("one"))
+end)
+
+test("disks are attached before the first boot", function(t)
+  local image = write_host(t:tmpdir() .. "/image", ("image..."):rep(64))
+  local vm = provium:vm("a", { disks = { { scratch = "1M" } } })
+  local one = vm:attach_disk({ id = "one", size = "2M" })
+  local two = vm:attach_disk({ id = "two", image = image, readonly = true })
+  t:assert_match(tostring(t:assert_raises(function() one:size() end)),
+                 "VM 'a' is created: call vm:boot%(%) first")
+  for _, case in ipairs({
+    { { size = "1M" }, "id must be" },
+    { { id = "x" }, "there must be one of size and image, got none" },
+    { { id = "x", size = "1M", image = image }, "got both" },
+    { { id = "x", size = 100 }, "size: 100 bytes are no size" },
+  }) do
+    t:assert_match(tostring(t:assert_raises(function()
+      vm:attach_disk(case[1])
+    end)), case[2])
+  end
+  vm:boot()
+  t:assert_eq({ one:size(), two:size() }, { 2 * MIB, 512 })
+  t:assert_eq(vm:read_file("/sys/block/vdb/serial"), "one")
+  put(vm, "vdb", 0, "guest"):assert_ok()
+  t:assert_eq(one:read_sectors(0, 1), sector("guest"))
+  t:assert_eq(two:read_sectors(0, 1), ("image..."):rep(64))
+  t:assert_match(tostring(t:assert_raises(function()
+    vm:attach_disk({ id = "late", size = "1M" })
+  end)), "VM 'a' is booted, and a disk cannot be plugged in later")
 end)

@@ -104,7 +104,8 @@ static void write_both(struct disk *d, size_t off, size_t n, uint8_t byte,
 		memcpy(d->flushed + off, bytes, n);
 }
 
-/* --- tests ----------------------------------------------------------------- */
+/* --- tests -----------------------------------------------------------------
+ */
 
 static void the_image_shines_through(void **state)
 {
@@ -158,8 +159,8 @@ static void freeze(struct disk *d)
 		return;
 	assert_int_equal(cow_freeze(d->cow, &err), 0);
 	memcpy(d->flushed, d->now, SIZE);
-	assert_int_equal(
-	    cow_add_layer(d->cow, d->tops[d->n_tops - 1], &err), 0);
+	assert_int_equal(cow_add_layer(d->cow, d->tops[d->n_tops - 1], &err),
+			 0);
 	set_top(d);
 }
 

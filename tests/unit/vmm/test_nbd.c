@@ -184,8 +184,8 @@ static void go(struct peer *p)
 	expect_answer(p, 7, 1, 0);
 }
 
-static void request(struct peer *p, unsigned flags, unsigned type,
-		    uint64_t off, uint32_t n, const void *data)
+static void request(struct peer *p, unsigned flags, unsigned type, uint64_t off,
+		    uint32_t n, const void *data)
 {
 	CLEANUP(buf_done) struct buf b = {0};
 
@@ -224,7 +224,8 @@ static void expect_silence(struct peer *p)
 	assert_int_equal(p->got.len, 0);
 }
 
-/* --- tests ----------------------------------------------------------------- */
+/* --- tests -----------------------------------------------------------------
+ */
 
 static void options_that_are_unknown_are_answered(void **state)
 {
@@ -286,11 +287,11 @@ static void wrong_requests_are_answered_and_the_next_is_served(void **state)
 		uint32_t n;
 		unsigned code;
 	} bad[] = {
-	    {0, 0, SIZE, 512, 22},	  {0, 0, SIZE - 511, 512, 22},
-	    {0, 0, UINT64_MAX, 512, 22},  {0, 0, 0, 0, 22},
-	    {0, 1, SIZE, 512, 28},	  {0, 1, UINT64_MAX - 4, 512, 28},
-	    {0, 4, 0, 512, 22},		  {0, 6, 0, 512, 22},
-	    {0, 3, 0, 512, 22},		  {2, 0, 0, 512, 22},
+	    {0, 0, SIZE, 512, 22},	 {0, 0, SIZE - 511, 512, 22},
+	    {0, 0, UINT64_MAX, 512, 22}, {0, 0, 0, 0, 22},
+	    {0, 1, SIZE, 512, 28},	 {0, 1, UINT64_MAX - 4, 512, 28},
+	    {0, 4, 0, 512, 22},		 {0, 6, 0, 512, 22},
+	    {0, 3, 0, 512, 22},		 {2, 0, 0, 512, 22},
 	    {0, 65535, 0, 512, 22},
 	};
 	uint8_t data[512] = {0};
