@@ -25,11 +25,15 @@
 
 struct disk_object {
 	struct object obj;
-	struct vm_object *vm; /* its owner */
+	struct vm_object *vm; /* kept by the fields */
 	char *id;	      /* owned */
 };
 
 static const struct object_class disk_class;
+
+/* Where the VM is kept among the object's fields: as its owner it would close
+ * the disk at its next boot. */
+static const char vm_key;
 
 static const struct {
 	const char *name;
@@ -54,6 +58,8 @@ static struct disk_object *check_disk(lua_State *L, const char *method)
 
 	if (object_is_closed(&d->obj))
 		bind_fail_arg(L, method, "the disk is closed");
+	if (object_is_closed(&d->vm->obj))
+		bind_fail_arg(L, method, "its VM is closed");
 	return d;
 }
 
@@ -293,7 +299,7 @@ static int l_tostring(lua_State *L)
 {
 	const struct disk_object *d = lua_touserdata(L, 1);
 
-	if (object_is_closed(&d->obj))
+	if (object_is_closed(&d->obj) || object_is_closed(&d->vm->obj))
 		lua_pushfstring(L, "disk (closed): %p", (const void *)d);
 	else
 		lua_pushfstring(L, "disk '%s' of '%s': %p", d->id, d->vm->name,
@@ -322,10 +328,15 @@ static _Noreturn void fail_no_disk(lua_State *L, const struct vm_object *v,
 
 static int push_disk(lua_State *L, struct vm_object *v, const char *id)
 {
-	struct disk_object *d = object_new(L, &disk_class, 1);
+	struct disk_object *d = object_new(L, &disk_class, 0);
 
 	d->vm = v;
 	d->id = mem_strdup(id);
+	object_push_fields(L, -1);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&vm_key);
+	lua_pushvalue(L, 1);
+	lua_rawset(L, -3);
+	lua_pop(L, 1);
 	return 1;
 }
 

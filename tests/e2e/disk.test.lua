@@ -1,5 +1,7 @@
 -- Disks: what the guest finds, where what it writes goes, what is refused.
 
+provium.timeout = "3m"
+
 local function write_host(path, bytes)
   local f = assert(io.open(path, "wb"))
   f:write(bytes)

@@ -1,6 +1,8 @@
 -- Disks that provium serves itself: sectors from the host, faults that the
 -- guest sees, and the loss of power.
 
+provium.timeout = "3m"
+
 local MIB = 1024 * 1024
 
 local function write_host(path, bytes)
@@ -22,8 +24,8 @@ local function sector(text)
 end
 
 local FLUSHED = "conv=fsync,notrunc,sync"
--- Past the guest's cache, and no flush after it.
-local UNFLUSHED = "oflag=direct conv=notrunc,sync"
+-- Linux writes back when a device is closed, and flushes nothing.
+local UNFLUSHED = "conv=notrunc,sync"
 
 local function put(vm, dev, at, text, how)
   return vm:run(("printf %s | dd of=/dev/%s bs=512 seek=%d %s"):format(
@@ -90,7 +92,8 @@ test("the guest sees errors and delays, until they are cleared", function(t)
   put(vm, "vda", 0, "x"):assert_ok()
   disk:fault_inject("eio_read")
   t:assert_contains(get(vm, "vda", 0).stderr, "Input/output error")
-  put(vm, "vda", 8, "y", UNFLUSHED):assert_ok()
+  vm:run("dd if=/dev/zero of=/dev/vda bs=4096 seek=1 count=1 oflag=direct",
+         { check = true })
   disk:clear_faults()
   disk:fault_inject("eio_write")
   t:assert_contains(put(vm, "vda", 0, "z").stderr, "Input/output error")
@@ -133,7 +136,7 @@ test("power goes while the guest writes", function(t)
   local vm = mediated("a", { scratch = "32M" })
   local disk = vm:disk("disk0")
   vm:run_async("while :; do echo x | " ..
-               "dd of=/dev/vda bs=512 conv=notrunc,sync oflag=direct; " ..
+               "dd of=/dev/vda bs=512 conv=notrunc,sync; " ..
                "dd if=/dev/urandom of=/dev/vda bs=256K seek=4 count=8 " ..
                "oflag=direct conv=notrunc; done 2>/dev/null")
   wait_until(function() return disk:read_sectors(2048, 1) ~= sector("") end)

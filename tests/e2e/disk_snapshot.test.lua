@@ -1,6 +1,8 @@
 -- Disks in snapshots: what a restored guest finds on them, whose it is, and
 -- what it costs.
 
+provium.timeout = "3m"
+
 local function write_host(path, bytes)
   local f = assert(io.open(path, "wb"))
   f:write(bytes)
