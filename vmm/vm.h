@@ -14,7 +14,7 @@
  * | created  | vm_boot_start, vm_free                                     |
  * | booting  | vm_free (kills it)                                         |
  * | booted   | vm_client, vm_shutdown_start, vm_pause_start,              |
- * |          | vm_reset_start, vm_free                                    |
+ * |          | vm_reset_start, vm_power_cut_start, vm_free                |
  * | paused   | vm_client, vm_shutdown_start, vm_resume_start, vm_free     |
  * | shutdown | vm_boot_start, vm_free                                     |
  * | dead     | vm_free; the console log can still be read                 |

@@ -82,8 +82,12 @@ static void on_power_stop(struct op *op, int reason)
 	qmp_call_done(&vm->command);
 	vm_resume_quietly(vm);
 	vm_saving_free(vm);
-	if (vm->ask == ASK_CUT)
+	if (vm->ask == ASK_CUT) {
+		/* It may stand still. */
 		vm_set_disk_mode(vm, NBD_SERVES);
+		if (vm->qmp)
+			vm_start_command(vm, "cont", NULL);
+	}
 	if (vm->ask == ASK_SHUTDOWN) {
 		process_kill(vm->process, SIGKILL);
 	} else {
