@@ -491,6 +491,9 @@ json_t *vm_factory_identify(struct vm_factory *f, const char *profile,
 		err_set(err, -EINVAL,
 			"profile '%s' has a path that is no UTF-8",
 			profile ? profile : f->config->default_profile);
+	for (size_t i = 0; o && i < spec.n_disks; i++)
+		json_array_append_new(json_object_get(o, "files"),
+				      json_string(spec.disks[i].path));
 	draft_done(&d);
 	return o;
 }

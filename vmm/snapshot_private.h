@@ -5,8 +5,8 @@
 
 #include "vmm/snapshot.h"
 
-#define SNAPSHOT_INFO	  "info.json"
-#define SNAPSHOT_INFO_TMP "info.tmp"
+#define SNAPSHOT_INFO		"info.json"
+#define SNAPSHOT_INFO_TMP	"info.tmp"
 
 #define SNAPSHOT_LAYER_NAME_MAX 48
 
