@@ -346,18 +346,21 @@ static void end_objects(const struct scope *in, bool is_last)
 				o->class->test_end(o, is_last);
 }
 
-/* What the file's VMs are to be for the test: false, and s->failure is set. */
+/* The file's VMs are what the next test is to find: false, and s->failure is
+ * set. Nothing is done where they are. */
 static bool reset(struct suite *s)
 {
 	struct failure f = {0};
-	int r = 0;
 
-	if (s->has_baseline && s->is_dirty)
-		r = baseline_restore(s->w, &f);
-	s->is_dirty = true;
-	if (r)
+	if (!s->has_baseline || !s->is_dirty)
+		return true;
+	if (baseline_restore(s->w, &f)) {
+		failure_done(&s->failure);
 		s->failure = f;
-	return !r;
+		return false;
+	}
+	s->is_dirty = false;
+	return true;
 }
 
 /* One attempt, in its scope; s->failure and s->skipped hold the outcome. The
@@ -373,6 +376,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	s->running = t;
 	if (!reset(s))
 		return;
+	s->is_dirty = true;
 	await_set_timeout(&w->await, timeout_of(s, t));
 	interrupt_arm(w->L, w->await.deadline_ns);
 	lua_rawgeti(w->L, LUA_REGISTRYINDEX, t->fn);
@@ -430,6 +434,10 @@ static void run_test(struct suite *s, const struct suite_test *t)
 
 	s->w->await.waited_ns = 0;
 	s->held_ns = 0;
+	/* That is no time of the test's; a failure is found again, and told,
+	 * in its attempt. */
+	if (!skip)
+		reset(s);
 	emit_start(s, t);
 	if (skip) {
 		emit_end(s, t, NULL, skip, started, 0);
