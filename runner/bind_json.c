@@ -305,8 +305,7 @@ static void push_json(lua_State *L, const json_t *v,
 		return;
 	case JSON_ARRAY:
 		lua_createtable(L, (int)json_array_size(v), 0);
-		json_array_foreach(mut, i, item)
-		{
+		json_array_foreach (mut, i, item) {
 			push_json(L, item, mark);
 			lua_rawseti(L, -2, (int)i + 1);
 		}

@@ -125,9 +125,9 @@ int deps_add_profile(struct deps *d, struct vm_factory *vms, const char *name,
 	what = vm_factory_identify(vms, name, err);
 	if (!what)
 		return err->code;
-	json_array_foreach(json_object_get(what, "files"), i,
-			   file) if (json_is_string(file))
-	    deps_add_file(d, json_string_value(file));
+	json_array_foreach (json_object_get(what, "files"), i, file)
+		if (json_is_string(file))
+			deps_add_file(d, json_string_value(file));
 	json_object_set_new(d->profiles, key, what);
 	return 0;
 }
@@ -148,8 +148,7 @@ static json_t *essence(const json_t *encoded)
 	json_t *all = json_deep_copy(encoded), *o;
 	const char *path;
 
-	json_object_foreach(json_object_get(all, "files"), path, o)
-	{
+	json_object_foreach (json_object_get(all, "files"), path, o) {
 		json_object_del(o, "mtime_ns");
 		json_object_del(o, "young");
 	}
@@ -177,10 +176,9 @@ static char *changed_file(const json_t *files)
 	const char *path;
 	json_t *was;
 
-	json_object_foreach(
-	    (json_t *)(uintptr_t)files, path,
-	    was) if (!is_same_file(path, was)) return mem_printf("file '%s'",
-								 path);
+	json_object_foreach ((json_t *)(uintptr_t)files, path, was)
+		if (!is_same_file(path, was))
+			return mem_printf("file '%s'", path);
 	return NULL;
 }
 
@@ -190,8 +188,7 @@ static char *changed_env(const json_t *env)
 	json_t *was, *now;
 	bool same;
 
-	json_object_foreach((json_t *)(uintptr_t)env, name, was)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)env, name, was) {
 		now = value_of(name);
 		same = json_equal(now, was) && !json_is_true(was);
 		json_decref(now);
@@ -208,8 +205,7 @@ static char *changed_profile(const json_t *profiles, struct vm_factory *vms)
 	struct err err;
 	bool same;
 
-	json_object_foreach((json_t *)(uintptr_t)profiles, name, was)
-	{
+	json_object_foreach ((json_t *)(uintptr_t)profiles, name, was) {
 		now = vm_factory_identify(vms, *name ? name : NULL, &err);
 		same = now && json_equal(now, was);
 		json_decref(now);
@@ -232,9 +228,8 @@ char *deps_changed(const json_t *encoded, struct vm_factory *vms,
 	if (!what)
 		what =
 		    changed_profile(json_object_get(encoded, "profiles"), vms);
-	json_object_foreach(
-	    json_object_get(encoded, "fixtures"), source,
-	    key) if (!what && !fixture(ctx, source, json_string_value(key)))
-	    what = mem_printf("fixture '%s'", source);
+	json_object_foreach (json_object_get(encoded, "fixtures"), source, key)
+		if (!what && !fixture(ctx, source, json_string_value(key)))
+			what = mem_printf("fixture '%s'", source);
 	return what;
 }

@@ -293,8 +293,7 @@ static void write_documents(struct report_tree *t)
 	if (t->is_written)
 		return;
 	t->is_written = true;
-	json_array_foreach(json_object_get(t->tree, "files"), at, file)
-	{
+	json_array_foreach (json_object_get(t->tree, "files"), at, file) {
 		join_log(file);
 	}
 	for (size_t i = 0; i < t->n_documents; i++)

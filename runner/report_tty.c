@@ -63,7 +63,8 @@ static size_t count_vms(const struct report_tty *r)
 	json_t *vms;
 	size_t n = 0;
 
-	json_object_foreach(r->vms, file, vms) n += json_object_size(vms);
+	json_object_foreach (r->vms, file, vms)
+		n += json_object_size(vms);
 	return n;
 }
 
@@ -73,8 +74,7 @@ static void put_running(const struct report_tty *r, struct buf *line)
 	json_t *test;
 	size_t n = 0;
 
-	json_object_foreach(r->running, file, test)
-	{
+	json_object_foreach (r->running, file, test) {
 		const char *name = json_string_value(test);
 
 		buf_printf(line, "%s", n++ ? ", " : "  ");

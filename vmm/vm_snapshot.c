@@ -85,8 +85,7 @@ static int take_block(struct vm *vm, const json_t *ret, struct err *err)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach(ret, i, o)
-	{
+	json_array_foreach (ret, i, o) {
 		const json_t *medium = json_object_get(o, "inserted");
 		const char *node =
 		    json_string_value(json_object_get(medium, "node-name"));

@@ -129,8 +129,7 @@ static void load_links(struct bridge *b, const json_t *ports)
 	size_t i;
 	json_t *o;
 
-	json_array_foreach(ports, i, o)
-	{
+	json_array_foreach (ports, i, o) {
 		const struct port *p = find_guest(b, o, "guest");
 
 		if (p)
@@ -148,8 +147,9 @@ int bridge_load(struct bridge *b, const json_t *saved, struct err *err)
 
 	if (r < 0)
 		return r;
-	json_array_foreach(json_object_get(saved, "rules"), i, o)
-	    load_rule(b, o);
+	json_array_foreach (json_object_get(saved, "rules"), i, o) {
+		load_rule(b, o);
+	}
 	/* One of the kernel's has none. */
 	if (!bridge_is_kernel(b))
 		r = bridge_seed(b, (uint64_t)seed, err);

@@ -84,8 +84,7 @@ const json_t *lua_run_event(const struct lua_run *r, const char *name, size_t i)
 	json_t *ev;
 	size_t at;
 
-	json_array_foreach(r->events, at, ev)
-	{
+	json_array_foreach (r->events, at, ev) {
 		const char *is =
 		    json_string_value(json_object_get(ev, "event"));
 		if (!strcmp(is, name) && i-- == 0)

@@ -31,8 +31,8 @@ static void record(struct event_sink *sink, const json_t *ev)
 		if (*get(ev, keys[i]))
 			buf_printf(&r->text, " %s", get(ev, keys[i]));
 	}
-	json_array_foreach(tests, n, test)
-	    buf_printf(&r->text, " %s", get(test, "name"));
+	json_array_foreach (tests, n, test)
+		buf_printf(&r->text, " %s", get(test, "name"));
 	for (size_t i = 0; i < ARRAY_LEN(details); i++) {
 		if (*get(ev, details[i]))
 			buf_printf(&r->text, ": %s", get(ev, details[i]));
