@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
+#include <sys/statvfs.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
@@ -31,6 +32,8 @@
 
 /* Copied, and hashed, in a turn of the loop. */
 #define TURN_MAX ((size_t)4 << 20)
+/* More than any state of devices takes. */
+#define STATE_ROOM ((uint64_t)4 << 20)
 
 struct vm_saving {
 	struct snapshot_draft draft;
@@ -190,6 +193,19 @@ static int take_state(struct vm *vm, const json_t *ret, struct err *err)
 	(void)ret;
 	return snapshot_draft_note(&vm->saving->draft, SNAPSHOT_STATE, NULL,
 				   err);
+}
+
+/* QEMU says "An IO error has occurred" and no more. */
+static void explain_state(const struct vm *vm, struct err *err)
+{
+	CLEANUP(free_ptr)
+	char *path = snapshot_draft_path(&vm->saving->draft, SNAPSHOT_STATE);
+	struct statvfs fs;
+
+	err_wrap(err, "cannot write '%s'", path);
+	if (statvfs(vm->saving->draft.dir, &fs) == 0 &&
+	    fs.f_bavail * fs.f_bsize < STATE_ROOM)
+		err_wrap(err, "%s", strerror(ENOSPC));
 }
 
 /* --- steps -----------------------------------------------------------------
@@ -476,6 +492,8 @@ void vm_step_saving(struct vm *vm)
 		/* A QEMU that is gone has told why, or will. */
 		if (r < 0 && r != -EREMOTEIO)
 			return;
+		if (r < 0 && step->take == take_state)
+			explain_state(vm, &err);
 		if (r >= 0 && step->take)
 			r = step->take(vm, vm->command.ret, &err);
 		qmp_call_done(&vm->command);

@@ -3,8 +3,8 @@
 
     faults.py PROVIUM INJECT_SO [--runs N | --all] [--only WHO:CALL] [--keep]
 
-A small run (one file, one VM, a stream, a transfer each way, the console) is
-counted, then repeated with one fault each (inject.c): at the first, a middle
+A small run (one file, one VM, a stream, a transfer each way, the console, a
+snapshot and its restore) is counted, then repeated with one fault each (inject.c): at the first, a middle
 and the last call of each function, with each error of the table below, in the
 parent and in the worker; a choice of N of these, always the same, or all. For
 each:
@@ -39,7 +39,9 @@ test("small", function(t)
   local vm = provium:vm("a"):boot()
   local console = vm:console()
   local p = vm:run_async("for i in 1 2 3; do echo $i; done")
-  t:assert_eq(p:stdout_stream():read_until("3\n", 20), "1\n2\n3\n")
+  local out = p:stdout_stream()
+  t:assert_eq(out:read_until("3\n", 20), "1\n2\n3\n")
+  out:close()
   t:assert_eq(p:wait(20).exit_code, 0)
   local dir = t:tmpdir()
   local big = ("0123456789abcdef"):rep(8192)
@@ -54,6 +56,10 @@ test("small", function(t)
   vm:run("echo marked >/dev/ttyS0", {check = true})
   console:expect("marked", 20)
   t:assert_eq(vm:run("echo out; echo err >&2").stdout, "out\n")
+  local s = vm:snapshot()
+  vm:write_file("/tmp/x", "later")
+  vm:restore(s)
+  t:assert(vm:read_file("/tmp/x") == big, "the guest is another one")
   t:log("came to its end")
   vm:shutdown()
 end)
