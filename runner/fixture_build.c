@@ -275,8 +275,9 @@ int fixture_build(const struct fixture_build *b, bool *ret_is_new,
 	r = join_chain(b->source, err);
 	if (r < 0)
 		return r;
-	r = lock = store_lock(slot, b->waits, b->ctx, err);
-	if (r >= 0 && (b->is_forced || !has_good(b))) {
+	lock = store_lock(slot, b->waits, b->ctx, err);
+	r = lock < 0 ? lock : 0;
+	if (r == 0 && (b->is_forced || !has_good(b))) {
 		*ret_is_new = true;
 		r = build_locked(b, slot, err);
 	}

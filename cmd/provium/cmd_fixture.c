@@ -170,7 +170,7 @@ static int add_word(struct job_list *l, const char *word, struct err *err)
 	if (!path && is_path(word))
 		return err_set(err, -errno, "no such file: '%s'", word);
 	if (!path)
-		return err->code;
+		return -ENOENT;
 	strvec_add(&l->wanted.names, word);
 	strvec_add(&l->wanted.paths, path);
 	return 0;
