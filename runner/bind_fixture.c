@@ -359,6 +359,13 @@ static int core_check(lua_State *L)
 	return 0;
 }
 
+static int core_check_name(lua_State *L)
+{
+	if (!lua_isnoneornil(L, 2))
+		bind_lab_check_name(L, luaL_checkstring(L, 1), 2);
+	return 0;
+}
+
 static int core_root(lua_State *L)
 {
 	lua_getglobal(L, "provium");
@@ -425,8 +432,9 @@ void bind_fixture_register(lua_State *L)
 	    {"find", core_find},   {"lookup", core_lookup},
 	    {"build", core_build}, {"vm", core_vm},
 	    {"lab", core_lab},	   {"file_scope", core_file_scope},
-	    {"check", core_check}, {"root", core_root},
-	    {"fail", core_fail},   {NULL, NULL},
+	    {"check", core_check}, {"check_name", core_check_name},
+	    {"root", core_root},   {"fail", core_fail},
+	    {NULL, NULL},
 	};
 
 	bind_class_extend(L, &lab_class, methods);

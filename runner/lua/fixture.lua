@@ -2,6 +2,7 @@
 -- scope, whoever asks for it; who asks again has it as it was built. core is
 -- what C provides:
 --   check(lab, method)           raises unless it is an open lab
+--   check_name(method, name)     raises unless it is one, or nil
 --   root()                       the lab that `provium.vm_fixture(...)` means
 --   find(method, name)           path of its source
 --   lookup(method, source, kind) folder of its snapshot if the cache has it
@@ -31,6 +32,7 @@ local function arguments(method, lab, name, as)
     lab, name, as = core.root(), lab, name
   end
   core.check(lab, method)
+  core.check_name(method, as)
   return lab, name, as
 end
 
