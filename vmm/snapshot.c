@@ -386,13 +386,15 @@ static void empty(const char *dir)
 	CLEANUP(free_ptr) char *info = mem_printf("%s/" SNAPSHOT_INFO, dir);
 	CLEANUP(free_ptr) char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, dir);
 
-	rename(info, tmp);
-	for (int f = 0; f < SNAPSHOT_FILES; f++) {
-		CLEANUP(free_ptr)
-		char *path = mem_printf("%s/%s", dir, snapshot_names[f]);
+	DIR *d = opendir(dir);
+	const struct dirent *e;
 
-		unlink(path);
-	}
+	rename(info, tmp);
+	while (d && (e = readdir(d)))
+		if (!is_info(e->d_name) && is_ours(d, e->d_name))
+			unlinkat(dirfd(d), e->d_name, 0);
+	if (d)
+		closedir(d);
 	unlink(tmp);
 }
 
