@@ -60,8 +60,10 @@ run three
 grep -q '^answer' "$dir/one"
 for other in two three; do
 	diff -u "$dir/one" "$dir/$other" || {
-		echo "FAIL    run $other differs from run one"
+		echo "  FAIL    run $other differs from run one"
+		echo "0 passed, 1 failed"
 		exit 1
 	}
 done
 echo "  ok      three runs have one network ($(wc -l <"$dir/one") lines)"
+echo "1 passed, 0 failed"
