@@ -33,7 +33,7 @@ struct bench {
 
 static struct impairment *rule(struct bench *b)
 {
-	bridge_reset_impairments(b->bridge);
+	bridge_reset_impairments(b->bridge, NULL);
 	return bridge_impairment(b->bridge, b->from, b->to);
 }
 
@@ -100,7 +100,7 @@ static void latency(struct bench *b, int64_t ns)
 	int64_t took[FRAMES];
 
 	rule(b)->latency_ns = ns;
-	bridge_impaired(b->bridge);
+	bridge_impaired(b->bridge, NULL);
 	travel(b, took);
 	printf("latency %.3f %.3f %.3f\n", ms(ns), ms(took[FRAMES / 2]),
 	       ms(took[FRAMES * 99 / 100]));
@@ -114,7 +114,7 @@ static void jitter(struct bench *b)
 
 	i->latency_ns = 2 * ns;
 	i->jitter_ns = ns;
-	bridge_impaired(b->bridge);
+	bridge_impaired(b->bridge, NULL);
 	travel(b, took);
 	printf("jitter %.3f %.3f %.3f\n", ms(ns), ms(took[0] - 2 * ns),
 	       ms(took[FRAMES - 1] - 2 * ns));
@@ -125,7 +125,7 @@ static void loss(struct bench *b, double chance)
 	int got = 0;
 
 	rule(b)->chance[CHANCE_DROP] = chance;
-	bridge_impaired(b->bridge);
+	bridge_impaired(b->bridge, NULL);
 	for (int i = 0; i < MANY; i++) {
 		post(b);
 		loop_poll(b->loop);
@@ -142,7 +142,7 @@ static void rate(struct bench *b, double mbit)
 	int64_t start, last = 0;
 
 	rule(b)->bps = (uint64_t)(mbit * 1e6);
-	bridge_impaired(b->bridge);
+	bridge_impaired(b->bridge, NULL);
 	start = clock_now_ns();
 	for (int i = 0; i < ahead; i++)
 		post(b);

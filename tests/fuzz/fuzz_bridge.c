@@ -131,14 +131,14 @@ static void change_rule(struct world *w, unsigned i, const uint8_t *p, size_t n)
 		rule->bps = (uint64_t)p[3] << (p[3] % 32);
 		break;
 	case 4:
-		bridge_seed(b, p[3]);
+		bridge_seed(b, p[3], NULL);
 		break;
 	default:
 		rule->chance[p[3] % CHANCES] = p[3] / 255.0;
 	}
-	bridge_impaired(b);
+	bridge_impaired(b, NULL);
 	if (p[2] == 255)
-		bridge_reset_impairments(b);
+		bridge_reset_impairments(b, NULL);
 }
 
 static void pass_time(struct world *w, const uint8_t *p, size_t n)
