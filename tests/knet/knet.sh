@@ -15,7 +15,8 @@ fi
 provium=$1
 here=$(dirname "$(readlink -f "$0")")
 e2e=$here/../e2e
-work=$(mktemp -d "${TMPDIR:-/tmp}/knet.XXXXXX")
+# Not below TMPDIR, which may be for its owner only: an ordinary user comes in.
+work=$(mktemp -d /tmp/knet.XXXXXX)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
 # shellcheck source=tests/e2e/claims.sh
