@@ -88,6 +88,13 @@ static void strvec_take(struct strvec *sv, char *take_s)
 	sv->v[sv->n] = NULL;
 }
 
+bool mem_is_zero(const void *p, size_t n)
+{
+	const char *c = p;
+
+	return !c[0] && !memcmp(c, c + 1, n - 1);
+}
+
 void strvec_add(struct strvec *sv, const char *s)
 {
 	strvec_take(sv, mem_strdup(s));

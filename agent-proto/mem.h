@@ -11,6 +11,7 @@
 #define AGENT_PROTO_MEM_H
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
@@ -30,6 +31,9 @@ char *mem_strndup(const char *s, size_t max);
 char *mem_printf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 char *mem_vprintf(const char *fmt, va_list ap)
     __attribute__((format(printf, 1, 0)));
+
+/* Whether n bytes, one at least, are all zero. */
+bool mem_is_zero(const void *p, size_t n);
 
 /* A NULL-terminated vector of owned strings: argv, environment. */
 struct strvec {

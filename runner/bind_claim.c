@@ -252,6 +252,7 @@ static const struct bind_method core[] = {
     {"workers", restore_l_workers},
     {"relink", worker_l_relink},
     {"net_commands", restore_l_commands},
+    {"set_finish", restore_l_set_finish},
     {NULL, NULL},
 };
 

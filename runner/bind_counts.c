@@ -10,20 +10,13 @@
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
 
-static bool hangs_on(const struct object *o, const struct object *vm)
-{
-	while (o && o != vm)
-		o = o->owner;
-	return o;
-}
-
 static int count_files_in(const struct scope *s, const struct object *vm)
 {
 	const struct object *o;
 	int n = 0;
 
 	TAILQ_FOREACH (o, &s->objects[RANK_FILE], link)
-		n += o->class == &file_class && hangs_on(o, vm) &&
+		n += o->class == &file_class && object_hangs_on(o, vm) &&
 		     file_is_current(o);
 	return n;
 }

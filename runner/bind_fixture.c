@@ -353,12 +353,6 @@ static int core_file_scope(lua_State *L)
 	return 1;
 }
 
-static int core_check(lua_State *L)
-{
-	bind_lab_check(L, luaL_checkstring(L, 2));
-	return 0;
-}
-
 static int core_check_name(lua_State *L)
 {
 	if (!lua_isnoneornil(L, 2))
@@ -429,11 +423,16 @@ void bind_fixture_register(lua_State *L)
 	    {NULL, NULL},
 	};
 	static const struct bind_method core[] = {
-	    {"find", core_find},   {"lookup", core_lookup},
-	    {"build", core_build}, {"vm", core_vm},
-	    {"lab", core_lab},	   {"file_scope", core_file_scope},
-	    {"check", core_check}, {"check_name", core_check_name},
-	    {"root", core_root},   {"fail", core_fail},
+	    {"find", core_find},
+	    {"lookup", core_lookup},
+	    {"build", core_build},
+	    {"vm", core_vm},
+	    {"lab", core_lab},
+	    {"file_scope", core_file_scope},
+	    {"check", bind_lab_l_check},
+	    {"check_name", core_check_name},
+	    {"root", core_root},
+	    {"fail", core_fail},
 	    {NULL, NULL},
 	};
 

@@ -370,7 +370,7 @@ static const struct bind_method root_functions[] = {
     {NULL, NULL},
 };
 
-static int core_check(lua_State *L)
+int bind_lab_l_check(lua_State *L)
 {
 	bind_lab_check(L, luaL_checkstring(L, 2));
 	return 0;
@@ -379,7 +379,7 @@ static int core_check(lua_State *L)
 /* What lua/lab.lua needs. */
 static const struct bind_method core[] = {
     {"all", await_l_all},
-    {"check", core_check},
+    {"check", bind_lab_l_check},
     {"acquire", bind_claim_l_acquire},
     {"release", bind_claim_l_release},
     {NULL, NULL},

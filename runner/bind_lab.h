@@ -12,6 +12,8 @@ extern const struct object_class lab_class;
 
 /* For what else a lab makes. Raises unless there is an open lab at 1. */
 struct lab_object *bind_lab_check(lua_State *L, const char *method);
+/* The same for Lua parts: (lab, method). */
+int bind_lab_l_check(lua_State *L);
 /* The name at idx of a thing in a lab, or raises. */
 const char *bind_lab_check_name(lua_State *L, const char *method, int idx);
 /* Raises where lab.<name>, of the lab at 1, is something else already. */

@@ -455,15 +455,9 @@ const char *snapshot_path_of(lua_State *L, int idx, bool *ret_is_lab)
 	return l ? l->path : s ? s->path : NULL;
 }
 
-static int core_check(lua_State *L)
-{
-	bind_lab_check(L, luaL_checkstring(L, 2));
-	return 0;
-}
-
 static const struct bind_method core[] = {
     {"all", await_l_all},
-    {"check", core_check},
+    {"check", bind_lab_l_check},
     {"folder", core_folder},
     {"discard", core_discard},
     {"write", core_write},
@@ -473,6 +467,7 @@ static const struct bind_method core[] = {
     {"off", core_off},
     {"acquire", bind_claim_l_acquire},
     {"prepare_restore", restore_l_prepare},
+    {"restore_finish", restore_l_finish},
     {"bridge_save", core_bridge_save},
     {"bridge_make", core_bridge_make},
     {"bridge_load", core_bridge_load},

@@ -52,20 +52,13 @@ void bind_restore_forget(struct vm_object *v)
 /* --- prepare ----------------------------------------------------------------
  */
 
-static bool hangs_on(const struct object *o, const struct object *vm)
-{
-	while (o && o != vm)
-		o = o->owner;
-	return o;
-}
-
 static struct object *find_stream(struct worker *w, const struct vm_object *v)
 {
 	struct object *o;
 
 	for (const struct scope *s = w->scope; s; s = s->parent)
 		TAILQ_FOREACH (o, &s->objects[RANK_STREAM], link)
-			if (hangs_on(o, &v->obj))
+			if (object_hangs_on(o, &v->obj))
 				return o;
 	return NULL;
 }
@@ -284,5 +277,25 @@ int restore_l_commands(lua_State *L)
 		strvec_done(&argv);
 		lua_rawseti(L, -2, ++n);
 	}
+	return 1;
+}
+
+/* --- the two halves, in Lua ------------------------------------------------
+ */
+
+static const char finish_key;
+
+int restore_l_set_finish(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&finish_key);
+	lua_pushvalue(L, 1);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+int restore_l_finish(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&finish_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
 	return 1;
 }

@@ -38,6 +38,11 @@ int restore_l_start(lua_State *L);    /* (vm) */
 int restore_l_workers(lua_State *L);  /* (vm) -> those that are alive */
 int restore_l_commands(lua_State *L); /* (vm) -> lists of words to run in it */
 
+/* (fn), and () -> fn: the Lua function that does what follows on prepare and
+ * the wait for the pool. */
+int restore_l_set_finish(lua_State *L);
+int restore_l_finish(lua_State *L);
+
 void bind_snapshot_register(lua_State *L);
 
 #endif

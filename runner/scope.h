@@ -60,6 +60,14 @@ void object_push(lua_State *L, const struct object *o);
 void object_close(struct object *o);
 /* Closes what hangs on o, and leaves o. */
 void object_close_owned(struct object *o);
+/* Whether o is owner, or hangs on it by way of others. */
+static inline bool object_hangs_on(const struct object *o,
+				   const struct object *owner)
+{
+	while (o && o != owner)
+		o = o->owner;
+	return o;
+}
 static inline bool object_is_closed(const struct object *o)
 {
 	return !o->scope;

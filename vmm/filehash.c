@@ -46,18 +46,13 @@ struct filehash *filehash_free(struct filehash *h)
 	return NULL;
 }
 
-static bool is_zero(const uint8_t *p, size_t n)
-{
-	return !p[0] && !memcmp(p, p + 1, n - 1);
-}
-
 static void add_block(struct filehash *h, size_t n)
 {
 	for (size_t i = 0; i < n; i += PAGE) {
 		size_t len = n - i < PAGE ? n - i : PAGE;
 		uint64_t place = (uint64_t)h->at + i;
 
-		if (is_zero(h->bytes + i, len))
+		if (mem_is_zero(h->bytes + i, len))
 			continue;
 		XXH3_64bits_update(h->state, &place, sizeof(place));
 		XXH3_64bits_update(h->state, h->bytes + i, len);

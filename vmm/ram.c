@@ -218,11 +218,6 @@ static bool is_own(uint64_t entry)
 	return entry & (PM_PRESENT | PM_SWAPPED) && !(entry & PM_FILE);
 }
 
-static bool is_zero(const uint8_t *p)
-{
-	return !p[0] && !memcmp(p, p + 1, RAM_PAGE - 1);
-}
-
 static int write_delta(const struct ram_copy *c, size_t n, struct err *err)
 {
 	uint8_t head[16];
@@ -244,11 +239,12 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 	size_t from = 0, to;
 
 	while (from < n) {
-		if (is_zero(c->bytes + from)) {
+		if (mem_is_zero(c->bytes + from, RAM_PAGE)) {
 			from += RAM_PAGE;
 			continue;
 		}
-		for (to = from + RAM_PAGE; to < n && !is_zero(c->bytes + to);)
+		for (to = from + RAM_PAGE;
+		     to < n && !mem_is_zero(c->bytes + to, RAM_PAGE);)
 			to += RAM_PAGE;
 		int r =
 		    write_all(c->fd, c->bytes + from, to - from,

@@ -12,6 +12,7 @@
 --   discard(folder)                  what was begun
 --   acquire(method, vm, ...)         waits for what they need
 --   prepare_restore(vm, snapshot)
+--   restore_finish()                 the function that does the rest of that
 --   off(vm)                          its guest is gone, at once
 --   bridge_save(bridge)              as JSON
 --   bridge_make(lab, name, saved)    the bridge, made where there is none
@@ -22,6 +23,7 @@
 --   set_baseline(take, restore)
 local methods, core = ...
 local decode, encode = json.decode, json.encode
+local finish_restore = core.restore_finish()
 
 local function running(state)
   return state == "booted" or state == "paused"
@@ -72,14 +74,13 @@ end
 
 -- Of VMs that are off, and whose bridges are as they were.
 local function bring_back(method, parts)
-  local vms, list = {}, {}
+  local vms = {}
   for vm, part in pairs(parts) do
     core.prepare_restore(vm, part)
     vms[#vms + 1] = vm
-    list[#list + 1] = { vm, part }
   end
   core.acquire(method, unpack(vms))
-  each(list, function(x) x[1]:restore(x[2]) end)
+  each(vms, finish_restore)
 end
 
 -- --- labs ---

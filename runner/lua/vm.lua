@@ -8,6 +8,7 @@
 --   relink(worker)              begins a session with one
 --   net_commands(vm)            what the guest is to run where its NICs came
 --                               to other places
+--   set_finish(fn)              gives labs the second half of a restore
 local methods, core = ...
 
 function methods.boot(vm, options)
@@ -20,9 +21,8 @@ function methods.snapshot(vm, path)
   return core.take_snapshot(vm, path)
 end
 
-function methods.restore(vm, snapshot, options)
-  core.prepare_restore(vm, snapshot, options)
-  core.acquire("vm:restore", vm)
+-- Of one that is prepared, and has what it needs.
+local function finish_restore(vm)
   core.start_restore(vm)
   for _, worker in ipairs(core.workers(vm)) do
     core.relink(worker)
@@ -30,5 +30,12 @@ function methods.restore(vm, snapshot, options)
   for _, argv in ipairs(core.net_commands(vm)) do
     vm:run(argv):assert_ok()
   end
+end
+core.set_finish(finish_restore)
+
+function methods.restore(vm, snapshot, options)
+  core.prepare_restore(vm, snapshot, options)
+  core.acquire("vm:restore", vm)
+  finish_restore(vm)
   return vm
 end

@@ -5,19 +5,9 @@ provium.timeout = "3m"
 
 local MIB = 1024 * 1024
 
-local function write_host(path, bytes)
-  local f = assert(io.open(path, "wb"))
-  f:write(bytes)
-  f:close()
-  return path
-end
-
-local function read_host(path)
-  local f = assert(io.open(path, "rb"))
-  local bytes = f:read("*a")
-  f:close()
-  return bytes
-end
+local host = require("host_file")
+local write_host = host.write
+local read_host = host.read
 
 local function sector(text)
   return text .. ("\0"):rep(512 - #text)

@@ -3,19 +3,9 @@
 
 provium.timeout = "3m"
 
-local function write_host(path, bytes)
-  local f = assert(io.open(path, "wb"))
-  f:write(bytes)
-  f:close()
-  return path
-end
-
-local function read_host(path)
-  local f = assert(io.open(path, "rb"))
-  local bytes = f:read("*a")
-  f:close()
-  return bytes
-end
+local host = require("host_file")
+local write_host = host.write
+local read_host = host.read
 
 -- Sectors of a disk, past the guest's page cache where it reads.
 local function put(vm, dev, sector, text)
