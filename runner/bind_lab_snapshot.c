@@ -30,12 +30,6 @@
 
 static const char parts_key; /* of the VMs' snapshots, in its fields */
 
-struct lab_snapshot {
-	struct object obj;
-	char *path; /* owned; NULL: deleted */
-	bool is_temporary;
-};
-
 /* --- folders ----------------------------------------------------------------
  */
 
@@ -95,67 +89,22 @@ static uint64_t size_of(const char *path)
 /* --- the type ---------------------------------------------------------------
  */
 
-static void lab_snapshot_close(void *p)
-{
-	struct lab_snapshot *s = p;
-	struct err err;
-
-	if (s->is_temporary && s->path)
-		remove_folder(s->path, &err);
-	free(s->path);
-	s->path = NULL;
-}
-
 static const struct object_class lab_snapshot_class;
 
-static struct lab_snapshot *check(lua_State *L, const char *method)
-{
-	struct lab_snapshot *s =
-	    object_check(L, 1, &lab_snapshot_class, method);
+static const struct snapshot_kind kind = {
+    .class = &lab_snapshot_class,
+    .remove = remove_folder,
+    .size = size_of,
+};
 
-	if (object_is_closed(&s->obj))
-		bind_fail_arg(L, method, "the snapshot is closed");
-	if (!s->path)
-		bind_fail_arg(L, method, "the snapshot was deleted");
-	return s;
+static void lab_snapshot_close(void *p)
+{
+	snapshot_folder_close(p, &kind);
 }
 
-static int l_path(lua_State *L)
-{
-	lua_pushstring(L, check(L, "lab_snapshot:path")->path);
-	return 1;
-}
-
-static int l_size(lua_State *L)
-{
-	bind_push_u64(L, size_of(check(L, "lab_snapshot:size")->path));
-	return 1;
-}
-
-static int l_delete(lua_State *L)
-{
-	static const char method[] = "lab_snapshot:delete";
-	struct lab_snapshot *s =
-	    object_check(L, 1, &lab_snapshot_class, method);
-	struct err err;
-
-	if (object_is_closed(&s->obj) || !s->path)
-		return 0;
-	if (remove_folder(s->path, &err) < 0)
-		bind_fail_err(L, method, &err);
-	free(s->path);
-	s->path = NULL;
-	return 0;
-}
-
-static int l_tostring(lua_State *L)
-{
-	const struct lab_snapshot *s = lua_touserdata(L, 1);
-
-	lua_pushfstring(L, "lab_snapshot '%s': %p",
-			s->path ? s->path : "(gone)", (const void *)s);
-	return 1;
-}
+SNAPSHOT_METHOD(kind, "lab_snapshot", path)
+SNAPSHOT_METHOD(kind, "lab_snapshot", size)
+SNAPSHOT_METHOD(kind, "lab_snapshot", delete)
 
 static const struct bind_method methods[] = {
     {"path", l_path},
@@ -165,14 +114,14 @@ static const struct bind_method methods[] = {
 };
 
 static const struct bind_method meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", snapshot_folder_l_tostring},
     {NULL, NULL},
 };
 
 static const struct object_class lab_snapshot_class = {
     .name = "lab_snapshot",
     .rank = RANK_FILE,
-    .size = sizeof(struct lab_snapshot),
+    .size = sizeof(struct snapshot_folder),
     .close = lab_snapshot_close,
     .methods = methods,
     .meta = meta,
@@ -235,7 +184,7 @@ static int core_write(lua_State *L)
 /* (folder, is_kept, parts) */
 static int core_object(lua_State *L)
 {
-	struct lab_snapshot *s = object_new(L, &lab_snapshot_class, 0);
+	struct snapshot_folder *s = object_new(L, &lab_snapshot_class, 0);
 
 	s->path = mem_strdup(luaL_checkstring(L, 1));
 	s->is_temporary = !lua_toboolean(L, 2) && !worker_of(L)->deps;
@@ -250,12 +199,14 @@ static int core_object(lua_State *L)
 /* Pushes the folder of what is at idx, and a table of parts. */
 static void push_folder(lua_State *L, const char *method, int idx)
 {
-	const struct lab_snapshot *s = object_test(L, idx, &lab_snapshot_class);
+	const struct snapshot_folder *s =
+	    object_test(L, idx, &lab_snapshot_class);
 
 	if (s) {
 		lua_pushvalue(L, idx);
 		lua_replace(L, 1);
-		lua_pushstring(L, check(L, method)->path);
+		lua_pushstring(
+		    L, snapshot_folder_check(L, 1, &kind, method)->path);
 		object_push_fields(L, 1);
 		lua_pushlightuserdata(L, (void *)(uintptr_t)&parts_key);
 		lua_rawget(L, -2);
@@ -448,11 +399,12 @@ void lab_snapshot_parts(const char *path, struct strvec *ret)
 
 const char *snapshot_path_of(lua_State *L, int idx, bool *ret_is_lab)
 {
-	const struct lab_snapshot *l = object_test(L, idx, &lab_snapshot_class);
+	const struct snapshot_folder *l =
+	    object_test(L, idx, &lab_snapshot_class);
 	const struct snapshot_object *s = object_test(L, idx, &snapshot_class);
 
 	*ret_is_lab = l;
-	return l ? l->path : s ? s->path : NULL;
+	return l ? l->path : s ? s->folder.path : NULL;
 }
 
 static const struct bind_method core[] = {

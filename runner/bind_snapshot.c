@@ -22,34 +22,97 @@
 
 static const char vm_key; /* of the VM, in the object's fields */
 
+/* --- folders ----------------------------------------------------------------
+ */
+
+static struct snapshot_folder *
+check_open(lua_State *L, struct snapshot_folder *f, const char *method)
+{
+	if (object_is_closed(&f->obj))
+		bind_fail_arg(L, method, "the snapshot is closed");
+	if (!f->path)
+		bind_fail_arg(L, method, "the snapshot was deleted");
+	return f;
+}
+
+struct snapshot_folder *snapshot_folder_check(lua_State *L, int idx,
+					      const struct snapshot_kind *k,
+					      const char *method)
+{
+	return check_open(L, object_check(L, idx, k->class, method), method);
+}
+
+void snapshot_folder_close(struct snapshot_folder *f,
+			   const struct snapshot_kind *k)
+{
+	struct err err;
+
+	if (f->is_temporary && f->path)
+		k->remove(f->path, &err);
+	free(f->path);
+	f->path = NULL;
+}
+
+int snapshot_folder_path(lua_State *L, const struct snapshot_kind *k,
+			 const char *method)
+{
+	lua_pushstring(L, snapshot_folder_check(L, 1, k, method)->path);
+	return 1;
+}
+
+int snapshot_folder_size(lua_State *L, const struct snapshot_kind *k,
+			 const char *method)
+{
+	bind_push_u64(L, k->size(snapshot_folder_check(L, 1, k, method)->path));
+	return 1;
+}
+
+int snapshot_folder_delete(lua_State *L, const struct snapshot_kind *k,
+			   const char *method)
+{
+	struct snapshot_folder *f = object_check(L, 1, k->class, method);
+	struct err err;
+
+	if (object_is_closed(&f->obj) || !f->path)
+		return 0;
+	if (k->remove(f->path, &err) < 0)
+		bind_fail_err(L, method, &err);
+	free(f->path);
+	f->path = NULL;
+	return 0;
+}
+
+int snapshot_folder_l_tostring(lua_State *L)
+{
+	const struct snapshot_folder *f = lua_touserdata(L, 1);
+
+	lua_pushfstring(L, "%s '%s': %p", f->obj.class->name,
+			f->path ? f->path : "(gone)", (const void *)f);
+	return 1;
+}
+
+/* --- of a VM -----------------------------------------------------------------
+ */
+
+static const struct snapshot_kind kind = {
+    .class = &snapshot_class,
+    .remove = snapshot_remove,
+    .size = snapshot_disk_size,
+};
+
 static void snapshot_object_close(void *p)
 {
 	struct snapshot_object *s = p;
-	struct err err;
 
-	if (s->is_temporary && s->path)
-		snapshot_remove(s->path, &err);
-	free(s->path);
-	s->path = NULL;
+	snapshot_folder_close(&s->folder, &kind);
 	lineage_done(&s->lineage);
-}
-
-static struct snapshot_object *snapshot_check(lua_State *L, const char *method)
-{
-	struct snapshot_object *s = object_check(L, 1, &snapshot_class, method);
-
-	if (object_is_closed(&s->obj))
-		bind_fail_arg(L, method, "the snapshot is closed");
-	if (!s->path)
-		bind_fail_arg(L, method, "the snapshot was deleted");
-	return s;
 }
 
 struct snapshot_object *snapshot_object_push(lua_State *L, const char *path)
 {
 	struct snapshot_object *s = object_new(L, &snapshot_class, 0);
 
-	s->path = mem_strdup(path);
+	s->folder.path = mem_strdup(path);
 	return s;
 }
 
@@ -59,12 +122,8 @@ const char *snapshot_arg(lua_State *L, const char *method, int idx,
 	struct snapshot_object *s = object_test(L, idx, &snapshot_class);
 
 	*ret = s;
-	if (s && object_is_closed(&s->obj))
-		bind_fail_arg(L, method, "the snapshot is closed");
-	if (s && !s->path)
-		bind_fail_arg(L, method, "the snapshot was deleted");
 	if (s) {
-		lua_pushstring(L, s->path);
+		lua_pushstring(L, check_open(L, &s->folder, method)->path);
 		return lua_tostring(L, -1);
 	}
 	if (lua_type(L, idx) != LUA_TSTRING)
@@ -154,7 +213,7 @@ static int take_finish(lua_State *L, void *p)
 	if (c->op.result < 0)
 		bind_fail_err(L, "vm:snapshot", &c->op.err);
 	struct snapshot_object *s = snapshot_object_push(L, c->path);
-	s->is_temporary = c->is_temporary;
+	s->folder.is_temporary = c->is_temporary;
 	s->vm = c->v;
 	lineage_descend(&s->lineage, &c->v->lineage, c->epoch, c->next_handle);
 	object_push_fields(L, -1);
@@ -213,42 +272,9 @@ int snapshot_l_take(lua_State *L)
 /* --- answers ----------------------------------------------------------------
  */
 
-static int l_path(lua_State *L)
-{
-	lua_pushstring(L, snapshot_check(L, "snapshot:path")->path);
-	return 1;
-}
-
-static int l_size(lua_State *L)
-{
-	bind_push_u64(
-	    L, snapshot_disk_size(snapshot_check(L, "snapshot:size")->path));
-	return 1;
-}
-
-static int l_delete(lua_State *L)
-{
-	static const char method[] = "snapshot:delete";
-	struct snapshot_object *s = object_check(L, 1, &snapshot_class, method);
-	struct err err;
-
-	if (object_is_closed(&s->obj) || !s->path)
-		return 0;
-	if (snapshot_remove(s->path, &err) < 0)
-		bind_fail_err(L, method, &err);
-	free(s->path);
-	s->path = NULL;
-	return 0;
-}
-
-static int l_tostring(lua_State *L)
-{
-	const struct snapshot_object *s = lua_touserdata(L, 1);
-
-	lua_pushfstring(L, "snapshot '%s': %p", s->path ? s->path : "(gone)",
-			(const void *)s);
-	return 1;
-}
+SNAPSHOT_METHOD(kind, "snapshot", path)
+SNAPSHOT_METHOD(kind, "snapshot", size)
+SNAPSHOT_METHOD(kind, "snapshot", delete)
 
 static const struct bind_method methods[] = {
     {"path", l_path},
@@ -258,7 +284,7 @@ static const struct bind_method methods[] = {
 };
 
 static const struct bind_method meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", snapshot_folder_l_tostring},
     {NULL, NULL},
 };
 

@@ -9,10 +9,45 @@
 #include "runner/bind_vm.h"
 #include "runner/lineage.h"
 
-struct snapshot_object {
+/* A folder that holds a snapshot, of a VM or of a lab: what their types have in
+ * common. The first member of their objects. */
+struct snapshot_folder {
 	struct object obj;
-	char *path;	      /* owned; NULL: deleted */
-	bool is_temporary;    /* goes with the scope */
+	char *path;	   /* owned; NULL: deleted */
+	bool is_temporary; /* goes with the scope */
+};
+
+/* Of one of the types. */
+struct snapshot_kind {
+	const struct object_class *class;
+	int (*remove)(const char *path, struct err *err);
+	uint64_t (*size)(const char *path);
+};
+
+/* The folder at idx, open and not deleted; raises. */
+struct snapshot_folder *snapshot_folder_check(lua_State *L, int idx,
+					      const struct snapshot_kind *k,
+					      const char *method);
+void snapshot_folder_close(struct snapshot_folder *f,
+			   const struct snapshot_kind *k);
+/* Methods path, size and delete; and __tostring. */
+int snapshot_folder_path(lua_State *L, const struct snapshot_kind *k,
+			 const char *method);
+int snapshot_folder_size(lua_State *L, const struct snapshot_kind *k,
+			 const char *method);
+int snapshot_folder_delete(lua_State *L, const struct snapshot_kind *k,
+			   const char *method);
+int snapshot_folder_l_tostring(lua_State *L);
+
+/* Defines l_NAME, the method of that name of the kind's type. */
+#define SNAPSHOT_METHOD(kind, type, name)                                      \
+	static int l_##name(lua_State *L)                                      \
+	{                                                                      \
+		return snapshot_folder_##name(L, &(kind), type ":" #name);     \
+	}
+
+struct snapshot_object {
+	struct snapshot_folder folder;
 	struct vm_object *vm; /* whose handles lineage tells of; kept */
 	struct lineage lineage;
 };
