@@ -13,19 +13,8 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/provium-nested.XXXXXX")
 trap 'rm -rf "$work"' EXIT
 
 image=$("$provium" guest path)
-release=$(sed -n 's/^release //p' "$image/info")
-root=$work/root
+. "$top/tests/nested/lib.sh"
 mkdir -p "$root/nested/guest" "$root/usr/share/qemu"
-
-# A program and the libraries it names, at the paths where they are here.
-add_program() {
-	for f in "$1" $(ldd "$1" | awk '/=> \// { print $3 }
-	    /^[ \t]*\// { print $1 }'); do
-		[ -e "$root$f" ] && continue
-		mkdir -p "$root${f%/*}"
-		cp -L "$f" "$root$f"
-	done
-}
 
 qemu=$(command -v qemu-system-x86_64)
 tcg=$(dpkg -L qemu-system-x86 qemu-system-common |
@@ -42,25 +31,11 @@ for f in bios-256k.bin kvmvapic.bin linuxboot_dma.bin pvh.bin; do
 	done
 done
 
-# The vhost modules of the guest's kernel: this machine's, or the package's.
-modules=/lib/modules/$release
-if [ ! -d "$modules" ]; then
-	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download "linux-image-$release" &&
-	    dpkg-deb -x linux-image-*.deb "$work/kernel")
-	modules=$work/kernel/lib/modules/$release
-fi
-for m in vhost_iotlb vhost vhost_vsock; do
-	find "$modules" -name "$m.ko*" -exec cp {} "$root/nested/" \;
-done
+add_modules /nested vhost_iotlb vhost vhost_vsock
 
 cp "$image/vmlinux" "$root/nested/guest/vmlinux"
 cp "$image/initrd.cpio" "$root/nested/guest/initrd.cpio"
 cp -r "$top/tests/smoke" "$root/nested/tests"
-
-# The modules that the agent loads for a transport, as a Lua list.
-modules_for() {
-	sed -n "s|^$1 \\(.*\\)|\"\\1\",|p" "$image/modules.list"
-}
 
 # In there: the smoke suite on a guest of its own, over vsock.
 cat >"$root/nested/tests/provium.lua" <<EOF
@@ -78,24 +53,4 @@ return {
 }
 EOF
 
-# Two archives in a row are one initrd.
-(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/nested.cpio"
-cat "$image/initrd.cpio" "$work/nested.cpio" >"$work/outer.cpio"
-mkdir "$work/tests"
-cp "$top/tests/nested/outer.test.lua" "$work/tests/"
-cat >"$work/tests/provium.lua" <<EOF
-return {
-  default_profile = "outer",
-  profiles = {
-    outer = {
-      kernel = "$image/vmlinux",
-      initrd = "$work/outer.cpio",
-      modules = {$(modules_for serial)},
-      memory = "1G",
-      cmdline = "quiet",
-    },
-  },
-}
-EOF
-"$provium" run ${CHECK_LOGS:+--artifacts "$CHECK_LOGS"} \
-    --config "$work/tests/provium.lua" "$work/tests"
+run_outer "$top/tests/nested/outer.test.lua" 1G
