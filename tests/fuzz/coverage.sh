@@ -33,7 +33,7 @@ llvm-profdata merge -sparse -o "$data/all" "$data"/*.profraw
 llvm-cov report $objects -instr-profile "$data/all" \
     agent-proto/frame.c agent-proto/msg.c agent-proto/session.c \
     agent-proto/session_in.c streams/reply.c streams/match.c \
-    streams/client.c streams/call.c vmm/qmp.c vmm/qmp_msg.c vmm/kmod.c \
+    streams/client.c streams/call.c streams/console_alarm.c vmm/qmp.c vmm/qmp_msg.c vmm/kmod.c \
     vmm/kmod_elf.c vmm/vmlinux.c vmm/unpack.c vmm/net/packet.c \
     vmm/net/packet6.c vmm/net/dhcp.c vmm/net/dns.c vmm/net/dns_name.c \
     vmm/net/gateway.c vmm/net/gateway6.c vmm/net/switch.c runner/event.c \
