@@ -4,22 +4,27 @@
 #   check.sh memcheck PROGRAM...         cmocka programs under valgrind
 #   check.sh fuzz BUILD_DIR SECONDS      every fuzz target
 #   check.sh all                         everything, with real guests
+# As many at a time as there are processors.
 set -u
 
-passed=0
-failed=0
-log=$(mktemp) || exit 2
+jobs=$(nproc)
 # A place of this run's own for temporary files and runtime directories, whose
 # name also marks, in their environment, the processes of this run: others may
 # be on the machine.
 own=$(mktemp -d "${TMPDIR:-/tmp}/c.XXXXXX") || exit 2
-trap 'rm -rf "$log" "$own"' EXIT
+trap 'rm -rf "$own"' EXIT
 trap 'exit 130' INT TERM HUP
 mkdir -m 700 "$own/t" "$own/r"
 export TMPDIR="$own/t" XDG_RUNTIME_DIR="$own/r" CHECK_LOGS="$own/logs"
+: >"$own/counts"
+: >"$own/queue"
 
 marked() {
 	TMPDIR='' grep -lsxz "TMPDIR=$own/t" /proc/[0-9]*/environ
+}
+
+count() {
+	echo "$1 $2" >>"$own/counts"
 }
 
 # What the tests left behind counts as failures. A process may be on its way
@@ -34,59 +39,23 @@ leftovers() {
 		echo "  FAIL    still running: $(ps -o pid=,args= -p \
 		    "$(basename "${f%/environ}")")"
 		kill -9 "$(basename "${f%/environ}")"
-		failed=$((failed + 1))
+		count 0 1
 	done
 	for f in $(cd "$own" && find t r -mindepth 1 -maxdepth 1); do
 		echo "  FAIL    left behind: $f"
-		failed=$((failed + 1))
+		count 0 1
 	done
 }
 
-# A cmocka program: its summary is counted, its output shown when it fails.
-unit() {
-	if "$@" >"$log" 2>&1; then
-		n=$(sed -n 's/^\[  PASSED  \] \([0-9]*\) test.*/\1/p' "$log" |
-		    awk '{ n += $1 } END { print n + 0 }')
-		if [ "$n" = 0 ]; then
-			echo "  FAIL    $* ran no test"
-			failed=$((failed + 1))
-			return
-		fi
-		passed=$((passed + n))
-		echo "  ok      $* ($n)"
-	else
-		status=$?
-		echo "  FAIL    $* (status $status)"
-		sed 's/^/    /' "$log" | tail -n 500
-		failed=$((failed + 1))
-	fi
+# Items are told apart by lines: see check-one.sh.
+queue() {
+	echo "$*" >>"$own/queue"
 }
 
-# The ends of the logs that `run --artifacts $CHECK_LOGS` kept of what failed:
-# where this runs unattended, nobody can look at them later.
-show_logs() {
-	find "$CHECK_LOGS" -type f 2>/dev/null | sort | while read -r f; do
-		echo "  ---- ${f#"$CHECK_LOGS/"} ends:"
-		tail -n 60 "$f" | sed 's/^/    /'
-	done
-	rm -rf "$CHECK_LOGS"
-}
-
-# Tests that provium runs: the closing "N passed, N failed" is counted.
-suite() {
-	"$@" 2>&1 | tee "$log"
-	line=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
-	if [ -z "$line" ]; then
-		echo "  FAIL    $*: no summary"
-		failed=$((failed + 1))
-		return
-	fi
-	p=${line%% passed*}
-	f=${line#*, }
-	f=${f%% failed*}
-	[ "$f" = 0 ] || show_logs
-	passed=$((passed + p))
-	failed=$((failed + f))
+run_queue() {
+	xargs -P "$jobs" -d '\n' -n 1 -a "$own/queue" \
+	    sh tests/check-one.sh "$own/counts"
+	: >"$own/queue"
 }
 
 units_in() {
@@ -98,25 +67,24 @@ unit)
 	export PROVIUM_B="$2"
 	shift 2
 	for t in "$@"; do
-		unit "$t"
+		queue unit "$t"
 	done
+	run_queue
 	;;
 memcheck)
 	shift
 	for t in "$@"; do
-		unit valgrind -q --error-exitcode=9 --leak-check=full \
+		queue unit valgrind -q --error-exitcode=9 --leak-check=full \
 		    --errors-for-leak-kinds=definite \
 		    --suppressions=tests/valgrind.supp "$t"
 	done
+	run_queue
 	;;
 fuzz)
-	# As many at a time as there are processors.
 	find "$2/fuzz" -name 'fuzz_*' ! -name '*.d' | sort |
-	    xargs -P "$(nproc)" -n 1 sh tests/fuzz/run.sh "$2" "$3" |
-	    tee "$log"
-	passed=$(grep -c '^  ok' "$log")
-	failed=$(grep -c '^  FAIL' "$log")
-	[ "$passed" -gt 0 ] || failed=$((failed + 1))
+	    xargs -P "$jobs" -n 1 sh tests/fuzz/run.sh "$2" "$3" |
+	    tee "$own/log"
+	count "$(grep -c '^  ok' "$own/log")" "$(grep -c '^  FAIL' "$own/log")"
 	;;
 all)
 	. tests/check-all.sh
@@ -128,5 +96,9 @@ all)
 esac
 
 leftovers
-echo "$passed passed, $failed failed"
-[ "$failed" = 0 ]
+# Nothing counted is a failure, too.
+awk '{ p += $1; f += $2 } END {
+	if (!p) f++
+	print p + 0 " passed, " f + 0 " failed"
+	exit f > 0
+}' "$own/counts"

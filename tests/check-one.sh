@@ -1,0 +1,73 @@
+#!/bin/sh
+# One item of check.sh's queue: check-one.sh COUNTS "KIND COMMAND...", with
+# words that have no spaces. What it prints comes in one piece, when it is
+# over: others run beside it. A line "passed failed" is added to COUNTS.
+#   unit   a cmocka program: its summary is counted, its output shown when it
+#          fails
+#   suite  anything that ends with "N passed, N failed": that is counted
+# The ends of the logs that `run --artifacts $CHECK_LOGS` kept of what failed
+# are shown: where this runs unattended, nobody can look at them later.
+set -u
+
+counts=$1
+# shellcheck disable=SC2086 # words
+set -- $2
+kind=$1
+shift
+log=$(mktemp) || exit 2
+trap 'rm -f "$log"' EXIT
+trap 'exit 130' INT TERM HUP
+start=$(date +%s)
+
+unit() {
+	if [ "$status" != 0 ]; then
+		echo "  FAIL    $* (status $status)"
+		sed 's/^/    /' "$log" | tail -n 500
+		failed=1
+		return
+	fi
+	passed=$(awk '/^\[  PASSED  \] [0-9]+ test/ { n += $4 }
+	    END { print n + 0 }' "$log")
+	if [ "$passed" = 0 ]; then
+		echo "  FAIL    $* ran no test"
+		failed=1
+	else
+		echo "  ok      $* ($passed)"
+	fi
+}
+
+show_logs() {
+	find "$CHECK_LOGS" -type f 2>/dev/null | sort | while read -r f; do
+		echo "  ---- ${f#"$CHECK_LOGS/"} ends:"
+		tail -n 60 "$f" | sed 's/^/    /'
+	done
+}
+
+suite() {
+	echo "== $*, $(($(date +%s) - start)) s"
+	cat "$log"
+	line=$(grep -aE '^[0-9]+ passed, [0-9]+ failed' "$log" | tail -n 1)
+	if [ -z "$line" ]; then
+		echo "  FAIL    $*: no summary (status $status)"
+		failed=1
+		return
+	fi
+	passed=${line%% passed*}
+	failed=${line#*, }
+	failed=${failed%% failed*}
+	[ "$failed" = 0 ] || show_logs
+}
+
+case $kind in
+unit | suite) ;;
+*)
+	echo "check-one.sh: say unit or suite" >&2
+	exit 2
+	;;
+esac
+passed=0
+failed=0
+"$@" >"$log" 2>&1
+status=$?
+out=$($kind "$@"; echo "$passed $failed" >>"$counts")
+printf '%s\n' "$out"
