@@ -1,15 +1,6 @@
 -- Boots one guest several times; prints each time and the QEMU command line,
 -- for bench.py to put the floor beside it.
-local ffi = require("ffi")
-ffi.cdef [[
-  struct bench_timespec { long sec; long nsec; };
-  int clock_gettime(int clock, struct bench_timespec *ts);
-]]
-local ts = ffi.new("struct bench_timespec")
-local function now()
-  ffi.C.clock_gettime(1, ts)
-  return tonumber(ts.sec) + tonumber(ts.nsec) / 1e9
-end
+local now = require("clock")
 
 local out = assert(io.open(os.getenv("BENCH_OUT"), "w"))
 

@@ -1,14 +1,9 @@
 -- Round trips of the agent, and of a bare echo over a port of a second
 -- device of the same kind in the same guest.
-local ffi = require("ffi")
-ffi.cdef [[
-  struct bench_timespec { long sec; long nsec; };
-  int clock_gettime(int clock, struct bench_timespec *ts);
-]]
-local ts = ffi.new("struct bench_timespec")
+local now = require("clock")
+
 local function now_us()
-  ffi.C.clock_gettime(1, ts)
-  return tonumber(ts.sec) * 1e6 + tonumber(ts.nsec) / 1e3
+  return now() * 1e6
 end
 
 local out = assert(io.open(os.getenv("BENCH_OUT"), "w"))

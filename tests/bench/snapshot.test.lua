@@ -1,15 +1,6 @@
 -- Boots, snapshots and restores one guest of BENCH_MEMORY, in turn; prints each
 -- time to the first answer, and QEMU's command line for bench.py.
-local ffi = require("ffi")
-ffi.cdef [[
-  struct bench_timespec { long sec; long nsec; };
-  int clock_gettime(int clock, struct bench_timespec *ts);
-]]
-local ts = ffi.new("struct bench_timespec")
-local function now()
-  ffi.C.clock_gettime(1, ts)
-  return tonumber(ts.sec) + tonumber(ts.nsec) / 1e9
-end
+local now = require("clock")
 
 local out = assert(io.open(os.getenv("BENCH_OUT"), "w"))
 local memory = os.getenv("BENCH_MEMORY")
