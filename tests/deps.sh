@@ -1,8 +1,8 @@
 #!/bin/sh
 # Installs the Debian packages that are missing: `deps.sh build` what building
 # and running needs, `deps.sh build check` also what the tests need,
-# `deps.sh bench` what the benchmarks' peers need. Does nothing, and asks for
-# no rights, where all are there.
+# `deps.sh bench` the benchmarks' peers, and what draws them. Does nothing, and
+# asks for no rights, where all are there.
 set -eu
 
 build="gcc make pkg-config libc6-dev libluajit-5.1-dev libevent-dev libpcap-dev
@@ -11,7 +11,7 @@ qemu-system-x86 busybox-static"
 check="libcmocka-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 valgrind shellcheck mandoc codespell libxml2-utils luajit python3 python3-pexpect cpio
 tcpdump socat iproute2 nftables chromium"
-bench="openssh-client bats lua-busted"
+bench="openssh-client bats lua-busted gnuplot-nox"
 
 want=
 for set in "$@"; do
