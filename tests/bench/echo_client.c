@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Round trips of 64 bytes over a unix socket whose other end echoes them:
+ * Round trips of 64 bytes over a unix socket whose other end sends a line when
+ * it is ready, then echoes what it gets:
  *	echo_client SOCKET COUNT
  * prints p50 and p99 in microseconds.
  */
@@ -47,6 +48,17 @@ static int round_trip(int fd)
 	return 0;
 }
 
+static int wait_ready(int fd)
+{
+	char c;
+
+	do {
+		if (read(fd, &c, 1) != 1)
+			return -1;
+	} while (c != '\n');
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	struct sockaddr_un sa = {.sun_family = AF_UNIX};
@@ -66,6 +78,10 @@ int main(int argc, char **argv)
 	double *took = calloc((size_t)count, sizeof(*took));
 	if (!took)
 		return 1;
+	if (wait_ready(fd) < 0) {
+		fputs("echo_client: no echo there\n", stderr);
+		return 1;
+	}
 	for (int i = 0; i < count; i++) {
 		double start = now_us();
 
