@@ -9,6 +9,7 @@ ratios are what to read. A row that fails is told of at the end, with exit
 code 1; the others are kept.
 """
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -36,15 +37,15 @@ ROWS = {"boot": boots.bench_boot, "snapshot": boots.bench_snapshot,
         "growth": growth.bench_growth}
 
 
-def run_row(b, name):
-    """None, or why it failed."""
+def attempt(failed, name, call, otherwise=None):
+    """What the call returns; where it fails, failed[name] says why."""
     try:
-        ROWS[name](b)
+        return call()
     except subprocess.CalledProcessError as e:
-        return f"{e}\n{told(e)}".rstrip()
+        failed[name] = f"{e}\n{told(e)}".rstrip()
     except Exception as e:  # whatever it is, the other rows go on
-        return f"{type(e).__name__}: {e}"
-    return None
+        failed[name] = f"{type(e).__name__}: {e}"
+    return otherwise
 
 
 def run_rows(b, out, names):
@@ -54,10 +55,8 @@ def run_rows(b, out, names):
         print(f"[{i + 1}/{len(names)}] {name}: {ROWS[name].__doc__}",
               flush=True)
         start = time.monotonic()
-        why = run_row(b, name)
-        if why:
-            failed[name] = why
-        print(f"  {name} {'FAILED after' if why else 'took'} "
+        attempt(failed, name, lambda: ROWS[name](b))
+        print(f"  {name} {'FAILED after' if name in failed else 'took'} "
               f"{time.monotonic() - start:.0f} s", flush=True)
         out.write(b, failed)
     return failed
@@ -71,14 +70,14 @@ def main():
         sys.exit(f"bench: no row '{unknown[0]}': there are "
                  f"{' '.join(ROWS)}")
     start = time.monotonic()
+    whole = not sys.argv[3:]
     b = Bench(sys.argv[1], sys.argv[2])
     out = report.Report(
         os.path.join(os.path.dirname(os.path.abspath(b.build)), "bench"),
-        os.path.join(HERE, "../../docs"), machine.describe(b.provium))
+        os.path.join(HERE, "../../docs"), machine.describe(b.provium), whole)
     failed = run_rows(b, out, sys.argv[3:] or list(ROWS))
-    whole = not sys.argv[3:]
 
-    drawn = out.draw(b)
+    drawn = attempt(failed, "pictures", lambda: out.draw(b), [])
     stem = out.write(b, failed, drawn)
     rows, absent = report.by_target(b.rows)
     print("\n".join(report.table(rows + [r for r in b.rows if r["extra"]])))
@@ -94,4 +93,9 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    # Ends as by ^C: programs and files of the run go.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        main()
+    except KeyboardInterrupt:
+        sys.exit("bench: interrupted; rows that were done are in build/bench")

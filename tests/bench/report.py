@@ -24,8 +24,8 @@ def figure(x):
     return f"{x:.{0 if x >= 100 else 1 if x >= 10 else 2 if x >= 1 else 3}f}"
 
 
-def table(rows):
-    lines = ["| what / its peer | ours | peer | unit | ratio | target |",
+def table(rows, bound="target"):
+    lines = [f"| what / its peer | ours | peer | unit | ratio | {bound} |",
              "|---|--:|--:|---|--:|---|"]
     for r in rows:
         missed = " **missed**" if r["met"] is False else ""
@@ -43,10 +43,11 @@ def by_target(rows):
 
 
 class Report:
-    def __init__(self, out, docs, facts):
+    def __init__(self, out, docs, facts, whole):
         self.out = out  # the folder of every run's
         self.docs = docs
         self.facts = facts
+        self.whole = whole  # all rows run
         self.date = datetime.date.today().isoformat()
 
     def markdown(self, b, failed, drawn):
@@ -59,10 +60,10 @@ class Report:
                  if n in targets.NOTES]
         if noted:
             text += ["Missed, and why:", "", *noted, ""]
-        if absent or failed:
+        if self.whole and (absent or failed):
             text += ["Not measured in this run:", ""]
+            text += [f"- what was left of `{n}`, which failed" for n in failed]
             text += [f"- {n}" for n in absent]
-            text += [f"- `make bench ROWS={n}` failed" for n in failed]
             text += [""]
         text += ["What the peers are:", ""]
         text += [f"- {n}: {words}" for n, words in targets.PEERS.items()]
@@ -75,7 +76,7 @@ class Report:
             text += ["", "## Extra rows", "",
                      "Nothing is promised of these. Where there is a bound, "
                      "it is one that they kept", "once, and that is watched.",
-                     "", *table(extra)]
+                     "", *table(extra, "bound")]
         return "\n".join(text) + "\n"
 
     def write(self, b, failed, drawn=()):
@@ -93,10 +94,11 @@ class Report:
         return stem
 
     def draw(self, b):
+        """[(file, title)] of the pictures."""
         return plot.draw(os.path.join(self.out, PICTURES), b.curves)
 
     def publish(self, stem, drawn):
-        """The page of docs/, and its pictures."""
+        """The page of docs/, and its pictures. Returns its path."""
         into = os.path.join(self.docs, PICTURES)
         os.makedirs(into, exist_ok=True)
         for name, _ in drawn:
