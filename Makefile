@@ -310,7 +310,8 @@ help:
 	@echo 'make fuzz       fuzz every parser, FUZZ_SECONDS=60 each'
 	@echo 'make fuzz-coverage   lines of each parser that the corpora reach'
 	@echo 'make soak       many guests for SOAK_MINUTES=10'
-	@echo 'make bench      benchmarks beside their peers'
+	@echo 'make bench      benchmarks beside their peers, docs/benchmarks.md;'
+	@echo '                ROWS="boot tail" runs some'
 	@echo 'make deps       install packages; install uninstall clean'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import time
 
+from harness import Failure
+
 
 class Qemu:
     """provium's own command by hand: its chardevs lead nowhere, QMP is a
@@ -29,6 +31,9 @@ class Qemu:
         self.process = subprocess.Popen([*out, *extra], stdin=stdin)
         self.socket = socket.socket(socket.AF_UNIX)
         while self.socket.connect_ex(self.path):
+            if self.process.poll() is not None:
+                raise Failure(f"QEMU ended with {self.process.returncode}: "
+                              f"{' '.join([*out, *extra])}")
             time.sleep(0.001)
         self.file = self.socket.makefile("rw", encoding="utf-8")
         self.ask("qmp_capabilities")
@@ -44,7 +49,7 @@ class Qemu:
             message = json.loads(line)
             if fits(message):
                 return message
-        raise EOFError("QEMU ended")
+        raise Failure("QEMU ended before it had migrated")
 
     def end(self):
         self.process.kill()
@@ -53,25 +58,32 @@ class Qemu:
         self.socket.close()
         os.unlink(self.path)
 
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
 
 def save(argv, initrd, tmp, path):
     """Boots until the agent has opened its port; migrates to path, running."""
-    q = Qemu(argv, initrd, tmp)
-    q.until(lambda m: m.get("event") == "VSERPORT_CHANGE"
-            and m["data"]["open"])
-    q.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
-    q.ask("migrate", uri=f"exec:cat >{path}")
-    while q.ask("query-migrate").get("status") not in ("completed", "failed"):
-        time.sleep(0.05)
-    q.end()
+    with Qemu(argv, initrd, tmp) as q:
+        q.until(lambda m: m.get("event") == "VSERPORT_CHANGE"
+                and m["data"]["open"])
+        q.ask("migrate-set-parameters", **{"max-bandwidth": 1 << 40})
+        q.ask("migrate", uri=f"exec:cat >{path}")
+        status = None
+        while status not in ("completed", "failed"):
+            status = q.ask("query-migrate").get("status")
+            time.sleep(0.05)
+        if status == "failed":
+            raise Failure(f"QEMU could not migrate to {path}")
 
 
 def load(argv, initrd, tmp, path):
     """Seconds from the start until the guest runs."""
     with open(path, "rb") as f:
-        q = Qemu(argv, initrd, tmp, "-incoming", "fd:0", stdin=f)
-        if q.ask("query-status")["status"] == "inmigrate":
-            q.until(lambda m: m.get("event") == "RESUME")
-        taken = time.monotonic() - q.start
-    q.end()
-    return taken
+        with Qemu(argv, initrd, tmp, "-incoming", "fd:0", stdin=f) as q:
+            if q.ask("query-status")["status"] == "inmigrate":
+                q.until(lambda m: m.get("event") == "RESUME")
+            return time.monotonic() - q.start

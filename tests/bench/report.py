@@ -55,11 +55,12 @@ class Report:
         text = [INTRODUCTION.format(date=self.date) + "| | |", "|---|---|"]
         text += [f"| {what} | {words} |" for what, words in self.facts.items()]
         text += ["", "## Targets", "", *table(rows), ""]
-        missed = [r["name"] for r in b.rows if r["met"] is False]
-        noted = [f"- {n}: {targets.NOTES[n]}" for n in missed
-                 if n in targets.NOTES]
-        if noted:
-            text += ["Missed, and why:", "", *noted, ""]
+        missed = [r["name"] for r in rows if not r["met"]]
+        if missed:
+            text += ["Missed, and why:", ""]
+            text += [f"- {n}: {targets.NOTES.get(n, 'not yet explained')}"
+                     for n in missed]
+            text += [""]
         if self.whole and (absent or failed):
             text += ["Not measured in this run:", ""]
             text += [f"- what was left of `{n}`, which failed" for n in failed]
@@ -74,9 +75,8 @@ class Report:
         extra = [r for r in b.rows if r["extra"]]
         if extra:
             text += ["", "## Extra rows", "",
-                     "Nothing is promised of these. Where there is a bound, "
-                     "it is one that they kept", "once, and that is watched.",
-                     "", *table(extra, "bound")]
+                     "Nothing is promised of these; a bound is there to be "
+                     "watched.", "", *table(extra, "bound")]
         return "\n".join(text) + "\n"
 
     def write(self, b, failed, drawn=()):

@@ -73,7 +73,7 @@ PEERS = {
     "8 MiB allowed, 10 ms allowed": "no peer: what we allow ourselves",
 }
 
-# Why a row is missed, by its name: said where it is.
+# Why a row is missed, by its name: said only where it is.
 NOTES = {}
 
 
