@@ -50,11 +50,11 @@ class Bench:
         met = targets.holds(bound, ratio) if bound else None
         self.rows.append({
             "name": name, "value": round(value, 6), "peer": round(peer, 6),
-            "ratio": round(ratio, 4), "target": bound, "met": met,
+            "ratio": round(ratio, 6), "target": bound, "met": met,
             "unit": unit, "peer_name": name.split(" / ", 1)[1],
             "extra": extra})
         print(f"  {name}: {value:.3f} against {peer:.3f} {unit}, "
-              f"ratio {ratio:.3f}" + (f" ({bound})" if bound else "") +
+              f"ratio {ratio:.3g}" + (f" ({bound})" if bound else "") +
               (" MISSED" if met is False else ""), flush=True)
 
     def growth(self, name, x_unit, y_unit, points):

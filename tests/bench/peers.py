@@ -270,7 +270,7 @@ def bench_surface(b, rounds=30, mib=32):
     us["ssh true"] = min(us["ssh true"], us["ssh fresh true"])
 
     def beside(ours, peer):
-        unit, scale = ("us", 1) if us["ours " + ours] < 1e5 else ("ms", 1e3)
+        unit, scale = ("us", 1) if us["ours " + ours] < 1e4 else ("ms", 1e3)
         return (f"{ours} / {peer}", us["ours " + ours] / scale,
                 us[peer] / scale, unit)
 

@@ -31,7 +31,7 @@ def table(rows, bound="target"):
         missed = " **missed**" if r["met"] is False else ""
         lines.append(f"| {r['name']} | {figure(r['value'])} | "
                      f"{figure(r['peer'])} | {r['unit']} | "
-                     f"{r['ratio']:.3f} | {r['target'] or ''}{missed} |")
+                     f"{r['ratio']:.3g} | {r['target'] or ''}{missed} |")
     return lines
 
 

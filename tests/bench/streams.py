@@ -61,9 +61,9 @@ def bench_expect(b, rounds=5):
     plain = seconds([*peer, files[256], NEEDLE])
     rate = 256 / statistics.median(full)
     b.row("expect over 256 MiB / pexpect", rate, 256 / plain, "MiB/s")
-    b.row("expect over 256 MiB / pexpect reading 64 KiB", rate,
-          256 / statistics.median(wide), "MiB/s")
     b.row("expect over 256 MiB / expect over 128 MiB",
           statistics.median(full), statistics.median(half), "s")
+    b.extra("expect over 256 MiB / pexpect reading 64 KiB", rate,
+            256 / statistics.median(wide), "MiB/s", ">= 20")
     for path in files.values():
         os.unlink(path)

@@ -31,7 +31,6 @@ TARGETS = {
     "Tail of file, writes of 100 / raw, by a pipe and cat": ">= 0.8",
 
     "expect over 256 MiB / pexpect": ">= 20",
-    "expect over 256 MiB / pexpect reading 64 KiB": ">= 20",
     "expect over 256 MiB / expect over 128 MiB": "<= 2.2",
 
     "deadline overshoot p99, 1 stream / 10 ms allowed": "<= 1",
@@ -66,7 +65,7 @@ PEERS = {
                               "a pipe and `cat` into a second port of the "
                               "same kind",
     "pexpect": "pexpect on the same bytes from a pipe, reading 2000 bytes at "
-               "a time, as it does unless told otherwise, or 64 KiB",
+               "a time, as it does unless told otherwise",
     "bats, busted": "the same files for these runners, all in one run of "
                     "theirs",
     "QEMU's own stream socket": "`-netdev socket` between the same guests",
