@@ -269,9 +269,9 @@ def bench_surface(b, rounds=30, mib=32):
           (us["ssh fresh true"] / 1e3, us["ssh true"] / 1e3))
     us["ssh true"] = min(us["ssh true"], us["ssh fresh true"])
 
-    def beside(ours, peer):
+    def beside(ours, peer, what=None):
         unit, scale = ("us", 1) if us["ours " + ours] < 1e4 else ("ms", 1e3)
-        return (f"{ours} / {peer}", us["ours " + ours] / scale,
+        return (f"{what or ours} / {peer}", us["ours " + ours] / scale,
                 us[peer] / scale, unit)
 
     for ours, *theirs in (("syscall", "ssh true", "qga true"),
@@ -280,6 +280,8 @@ def bench_surface(b, rounds=30, mib=32):
         for peer in theirs:
             b.row(*beside(ours, peer))
     b.extra(*beside("syscall", "qga ping"), "<= 1")
-    for what in ("batch", "read", "write"):
-        b.extra(*beside(what, "ssh " + what), "<= 1")
-        b.extra(*beside(what, "qga " + what), "<= 1")
+    for ours, what in (("batch", "batch of 1000 calls"),
+                       ("read", f"read_file of {mib} MiB"),
+                       ("write", f"write_file of {mib} MiB")):
+        for peer in ("ssh", "qga"):
+            b.extra(*beside(ours, f"{peer} {ours}", what), "<= 1")
