@@ -23,7 +23,7 @@ PLOTS = (
 )
 UNITS = {"s": "seconds"}
 
-HEAD = """set terminal svg size 640,380 dynamic rounded background "#ffffff" \\
+HEAD = """set terminal svg size 640,380 fixed rounded background "#ffffff" \\
     font "Helvetica,Arial,sans-serif,15"
 set output "{out}"
 set border 3 linecolor "#808080"
