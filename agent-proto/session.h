@@ -52,7 +52,7 @@
 
 #define MSG_MAX		    (4u << 20) /* one encoded message */
 #define SESSION_PARTIAL_MAX (16u << 20)
-#define CHAN_WINDOW	    (256u << 10)
+#define CHAN_WINDOW	    (512u << 10)
 #define CHANNELS_MAX	    4096
 
 enum session_role { SESSION_HOST, SESSION_AGENT };

@@ -168,10 +168,10 @@ static void credit_and_resets_go_before_messages(void **state)
 	struct chan *c = pair_open(p);
 
 	p->host.holds = true;
-	chan_write(pair_agents(p, a), p->big, 100000, false);
+	chan_write(pair_agents(p, a), p->big, CHAN_WINDOW / 2, false);
 	pair_pump(p);
 	end_send(b, "message", false);
-	chan_consumed(a, 100000);
+	chan_consumed(a, CHAN_WINDOW / 2);
 	chan_reset(c);
 	end_expect_output(&p->host, "RESET 3; CREDIT 1; MSG 2 #7");
 }
@@ -255,17 +255,21 @@ static void a_writer_stops_at_its_credit_and_is_told_of_more(void **state)
 	pair_pump(p);
 	assert_int_equal(p->agent.n_data, CHAN_WINDOW);
 	end_expect(&p->host, "");
-	chan_consumed(pair_agents(p, ch), 100000);
+	chan_consumed(pair_agents(p, ch), CHAN_WINDOW / 2);
 	pair_pump(p);
 	end_expect(&p->host, "writable 1");
-	assert_int_equal(chan_room(ch), 100000);
+	assert_int_equal(chan_room(ch), CHAN_WINDOW / 2);
 	/* A fin counts only with all of the bytes. */
-	assert_int_equal(chan_write(ch, p->big, 100000, true), 100000);
+	assert_int_equal(chan_write(ch, p->big, CHAN_WINDOW / 2, true),
+			 CHAN_WINDOW / 2);
 	pair_pump(p);
+	/* Eight frames of the first write, four of the second. */
 	end_expect(
 	    &p->agent,
+	    "data 1 #65536+; data 1 #65536+; data 1 #65536+; data 1 #65536+; "
 	    "data 1 #65536+; data 1 #65536+; data 1 #65536+; data 1 #65536; "
-	    "data 1 #65536+; data 1 #34464; fin 1");
+	    "data 1 #65536+; data 1 #65536+; data 1 #65536+; data 1 #65536; "
+	    "fin 1");
 }
 
 static void nobody_is_told_of_room_that_did_not_lack(void **state)
@@ -328,15 +332,15 @@ static void data_after_the_peers_fin_needs_no_credit(void **state)
 	struct chan *ch = pair_open(p);
 
 	p->agent.holds = true;
-	chan_write(ch, p->big, 200000, false);
+	chan_write(ch, p->big, CHAN_WINDOW / 4 * 3, false);
 	pair_pump(p);
-	chan_consumed(pair_agents(p, ch), 100000);
+	chan_consumed(pair_agents(p, ch), CHAN_WINDOW / 2);
 	assert_true(session_has_output(p->agent.s));
 	chan_write(ch, p->big, 10, true);
 	struct buf out = {0};
 	end_take(&p->host, &out);
 	end_feed(&p->agent, buf_data(&out), out.len, 0, NULL);
-	chan_consumed(pair_agents(p, ch), 100010);
+	chan_consumed(pair_agents(p, ch), CHAN_WINDOW / 4 + 10);
 	end_expect_output(&p->agent, "");
 	buf_done(&out);
 }

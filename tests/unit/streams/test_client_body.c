@@ -136,20 +136,20 @@ static void what_a_file_has_grown_by_is_not_sent(void **state)
 static void a_file_that_became_shorter_fails_the_call_alone(void **state)
 {
 	struct fixture *f = *state;
-	int fd = make_file(1000000);
+	int fd = make_file(4000000);
 	struct call *call;
 
 	taken.holds = true;
-	call = send_file(f, fd, 1000000);
+	call = send_file(f, fd, 4000000);
 	while (taken.n < CHAN_WINDOW)
 		loop_turn(f->loop);
-	assert_int_equal(0, ftruncate(fd, 300000));
+	assert_int_equal(0, ftruncate(fd, 1300000));
 	taken.holds = false;
 	fake_consumed(f->agent, taken.ch, taken.n);
 	assert_int_equal(-ENODATA, op_wait(&call->op));
 	assert_non_null(strstr(call->op.err.text,
-			       "has become shorter meanwhile: 300000 bytes "
-			       "of 1000000"));
+			       "has become shorter meanwhile: 1300000 bytes "
+			       "of 4000000"));
 	assert_false(taken.is_wrong);
 	call_free(call);
 	close(fd);
