@@ -286,11 +286,16 @@ bench: deps-check
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)python3 tests/bench/bench.py build/provium build/release $(ROWS)
 
-SOAK_MINUTES ?= 10
-SOAK_SEED ?= 1
+# Before a release: SOAK_MINUTES=30 SOAK_BOOTS=1000 SOAK_RESTORES=5000.
+SOAK_MINUTES  ?= 2
+SOAK_BOOTS    ?= 20
+SOAK_RESTORES ?= 200
+SOAK_SEED     ?= 1
 .PHONY: soak
 soak: all
-	$(Q)python3 tests/soak/soak.py build/provium $(SOAK_MINUTES) $(SOAK_SEED)
+	$(Q)build/provium guest build
+	$(Q)python3 tests/soak/soak.py build/provium --minutes $(SOAK_MINUTES) \
+	    --boots $(SOAK_BOOTS) --restores $(SOAK_RESTORES) --seed $(SOAK_SEED)
 
 .PHONY: install uninstall clean help
 install: all
@@ -309,7 +314,8 @@ help:
 	@echo 'make lint fmt   style, static analysis, include arrows; formatting'
 	@echo 'make fuzz       fuzz every parser, FUZZ_SECONDS=60 each'
 	@echo 'make fuzz-coverage   lines of each parser that the corpora reach'
-	@echo 'make soak       many guests for SOAK_MINUTES=10'
+	@echo 'make soak       many guests for SOAK_MINUTES=2, SOAK_BOOTS=20,'
+	@echo '                SOAK_RESTORES=200: no growth; SOAK_SEED=1'
 	@echo 'make bench      benchmarks beside their peers, docs/benchmarks.md;'
 	@echo '                ROWS="boot tail" runs some'
 	@echo 'make deps       install packages; install uninstall clean'

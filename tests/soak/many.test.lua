@@ -1,38 +1,10 @@
 -- Many guests for a long time: SOAK_VMS at once, for SOAK_MINUTES, each round a
--- choice by SOAK_SEED of boots, resets, streams, transfers and partitions. One
--- test, so that what grows shows: it prints a line a round for soak.py.
-local MINUTES = tonumber(os.getenv("SOAK_MINUTES") or "1")
-local VMS = tonumber(os.getenv("SOAK_VMS") or "8")
+-- choice by SOAK_SEED of boots, resets, streams, transfers, partitions and
+-- snapshots. One test, so that what grows shows.
+local soak = require("soak")
+local MINUTES = soak.number("SOAK_MINUTES", 1)
+local VMS = soak.number("SOAK_VMS", 8)
 provium.timeout = MINUTES * 60 + 600
-
-local seed = tonumber(os.getenv("SOAK_SEED") or "1")
-local function pick(n)
-  seed = (seed * 16807) % 2147483647
-  return seed % n + 1
-end
-
-local function now()
-  local f = assert(io.open("/proc/uptime"))
-  local s = f:read("*a"):match("^[%d.]+")
-  f:close()
-  return tonumber(s)
-end
-
-local function figures()
-  collectgarbage()
-  local f = assert(io.open("/proc/self/status"))
-  local rss = f:read("*a"):match("VmRSS:%s+(%d+)")
-  f:close()
-  local n = 0
-  for fd = 0, 4095 do
-    local d = io.open("/proc/self/fdinfo/" .. fd)
-    if d then
-      n = n + 1
-      d:close()
-    end
-  end
-  return tonumber(rss), n - 1 -- its own look is one of them
-end
 
 local lan = provium:bridge("lan")
 local vms = {}
@@ -42,7 +14,7 @@ end
 lan:attach(vms)
 
 local function stream(t, vm)
-  local n = pick(200000)
+  local n = soak.pick(200000)
   local p = vm:run_async("seq 1 " .. n)
   p:stdout_stream():expect("\n" .. n .. "\n", 120)
   t:assert_eq(p:wait(60).exit_code, 0)
@@ -50,7 +22,7 @@ local function stream(t, vm)
 end
 
 local function transfer(t, vm)
-  local data = ("%09d"):format(pick(1e9)):rep(pick(100000))
+  local data = ("%09d"):format(soak.pick(1e9)):rep(soak.pick(100000))
   vm:write_file("/tmp/x", data)
   t:assert(vm:read_file("/tmp/x") == data, "the file changed")
 end
@@ -77,29 +49,38 @@ local function cycle(_, vm)
   vm:boot({ agent_timeout = 300 })
 end
 
-local deeds = { stream, transfer, part, leave_unread, reset, cycle, stream,
-  transfer }
+-- The guest that comes back is that of then, and on the network.
+local function turn_back(t, vm, other)
+  local mark = tostring(soak.pick(1e9))
+  vm:write_file("/tmp/mark", mark)
+  local s = vm:snapshot()
+  vm:write_file("/tmp/mark", "later")
+  vm:restore(s, { agent_timeout = 300 })
+  s:delete()
+  t:assert_eq(vm:read_file("/tmp/mark"), mark)
+  t:assert(vm:run("ping -c 3 -w 60 " .. other:nic("lan"):ip()):ok(), "reachable")
+end
 
-test("soak", function(t)
+local deeds = { stream, transfer, part, leave_unread, reset, cycle, stream,
+  transfer, turn_back }
+
+test("many guests at once", function(t)
   local tasks = {}
   for i, vm in ipairs(vms) do
     tasks[i] = function() vm:boot({ agent_timeout = 300 }) end
   end
   provium.all(unpack(tasks))
-  local start, round = now(), 0
+  local start, round = soak.now(), 0
   repeat
     -- Pairs, so that nobody resets whom another pings.
     for i = 1, #vms, 2 do
-      local deed, other = deeds[pick(#deeds)], deeds[pick(2)]
+      local deed, other = deeds[soak.pick(#deeds)], deeds[soak.pick(2)]
       tasks[i] = function() deed(t, vms[i], vms[i + 1] or vms[1]) end
       tasks[i + 1] = deed ~= part and i < #vms
         and function() other(t, vms[i + 1], vms[i]) end or function() end
     end
     provium.all(unpack(tasks, 1, #vms))
     round = round + 1
-    local f = assert(io.open(os.getenv("SOAK_LOG"), "a"))
-    local rss, fds = figures()
-    f:write(("%d %d %d %d\n"):format(round, now() - start, rss, fds))
-    f:close()
-  until now() - start > MINUTES * 60
+    soak.round(round)
+  until soak.now() - start > MINUTES * 60
 end)
