@@ -181,6 +181,8 @@ void vm_begin_boot(struct vm *vm, struct op *op, int64_t deadline_ns,
 	vm_set_state(vm, VM_BOOTING);
 	vm->has_exited = vm->guest_off = vm->reset_seen = false;
 	vm->is_shutting_down = vm->is_greeted = false;
+	/* The agent of a guest that is restored has it open. */
+	vm->port_opened = vm->revival != NULL;
 	vm->doom = DOOM_NONE;
 	vm->off_reason[0] = '\0';
 	vm->resets = 0;
@@ -330,20 +332,25 @@ static void reopened(struct vm *vm)
  * is told only when all devices are through with it: that takes a busy host
  * longer than any grace. QEMU answers a command when it is over. Or the guest
  * suspends: SUSPEND follows; or is here first, as QEMU tells of one change of a
- * port a second.
+ * port a second. For that reason, too, what is told after a reset may be of
+ * before: it concerns the new agent only once that has opened its port.
  */
 static void on_port(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
 	const char *id = json_string_value(json_object_get(data, "id"));
 
-	if (!id || strcmp(id, QEMU_AGENT_ID) != 0 || vm->link < LINK_NET)
+	if (!id || strcmp(id, QEMU_AGENT_ID) != 0)
 		return;
 	if (json_is_true(json_object_get(data, "open"))) {
-		reopened(vm);
+		vm->port_opened = true;
+		if (vm->link >= LINK_NET)
+			reopened(vm);
 		return;
 	}
-	if (vm->probe.command || vm->state == VM_SUSPENDED)
+	/* An agent that has answered has it open, whatever was told. */
+	if ((!vm->port_opened && vm->link < LINK_NET) || vm->probe.command ||
+	    vm->state == VM_SUSPENDED)
 		return;
 	vm->resets_at_closing = vm->resets;
 	qmp_call_start(&vm->probe, vm->qmp, "query-status", NULL, CLOCK_NEVER);
@@ -361,7 +368,8 @@ static void probed(struct vm *vm)
 	qmp_call_done(&vm->probe);
 	if (vm->reset_seen || vm->resets != vm->resets_at_closing)
 		return;
-	err_set(&err, -EHOSTDOWN, "the agent in the guest ended");
+	err_set(&err, -EHOSTDOWN, "the agent in the guest ended%s",
+		vm->link == LINK_HELLO ? " before it had answered" : "");
 	vm_condemn(vm, DOOM_LOST, &err);
 }
 
@@ -417,6 +425,7 @@ static void on_reset(void *ctx, const json_t *data)
 
 	(void)data;
 	vm->reset_seen = true;
+	vm->port_opened = false;
 	vm_kick(vm);
 }
 

@@ -121,6 +121,7 @@ struct vm {
 	bool reset_seen;
 	unsigned resets;
 	unsigned restarts;	    /* the same, over all boots */
+	bool port_opened;	    /* the agent's, since the last reset */
 	struct qmp_call probe;	    /* the agent's port was closed: why? */
 	unsigned resets_at_closing; /* of it */
 	bool panic_lingers;

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* The agent's port while a guest boots; with real guests under TCG. */
+#include "tests/unit/vmm/lib_vm.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <string.h>
+
+/* Agents as process 1: each opens the port, as provium-agent does. */
+#define PORT_OPENER                                                            \
+	"#!/bin/busybox sh\n"                                                  \
+	"export PATH=/bin:/sbin\n"                                             \
+	"mount -t proc proc /proc; mount -t devtmpfs dev /dev\n"               \
+	"sed -n 's/^module //p' /.provium/config | while read m; do\n"         \
+	"    insmod $m\n"                                                      \
+	"done\n"                                                               \
+	"until [ -c /dev/vport*p1 ]; do usleep 10000; done\n"                  \
+	"port=$(echo /dev/vport*p1); exec 3<>$port\n"
+
+static void an_agent_that_ends_while_it_boots_is_told_at_once(void **state)
+{
+	static const char agent[] =
+	    PORT_OPENER "exec 3>&-; echo the port is closed >/dev/console\n"
+			"sleep 100000\n";
+	struct fixture *f = *state;
+
+	f->spec.agent = agent;
+	f->spec.agent_n = strlen(agent);
+	assert_int_equal(vm_try_boot(f, BOOT_NS), -EHOSTDOWN);
+	vm_expect_text(f->op.err.text, "VM a: the agent in the guest ended "
+				       "before it had answered");
+	assert_int_equal(vm_state(f->vm), VM_DEAD);
+	assert_int_equal(f->deaths, 0);
+}
+
+/* The port is closed by the reset, and QEMU may tell of that a second later. */
+static void a_reset_while_it_boots_is_no_end_of_the_agent(void **state)
+{
+	static const char agent[] = PORT_OPENER "echo b >/proc/sysrq-trigger\n"
+						"sleep 100000\n";
+	struct fixture *f = *state;
+
+	f->spec.agent = agent;
+	f->spec.agent_n = strlen(agent);
+	/* It resets itself for ever. */
+	vm_make(f);
+	vm_boot_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	f->pid = vm_pid(f->vm);
+	while (vm_restarts(f->vm) < 3 && !op_is_done(&f->op))
+		loop_turn(f->loop);
+	assert_int_equal(vm_restarts(f->vm), 3);
+	assert_false(op_is_done(&f->op));
+}
+
+#define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
+static const struct CMUnitTest tests[] = {
+    T(an_agent_that_ends_while_it_boots_is_told_at_once),
+    T(a_reset_while_it_boots_is_no_end_of_the_agent),
+};
+
+int main(void)
+{
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
