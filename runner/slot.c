@@ -352,6 +352,12 @@ static void on_hangup(void *ctx)
 	slot_end_soon(ctx);
 }
 
+static void on_deaf(void *ctx, int code)
+{
+	slot_kill(
+	    ctx, mem_printf("cannot read from the worker: %s", strerror(code)));
+}
+
 /* Why the worker is gone; owned, NULL: it did what it should. */
 static char *slot_reason(struct slot *s, int status)
 {
@@ -416,6 +422,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .output = on_output,
 	    .overlong = on_overlong,
 	    .hangup = on_hangup,
+	    .deaf = on_deaf,
 	    .exited = on_exited,
 	};
 	static const struct share_ops share_ops = {

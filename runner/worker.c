@@ -14,8 +14,10 @@
 #include <errno.h>
 #include <lauxlib.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -316,6 +318,16 @@ struct fd_sink {
 	bool is_broken;
 };
 
+/* Nobody hears of what it does from here on: its parent is to know at once, and
+ * not to wait for a word. The reason takes the other way. */
+static void give_up(struct fd_sink *s, int code)
+{
+	s->is_broken = true;
+	fprintf(stderr, "provium worker: cannot write to its parent: %s\n",
+		strerror(code));
+	shutdown(s->fd, SHUT_RDWR);
+}
+
 static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 {
 	struct fd_sink *s = CONTAINER_OF(sink, struct fd_sink, sink);
@@ -328,7 +340,7 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 		if (n > 0)
 			buf_consume(&line, (size_t)n);
 		else if (errno != EINTR)
-			s->is_broken = true;
+			give_up(s, errno);
 	}
 	buf_done(&line);
 }
@@ -344,8 +356,11 @@ static int read_job(int fd, struct job *job, struct err *err)
 
 		if (n > 0)
 			buf_commit(&line, (size_t)n);
-		else if (n == 0 || errno != EINTR)
+		else if (n == 0)
 			rc = err_set(err, -EPIPE, "no job arrived");
+		else if (errno != EINTR)
+			rc = err_set(err, -errno, "cannot read its job: %s",
+				     strerror(errno));
 		if (line.len > JOB_MAX)
 			rc = err_set(err, -EMSGSIZE, "the job is too large");
 	}

@@ -143,6 +143,9 @@ static bool lines_read(struct lines *in)
 	while (n < 0 && errno == EINTR);
 	if (n < 0 && errno == EAGAIN)
 		return false;
+	/* A reset is an end with something of ours left unread. */
+	if (n < 0 && errno != ECONNRESET)
+		in->w->ops.deaf(in->w->ctx, errno);
 	if (n <= 0) {
 		lines_stop(in);
 		return false;

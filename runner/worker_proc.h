@@ -33,6 +33,8 @@ struct worker_proc_ops {
 	void (*overlong)(void *ctx);
 	/* It closed its end of the socket, as it does when it exits. */
 	void (*hangup)(void *ctx);
+	/* What it sends cannot be read: code is an errno. */
+	void (*deaf)(void *ctx, int code);
 	/* The last call, exactly once, when it was reaped and all it sent was
 	 * delivered. status is that of waitpid(). */
 	void (*exited)(void *ctx, int status);

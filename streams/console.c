@@ -21,7 +21,7 @@
  * of their own (console_serve.c): no code of ours runs for them in a serve.
  *
  * The chardev's end, as a read of 0 or any error, is an end and never an
- * error: QEMU is gone or the VM was shut down.
+ * error: QEMU is gone or the VM was shut down. Who waits is told of the error.
  */
 #include "streams/console.h"
 
@@ -97,6 +97,7 @@ static void read_some(struct console *c, size_t max)
 		if (n < 0 && errno == EAGAIN)
 			break;
 		if (n <= 0) {
+			c->read_errno = n < 0 ? errno : 0;
 			hang_up(c);
 			break;
 		}
@@ -323,6 +324,7 @@ void console_attach(struct console *c, int take_fd)
 {
 	assert(c->fd < 0);
 	c->fd = take_fd;
+	c->read_errno = 0;
 	fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
 	c->watch = watch_new(c->loop, c->fd, on_chardev, c);
 	watch_set(c->watch, LOOP_READ);

@@ -26,7 +26,8 @@ TAILQ_HEAD(write_list, console_write);
 struct console {
 	struct loop *loop; /* borrowed */
 	struct console_log log;
-	int fd; /* the chardev, -1: none */
+	int fd;		/* the chardev, -1: none */
+	int read_errno; /* of the read that ended it, 0: an end of file */
 	struct watch *watch;
 	struct console_alarms alarms;
 	struct timer *alarm_timer;

@@ -3,6 +3,7 @@
  * Those who read the console's log: cursors (ConsoleStreams) and expects.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -195,6 +196,17 @@ static void expect_broken(struct console_expect *x, const char *what)
 	op_finish(&x->op, -EPIPE, &err);
 }
 
+static void expect_ended(struct console_expect *x)
+{
+	int code = x->console->read_errno;
+	char what[128];
+
+	snprintf(what, sizeof(what), "console EOF%s%s",
+		 code ? ", it cannot be read: " : "",
+		 code ? strerror(code) : "");
+	expect_broken(x, what);
+}
+
 static void on_expect_stop(struct op *op, int reason)
 {
 	struct console_expect *x = CONTAINER_OF(op, struct console_expect, op);
@@ -244,7 +256,7 @@ static void expect_serve(struct console_expect *x, uint64_t max)
 	if (n && x->scanned < c->log.size)
 		serve_later(c);
 	else if (c->fd < 0)
-		expect_broken(x, "console EOF");
+		expect_ended(x);
 }
 
 void console_expect_start(struct console_expect *x, struct console *c,

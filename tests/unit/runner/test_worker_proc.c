@@ -52,6 +52,12 @@ static void on_nothing(void *ctx)
 	assert_false(((struct probe *)ctx)->has_ended);
 }
 
+static void on_deaf(void *ctx, int code)
+{
+	(void)ctx;
+	fail_msg("cannot read: %s", strerror(code));
+}
+
 static void on_exited(void *ctx, int status)
 {
 	struct probe *p = ctx;
@@ -66,6 +72,7 @@ static const struct worker_proc_ops ops = {
     .output = on_output,
     .overlong = on_nothing,
     .hangup = on_nothing,
+    .deaf = on_deaf,
     .exited = on_exited,
 };
 
