@@ -109,10 +109,11 @@ static int write_all(int fd, const void *p, size_t n, int64_t at,
 
 		if (r < 0 && errno == EINTR)
 			continue;
+		/* The memory of a process that has ended takes nothing. */
 		if (r <= 0)
-			return err_set(err, r < 0 ? -errno : -EIO,
+			return err_set(err, r < 0 ? -errno : -ESRCH,
 				       "cannot write %s: %s", what,
-				       strerror(r < 0 ? errno : EIO));
+				       strerror(r < 0 ? errno : ESRCH));
 		from += r;
 		n -= (size_t)r;
 		at += at < 0 ? 0 : r;
@@ -148,9 +149,9 @@ int ram_peek(const struct ram_map *m, void *to, struct err *err)
 
 	if (fd < 0 || r == (ssize_t)m->size)
 		return fd < 0 ? fd : 0;
-	return err_set(err, r < 0 ? (int)r : -EIO,
+	return err_set(err, r < 0 ? (int)r : -ESRCH,
 		       "cannot read the memory of QEMU: %s",
-		       strerror(r < 0 ? (int)-r : EIO));
+		       r < 0 ? strerror((int)-r) : "it has ended");
 }
 
 int ram_poke(const struct ram_map *m, const void *from, struct err *err)
@@ -205,7 +206,7 @@ static int read_window(struct ram_copy *c, struct err *err)
 	    (int64_t)((c->map.addr / RAM_PAGE + page) * sizeof(uint64_t)));
 
 	if (r != (ssize_t)(n * sizeof(uint64_t)))
-		return err_set(err, r < 0 ? (int)r : -EIO,
+		return err_set(err, r < 0 ? (int)r : -ESRCH,
 			       "cannot read the page map of QEMU: %s",
 			       r < 0 ? strerror((int)-r) : "it has ended");
 	c->window_at = page;
@@ -263,7 +264,7 @@ static int save_run(struct ram_copy *c, size_t n, struct err *err)
 	    read_all(c->mem_fd, c->bytes, n, (int64_t)(c->map.addr + c->at));
 
 	if (r != (ssize_t)n)
-		return err_set(err, r < 0 ? (int)r : -EIO,
+		return err_set(err, r < 0 ? (int)r : -ESRCH,
 			       "cannot read the memory of QEMU: %s",
 			       r < 0 ? strerror((int)-r) : "it has ended");
 	c->done += n;

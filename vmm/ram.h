@@ -9,6 +9,8 @@
  * delta is what such a guest has changed since: a record for each run of
  * pages. So a guest that was started from an image costs what it changed,
  * however deep: its delta is always against that image.
+ *
+ * A process that has ended is -ESRCH, from whatever is done with its memory.
  */
 #ifndef VMM_RAM_H
 #define VMM_RAM_H

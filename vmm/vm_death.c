@@ -34,7 +34,8 @@ int64_t vm_doom_due(const struct vm *vm)
 {
 	if (vm->doom == DOOM_NONE)
 		return CLOCK_NEVER;
-	if (vm->doom == DOOM_LOST && (vm->is_shutting_down || vm->guest_off))
+	if (vm->doom == DOOM_LOST &&
+	    (vm->guest_off || (vm->is_shutting_down && vm_has_parted(vm))))
 		return vm->doom_at_ns + VM_OFF_GRACE_NS;
 	return vm->doom_at_ns;
 }
@@ -238,6 +239,12 @@ bool vm_step_death(struct vm *vm)
 		return step_exit(vm);
 	if (clock_now_ns() < vm_doom_due(vm))
 		return false;
+	/* It is to end, and there is nobody left who would do it. */
+	if (vm->doom == DOOM_LOST && vm->is_shutting_down) {
+		vm->doom = DOOM_NONE;
+		process_kill(vm->process, SIGKILL);
+		return false;
+	}
 	struct err err = vm->doom_err;
 	err_wrap(&err, "VM %s", vm_name(vm));
 	vm_die(vm, &err);

@@ -258,6 +258,12 @@ void vm_shutdown_start(struct vm *vm, struct op *op, int64_t deadline_ns)
 	vm_kick(vm);
 }
 
+bool vm_has_parted(const struct vm *vm)
+{
+	return vm->parting && op_is_done(&vm->parting->op) &&
+	       vm->parting->op.result >= 0;
+}
+
 /* An agent that cannot power off will not do so later. */
 static void step_shutdown(struct vm *vm)
 {

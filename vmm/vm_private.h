@@ -18,7 +18,8 @@
 /* After a connection broke, so long the reason is waited for: on a busy machine
  * a QEMU that ends closes its sockets long before its exit can be seen. */
 #define VM_LOST_GRACE_NS (1000 * NS_PER_MS)
-/* The same where the reason is known: the guest is being powered off. */
+/* The same where the reason is known: the guest is being powered off, or its
+ * agent has said that it will be. */
 #define VM_OFF_GRACE_NS (30 * NS_PER_SEC)
 /* The same where the guest may be about to suspend: its driver lets go of the
  * agent's port a moment before. */
@@ -294,6 +295,8 @@ int vm_save_disks(const struct vm *vm, struct snapshot_draft *d,
 
 /* vm_power.c */
 void vm_step_power(struct vm *vm);
+/* The agent has answered what it was asked last: to shut down. */
+bool vm_has_parted(const struct vm *vm);
 /* Forgets what was asked for, but not its op. */
 void vm_power_done(struct vm *vm);
 /* One command of QMP; vm_step() follows its answer. */

@@ -206,7 +206,8 @@ void vm_step_revival(struct vm *vm)
 		if (rc >= 0)
 			rc = answered(vm, &err);
 	}
-	if (rc >= 0)
+	/* A QEMU whose memory is gone will tell why in a moment. */
+	if (rc >= 0 || rc == -ESRCH)
 		return;
 	err_wrap(&err, "VM %s: it cannot be restored", vm_name(vm));
 	vm_die(vm, &err);

@@ -496,10 +496,13 @@ void vm_step_saving(struct vm *vm)
 			explain_state(vm, &err);
 		if (r >= 0 && step->take)
 			r = step->take(vm, vm->command.ret, &err);
+		/* Its memory is gone: the same. */
+		if (r == -ESRCH)
+			return;
 		qmp_call_done(&vm->command);
 		r = r < 0 ? r : 1;
-	} else {
-		r = step->work(vm, &err);
+	} else if ((r = step->work(vm, &err)) == -ESRCH) {
+		return;
 	}
 	if (r < 0 || (r > 0 && ++s->step == ARRAY_LEN(steps))) {
 		finish(vm, r, &err);

@@ -458,16 +458,22 @@ static void a_process_that_is_gone_is_an_error(void **state)
 {
 	struct fixture *f = *state;
 	struct ram_copy *c;
+	siginfo_t info;
 	uint64_t own;
 
 	start_child(f, fill_all);
 	c = ram_save_new(&f->map, RAM_IMAGE, f->fd, &f->err);
 	assert_non_null(c);
 	kill(f->map.pid, SIGKILL);
-	waitpid(f->map.pid, NULL, 0);
-	assert_true(ram_copy_step(c, SIZE_MAX, &f->err) < 0);
+	/* As long as nobody has waited for it, it is there, without memory. */
+	waitid(P_PID, (id_t)f->map.pid, &info, WEXITED | WNOWAIT);
+	assert_int_equal(ram_copy_step(c, SIZE_MAX, &f->err), -ESRCH);
 	assert_non_null(strstr(f->err.text, "of QEMU"));
 	ram_copy_free(c);
+	assert_int_equal(ram_own_bytes(&f->map, &own, &f->err), -ESRCH);
+	assert_int_equal(ram_peek(&f->map, f->have, &f->err), -ESRCH);
+	assert_int_equal(ram_poke(&f->map, f->have, &f->err), -ESRCH);
+	waitpid(f->map.pid, NULL, 0);
 	assert_true(ram_own_bytes(&f->map, &own, &f->err) < 0);
 	assert_null(ram_save_new(&f->map, RAM_DELTA, f->fd, &f->err));
 	assert_true(ram_peek(&f->map, f->have, &f->err) < 0);

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "vmm/vm_private.h"
+
 /* Agents as process 1: each opens the port, as provium-agent does. */
 #define PORT_OPENER                                                            \
 	"#!/bin/busybox sh\n"                                                  \
@@ -57,10 +59,31 @@ static void a_reset_while_it_boots_is_no_end_of_the_agent(void **state)
 	assert_false(op_is_done(&f->op));
 }
 
+/* The guest stands there without it: nothing that could be waited for. */
+static void
+a_guest_whose_agent_ends_when_it_is_to_shut_down_is_forced(void **state)
+{
+	struct fixture *f = *state;
+	int64_t start_ns;
+
+	vm_must_boot(f);
+	vm_exec(f, "(sleep 2; kill -9 $PPID) & echo it stands >/dev/console; "
+		   "kill -STOP $PPID; sleep 1000");
+	while (!vm_logged(f, "it stands"))
+		loop_turn(f->loop);
+	start_ns = clock_now_ns();
+	vm_shutdown_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	assert_int_equal(vm_state(f->vm), VM_SHUTDOWN);
+	assert_int_equal(f->deaths, 0);
+	assert_true(clock_now_ns() - start_ns < VM_OFF_GRACE_NS);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
 static const struct CMUnitTest tests[] = {
     T(an_agent_that_ends_while_it_boots_is_told_at_once),
     T(a_reset_while_it_boots_is_no_end_of_the_agent),
+    T(a_guest_whose_agent_ends_when_it_is_to_shut_down_is_forced),
 };
 
 int main(void)
