@@ -1,15 +1,26 @@
 #!/usr/bin/env python3
-"""kill -9 of provium at any moment leaves nothing running.
+"""Whoever is killed, at whatever moment: the run says so, and nothing is left.
 
-    kill.py PROVIUM
+    kill.py PROVIUM [--only VICTIM:MOMENT]
 
-This process is the subreaper of all it starts, so whatever outlives provium
-becomes its child: once provium is killed, waiting must run out of children
-within a few seconds. The directories of killed runs must be swept by the next
-run.
+A table of victims and moments: provium itself (the parent), its worker, QEMU,
+the agent in the guest. For each row:
+
+  - the run has the status and the words that are said there
+  - no process is left: whoever works on a row is the subreaper of all it
+    starts, so waiting must run out of children
+  - the next run sweeps the directories that were left
+  - nothing is new in /dev/shm
+  - a snapshot that was being written is none for the next run, or a whole one
+
+Rows run two at a time, each in directories of its own.
 """
+import argparse
+import collections
+import concurrent.futures
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,65 +29,133 @@ import time
 
 PR_SET_CHILD_SUBREAPER = 36
 GONE_WITHIN = 60  # seconds; what is asserted is that it ends at all
+AT_A_TIME = 2
 
-TEST = """
-local f = assert(io.open(os.getenv("MOMENT"), "w"))
-local function moment(name) f:write(name, "\\n") f:flush() end
-moment("load")
-test("a", function(t)
-  local vm = provium:vm("a")
-  moment("boot")
-  vm:boot()
-  moment("call")
-  vm:run("sleep 600")
-end)
-"""
-
-
-def children():
-    """QEMU and provium processes that have this process as an ancestor."""
-    me = str(os.getpid())
-    out = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True,
-                         text=True, check=True).stdout.splitlines()[1:]
-    rows = [line.split(None, 2) for line in out]
-    return [r[2] for r in rows if r[1] == me and "ps -eo" not in r[2]]
-
-
-# Whoever is killed in the middle of something, its test has this verdict: the
-# status, and words of the report. The parent's own death is kill_at()'s.
-VICTIM_TEST = """
+# The deadlines are far beyond what is asserted: no death is told by one.
+TEST = r"""
 provium.timeout = 100
 local want, victim = os.getenv("WANT"), os.getenv("VICTIM")
 local f = assert(io.open(os.getenv("MOMENT"), "w"))
-local function moment(name) f:write(name, "\\n") f:flush() end
-test("a", function(t)
-  local vm = provium:vm("a")
-  if want == "boot" then moment("boot") end
-  vm:boot()
+local function moment(name)
+  if name == want then f:write(name, "\n") f:flush() end
+end
+moment("load")
+
+-- An image's own init, which kills the agent as soon as that has its port.
+local KILLS = [[#!/bin/sh
+export PATH=/bin:/sbin
+mount -t proc proc /proc
+until ls -l /proc/$(pidof provium-agent)/fd | grep -q vport; do :; done
+killall -9 provium-agent
+exec sleep 100000
+]]
+
+local function boot()
+  local options = {agent_timeout = 600}
   if victim == "agent" then
-    vm:run_async("sleep 1; killall -9 provium-agent")
+    options.files = {{path = "/init", content = KILLS, mode = 493}}
   end
-  if want ~= "boot" then moment(want) end
-  if want == "shutdown" then vm:shutdown() return end
-  if want == "transfer" then vm:read_file("/dev/zero") end
-  vm:run("sleep 600")
+  moment("boot")
+  return provium:vm("a", options):boot()
+end
+
+local deeds = {}
+function deeds.call(vm) vm:run("sleep 600") end
+function deeds.transfer(vm) vm:read_file("/dev/zero") end
+function deeds.shutdown(vm) vm:shutdown() end
+function deeds.snapshot(vm) vm:snapshot("../kept") vm:run("sleep 600") end
+function deeds.restore(vm) vm:run("sleep 600") end
+
+-- In so many seconds of the guest's.
+local function kill_agent(vm, after)
+  return vm:run_async("sleep " .. after .. "; killall -9 provium-agent")
+end
+
+test("a", function(t)
+  if want == "boot" or want == "load" then
+    return deeds.call(boot())
+  end
+  local vm = provium:vm("a")
+  if want == "restore" and victim ~= "agent" then moment(want) end
+  if want == "snapshot" then
+    vm:boot()
+    vm:write_file("/tmp/kept", "whole")
+  else
+    vm:restore("../base")
+  end
+  if victim == "agent" and want == "shutdown" then
+    -- It is asked, and dies before it can answer.
+    vm:run_async("killall -STOP provium-agent; echo it stands >/dev/console; "
+      .. "sleep 1; killall -9 provium-agent")
+    vm:console():expect("it stands", 60)
+  elseif victim == "agent" and want == "restore" then
+    kill_agent(vm, os.getenv("DELAY"))
+    vm:restore(vm:snapshot())
+  elseif victim == "agent" then
+    kill_agent(vm, os.getenv("DELAY"))
+  end
+  moment(want)
+  deeds[want](vm)
 end)
 test("b", function() end)
 """
+
+# What the restores begin with.
+BASE = r"""
+test("base", function()
+  local vm = provium:vm("a"):boot()
+  vm:write_file("/tmp/kept", "whole")
+  vm:snapshot("../base")
+end)
+"""
+
+# The next run: it sweeps, and looks at what was being written.
+NEXT = r"""
+test("the snapshot is none, or whole", function(t)
+  local vm = provium:vm("a")
+  local ok, err = pcall(vm.restore, vm, "../kept")
+  if ok then
+    t:assert_eq(vm:read_file("/tmp/kept"), "whole")
+  else
+    t:assert_contains(tostring(err), "there is no snapshot in")
+  end
+end)
+"""
+NOTHING = "test('nothing', function() end)\n"
+
 KILLED = "QEMU was killed by signal 9"
 WORKER = "the worker died: SIGKILL (killed from outside"
 ENDED = "the agent in the guest ended"
-VERDICTS = (
-    ("QEMU", "boot", 1, KILLED),
-    ("QEMU", "call", 1, KILLED),
-    ("QEMU", "transfer", 1, KILLED),
-    ("QEMU", "shutdown", 0, "2 passed, 0 failed"),  # it was to end
-    ("worker", "boot", 1, WORKER),
-    ("worker", "call", 1, WORKER),
-    ("worker", "transfer", 1, WORKER),
-    ("worker", "shutdown", 1, WORKER),
-    ("agent", "call", 1, ENDED),
-    ("agent", "transfer", 1, ENDED),
+PASSED = "2 passed, 0 failed"  # it was to end
+DIED = -signal.SIGKILL
+
+Row = collections.namedtuple("Row", "victim moment delays status words")
+TABLE = (
+    Row("parent", "load", (0,), DIED, ""),
+    Row("parent", "boot", (0, 0.01, 0.05, 0.2, 0.8, 1.5), DIED, ""),
+    Row("parent", "call", (0, 0.3), DIED, ""),
+    Row("parent", "transfer", (0, 0.3), DIED, ""),
+    Row("parent", "shutdown", (0, 0.05), DIED, ""),
+    Row("parent", "snapshot", (0, 0.1, 0.3, 0.5), DIED, ""),
+    Row("parent", "restore", (0, 0.03, 0.1), DIED, ""),
+    Row("worker", "boot", (0,), 1, WORKER),
+    Row("worker", "call", (0,), 1, WORKER),
+    Row("worker", "transfer", (0,), 1, WORKER),
+    Row("worker", "shutdown", (0,), 1, WORKER),
+    Row("worker", "snapshot", (0, 0.1, 0.3, 0.5), 1, WORKER),
+    Row("worker", "restore", (0, 0.03, 0.1), 1, WORKER),
+    Row("QEMU", "boot", (0,), 1, KILLED),
+    Row("QEMU", "call", (0,), 1, KILLED),
+    Row("QEMU", "transfer", (0,), 1, KILLED),
+    Row("QEMU", "shutdown", (0,), 0, PASSED),
+    Row("QEMU", "snapshot", (0, 0.1, 0.3, 0.5), 1, KILLED),
+    Row("QEMU", "restore", (0, 0.03, 0.1), 1, KILLED),
+    Row("agent", "boot", (0,), 1, ENDED),
+    Row("agent", "call", (0.5,), 1, ENDED),
+    Row("agent", "transfer", (0.5,), 1, ENDED),
+    Row("agent", "shutdown", (0,), 0, PASSED),
+    Row("agent", "snapshot", (0.02, 0.1), 1, ENDED),
+    Row("agent", "restore", (0.05, 0.1, 0.3), 1, ENDED),
 )
 
 
@@ -88,125 +167,169 @@ def on_alarm(_signo, _frame):
     raise Overdue
 
 
+def become_reaper():
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+    signal.signal(signal.SIGALRM, on_alarm)
+
+
+def children(pid):
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
+        return [int(n) for n in f.read().split()]
+
+
 def reap_all():
-    """Waits until no descendant is left; false when some would not go."""
+    """Waits until no descendant is left; the pids of those that would not go,
+    which are killed."""
     signal.alarm(GONE_WITHIN)
     try:
         while True:
             os.wait()
     except ChildProcessError:
-        return True
+        return []
     except Overdue:
-        return False
+        left = children(os.getpid())
+        for pid in left:
+            os.kill(pid, signal.SIGKILL)
+        return left
     finally:
         signal.alarm(0)
 
 
-def kill_at(provium, tests, runtime, moment, delay):
-    fifo = os.path.join(runtime, "moment")
-    if not os.path.exists(fifo):
-        os.mkfifo(fifo)
-    child = subprocess.Popen(
-        [provium, "run", tests],
-        env={**os.environ, "XDG_RUNTIME_DIR": runtime, "MOMENT": fifo},
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    with open(fifo, encoding="ascii") as f:
-        for line in f:
-            if line.strip() == moment:
-                break
-        time.sleep(delay)  # the moment that is tried, not a wait
-        child.send_signal(signal.SIGKILL)
-        child.wait()
-        ok = reap_all()
-    if not ok:
-        print("    still there:", *children(), sep="\n      ")
-        subprocess.run(["pkill", "-9", "-P", str(os.getpid())], check=False)
-    return ok
+def shm():
+    return {n for n in os.listdir("/dev/shm") if "provium" in n or "qemu" in n}
 
 
-def child_of(pid):
-    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as f:
-        found = f.read().split()
-    return int(found[0]) if found else None
+def write(path, text):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="ascii") as f:
+        f.write(text)
 
 
-def verdict_of(provium, tests, runtime, victim, moment):
+class Place:
+    """The directories of one row."""
+
+    def __init__(self, provium, work):
+        self.provium = provium
+        # Short: sockets live below.
+        self.dir = tempfile.mkdtemp(prefix="k", dir=work)
+        for name in ("r", "t"):
+            os.mkdir(f"{self.dir}/{name}", 0o700)
+        if os.path.isdir(f"{work}/base"):
+            os.symlink(f"{work}/base", f"{self.dir}/base")
+
+    def start(self, test, **env):
+        write(f"{self.dir}/test/a.test.lua", test)
+        return subprocess.Popen(
+            [self.provium, "run", "--no-history", f"{self.dir}/test"],
+            env={**os.environ, "XDG_RUNTIME_DIR": f"{self.dir}/r",
+                 "TMPDIR": f"{self.dir}/t", **env},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT)
+
+    def run(self, test):
+        """Status and output of a run to its end."""
+        p = self.start(test)
+        out = p.communicate()[0].decode("utf-8", "replace")
+        return p.returncode, out
+
+    def left(self):
+        return [f"{top}/{n}" for top in ("r", "t")
+                for n in os.listdir(f"{self.dir}/{top}")
+                if n.startswith("provium")]
+
+
+def victim_of(row, child):
+    """Whom to kill; None: nobody, the test does it."""
+    if row.victim == "agent":
+        return None
+    pid = child.pid
+    for name in ("worker", "QEMU"):
+        if row.victim in (name, "QEMU"):
+            while not children(pid):
+                time.sleep(0.005)  # it has begun: it comes
+            pid = children(pid)[0]
+    return pid
+
+
+def killed(row, delay, place):
     """Status and output of a run whose victim was killed at that moment."""
-    fifo = os.path.join(runtime, "moment")
-    child = subprocess.Popen(
-        [provium, "run", tests],
-        env={**os.environ, "XDG_RUNTIME_DIR": runtime, "MOMENT": fifo,
-             "WANT": moment, "VICTIM": victim},
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    fifo = f"{place.dir}/moment"
+    os.mkfifo(fifo)
+    child = place.start(TEST, MOMENT=fifo, WANT=row.moment, VICTIM=row.victim,
+                        DELAY=str(delay))
     with open(fifo, encoding="ascii") as f:
         f.readline()
-        pid = child_of(child.pid)
-        while victim == "QEMU" and pid and not child_of(pid):
-            time.sleep(0.01)  # the boot has begun: it comes
-        if victim == "QEMU" and pid:
-            pid = child_of(pid)
-        if victim != "agent":
+        if row.victim != "agent":
+            pid = victim_of(row, child)
+            time.sleep(delay)  # the moment that is tried, not a wait
             os.kill(pid, signal.SIGKILL)
         out = child.communicate()[0].decode("utf-8", "replace")
     return child.returncode, out
 
 
-def swept(provium, runtime):
-    """After a run, nothing is left of those that were killed."""
-    empty = tempfile.mkdtemp(dir=runtime)
-    with open(os.path.join(empty, "x.test.lua"), "w",
-              encoding="ascii") as f:
-        f.write('test("x", function() end)\n')
-    subprocess.run([provium, "run", empty], check=True,
-                   env={**os.environ, "XDG_RUNTIME_DIR": runtime},
-                   stdout=subprocess.DEVNULL)
-    left = [e for e in os.listdir(runtime)
-            if e.startswith("provium")]
+def complaint(row, delay, place):
+    """What is wrong with that row, or None."""
+    before = shm()
+    status, out = killed(row, delay, place)
+    left = reap_all()
+    if status != row.status or row.words not in out:
+        return f"status {status}\n{out}"
     if left:
-        print("    left in the runtime directory:", left)
-    return not left
+        return f"processes are left: {left}"
+    status, out = place.run(NEXT if row.moment == "snapshot" else NOTHING)
+    if status:
+        return f"the next run: status {status}\n{out}"
+    if place.left():
+        return f"the next run leaves: {place.left()}"
+    # Of rows at the same time nothing is there, for nothing ever is.
+    if shm() - before:
+        return f"left in /dev/shm: {shm() - before}"
+    return None
+
+
+def try_row(args):
+    row, delay, provium, work = args
+    place = Place(provium, work)
+    try:
+        return complaint(row, delay, place)
+    finally:
+        shutil.rmtree(place.dir)
+
+
+def make_base(provium, work):
+    place = Place(provium, work)
+    status, out = place.run(BASE)
+    if status:
+        sys.exit(f"no snapshot to begin with: {out}")
+    os.rename(f"{place.dir}/base", f"{work}/base")
+    shutil.rmtree(place.dir)
 
 
 def main():
-    provium = os.path.abspath(sys.argv[1])
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    signal.signal(signal.SIGALRM, on_alarm)
+    ap = argparse.ArgumentParser()
+    ap.add_argument("provium")
+    ap.add_argument("--only", default="", help="VICTIM:MOMENT, or VICTIM")
+    args = ap.parse_args()
+    provium = os.path.abspath(args.provium)
+    only = args.only.split(":") if args.only else []
     counts = {True: 0, False: 0}
-
-    def report(ok, name):
-        counts[ok] += 1
-        print(f"  {'ok     ' if ok else 'FAIL   '} {name}", flush=True)
-
-    with tempfile.TemporaryDirectory(prefix="provium-kill-") as work:
-        tests = os.path.join(work, "tests")
-        runtime = os.path.join(work, "run")
-        os.mkdir(tests)
-        os.mkdir(runtime, 0o700)
-        with open(os.path.join(tests, "a.test.lua"), "w",
-                  encoding="ascii") as f:
-            f.write(TEST)
-        for moment, delays in (("load", (0,)),
-                               ("boot", (0, 0.01, 0.05, 0.2, 0.8, 1.5)),
-                               ("call", (0, 0.3))):
-            for delay in delays:
-                ok = kill_at(provium, tests, runtime, moment, delay)
-                report(ok, f"kill -9, {delay} s after '{moment}'")
-        victims = os.path.join(work, "victims")
-        os.mkdir(victims)
-        with open(os.path.join(victims, "a.test.lua"), "w",
-                  encoding="ascii") as f:
-            f.write(VICTIM_TEST)
-        for victim, moment, status, words in VERDICTS:
-            got, out = verdict_of(provium, victims, runtime, victim, moment)
-            ok = got == status and words in out and reap_all()
-            report(ok, f"{victim} killed at '{moment}': status {status}, "
-                       f"'{words}'")
-            if not ok:
-                print(f"    status {got}\n    " + out.replace("\n", "\n    "))
-        report(swept(provium, runtime), "the next run sweeps what they left")
+    with tempfile.TemporaryDirectory(prefix="pk", dir="/tmp") as work, \
+         concurrent.futures.ProcessPoolExecutor(
+             AT_A_TIME, initializer=become_reaper) as pool:
+        make_base(provium, work)
+        rows = [(row, delay, provium, work) for row in TABLE
+                for delay in row.delays
+                if [row.victim, row.moment][:len(only)] == only]
+        for (row, delay, *_), bad in zip(rows, pool.map(try_row, rows)):
+            counts[not bad] += 1
+            print(f"  {'FAIL   ' if bad else 'ok     '} {row.victim} killed, "
+                  f"{delay} s after '{row.moment}': status {row.status}"
+                  f"{', ' if row.words else ''}{row.words}", flush=True)
+            if bad:
+                print("    " + bad.replace("\n", "\n    "), flush=True)
     print(f"{counts[True]} passed, {counts[False]} failed")
-    sys.exit(1 if counts[False] else 0)
+    sys.exit(1 if counts[False] or not counts[True] else 0)
 
 
 if __name__ == "__main__":
