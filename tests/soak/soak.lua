@@ -1,6 +1,7 @@
 -- What the phases of the soak share: numbers from the environment, choices by
 -- SOAK_SEED, time, and a line a round for soak.py. For require().
-local soak = {}
+-- ROUNDS_MIN: fewer cannot be judged (SAMPLES_MIN of soak.py).
+local soak = { ROUNDS_MIN = 6 }
 
 function soak.number(name, default)
   return tonumber(os.getenv(name) or default)

@@ -26,7 +26,7 @@ import time
 GROWTH_KIB = 8 * 1024  # of a worker of 8 guests: what the allocator may keep
 GROWTH_FDS = 2
 SAMPLE_SECONDS = 2
-SAMPLES_MIN = 6
+SAMPLES_MIN = 6  # 18 boots, 24 restores
 TABLE_ROWS = 12
 GONE_WITHIN = 10  # seconds, of a run's processes
 SHOWN = 20000     # bytes of what a run that failed has printed, from the end
