@@ -176,17 +176,19 @@ static ssize_t tail_read(struct tail *tl, void *p, size_t n, uint64_t pos)
 	return read(tl->fd, p, n);
 }
 
-static void tail_check_truncated(struct tail *tl)
+/* Where nothing is to be read. Returns whether it is followed anew. */
+static bool tail_was_truncated(struct tail *tl)
 {
 	struct stat st;
-	uint64_t size;
+	uint64_t before = tl->last_size;
 
 	if (tl->pseudo || fstat(tl->fd, &st) < 0)
-		return;
-	size = (uint64_t)st.st_size;
-	if (size < tl->pos && size < tl->last_size)
-		tl->pos = 0;
-	tl->last_size = size;
+		return false;
+	tl->last_size = (uint64_t)st.st_size;
+	if (tl->last_size >= tl->pos || tl->last_size >= before)
+		return false;
+	tl->pos = 0;
+	return true;
 }
 
 static void tail_step(struct task *t)
@@ -196,7 +198,6 @@ static void tail_step(struct task *t)
 	size_t room = task_room(t);
 	ssize_t n;
 
-	tail_check_truncated(tl);
 	/* A seq_file that was read to its end stays there for a reader at
 	 * that very offset (fs/seq_file.c); seeking makes it start anew. */
 	if (tl->pseudo && tl->at_end && !tl->no_seek)
@@ -210,11 +211,13 @@ static void tail_step(struct task *t)
 	}
 	tl->at_end = n <= 0;
 	if (tl->at_end) {
-		task_sleep(t);
+		if (!tail_was_truncated(tl))
+			task_sleep(t);
 		return;
 	}
 	task_write_in_place(t, piece, (size_t)n);
 	tl->pos += (uint64_t)n;
+	tl->last_size = tl->pos;
 	/* What was written since then has its own event. */
 	if ((size_t)n < room && !tl->pseudo)
 		task_sleep(t);
