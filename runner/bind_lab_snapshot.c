@@ -418,6 +418,7 @@ static const struct bind_method core[] = {
     {"check_streams", core_check_streams},
     {"off", core_off},
     {"acquire", bind_claim_l_acquire},
+    {"check_snapshot", restore_l_check},
     {"prepare_restore", restore_l_prepare},
     {"restore_finish", restore_l_finish},
     {"bridge_save", core_bridge_save},

@@ -134,6 +134,29 @@ static void make_vm(lua_State *L, struct vm_object *v, const struct snapshot *s)
 	v->need = (struct pool_amount){s->memory, s->cpus};
 }
 
+static int open_verified(lua_State *L, const char *path, struct snapshot *s,
+			 struct err *err)
+{
+	if (snapshot_open(s, path, err) < 0)
+		return err->code;
+	int r = worker_verify_snapshot(worker_of(L), s, err);
+	if (r < 0)
+		snapshot_done(s);
+	return r;
+}
+
+int restore_l_check(lua_State *L)
+{
+	const char *as = luaL_checkstring(L, 1);
+	struct snapshot s;
+	struct err err = {0};
+
+	if (open_verified(L, snapshot_arg(L, as, 2, NULL), &s, &err) < 0)
+		bind_fail_err(L, as, &err);
+	snapshot_done(&s);
+	return 0;
+}
+
 int restore_l_prepare(lua_State *L)
 {
 	struct vm_object *v = vm_check(L, 1, method);
@@ -149,9 +172,7 @@ int restore_l_prepare(lua_State *L)
 	bind_restore_forget(v);
 	v->restoring = mem_zalloc(sizeof(*v->restoring));
 	read_options(L, 3, v->restoring);
-	if (snapshot_open(&v->restoring->snapshot, path, &err) < 0 ||
-	    worker_verify_snapshot(worker_of(L), &v->restoring->snapshot,
-				   &err) < 0) {
+	if (open_verified(L, path, &v->restoring->snapshot, &err) < 0) {
 		bind_restore_forget(v);
 		bind_fail_err(L, method, &err);
 	}

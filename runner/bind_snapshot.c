@@ -121,7 +121,8 @@ const char *snapshot_arg(lua_State *L, const char *method, int idx,
 {
 	struct snapshot_object *s = object_test(L, idx, &snapshot_class);
 
-	*ret = s;
+	if (ret)
+		*ret = s;
 	if (s) {
 		lua_pushstring(L, check_open(L, &s->folder, method)->path);
 		return lua_tostring(L, -1);

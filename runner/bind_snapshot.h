@@ -57,7 +57,7 @@ extern const struct object_class snapshot_class;
 /* Pushes a snapshot that is in the folder path; copied. */
 struct snapshot_object *snapshot_object_push(lua_State *L, const char *path);
 /* The path of the snapshot, or the string, at idx: pushed as a string. *ret:
- * the object, or NULL. Raises. */
+ * the object, or NULL; may be NULL. Raises. */
 const char *snapshot_arg(lua_State *L, const char *method, int idx,
 			 struct snapshot_object **ret);
 
@@ -68,6 +68,8 @@ void snapshot_check_streams(lua_State *L, const char *method,
 
 /* The parts of vm:snapshot and vm:restore for runner/lua/vm.lua: */
 int snapshot_l_take(lua_State *L);    /* (vm, path?) -> Snapshot */
+int restore_l_check(lua_State *L);    /* (method, snapshot): raises unless it
+				       * is whole */
 int restore_l_prepare(lua_State *L);  /* (vm, snapshot, options) */
 int restore_l_start(lua_State *L);    /* (vm) */
 int restore_l_workers(lua_State *L);  /* (vm) -> those that are alive */

@@ -11,6 +11,7 @@
 --   object(folder, is_kept, parts)   the LabSnapshot
 --   discard(folder)                  what was begun
 --   acquire(method, vm, ...)         waits for what they need
+--   check_snapshot(method, snapshot) raises unless it is whole
 --   prepare_restore(vm, snapshot)
 --   restore_finish()                 the function that does the rest of that
 --   off(vm)                          its guest is gone, at once
@@ -137,29 +138,42 @@ local function restore_bridges(lab, list)
   end
 end
 
--- VMs and bridges, without a guest; the snapshot of each VM that ran.
-local function restore_members(lab, saved, folder, known)
+-- The snapshot of each VM that ran, by name. Before any guest is given up for
+-- them, all are looked at.
+local function parts_of(saved, folder, known)
   local parts = {}
+  for name, was in pairs(saved.vms or {}) do
+    if running(was.state) then
+      parts[name] = known[name] or folder .. "/vm-" .. name
+      core.check_snapshot("lab:restore", parts[name])
+    end
+  end
+  return parts
+end
+
+-- VMs and bridges, without a guest; parts by VM.
+local function restore_members(lab, saved, parts)
+  local of_vm = {}
   for name, was in pairs(saved.vms or {}) do
     local vm = lab[name] or lab:vm(name, was.profile)
     core.off(vm)
-    if running(was.state) then
-      parts[vm] = known[name] or folder .. "/vm-" .. name
-    end
+    of_vm[vm] = parts[name]
   end
   restore_bridges(lab, saved.bridges or {})
-  return parts
+  return of_vm
 end
 
 function methods.restore(lab, snapshot)
   core.check(lab, "lab:restore")
   local text, folder, known = core.read("lab:restore", snapshot)
+  local saved = decode(text)
+  local parts = parts_of(saved, folder, known)
   -- What is made for it lives as long as the lab.
   local before = core.enter_scope(lab)
-  local ok, parts = pcall(restore_members, lab, decode(text), folder, known)
+  local ok, of_vm = pcall(restore_members, lab, saved, parts)
   core.leave_scope(before)
-  if not ok then error(parts, 0) end
-  bring_back("lab:restore", parts)
+  if not ok then error(of_vm, 0) end
+  bring_back("lab:restore", of_vm)
   return lab
 end
 
