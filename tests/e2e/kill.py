@@ -27,6 +27,11 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # beside the sources
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                ".."))
+from leftovers import shm
+
 PR_SET_CHILD_SUBREAPER = 36
 GONE_WITHIN = 60  # seconds; what is asserted is that it ends at all
 AT_A_TIME = 2
@@ -194,10 +199,6 @@ def reap_all():
         return left
     finally:
         signal.alarm(0)
-
-
-def shm():
-    return {n for n in os.listdir("/dev/shm") if "provium" in n or "qemu" in n}
 
 
 def write(path, text):

@@ -28,6 +28,11 @@ import sys
 import tempfile
 import time
 
+sys.dont_write_bytecode = True  # beside the sources
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                ".."))
+from leftovers import marked, shm
+
 # With this one the first choices have writes of a snapshot among them.
 SEED = 19
 RUN_WITHIN = 150  # seconds, of a run with a fault
@@ -178,29 +183,13 @@ class Bench:
             return status, out.read().decode("utf-8", "replace")
 
 
-def marked(d):
-    """The processes that were started in that place."""
-    mark = f"XDG_RUNTIME_DIR={d}/r".encode()
-    found = []
-    for pid in os.listdir("/proc"):
-        if not pid.isdigit():
-            continue
-        try:
-            with open(f"/proc/{pid}/environ", "rb") as f:
-                if mark in f.read().split(b"\0"):
-                    found.append(int(pid))
-        except OSError:
-            pass
-    return found
-
-
 def processes_left(d):
     end = time.monotonic() + GONE_WITHIN
     while time.monotonic() < end:
-        if not marked(d):
+        if not marked(f"{d}/r"):
             return []
         time.sleep(0.05)
-    left = marked(d)
+    left = marked(f"{d}/r")
     for pid in left:
         try:
             os.kill(pid, signal.SIGKILL)
@@ -217,10 +206,6 @@ def files_left(d):
     # The runtime directory's parent may stay, empty.
     return [p for p in left if not os.path.isdir(f"{d}/{p}")
             or os.listdir(f"{d}/{p}") or p.startswith("r/provium-")]
-
-
-def shm():
-    return {n for n in os.listdir("/dev/shm") if "provium" in n or "qemu" in n}
 
 
 BAD = re.compile(r"[Aa]ssertion|signal (6|7|8|11)\b|stack smashing"

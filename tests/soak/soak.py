@@ -23,6 +23,11 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True  # beside the sources
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)),
+                                ".."))
+from leftovers import marked, shm
+
 GROWTH_KIB = 8 * 1024  # of a worker of 8 guests: what the allocator may keep
 GROWTH_FDS = 2
 SAMPLE_SECONDS = 2
@@ -80,10 +85,6 @@ def files_below(top):
             for d, dirs, files in os.walk(top) for n in dirs + files}
 
 
-def shm():
-    return {n for n in os.listdir("/dev/shm") if "provium" in n or "qemu" in n}
-
-
 class Place:
     """Directories of this soak's own, and what is found there afterwards."""
 
@@ -101,24 +102,11 @@ class Place:
         return {**os.environ, "XDG_RUNTIME_DIR": self.work + "/r",
                 "TMPDIR": self.work + "/t"}
 
-    def marked(self):
-        """The processes that were started here."""
-        mark = f"XDG_RUNTIME_DIR={self.work}/r".encode()
-        found = []
-        for pid in filter(str.isdigit, os.listdir("/proc")):
-            try:
-                with open(f"/proc/{pid}/environ", "rb") as f:
-                    if mark in f.read().split(b"\0"):
-                        found.append(pid)
-            except OSError:
-                pass
-        return found
-
     def left(self):
         end = time.monotonic() + GONE_WITHIN
-        while self.marked() and time.monotonic() < end:
+        while marked(f"{self.work}/r") and time.monotonic() < end:
             time.sleep(0.1)
-        found = [f"process {pid}" for pid in self.marked()]
+        found = [f"process {pid}" for pid in marked(f"{self.work}/r")]
         for top in ("r", "t"):
             found += [f"{top}/{n}" for n in os.listdir(f"{self.work}/{top}")]
         found += [f"/dev/shm/{n}" for n in shm() - self.shm]
