@@ -67,7 +67,11 @@ end
 local deeds = {}
 function deeds.call(vm) vm:run("sleep 600") end
 function deeds.transfer(vm) vm:read_file("/dev/zero") end
-function deeds.shutdown(vm) vm:shutdown() end
+function deeds.shutdown(vm)
+  vm:shutdown()
+  -- These are to be killed, however late: the run may not end before.
+  if victim == "parent" or victim == "worker" then deeds.call(vm:boot()) end
+end
 function deeds.snapshot(vm) vm:snapshot("../kept") vm:run("sleep 600") end
 function deeds.restore(vm) vm:run("sleep 600") end
 
@@ -241,16 +245,28 @@ class Place:
 
 
 def victim_of(row, child):
-    """Whom to kill; None: nobody, the test does it."""
-    if row.victim == "agent":
-        return None
+    """Whom to kill; None: nobody, it has ended by itself."""
     pid = child.pid
-    for name in ("worker", "QEMU"):
-        if row.victim in (name, "QEMU"):
-            while not children(pid):
-                time.sleep(0.005)  # it has begun: it comes
-            pid = children(pid)[0]
+    try:
+        for name in ("worker", "QEMU"):
+            if row.victim in (name, "QEMU"):
+                while not children(pid):
+                    if child.poll() is not None:
+                        return None
+                    time.sleep(0.005)  # it has begun: it comes
+                pid = children(pid)[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
     return pid
+
+
+def kill_if_there(pid):
+    """A QEMU that was asked to shut down may have ended; its row says what
+    the run is to be then."""
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
 
 
 def killed(row, delay, place):
@@ -264,7 +280,8 @@ def killed(row, delay, place):
         if row.victim != "agent":
             pid = victim_of(row, child)
             time.sleep(delay)  # the moment that is tried, not a wait
-            os.kill(pid, signal.SIGKILL)
+            if pid:
+                kill_if_there(pid)
         out = child.communicate()[0].decode("utf-8", "replace")
     return child.returncode, out
 
