@@ -171,7 +171,7 @@ static int run(struct building *g, struct err *err)
 
 	deps_init(&deps);
 	deps_add_file(&deps, source);
-	r = worker_init(&w, &job, &g->sink, err);
+	r = worker_init(&w, &job, &g->sink, NULL, err);
 	if (r == 0) {
 		w.deps = &deps;
 		w.snapshot_base = g->tmp;

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the parent hands to a worker: one test file and how to treat it. It
- * travels as one JSON line, the first on the worker's socket.
+ * What a run hands to a worker: one test file and how to treat it. The worker
+ * is forked from the run, so it finds this in its memory.
  */
 #ifndef RUNNER_JOB_H
 #define RUNNER_JOB_H
@@ -9,15 +9,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "agent-proto/buf.h"
-#include "agent-proto/err.h"
 #include "agent-proto/mem.h"
 
 struct job {
-	char *file;	      /* absolute path of the *.test.lua */
-	char *display;	      /* the path as reports show it */
-	char *config;	      /* path of the config in use, or "" for none */
-	char *run_dir;	      /* private to the worker, exists, 0700 */
+	const char *file;     /* absolute path of the *.test.lua */
+	const char *display;  /* the path as reports show it */
+	const char *config;   /* path of the config in use, or "" for none */
+	const char *run_dir;  /* private to the worker, exists, 0700 */
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */
 	bool keeps_logs;      /* also those that cost something: of packets */
@@ -32,16 +30,5 @@ struct job {
 	int64_t shuffle;
 	int64_t verbose;
 };
-
-void job_done(struct job *j);
-/* Appends the line, newline included. */
-void job_encode(const struct job *j, struct buf *out);
-int job_decode(struct job *j, const char *line, size_t n, struct err *err);
-
-/*
- * The worker process: reads its job from fd, runs the file, writes events to fd
- * (runner/event.h), returns the exit status: 0 when every event was written.
- */
-int worker_main(int fd);
 
 #endif

@@ -275,7 +275,14 @@ static int open_state(lua_State *L)
 	return 0;
 }
 
-lua_State *lua_state_new(struct worker *w, struct err *err)
+void lua_state_give(lua_State *L, struct worker *w)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&worker_key);
+	lua_pushlightuserdata(L, w);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+lua_State *lua_state_new(struct err *err)
 {
 	lua_State *L = luaL_newstate();
 
@@ -283,9 +290,6 @@ lua_State *lua_state_new(struct worker *w, struct err *err)
 		err_set(err, -ENOMEM, "cannot create a Lua state");
 		return NULL;
 	}
-	lua_pushlightuserdata(L, (void *)(uintptr_t)&worker_key);
-	lua_pushlightuserdata(L, w);
-	lua_rawset(L, LUA_REGISTRYINDEX);
 	if (lua_cpcall(L, open_state, NULL)) {
 		err_set(err, -EINVAL, "cannot set up Lua: %s",
 			lua_tostring(L, -1));

@@ -32,8 +32,11 @@ struct failure {
 };
 void failure_done(struct failure *f);
 
-/* NULL with err. lua_close() it. */
-lua_State *lua_state_new(struct worker *w, struct err *err);
+/* All that does not depend on a worker: once for the workers of a run, which
+ * are forked with it. NULL with err. lua_close() it. */
+lua_State *lua_state_new(struct err *err);
+/* Before anything is called in it: whose it is, borrowed. */
+void lua_state_give(lua_State *L, struct worker *w);
 
 /* Nearest author's frame of L; false, and an empty site, without one. */
 bool lua_state_site(lua_State *L, struct site *ret);

@@ -5,6 +5,9 @@
  * tests comes back from its slot, and is run again when all others are done,
  * with no other beside it.
  *
+ * Workers are forked with a Lua state that is ready for a file, which nothing
+ * has run in. What a file costs is a fork; it still has a process of its own.
+ *
  * Signals arrive through a signalfd, so there is no handler and no race with
  * the loop.
  */
@@ -21,6 +24,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/budget.h"
+#include "runner/lua_state.h"
 #include "runner/report.h"
 #include "runner/rundir.h"
 #include "runner/share.h"
@@ -250,6 +254,9 @@ static int run_init(struct run *run, struct err *err)
 	run->env.loop = loop_new(err);
 	if (!run->env.loop)
 		return err->code;
+	run->env.L = lua_state_new(err);
+	if (!run->env.L)
+		return err->code;
 	make_slots(run);
 	/* A worker opens one there when it has a snapshot. */
 	rundir_sweep(rundir_spool());
@@ -272,6 +279,8 @@ static void run_done(struct run *run)
 	timer_free(run->tick);
 	share_free(run->env.share);
 	rundir_close(&run->dir);
+	if (run->env.L)
+		lua_close(run->env.L);
 	if (run->env.loop)
 		loop_free(run->env.loop);
 }

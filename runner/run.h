@@ -22,11 +22,15 @@
 #define RUN_GRACE_DEFAULT   (5 * NS_PER_SEC)
 #define RUN_JOBS_MAX	    256
 
+struct job;
+struct lua_State;
+typedef int run_worker(struct lua_State *take_L, const struct job *job, int fd);
+
 struct run_options {
 	const char *config;    /* path of the config in use, "" for none */
 	struct strvec select;  /* rules of runner/select.h; borrowed */
 	const char *artifacts; /* keep failures' console logs here, or NULL */
-	const char *worker;    /* program to run as worker; NULL: this one */
+	run_worker *worker;    /* what a worker does; NULL: worker_main() */
 	const char *pressure;  /* as of budget_is_pressed(); NULL: the host's */
 	int64_t timeout_ns;    /* default of a test */
 	int64_t file_timeout_ns; /* 0: none */

@@ -21,6 +21,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/artifacts.h"
+#include "runner/worker.h"
 #include "runner/worker_proc.h"
 
 /* What a worker that was asked what it waits for gets to answer. */
@@ -415,6 +416,20 @@ static void on_exited(void *ctx, int status)
 		slot_finish_file(s);
 }
 
+/* What the worker takes from its run. */
+struct duty {
+	const struct slot_env *env;
+	const struct job *job;
+};
+
+static int be_worker(void *ctx, int fd)
+{
+	const struct duty *d = ctx;
+	run_worker *run = d->env->opts->worker;
+
+	return (run ? run : worker_main)(d->env->L, d->job, fd);
+}
+
 static int slot_spawn(struct slot *s, struct err *err)
 {
 	static const struct worker_proc_ops ops = {
@@ -433,7 +448,7 @@ static int slot_spawn(struct slot *s, struct err *err)
 	struct job job = {
 	    .file = s->file->path,
 	    .display = s->file->display,
-	    .config = mem_strdup(o->config),
+	    .config = o->config,
 	    .select = o->select,
 	    .list_only = o->list_only,
 	    .is_shared = s->is_shared,
@@ -446,6 +461,8 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .verbose = o->verbose,
 	};
 
+	struct duty duty = {.env = s->env, .job = &job};
+
 	s->end_by_ns = CLOCK_NEVER;
 	s->parked_ns = 0;
 	s->bad_before = slot_failures(s);
@@ -453,9 +470,8 @@ static int slot_spawn(struct slot *s, struct err *err)
 	job.run_dir = s->dir;
 	track_worker_start(&s->track, &job.skip, clock_now_ns());
 	if (s->dir)
-		s->proc = worker_proc_new(s->env->loop, o->worker, &job, &ops,
+		s->proc = worker_proc_new(s->env->loop, be_worker, &duty, &ops,
 					  s, err);
-	free(job.config);
 	strvec_done(&job.skip);
 	if (!s->proc)
 		return err->code;

@@ -19,6 +19,7 @@ struct slot;
 /* What slots have in common; the run's. */
 struct slot_env {
 	const struct run_options *opts;
+	struct lua_State *L; /* what workers begin with */
 	struct loop *loop;
 	struct event_sink *sink;
 	struct rundir *dir;

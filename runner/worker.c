@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation: a worker is a process for one test file. It reads its
- * job, loads the file (which registers tests), sends the plan, runs the
- * tests, and closes what is left. All it has to say goes to its parent as
+ * Theory of operation: a worker is a process for one test file. It loads the
+ * file (which registers tests), sends the plan, runs the tests, and closes
+ * what is left. All it has to say goes to its parent as
  * events; what it prints otherwise would be noise.
  *
  * A file that cannot be loaded is one file_error event. That is an outcome,
@@ -38,7 +38,6 @@
 #define CHUNK_TIMEOUT_NS (300 * NS_PER_SEC)
 /* Of a fixture's: what takes long is done there. */
 #define FIXTURE_TIMEOUT_NS (3600 * NS_PER_SEC)
-#define JOB_MAX		   (1u << 20)
 
 void worker_emit(struct worker *w, json_t *take_ev)
 {
@@ -111,11 +110,11 @@ int worker_verify_snapshot(struct worker *w, const struct snapshot *s,
 }
 
 int worker_init(struct worker *w, const struct job *job,
-		struct event_sink *sink, struct err *err)
+		struct event_sink *sink, lua_State *take_L, struct err *err)
 {
 	int rc;
 
-	*w = (struct worker){.job = job, .sink = sink};
+	*w = (struct worker){.job = job, .sink = sink, .L = take_L};
 	await_init(&w->await);
 	suite_init(&w->suite, w);
 	w->selection = selection_new(&job->select, err);
@@ -131,9 +130,11 @@ int worker_init(struct worker *w, const struct job *job,
 	if (!w->loop)
 		return err->code;
 	w->claims = claims_new(w->loop, sink, -1);
-	w->L = lua_state_new(w, err);
+	if (!w->L)
+		w->L = lua_state_new(err);
 	if (!w->L)
 		return err->code;
+	lua_state_give(w->L, w);
 	w->file_scope = scope_new(w->L, NULL);
 	w->scope = w->file_scope;
 	return bind_lab_install(w->L, err);
@@ -345,48 +346,13 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 	buf_done(&line);
 }
 
-/* The first line; a parent sends nothing else before it hears from us. */
-static int read_job(int fd, struct job *job, struct err *err)
-{
-	struct buf line = {0};
-	int rc = 0;
-
-	while (!rc && (!line.len || !memchr(buf_data(&line), '\n', line.len))) {
-		ssize_t n = read(fd, buf_room(&line, 4096), 4096);
-
-		if (n > 0)
-			buf_commit(&line, (size_t)n);
-		else if (n == 0)
-			rc = err_set(err, -EPIPE, "no job arrived");
-		else if (errno != EINTR)
-			rc = err_set(err, -errno, "cannot read its job: %s",
-				     strerror(errno));
-		if (line.len > JOB_MAX)
-			rc = err_set(err, -EMSGSIZE, "the job is too large");
-	}
-	if (!rc) {
-		const char *p = (const char *)buf_data(&line);
-		const char *nl = memchr(p, '\n', line.len);
-
-		rc = job_decode(job, p, (size_t)(nl - p), err);
-	}
-	buf_done(&line);
-	return rc;
-}
-
-int worker_main(int fd)
+int worker_main(lua_State *take_L, const struct job *job, int fd)
 {
 	struct fd_sink sink = {.sink = {.event = fd_sink_event}, .fd = fd};
 	struct worker w;
-	struct job job = {0};
 	struct err err = {0};
 
-	if (read_job(fd, &job, &err)) {
-		fprintf(stderr, "provium worker: %s\n", err.text);
-		job_done(&job);
-		return 2;
-	}
-	if (worker_init(&w, &job, &sink.sink, &err)) {
+	if (worker_init(&w, job, &sink.sink, take_L, &err)) {
 		char no_trace[] = "";
 		struct failure f = {.message = err.text, .trace = no_trace};
 
@@ -398,6 +364,5 @@ int worker_main(int fd)
 	}
 	signal(SIGUSR1, SIG_IGN);
 	worker_done(&w);
-	job_done(&job);
 	return sink.is_broken ? 1 : 0;
 }

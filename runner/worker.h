@@ -51,9 +51,10 @@ struct worker {
 	struct site claim_site; /* of lab:claim; line 0: none yet */
 };
 
-/* In the caller's storage; both arguments are borrowed for its life. */
+/* In the caller's storage; job and sink are borrowed for its life. take_L: as
+ * lua_state_new() makes it, NULL: it makes one itself. */
 int worker_init(struct worker *w, const struct job *job,
-		struct event_sink *sink, struct err *err);
+		struct event_sink *sink, lua_State *take_L, struct err *err);
 /* Its parent answers on fd; without that, it has all resources. */
 void worker_connect(struct worker *w, int fd);
 /* Closes every scope, then the Lua state. */
@@ -67,6 +68,13 @@ void worker_run_file(struct worker *w);
 int worker_run_fixture(struct worker *w, struct failure *f);
 /* Keeps it open for the worker's life. */
 void worker_keep_fd(struct worker *w, int take_fd);
+
+/*
+ * What a worker process does: runs the job's file, writes events to fd
+ * (runner/event.h), on which its run answers. The exit status: 0 when every
+ * event was written.
+ */
+int worker_main(lua_State *take_L, const struct job *job, int fd);
 
 struct worker *worker_of(lua_State *L);
 

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
@@ -20,9 +21,9 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
 #include "runner/event.h"
 
-#define SELF	    "/proc/self/exe"
 #define WORKER_FD   3
 #define READ_SIZE   65536
 #define DRAIN_READS 1024
@@ -45,7 +46,7 @@ struct worker_proc {
 	struct watch *pid_watch;
 	struct lines events;
 	struct lines output;
-	struct buf down; /* still to be sent: the job, answers */
+	struct buf down; /* answers still to be sent */
 	size_t output_n;
 	bool is_output_cut; /* in the middle of a line that was too long */
 	bool is_overlong;
@@ -264,18 +265,34 @@ static void restore_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-/* In the new process. Its standard input is empty, so that neither it nor
- * QEMU reads what the user types. */
-static void __attribute__((noreturn))
-become_worker(const char *program, pid_t parent, int sock, int out)
+/* Lets go of all descriptors but these, for which it needs no new ones. False
+ * with errno. */
+static bool take_fds(int sock, int out)
 {
-	char fd_text[] = {'0' + WORKER_FD, '\0'};
-	char name[] = "provium";
-	char verb[] = "__worker";
-	char *argv[] = {name, verb, fd_text, NULL};
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int null;
+
+	/* WORKER_FD may be either of them. */
+	if (dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
+	    (sock != WORKER_FD && dup3(sock, WORKER_FD, O_CLOEXEC) < 0))
+		return false;
+	closefrom(WORKER_FD + 1);
+	/* It is empty, so that neither this process nor QEMU reads what the
+	 * user types. */
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null < 0 || dup2(null, 0) < 0)
+		return false;
+	close(null);
+	return true;
+}
+
+/* In the new process. */
+static void __attribute__((noreturn))
+become_worker(worker_body *body, void *ctx, pid_t parent, int sock, int out)
+{
+	int status;
 
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	prctl(PR_SET_NAME, WORKER_NAME);
 	setpgid(0, 0);
 	restore_signals();
 	/* Where `ulimit -f` ends a file, the write says so. */
@@ -285,28 +302,34 @@ become_worker(const char *program, pid_t parent, int sock, int out)
 	/* It may have died before the prctl(). */
 	if (getppid() != parent)
 		_exit(127);
-	/* 3 may be any of them: first out of its way. */
-	sock = fcntl(sock, F_DUPFD_CLOEXEC, WORKER_FD + 1);
-	if (dup2(null, 0) >= 0 && dup2(out, 1) >= 0 && dup2(out, 2) >= 0 &&
-	    dup2(sock, WORKER_FD) >= 0)
-		execv(program, argv);
-	dprintf(2, "cannot execute %s: %s\n", program, strerror(errno));
-	_exit(127);
+	if (!take_fds(sock, out)) {
+		dprintf(2, "cannot start: %s\n", strerror(errno));
+		_exit(127);
+	}
+	/* What it prints is its test's, and no later one's. */
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	status = body(ctx, WORKER_FD);
+	fflush(NULL);
+	/* What is to be done at the end of a process is the parent's. */
+	_exit(status);
 }
 
-static int start(struct worker_proc *w, const char *program, struct err *err)
+static int start(struct worker_proc *w, worker_body *body, void *ctx,
+		 struct err *err)
 {
 	int sock[2] = {-1, -1};
 	int out[2] = {-1, -1};
 	pid_t self = getpid();
 	int r = 0;
 
+	/* Or it would write what is buffered once more. */
+	fflush(NULL);
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sock) < 0 ||
 	    pipe2(out, O_CLOEXEC) < 0 || (w->pid = fork()) < 0)
 		r = err_set(err, -errno, "cannot start a worker: %s",
 			    strerror(errno));
 	else if (!w->pid)
-		become_worker(program, self, sock[1], out[1]);
+		become_worker(body, ctx, self, sock[1], out[1]);
 	w->events.fd = sock[0];
 	w->output.fd = out[0];
 	fd_closep(&sock[1]);
@@ -326,8 +349,8 @@ static int start(struct worker_proc *w, const char *program, struct err *err)
 	return 0;
 }
 
-struct worker_proc *worker_proc_new(struct loop *l, const char *program,
-				    const struct job *job,
+struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
+				    void *body_ctx,
 				    const struct worker_proc_ops *ops,
 				    void *ctx, struct err *err)
 {
@@ -338,15 +361,14 @@ struct worker_proc *worker_proc_new(struct loop *l, const char *program,
 	w->pid_fd = -1;
 	w->events = (struct lines){.w = w, .fd = -1, .feed = feed_events};
 	w->output = (struct lines){.w = w, .fd = -1, .feed = feed_output};
-	if (start(w, program ? program : SELF, err) < 0)
+	if (start(w, body, body_ctx, err) < 0)
 		return worker_proc_free(w);
 	w->events.watch = watch_new(l, w->events.fd, on_socket, w);
 	w->output.watch = watch_new(l, w->output.fd, on_output, w);
 	w->pid_watch = watch_new(l, w->pid_fd, on_exit_of, w);
 	watch_set(w->output.watch, LOOP_READ);
 	watch_set(w->pid_watch, LOOP_READ);
-	job_encode(job, &w->down);
-	send_down(w);
+	watch_set(w->events.watch, LOOP_READ);
 	return w;
 }
 

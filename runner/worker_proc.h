@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A worker process, seen from its parent: this program executed again as
- * `provium __worker FD`, in a process group of its own, with one end of a
- * socketpair. The job goes down as a line, events come up as lines. Whatever
- * it or its children print arrives line by line too.
+ * A worker process, seen from its parent: forked from it, and named
+ * WORKER_NAME, in a process group of its own, with one end of a socketpair and
+ * no other descriptor of the parent's. Answers go down, events come up, as
+ * lines. Whatever it or its children print arrives line by line too.
  *
  * A worker dies with its parent; when it ends, what is left of its process
  * group is killed.
@@ -14,8 +14,10 @@
 #include <stddef.h>
 
 #include "agent-proto/err.h"
-#include "runner/job.h"
 #include "streams/loop.h"
+
+/* As comm(5) of proc has it: at most 15 bytes. */
+#define WORKER_NAME "provium-worker"
 
 /* Longer lines of output are cut here, */
 #define WORKER_OUTPUT_LINE 4096
@@ -23,6 +25,9 @@
 #define WORKER_OUTPUT_MAX (1u << 20)
 
 struct worker_proc;
+
+/* What it does, with its end of the socket; its exit status. */
+typedef int worker_body(void *ctx, int fd);
 
 /* Lines come without their newline, borrowed. None of these may free the
  * worker but exited. */
@@ -40,11 +45,11 @@ struct worker_proc_ops {
 	void (*exited)(void *ctx, int status);
 };
 
-/* program: what to execute, NULL for this program. Standard input, output and
- * error of this process must be open. NULL with err if it could
+/* The new process finds what body_ctx points to as it is now. Standard input,
+ * output and error of this process must be open. NULL with err if it could
  * not be started. */
-struct worker_proc *worker_proc_new(struct loop *l, const char *program,
-				    const struct job *job,
+struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
+				    void *body_ctx,
 				    const struct worker_proc_ops *ops,
 				    void *ctx, struct err *err);
 /* Kills it if it still runs, without calling anything. */
@@ -53,7 +58,7 @@ struct worker_proc *worker_proc_free(struct worker_proc *w);
 /* Delivers what it has sent up to now, as the loop would in some turns: before
  * its silence is held against it. */
 void worker_proc_catch_up(struct worker_proc *w);
-/* Sends bytes down, behind the job; dropped once it has closed its end. */
+/* Sends bytes down; dropped once it has closed its end. */
 void worker_proc_send(struct worker_proc *w, const void *p, size_t n);
 /* Asks it for an event "waiting". */
 void worker_proc_ask_state(struct worker_proc *w);

@@ -14,10 +14,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium/settings.h"
-#include "runner/job.h"
 #include "runner/text.h"
-
-#define WORKER_VERB "__worker"
 
 int complain(const char *fmt, ...)
 {
@@ -99,8 +96,6 @@ int main(int argc, char **argv)
 	int status;
 
 	open_standard_fds();
-	if (argc == 3 && !strcmp(argv[1], WORKER_VERB))
-		return worker_main(atoi(argv[2]));
 	CLEANUP(free_ptr) const char **words = mem_zalloc(n * sizeof(*words));
 	for (size_t i = 0; i < n; i++)
 		words[i] = argv[i + 1];

@@ -3,12 +3,14 @@
  * LD_PRELOAD for tests: makes one call of a C library function fail, or be
  * short, in provium's own processes.
  *
- *	FAULT_WHO	parent, worker or both: `provium run`, `provium
- *__worker` FAULT_CALL	the function's name, as in the table below FAULT_AT
- *which call of it in a process, from 1; 0: none FAULT_ERRNO	the number to
- *fail with; 0: be short (half of what was asked for, at least 1) FAULT_COUNTS
- *a directory: at its end a process writes there how often it called what, in
- *the file WHO.PID
+ *   FAULT_WHO      whose: "parent" (`provium run`) or "worker", which the
+ *                  parent forks; or "both"
+ *   FAULT_CALL     the function's name, as in the table below
+ *   FAULT_AT       which call of it in a process, from 1; 0: none
+ *   FAULT_ERRNO    the number to fail with; 0: be short (half of what was
+ *                  asked for, at least 1)
+ *   FAULT_COUNTS   a directory: at its end a process writes there how often it
+ *                  called what, in the file WHO.PID
  *
  * Programs that provium starts, and its children before they execute one, are
  * left alone.
@@ -23,6 +25,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/types.h>
@@ -79,7 +82,7 @@ static const char *const names[] = {
 };
 
 static struct {
-	pid_t pid; /* of the process that this was set up in; 0: leave alone */
+	pid_t pid; /* of the process whose calls are counted; 0: leave alone */
 	const char *who;
 	int call;
 	unsigned long at;
@@ -87,10 +90,9 @@ static struct {
 	unsigned long counts[N_CALLS];
 } state;
 
-/* argv[1] says which of provium's processes this is. */
-static const char *who_am_i(void)
+static bool is_run(void)
 {
-	static char text[4096];
+	char text[4096];
 	FILE *f = fopen("/proc/self/cmdline", "re");
 	size_t n = f ? fread(text, 1, sizeof(text) - 1, f) : 0;
 	const char *verb;
@@ -99,22 +101,16 @@ static const char *who_am_i(void)
 		fclose(f);
 	text[n] = '\0';
 	verb = text + strlen(text) + 1;
-	if (verb >= text + n || strstr(text, "qemu"))
-		return NULL;
-	if (!strcmp(verb, "run"))
-		return "parent";
-	return strcmp(verb, "__worker") ? NULL : "worker";
+	return verb < text + n && !strstr(text, "qemu") && !strcmp(verb, "run");
 }
 
 static void __attribute__((constructor)) set_up(void)
 {
-	const char *target = getenv("FAULT_WHO");
 	const char *call = getenv("FAULT_CALL");
 	const char *at = getenv("FAULT_AT");
 	const char *errnum = getenv("FAULT_ERRNO");
-	const char *who = who_am_i();
 
-	if (!who || !target || (strcmp(target, "both") && strcmp(target, who)))
+	if (!getenv("FAULT_WHO") || !is_run())
 		return;
 	state.call = -1;
 	for (int i = 0; call && i < N_CALLS; i++)
@@ -122,9 +118,33 @@ static void __attribute__((constructor)) set_up(void)
 			state.call = i;
 	state.at = at ? strtoul(at, NULL, 10) : 0;
 	state.errnum = errnum ? atoi(errnum) : EIO;
-	state.who = who;
+	state.who = "parent";
 	memset(state.counts, 0, sizeof(state.counts));
 	state.pid = getpid();
+}
+
+/* Whether this process is the parent, or a worker, and not another child. */
+static bool is_known(void)
+{
+	char name[16];
+
+	if (!state.pid || state.pid == getpid())
+		return state.pid;
+	if (strcmp(state.who, "parent") != 0 || prctl(PR_GET_NAME, name) < 0 ||
+	    strcmp(name, "provium-worker") != 0)
+		return false;
+	state.who = "worker";
+	memset(state.counts, 0, sizeof(state.counts));
+	state.pid = getpid();
+	return true;
+}
+
+static bool is_target(void)
+{
+	const char *target = getenv("FAULT_WHO");
+
+	return target && is_known() &&
+	       (!strcmp(target, "both") || !strcmp(target, state.who));
 }
 
 static void __attribute__((destructor)) tell(void)
@@ -133,7 +153,7 @@ static void __attribute__((destructor)) tell(void)
 	char path[512];
 	FILE *f;
 
-	if (!dir || !state.pid || state.pid != getpid())
+	if (!dir || !is_target())
 		return;
 	state.pid = 0;
 	snprintf(path, sizeof(path), "%s/%s.%d", dir, state.who, getpid());
@@ -144,10 +164,21 @@ static void __attribute__((destructor)) tell(void)
 		fclose(f);
 }
 
+/* So a worker ends, and no destructor is called. */
+void _exit(int status)
+{
+	static void (*real)(int);
+
+	tell();
+	*(void **)&real = dlsym(RTLD_NEXT, "_exit");
+	real(status);
+	abort();
+}
+
 /* Whether it is this call's turn. */
 static bool is_due(enum call c)
 {
-	if (!state.pid || state.pid != getpid())
+	if (!is_target())
 		return false;
 	return ++state.counts[c] == state.at && state.call == (int)c;
 }

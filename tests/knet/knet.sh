@@ -99,7 +99,7 @@ for whom in run worker; do
 	stay killed
 	dead=$(remains | grep -o 'pv[0-9a-f]\{6\}' | sort -u)
 	victim=$(pgrep -P "$pid" -f 'provium run')
-	[ "$whom" = run ] || victim=$(pgrep -P "$victim" -f __worker)
+	[ "$whom" = run ] || victim=$(pgrep -P "$victim" -x provium-worker)
 	[ -n "$victim" ] || complain "no $whom to kill"
 	kill -9 "$victim"
 	wait "$pid" 2>/dev/null

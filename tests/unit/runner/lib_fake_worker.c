@@ -10,11 +10,12 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
+#include "agent-proto/buf.h"
 #include "runner/job.h"
 
 struct fake {
 	int fd;
-	struct job job;
+	const struct job *job;
 };
 
 static void put(int fd, const char *s, size_t n)
@@ -141,7 +142,7 @@ static void do_orphan(struct fake *f, const char *arg)
 
 static void do_touch(struct fake *f, const char *arg)
 {
-	char *path = mem_printf("%s/%s", f->job.run_dir, arg);
+	char *path = mem_printf("%s/%s", f->job->run_dir, arg);
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
 
 	if (fd < 0)
@@ -193,8 +194,8 @@ static const struct step {
 
 static int is_skipped(const struct fake *f, const char *name, size_t n)
 {
-	for (size_t i = 0; i < f->job.skip.n; i++) {
-		const char *s = f->job.skip.v[i];
+	for (size_t i = 0; i < f->job->skip.n; i++) {
+		const char *s = f->job->skip.v[i];
 		if (strlen(s) == n && !strncmp(s, name, n))
 			return 1;
 	}
@@ -210,7 +211,7 @@ static void run_step(struct fake *f, char *line)
 		line += n + 2;
 	}
 	if (*line == '@') {
-		if (!f->job.is_shared)
+		if (!f->job->is_shared)
 			return;
 		line++;
 	}
@@ -226,29 +227,14 @@ static void run_step(struct fake *f, char *line)
 	_exit(96);
 }
 
-static void read_job(struct fake *f)
+int fake_worker(struct lua_State *L, const struct job *job, int fd)
 {
-	struct buf line = {0};
-	struct err err;
-
-	do {
-		if (read(f->fd, buf_room(&line, 1), 1) != 1)
-			_exit(95);
-		buf_commit(&line, 1);
-	} while (buf_data(&line)[line.len - 1] != '\n');
-	if (job_decode(&f->job, (char *)buf_data(&line), line.len, &err) < 0)
-		_exit(94);
-	buf_done(&line);
-}
-
-int fake_worker(int fd)
-{
-	struct fake f = {.fd = fd};
+	struct fake f = {.fd = fd, .job = job};
 	char line[4096];
 	FILE *script;
 
-	read_job(&f);
-	script = fopen(f.job.file, "re");
+	(void)L;
+	script = fopen(job->file, "re");
 	if (!script)
 		return 93;
 	while (fgets(line, sizeof(line), script)) {
@@ -256,6 +242,5 @@ int fake_worker(int fd)
 		run_step(&f, line);
 	}
 	fclose(script);
-	job_done(&f.job);
 	return 0;
 }

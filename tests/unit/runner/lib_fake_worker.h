@@ -26,6 +26,10 @@
 #ifndef TESTS_RUNNER_LIB_FAKE_WORKER_H
 #define TESTS_RUNNER_LIB_FAKE_WORKER_H
 
-int fake_worker(int fd);
+struct job;
+struct lua_State;
+
+/* A run_worker of runner/run.h. */
+int fake_worker(struct lua_State *L, const struct job *job, int fd);
 
 #endif

@@ -33,10 +33,11 @@ void lua_run_init(struct lua_run *r)
 	*r = (struct lua_run){0};
 	tmp_template(r->dir);
 	assert_non_null(mkdtemp(r->dir));
-	r->job.file = mem_printf("%s/" LUA_DISPLAY, r->dir);
-	r->job.display = mem_strdup(LUA_DISPLAY);
-	r->job.config = mem_strdup("");
-	r->job.run_dir = mem_strdup(r->dir);
+	r->file = mem_printf("%s/" LUA_DISPLAY, r->dir);
+	r->job.file = r->file;
+	r->job.display = LUA_DISPLAY;
+	r->job.config = "";
+	r->job.run_dir = r->dir;
 	r->job.timeout_ns = 60 * NS_PER_SEC;
 	r->events = json_array();
 }
@@ -59,7 +60,7 @@ void lua_run(struct lua_run *r, const char *text)
 	struct err err = {0};
 
 	lua_run_add(r, LUA_DISPLAY, text);
-	if (worker_init(&w, &r->job, &k.sink, &err))
+	if (worker_init(&w, &r->job, &k.sink, NULL, &err))
 		fail_msg("worker_init: %s", err.text);
 	lua_pushstring(w.L, r->dir);
 	lua_setglobal(w.L, "DIR");
@@ -75,7 +76,9 @@ void lua_run_done(struct lua_run *r)
 
 	assert_int_equal(system(cmd), 0);
 	free(cmd);
-	job_done(&r->job);
+	free(r->file);
+	strvec_done(&r->job.select);
+	strvec_done(&r->job.skip);
 	json_decref(r->events);
 }
 

@@ -14,6 +14,7 @@
 
 struct lua_run {
 	struct job job;		/* may be changed before lua_run() */
+	char *file;		/* owned: the job's */
 	json_t *events;		/* array, owned */
 	char dir[TMP_PATH_MAX]; /* where the file is; "" until made */
 	/* Adds globals before the file runs; may be NULL. DIR is one. */

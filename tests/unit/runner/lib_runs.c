@@ -13,6 +13,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/rundir.h"
+#include "tests/unit/runner/lib_fake_worker.h"
 
 int runs_set_up(void **state)
 {
@@ -24,6 +25,7 @@ int runs_set_up(void **state)
 	r->files.v = r->v;
 	r->opts = (struct run_options){
 	    .config = "",
+	    .worker = fake_worker,
 	    .timeout_ns = 60 * NS_PER_SEC,
 	    .grace_ns = 60 * NS_PER_SEC,
 	    .jobs = 1,

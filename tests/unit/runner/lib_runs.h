@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Runs of scripts for the fake worker, which is the test program itself. */
+/* Runs of scripts for the fake worker. */
 #ifndef TESTS_RUNNER_LIB_RUNS_H
 #define TESTS_RUNNER_LIB_RUNS_H
 

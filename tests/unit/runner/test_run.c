@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -371,14 +372,24 @@ static void a_deaf_worker_is_killed_after_an_interrupt(void **state)
 static void a_worker_that_cannot_start_is_an_error_of_the_file(void **state)
 {
 	struct runs *f = *state;
+	struct rlimit saved, few;
 	const char *events;
 
-	f->opts.worker = "/nonexistent/provium";
 	runs_add(f, GOOD);
-	events = runs_go(f);
-	assert_non_null(strstr(events, "cannot execute /nonexistent/provium"));
-	assert_non_null(strstr(
-	    events, "file_error: the worker ended early with status 127"));
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, &saved), 0);
+	few = (struct rlimit){.rlim_cur = 64, .rlim_max = saved.rlim_max};
+	/* Down to what a run needs, and a worker no more. */
+	do {
+		few.rlim_cur--;
+		setrlimit(RLIMIT_NOFILE, &few);
+		events = runs_go(f);
+		setrlimit(RLIMIT_NOFILE, &saved);
+	} while (strstr(events, "test_end b passed"));
+	assert_string_equal(
+	    events, "run_start\nfile_start\n"
+		    "file_error: cannot start a worker: Too many open files\n"
+		    "file_end\nrun_end\n");
+	assert_int_equal(f->result.totals.errors, 1);
 }
 
 /* The parent itself, killed: nothing of it stays, and the next run cleans. */
@@ -410,7 +421,7 @@ static void a_killed_parent_leaves_nothing_running(void **state)
 	free(file);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 #define RUN(t) cmocka_unit_test_setup_teardown(t, runs_set_up, runs_tear_down)
 	static const struct CMUnitTest tests[] = {
@@ -440,7 +451,5 @@ int main(int argc, char **argv)
 	    RUN(a_killed_parent_leaves_nothing_running),
 	};
 
-	if (argc == 3 && !strcmp(argv[1], "__worker"))
-		return fake_worker(atoi(argv[2]));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

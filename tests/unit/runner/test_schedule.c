@@ -282,7 +282,7 @@ static void a_file_that_is_overdue_ends(void **state)
 	assert_int_equal(f->result.totals.passed, 0);
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 #define RUN(t) cmocka_unit_test_setup_teardown(t, set_up, runs_tear_down)
 	static const struct CMUnitTest tests[] = {
@@ -304,7 +304,5 @@ int main(int argc, char **argv)
 	    RUN(a_file_that_is_overdue_ends),
 	};
 
-	if (argc == 3 && !strcmp(argv[1], "__worker"))
-		return fake_worker(atoi(argv[2]));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -15,8 +15,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "runner/job.h"
 #include "tests/unit/runner/lib_fake_worker.h"
 #include "tests/unit/tmp.h"
 
@@ -90,6 +92,11 @@ static char *write_script(const struct buf *script)
 	return path;
 }
 
+static int do_script(void *ctx, int fd)
+{
+	return fake_worker(NULL, ctx, fd);
+}
+
 /* Nobody looks before the worker is gone: events of more than one read, and
  * output whose last line does not end. */
 static void all_that_was_said_comes_before_the_exit(void **state)
@@ -106,19 +113,18 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	for (int i = 0; i < EVENTS; i++)
 		buf_printf(&script, "emit %.*s\n", (int)sizeof(filler), filler);
 	buf_printf(&script, "print one\npart two\nexit 3\n");
-	struct job job = {.file = write_script(&script)};
-	job.display = job.config = job.run_dir = mem_strdup("");
+	CLEANUP(free_ptr) char *file = write_script(&script);
+	struct job job = {.file = file, .run_dir = ""};
 	struct loop *l = loop_new(&err);
-	struct worker_proc *w = worker_proc_new(l, NULL, &job, &ops, &p, &err);
+	struct worker_proc *w =
+	    worker_proc_new(l, do_script, &job, &ops, &p, &err);
 	assert_non_null(w);
 	assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
 	while (!p.has_ended)
 		loop_turn(l);
 	worker_proc_free(w);
 	loop_free(l);
-	unlink(job.file);
-	free(job.file);
-	free(job.display);
+	unlink(file);
 	assert_true(WIFEXITED(p.status));
 	assert_int_equal(WEXITSTATUS(p.status), 3);
 	assert_int_equal(p.events, EVENTS);
@@ -126,13 +132,11 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	assert_string_equal(p.last, "two");
 }
 
-int main(int argc, char **argv)
+int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_that_was_said_comes_before_the_exit),
 	};
 
-	if (argc == 3 && !strcmp(argv[1], "__worker"))
-		return fake_worker(atoi(argv[2]));
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
