@@ -52,7 +52,7 @@ PEERS = {
                          "no other option that matters",
     "boot": "`vm:boot()` of the same guest to the first answer",
     "QEMU's -incoming": "QEMU loading a whole migration of the same guest "
-                        "from a file, until the guest runs",
+                        "from a file, to the agent's first answer",
     "bare echo": "`cat` in the guest over a second port of the same kind; the "
                  "quietest of three runs counts, of either",
     "ssh true, ssh stat": "the command by ssh to a dropbear in the same "
@@ -82,9 +82,6 @@ QUIET = "%s where the host was quiet"
 NOTES = {
     "boot to the first answer / floor": QUIET % "1.08 to 1.10",
     "boot to the first answer / plain q35 bzImage": QUIET % "0.60 to 0.65",
-    "restore to the first answer, 256 MiB / QEMU's -incoming":
-        "the peer's time ends when the guest runs, ours when it has answered; "
-        "below 512 MiB that is more than what reading all of the RAM costs",
     "run / ssh true": EXEC,
     "run / qga true": EXEC,
     "Tail of stdout, writes of 64k / raw, by a pipe and cat": KICK,
