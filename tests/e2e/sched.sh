@@ -493,4 +493,26 @@ out "the worker ended early with status 7"
 out "ok    behind"
 nothing_left
 
+claim "what a test prints, by whatever way, is its own"
+file prints/a.test.lua <<'END'
+test("one", function() io.write("from one\n") end)
+test("two", function() end)
+END
+run 0 run -v prints
+awk '/from one/ { seen = 1 } /ok +two/ { exit !seen }' out ||
+    complain "it came with another"
+
+claim "a file finds nothing of what another did to its Lua"
+for f in a b; do
+	file alone/$f.test.lua <<'END'
+test("x", function(t)
+  t:assert(not spoilt and string.upper("a") == "A" and not package.loaded.p)
+  rawset(_G, "spoilt", true)
+  string.upper = nil
+  package.loaded.p = true
+end)
+END
+done
+run 0 run -j1 alone
+
 claims_end
