@@ -11,6 +11,11 @@
  * A file that became smaller than it was, and than our position, was
  * truncated: it is followed from offset 0.
  *
+ * A notice costs more than writing the line that it is about, and is paid by
+ * who writes. So a file from which more than BUSY_NOTICES come in BUSY_MS is
+ * looked at every BUSY_POLL_MS instead, without a watch, until nothing was
+ * there for QUIET_POLLS times: as drivers of network cards do.
+ *
  * inotify sees only what goes through this kernel's VFS. Files that the
  * kernel makes up as they are read (procfs, sysfs, ...) and those that others
  * may change (network and host-shared file systems) are looked at every
@@ -38,9 +43,13 @@
 #include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/xfer.h"
 
-#define POLLED_FS  15
-#define POLL_MS	   100
-#define PSEUDO_MAX ((uint64_t)64 << 20) /* read to find the end of one */
+#define POLLED_FS    15
+#define POLL_MS	     100
+#define BUSY_NOTICES 32
+#define BUSY_MS	     100
+#define BUSY_POLL_MS 4
+#define QUIET_POLLS  25
+#define PSEUDO_MAX   ((uint64_t)64 << 20) /* read to find the end of one */
 
 /* linux/magic.h lacks some. */
 #define FUSE_MAGIC    0x65735546
@@ -48,24 +57,36 @@
 #define CIFS_SUPER_FS 0xff534d42
 #define SMB2_SUPER_FS 0xfe534d42
 
+/* Wakes the tails that it ticks for. */
+struct ticker {
+	struct tails *ts;
+	int fd;
+	struct watch w;
+	unsigned ms;
+	unsigned users;
+};
+
 struct tails {
 	struct server *srv;
 	int inotify_fd;
 	struct watch inotify_w;
-	int timer_fd;
-	struct watch timer_w;
-	unsigned polled; /* how many tails need the timer */
+	struct ticker slow; /* every POLL_MS */
+	struct ticker fast; /* every BUSY_POLL_MS */
 	LIST_HEAD(tail_list, tail) all;
 };
 
 struct tail {
 	struct task t;
 	LIST_ENTRY(tail) link;
-	int fd;	      /* owned */
-	int wd;	      /* of inotify, -1: polled */
-	bool pseudo;  /* st_size means nothing */
-	bool no_seek; /* pread() is refused: take what comes */
-	bool at_end;  /* the last read gave nothing */
+	int fd;		       /* owned */
+	int wd;		       /* of inotify; -1: none */
+	struct ticker *ticker; /* NULL: it has a wd */
+	unsigned notices;      /* since busy_ns */
+	int64_t busy_ns;
+	unsigned quiet; /* looks in vain, at a busy file */
+	bool pseudo;	/* st_size means nothing */
+	bool no_seek;	/* pread() is refused: take what comes */
+	bool at_end;	/* the last read gave nothing */
 	uint64_t pos;
 	uint64_t last_size;
 	char *label;
@@ -76,56 +97,63 @@ static const struct fs_kind {
 	bool pseudo;
 } polled_fs[POLLED_FS];
 
-/* --- what changed --------------------------------------------------------- */
+/* --- tickers -------------------------------------------------------------- */
 
-/* Wakes the tails of one watch descriptor, -1: all of them. */
-static void wake_watched(struct tails *ts, int wd)
+static void on_tick(struct watch *w, uint32_t events)
 {
-	struct tail *tl;
-
-	LIST_FOREACH (tl, &ts->all, link)
-		if (wd < 0 || tl->wd == wd)
-			task_wake(&tl->t);
-}
-
-static void on_inotify(struct watch *w, uint32_t events)
-{
-	struct tails *ts = CONTAINER_OF(w, struct tails, inotify_w);
-	_Alignas(struct inotify_event) char bytes[4096];
-	ssize_t n = read(w->fd, bytes, sizeof(bytes));
-
-	(void)events;
-	for (ssize_t at = 0; at < n;) {
-		const struct inotify_event *ev = (const void *)(bytes + at);
-		/* wd is -1 when the queue overflowed: anything may have */
-		wake_watched(ts, ev->wd);
-		at += (ssize_t)(sizeof(*ev) + ev->len);
-	}
-}
-
-static void on_timer(struct watch *w, uint32_t events)
-{
-	struct tails *ts = CONTAINER_OF(w, struct tails, timer_w);
+	struct ticker *k = CONTAINER_OF(w, struct ticker, w);
 	struct tail *tl;
 	uint64_t ticks;
 
 	(void)events;
 	if (read(w->fd, &ticks, sizeof(ticks)) < 0)
 		return;
-	LIST_FOREACH (tl, &ts->all, link)
-		if (tl->wd < 0)
+	LIST_FOREACH (tl, &k->ts->all, link)
+		if (tl->ticker == k)
 			task_wake(&tl->t);
 }
 
-static void set_timer(struct tails *ts, bool on)
+static void ticker_init(struct ticker *k, struct tails *ts, unsigned ms)
+{
+	*k = (struct ticker){.ts = ts, .ms = ms};
+	watch_init(&k->w, on_tick);
+	k->fd = guest_fd_up(
+	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (k->fd >= 0)
+		watch_start(ts->srv, &k->w, k->fd, EPOLLIN);
+}
+
+static void ticker_done(struct ticker *k)
+{
+	watch_stop(k->ts->srv, &k->w);
+	fd_closep(&k->fd);
+}
+
+static void ticker_set(struct ticker *k, unsigned ms)
 {
 	struct itimerspec it = {0};
 
-	if (on)
-		it.it_value.tv_nsec = it.it_interval.tv_nsec =
-		    POLL_MS * NS_PER_MS;
-	timerfd_settime(ts->timer_fd, 0, &it, NULL);
+	it.it_value.tv_nsec = it.it_interval.tv_nsec = ms * NS_PER_MS;
+	timerfd_settime(k->fd, 0, &it, NULL);
 }
+
+static void tail_tick_by(struct tail *tl, struct ticker *k)
+{
+	tl->ticker = k;
+	if (!k->users++)
+		ticker_set(k, k->ms);
+}
+
+static void tail_stop_ticking(struct tail *tl)
+{
+	struct ticker *k = tl->ticker;
+
+	tl->ticker = NULL;
+	if (k && !--k->users)
+		ticker_set(k, 0);
+}
+
+/* --- what changed --------------------------------------------------------- */
 
 /*
  * /proc/self/fd/N names the very file, whatever its path is now. That procfs
@@ -161,6 +189,60 @@ static void unwatch_file(struct tails *ts, int wd)
 	inotify_rm_watch(ts->inotify_fd, wd);
 }
 
+/* Without a watch that can be had, it is looked at now and then. */
+static void tail_watch(struct tails *ts, struct tail *tl)
+{
+	tl->notices = 0;
+	tl->busy_ns = 0;
+	tl->wd = watch_file(ts, tl->fd);
+	if (tl->wd < 0)
+		tail_tick_by(tl, &ts->slow);
+}
+
+static void tail_unwatch(struct tails *ts, struct tail *tl)
+{
+	int wd = tl->wd;
+
+	tl->wd = -1;
+	if (wd >= 0)
+		unwatch_file(ts, wd);
+}
+
+static void tail_noticed(struct tails *ts, struct tail *tl)
+{
+	int64_t now = clock_now_ns();
+
+	task_wake(&tl->t);
+	if (now - tl->busy_ns > BUSY_MS * NS_PER_MS) {
+		tl->busy_ns = now;
+		tl->notices = 0;
+	}
+	if (++tl->notices < BUSY_NOTICES || ts->fast.fd < 0)
+		return;
+	tail_unwatch(ts, tl);
+	tail_tick_by(tl, &ts->fast);
+	tl->quiet = 0;
+}
+
+static void on_inotify(struct watch *w, uint32_t events)
+{
+	struct tails *ts = CONTAINER_OF(w, struct tails, inotify_w);
+	_Alignas(struct inotify_event) char bytes[4096];
+	ssize_t n = read(w->fd, bytes, sizeof(bytes));
+
+	(void)events;
+	for (ssize_t at = 0; at < n;) {
+		const struct inotify_event *ev = (const void *)(bytes + at);
+		struct tail *tl;
+
+		/* wd is -1 when the queue overflowed: anything may have */
+		LIST_FOREACH (tl, &ts->all, link)
+			if (tl->wd >= 0 && (ev->wd < 0 || tl->wd == ev->wd))
+				tail_noticed(ts, tl);
+		at += (ssize_t)(sizeof(*ev) + ev->len);
+	}
+}
+
 /* --- one tail ------------------------------------------------------------- */
 
 static ssize_t tail_read(struct tail *tl, void *p, size_t n, uint64_t pos)
@@ -191,6 +273,19 @@ static bool tail_was_truncated(struct tail *tl)
 	return true;
 }
 
+/* Where nothing is to be read of a busy file. Returns whether it has a watch
+ * again, and so is to be looked at once more. */
+static bool tail_calms_down(struct tail *tl)
+{
+	struct tails *ts = server_tails(tl->t.srv);
+
+	if (tl->ticker != &ts->fast || ++tl->quiet < QUIET_POLLS)
+		return false;
+	tail_stop_ticking(tl);
+	tail_watch(ts, tl);
+	return true;
+}
+
 static void tail_step(struct task *t)
 {
 	struct tail *tl = CONTAINER_OF(t, struct tail, t);
@@ -211,10 +306,11 @@ static void tail_step(struct task *t)
 	}
 	tl->at_end = n <= 0;
 	if (tl->at_end) {
-		if (!tail_was_truncated(tl))
+		if (!tail_was_truncated(tl) && !tail_calms_down(tl))
 			task_sleep(t);
 		return;
 	}
+	tl->quiet = 0;
 	task_write_in_place(t, piece, (size_t)n);
 	tl->pos += (uint64_t)n;
 	tl->last_size = tl->pos;
@@ -229,10 +325,8 @@ static void tail_stop(struct task *t)
 	struct tails *ts = server_tails(t->srv);
 
 	LIST_REMOVE(tl, link);
-	if (tl->wd >= 0)
-		unwatch_file(ts, tl->wd);
-	else if (!--ts->polled)
-		set_timer(ts, false);
+	tail_unwatch(ts, tl);
+	tail_stop_ticking(tl);
 	close(tl->fd);
 	free(tl->label);
 	free(tl);
@@ -306,10 +400,10 @@ static void tail_regular(const struct req *r, int take_fd, uint8_t whence,
 	tl->fd = take_fd;
 	tl->label = take_label;
 	tl->wd = -1;
-	if (!must_poll(take_fd, &tl->pseudo))
-		tl->wd = watch_file(ts, take_fd);
-	if (tl->wd < 0 && !ts->polled++)
-		set_timer(ts, true);
+	if (must_poll(take_fd, &tl->pseudo))
+		tail_tick_by(tl, &ts->slow);
+	else
+		tail_watch(ts, tl);
 	LIST_INSERT_HEAD(&ts->all, tl, link);
 	set_position(tl, whence, (uint64_t)offset, server_scratch(r->srv));
 	task_start(&tl->t, r, &tail_ops);
@@ -408,14 +502,11 @@ struct tails *tails_new(struct server *s)
 
 	ts->srv = s;
 	watch_init(&ts->inotify_w, on_inotify);
-	watch_init(&ts->timer_w, on_timer);
 	ts->inotify_fd = guest_fd_up(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-	ts->timer_fd = guest_fd_up(
-	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (ts->inotify_fd >= 0)
 		watch_start(s, &ts->inotify_w, ts->inotify_fd, EPOLLIN);
-	if (ts->timer_fd >= 0)
-		watch_start(s, &ts->timer_w, ts->timer_fd, EPOLLIN);
+	ticker_init(&ts->slow, ts, POLL_MS);
+	ticker_init(&ts->fast, ts, BUSY_POLL_MS);
 	return ts;
 }
 
@@ -424,9 +515,9 @@ struct tails *tails_free(struct tails *ts)
 	if (!ts)
 		return NULL;
 	watch_stop(ts->srv, &ts->inotify_w);
-	watch_stop(ts->srv, &ts->timer_w);
 	fd_closep(&ts->inotify_fd);
-	fd_closep(&ts->timer_fd);
+	ticker_done(&ts->slow);
+	ticker_done(&ts->fast);
 	free(ts);
 	return NULL;
 }

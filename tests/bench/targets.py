@@ -86,8 +86,6 @@ NOTES = {
     "run / qga true": EXEC,
     "Tail of stdout, writes of 64k / raw, by a pipe and cat": KICK,
     "Tail of file, writes of 64k / raw, by a pipe and cat": KICK,
-    "Tail of file, writes of 100 / raw, by a pipe and cat":
-        "each write costs the agent four system calls, cat two",
     "expect over 256 MiB / expect over 128 MiB":
         "all of it has to be kept; where the host gives memory to a virtual "
         "machine only when that is touched, more of it is new",

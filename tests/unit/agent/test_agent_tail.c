@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Following files. */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -206,6 +207,61 @@ static void slow_tail_delays_nothing_and_loses_nothing(void **state)
 	peer_wait_data(x, n + 3);
 }
 
+/* How many files the agent has a watch on: lines of fdinfo (proc(5)). */
+static int count_watches(const struct peer *p)
+{
+	char path[300], line[256];
+	struct dirent *e;
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fdinfo", p->pid);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	while ((e = readdir(d))) {
+		snprintf(path, sizeof(path), "/proc/%d/fdinfo/%s", p->pid,
+			 e->d_name);
+		FILE *f = fopen(path, "re");
+		while (f && fgets(line, sizeof(line), f))
+			n += !strncmp(line, "inotify ", 8);
+		if (f)
+			fclose(f);
+	}
+	closedir(d);
+	return n;
+}
+
+/* Who writes often pays for no notices, and the last byte comes as ever. */
+static void busy_file_has_no_watch_until_it_is_quiet(void **state)
+{
+	enum { WRITES_MAX = 20000 };
+	const char *path = peer_tmp("busy");
+	struct peer *p = *state;
+	struct exchange *x;
+	size_t n = 0;
+
+	peer_write(path, "", false);
+	x = tail(p, path, MSG_TAIL_END, 0);
+	assert_int_equal(count_watches(p), 1);
+	while (count_watches(p)) {
+		assert_in_range(n, 0, WRITES_MAX);
+		peer_write(path, "x", true);
+		peer_wait_data(x, ++n);
+	}
+	for (int i = 0; i < 100; i++)
+		peer_write(path, "x", true);
+	peer_wait_data(x, n += 100);
+	/* It began anew meanwhile, which is seen as ever. */
+	peer_write(path, "y", false);
+	peer_wait_data(x, ++n);
+	while (!count_watches(p))
+		peer_settle(p, 20);
+	peer_write(path, "z", true);
+	peer_wait_data(x, ++n);
+	settle(p);
+	assert_int_equal(x->data.len, n);
+	assert_memory_equal(buf_data(&x->data) + n - 3, "xyz", 3);
+}
+
 static void procfs_is_polled(void **state)
 {
 	struct peer *p = *state;
@@ -303,6 +359,7 @@ int main(void)
 	    PEER_TEST(deleted_file_is_followed_further),
 	    PEER_TEST(two_tails_of_one_file_live_apart),
 	    PEER_TEST(slow_tail_delays_nothing_and_loses_nothing),
+	    PEER_TEST(busy_file_has_no_watch_until_it_is_quiet),
 	    PEER_TEST(procfs_is_polled),
 	    PEER_TEST(fifo_is_followed_as_a_stream),
 	    PEER_TEST(handle_is_tailed_though_open_for_writing),
