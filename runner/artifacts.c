@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "streams/io.h"
 
 #define DEPTH_MAX 3
 
@@ -94,21 +95,6 @@ static bool is_log(const char *name)
 	return false;
 }
 
-static int write_all(int fd, const char *p, size_t n)
-{
-	while (n) {
-		ssize_t done = write(fd, p, n);
-
-		if (done < 0 && errno == EINTR)
-			continue;
-		if (done < 0)
-			return -errno;
-		p += done;
-		n -= (size_t)done;
-	}
-	return 0;
-}
-
 int artifacts_attach(const char *run_dir, const char *test, const char *name,
 		     const void *p, size_t n, struct err *err)
 {
@@ -127,7 +113,7 @@ int artifacts_attach(const char *run_dir, const char *test, const char *name,
 	if (!r)
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (!r)
-		r = fd < 0 ? -errno : write_all(fd, p, n);
+		r = fd < 0 ? -errno : io_write(fd, p, n);
 	if (r < 0)
 		err_set(err, r, "cannot write '%s': %s", path, strerror(-r));
 	return r;

@@ -32,6 +32,7 @@
 #include "runner/park.h"
 #include "runner/select.h"
 #include "runner/vm_factory.h"
+#include "streams/io.h"
 #include "vmm/snapshot.h"
 
 /* A chunk may boot several VMs: more than one test's time. */
@@ -335,14 +336,9 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 	struct buf line = {0};
 
 	event_encode(ev, &line);
-	while (line.len && !s->is_broken) {
-		ssize_t n = write(s->fd, buf_data(&line), line.len);
-
-		if (n > 0)
-			buf_consume(&line, (size_t)n);
-		else if (errno != EINTR)
-			give_up(s, errno);
-	}
+	int r = s->is_broken ? 0 : io_write(s->fd, buf_data(&line), line.len);
+	if (r < 0)
+		give_up(s, -r);
 	buf_done(&line);
 }
 

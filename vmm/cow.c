@@ -14,6 +14,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 #include "vmm/disk.h"
 
 /* Copied in one go by a flush. */
@@ -68,41 +69,11 @@ static void set_bit(struct cow_file *f, uint64_t block, bool on)
 /* What is behind the end of the file is zero. */
 static int read_at(int fd, void *p, size_t n, uint64_t at)
 {
-	uint8_t *to = p;
+	ssize_t got = io_read_at(fd, p, n, at);
 
-	while (n) {
-		ssize_t r = pread(fd, to, n, (off_t)at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (r == 0) {
-			memset(to, 0, n);
-			return 0;
-		}
-		to += r;
-		at += (uint64_t)r;
-		n -= (size_t)r;
-	}
-	return 0;
-}
-
-static int write_at(int fd, const void *p, size_t n, uint64_t at)
-{
-	const uint8_t *from = p;
-
-	while (n) {
-		ssize_t r = pwrite(fd, from, n, (off_t)at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return r < 0 ? -errno : -ENOSPC;
-		from += r;
-		at += (uint64_t)r;
-		n -= (size_t)r;
-	}
+	if (got < 0)
+		return (int)got;
+	memset((uint8_t *)p + got, 0, n - (size_t)got);
 	return 0;
 }
 
@@ -173,12 +144,12 @@ static int write_part(struct cow *c, struct cow_file *f, uint64_t off,
 	int r;
 
 	if (has(f, block))
-		return write_at(f->fd, p, n, off);
+		return io_write_at(f->fd, p, n, off);
 	r = read_view(c, start, bytes, len, f == &c->top);
 	if (r < 0)
 		return r;
 	memcpy(bytes + (off - start), p, n);
-	return write_at(f->fd, bytes, len, start);
+	return io_write_at(f->fd, bytes, len, start);
 }
 
 static void note_dirty(struct cow *c, uint64_t block)
@@ -205,7 +176,7 @@ static int write_file(struct cow *c, struct cow_file *f, uint64_t off,
 			    COW_BLOCK - in_block < n ? COW_BLOCK - in_block : n;
 			r = write_part(c, f, off, from, run);
 		} else {
-			r = write_at(f->fd, from, run, off);
+			r = io_write_at(f->fd, from, run, off);
 		}
 		if (r < 0)
 			return r;
@@ -232,7 +203,7 @@ static int update_cache(struct cow *c, uint64_t off, const uint8_t *p, size_t n)
 
 		run = run < n ? run : n;
 		if (has(&c->cache, off / COW_BLOCK))
-			r = write_at(c->cache.fd, p, run, off);
+			r = io_write_at(c->cache.fd, p, run, off);
 		p += run;
 		off += run;
 		n -= run;
@@ -266,7 +237,7 @@ static int flush_run(struct cow *c, uint64_t first, uint64_t *ret_next)
 				      : (size_t)(c->size - at);
 	r = read_at(c->cache.fd, c->run, n, at);
 	if (r == 0)
-		r = write_at(c->top.fd, c->run, n, at);
+		r = io_write_at(c->top.fd, c->run, n, at);
 	for (uint64_t b = first; r == 0 && b < end; b++) {
 		set_bit(&c->top, b, true);
 		set_bit(&c->cache, b, false);
@@ -327,8 +298,8 @@ int cow_freeze(struct cow *c, struct err *err)
 	int r = cow_flush(c);
 
 	if (r == 0)
-		r = write_at(c->top.fd, c->top.map, map_bytes(c),
-			     map_offset(c));
+		r = io_write_at(c->top.fd, c->top.map, map_bytes(c),
+				map_offset(c));
 	return r < 0 ? err_set(err, r, "cannot write it: %s", strerror(-r)) : 0;
 }
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define FLUSH_AT (256 * 1024)
 
@@ -22,18 +23,8 @@ struct header {
 
 static void write_all(struct cpio *c, const uint8_t *p, size_t n)
 {
-	while (n && !c->error) {
-		ssize_t r = write(c->fd, p, n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0) {
-			c->error = r < 0 ? -errno : -EIO;
-			return;
-		}
-		p += r;
-		n -= (size_t)r;
-	}
+	if (!c->error)
+		c->error = io_write(c->fd, p, n);
 }
 
 static void flush(struct cpio *c)

@@ -11,6 +11,7 @@
 #include <xxhash.h>
 
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define PAGE  4096u
 #define BLOCK (64u * PAGE)
@@ -91,26 +92,6 @@ static int skip_hole(struct filehash *h)
 	return 0;
 }
 
-/* Up to BLOCK bytes; fewer at the end only. */
-static ssize_t read_block(const struct filehash *h, uint8_t *to)
-{
-	size_t got = 0;
-
-	while (got < BLOCK) {
-		ssize_t r =
-		    pread(h->fd, to + got, BLOCK - got, h->at + (off_t)got);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (!r)
-			break;
-		got += (size_t)r;
-	}
-	return (ssize_t)got;
-}
-
 int filehash_step(struct filehash *h, size_t max, struct err *err)
 {
 	size_t sum = 0;
@@ -120,7 +101,7 @@ int filehash_step(struct filehash *h, size_t max, struct err *err)
 	while (sum < max) {
 		if (skip_hole(h))
 			return finish(h, err);
-		ssize_t n = read_block(h, h->bytes);
+		ssize_t n = io_read_at(h->fd, h->bytes, BLOCK, (uint64_t)h->at);
 		if (n < 0)
 			return fail(err, (int)n);
 		add_block(h, (size_t)n);

@@ -12,6 +12,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 #include "vmm/cpio.h"
 
 #define OVERLAY_DIR "/.provium"
@@ -36,14 +37,13 @@ static ssize_t copy_step(int in, int out, int *way)
 			return n;
 		++*way;
 	}
-	n = read(in, block, sizeof(block));
-	for (ssize_t done = 0; done < n;) {
-		ssize_t w = write(out, block + done, (size_t)(n - done));
-
-		if (w < 0)
-			return w;
-		done += w;
+	n = io_read(in, block, sizeof(block));
+	if (n > 0) {
+		int r = io_write(out, block, (size_t)n);
+		n = r < 0 ? r : n;
 	}
+	if (n < 0)
+		errno = (int)-n;
 	return n;
 }
 

@@ -24,6 +24,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define PM_FILE	   (UINT64_C(1) << 61)
 #define PM_SWAPPED (UINT64_C(1) << 62)
@@ -95,57 +96,31 @@ static int open_proc(const struct ram_map *m, const char *name, int flags,
 	return fd;
 }
 
-/* --- whole reads and writes ------------------------------------------------
- */
+/* --- reads and writes --------------------------------------------------- */
 
-static int write_all(int fd, const void *p, size_t n, int64_t at,
-		     const char *what, struct err *err)
+static int write_ram(int r, struct err *err)
 {
-	const uint8_t *from = p;
-
-	while (n) {
-		ssize_t r = at < 0 ? write(fd, from, n)
-				   : pwrite(fd, from, n, (off_t)at);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		/* The memory of a process that has ended takes nothing. */
-		if (r <= 0)
-			return err_set(err, r < 0 ? -errno : -ESRCH,
-				       "cannot write %s: %s", what,
-				       strerror(r < 0 ? errno : ESRCH));
-		from += r;
-		n -= (size_t)r;
-		at += at < 0 ? 0 : r;
-	}
-	return 0;
+	return r < 0 ? err_set(err, r, "cannot write a snapshot's RAM: %s",
+			       strerror(-r))
+		     : 0;
 }
 
-/* Bytes that there were, fewer only at the end; or -errno. */
-static ssize_t read_all(int fd, void *p, size_t n, int64_t at)
+static int write_mem(int fd, const void *p, size_t n, uint64_t at,
+		     struct err *err)
 {
-	size_t got = 0;
+	int r = io_write_at(fd, p, n, at);
 
-	while (got < n) {
-		ssize_t r = at < 0 ? read(fd, (uint8_t *)p + got, n - got)
-				   : pread(fd, (uint8_t *)p + got, n - got,
-					   (off_t)(at + (int64_t)got));
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r < 0)
-			return -errno;
-		if (!r)
-			break;
-		got += (size_t)r;
-	}
-	return (ssize_t)got;
+	if (r == -ENODATA)
+		r = -ESRCH; /* it has ended */
+	return r < 0 ? err_set(err, r, "cannot write the memory of QEMU: %s",
+			       strerror(-r))
+		     : 0;
 }
 
 int ram_peek(const struct ram_map *m, void *to, struct err *err)
 {
 	CLEANUP(fd_closep) int fd = open_proc(m, "mem", O_RDONLY, err);
-	ssize_t r = fd < 0 ? fd : read_all(fd, to, m->size, (int64_t)m->addr);
+	ssize_t r = fd < 0 ? fd : io_read_at(fd, to, m->size, m->addr);
 
 	if (fd < 0 || r == (ssize_t)m->size)
 		return fd < 0 ? fd : 0;
@@ -158,9 +133,7 @@ int ram_poke(const struct ram_map *m, const void *from, struct err *err)
 {
 	CLEANUP(fd_closep) int fd = open_proc(m, "mem", O_RDWR, err);
 
-	return fd < 0 ? fd
-		      : write_all(fd, from, m->size, (int64_t)m->addr,
-				  "the memory of QEMU", err);
+	return fd < 0 ? fd : write_mem(fd, from, m->size, m->addr, err);
 }
 
 /* --- saving ----------------------------------------------------------------
@@ -187,8 +160,8 @@ struct ram_copy *ram_save_new(const struct ram_map *m, enum ram_form form,
 	int r = c ? 0 : err->code;
 
 	if (r >= 0 && form == RAM_DELTA)
-		r = write_all(fd, delta_magic, sizeof(delta_magic), -1,
-			      "a snapshot's RAM", err);
+		r = write_ram(io_write(fd, delta_magic, sizeof(delta_magic)),
+			      err);
 	else if (r >= 0 && form == RAM_IMAGE &&
 		 ftruncate(fd, (off_t)m->size) < 0)
 		r = err_set(err, -errno, "cannot write a snapshot's RAM: %s",
@@ -201,9 +174,9 @@ static int read_window(struct ram_copy *c, struct err *err)
 	uint64_t page = c->at / RAM_PAGE;
 	uint64_t left = c->map.size / RAM_PAGE - page;
 	size_t n = left < WINDOW ? (size_t)left : WINDOW;
-	ssize_t r = read_all(
-	    c->pagemap_fd, c->window, n * sizeof(uint64_t),
-	    (int64_t)((c->map.addr / RAM_PAGE + page) * sizeof(uint64_t)));
+	ssize_t r =
+	    io_read_at(c->pagemap_fd, c->window, n * sizeof(uint64_t),
+		       (c->map.addr / RAM_PAGE + page) * sizeof(uint64_t));
 
 	if (r != (ssize_t)(n * sizeof(uint64_t)))
 		return err_set(err, r < 0 ? (int)r : -ESRCH,
@@ -227,11 +200,8 @@ static int write_delta(const struct ram_copy *c, size_t n, struct err *err)
 		head[i] = (uint8_t)(c->at >> (8 * i));
 		head[8 + i] = (uint8_t)((uint64_t)n >> (8 * i));
 	}
-	int r =
-	    write_all(c->fd, head, sizeof(head), -1, "a snapshot's RAM", err);
-	return r < 0
-		   ? r
-		   : write_all(c->fd, c->bytes, n, -1, "a snapshot's RAM", err);
+	int r = io_write(c->fd, head, sizeof(head));
+	return write_ram(r < 0 ? r : io_write(c->fd, c->bytes, n), err);
 }
 
 /* Without its pages of zeros. */
@@ -247,11 +217,10 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 		for (to = from + RAM_PAGE;
 		     to < n && !mem_is_zero(c->bytes + to, RAM_PAGE);)
 			to += RAM_PAGE;
-		int r =
-		    write_all(c->fd, c->bytes + from, to - from,
-			      (int64_t)(c->at + from), "a snapshot's RAM", err);
+		int r = io_write_at(c->fd, c->bytes + from, to - from,
+				    c->at + from);
 		if (r < 0)
-			return r;
+			return write_ram(r, err);
 		from = to;
 	}
 	return 0;
@@ -260,8 +229,7 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 /* The run of own pages at c->at, which is in the window. */
 static int save_run(struct ram_copy *c, size_t n, struct err *err)
 {
-	ssize_t r =
-	    read_all(c->mem_fd, c->bytes, n, (int64_t)(c->map.addr + c->at));
+	ssize_t r = io_read_at(c->mem_fd, c->bytes, n, c->map.addr + c->at);
 
 	if (r != (ssize_t)n)
 		return err_set(err, r < 0 ? (int)r : -ESRCH,
@@ -272,8 +240,7 @@ static int save_run(struct ram_copy *c, size_t n, struct err *err)
 	case RAM_DELTA:
 		return write_delta(c, n, err);
 	case RAM_PATCH:
-		return write_all(c->fd, c->bytes, n, (int64_t)c->at,
-				 "a snapshot's RAM", err);
+		return write_ram(io_write_at(c->fd, c->bytes, n, c->at), err);
 	case RAM_IMAGE:
 		break;
 	}
@@ -345,9 +312,8 @@ struct ram_copy *ram_load_new(const struct ram_map *m, int fd, struct err *err)
 
 	c->is_load = true;
 	r = c->mem_fd = open_proc(m, "mem", O_RDWR, err);
-	if (r >= 0 &&
-	    (read_all(fd, magic, sizeof(magic), -1) != sizeof(magic) ||
-	     memcmp(magic, delta_magic, sizeof(magic)) != 0))
+	if (r >= 0 && (io_read(fd, magic, sizeof(magic)) != sizeof(magic) ||
+		       memcmp(magic, delta_magic, sizeof(magic)) != 0))
 		r = bad_delta(err, "it does not begin as one");
 	return r < 0 ? ram_copy_free(c) : c;
 }
@@ -365,7 +331,7 @@ static uint64_t get64(const uint8_t *p)
 static int load_record(struct ram_copy *c, struct err *err)
 {
 	uint8_t head[16];
-	ssize_t r = read_all(c->fd, head, sizeof(head), -1);
+	ssize_t r = io_read(c->fd, head, sizeof(head));
 
 	if (!r)
 		return 1;
@@ -379,13 +345,11 @@ static int load_record(struct ram_copy *c, struct err *err)
 	if (at < c->at || at % RAM_PAGE || !n || n % RAM_PAGE ||
 	    n > RAM_RUN_MAX || at > c->map.size || n > c->map.size - at)
 		return bad_delta(err, "it is for other pages");
-	if (read_all(c->fd, c->bytes, (size_t)n, -1) != (ssize_t)n)
+	if (io_read(c->fd, c->bytes, (size_t)n) != (ssize_t)n)
 		return bad_delta(err, "it is cut");
 	c->at = at + n;
 	c->done += n;
-	return write_all(c->mem_fd, c->bytes, (size_t)n,
-			 (int64_t)(c->map.addr + at), "the memory of QEMU",
-			 err);
+	return write_mem(c->mem_fd, c->bytes, (size_t)n, c->map.addr + at, err);
 }
 
 int ram_copy_step(struct ram_copy *c, size_t max, struct err *err)

@@ -9,6 +9,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "agent-proto/session.h"
+#include "streams/io.h"
 #include "vmm/filehash.h"
 #include "vmm/snapshot.h"
 #include "vmm/snapshot_private.h"
@@ -64,21 +65,11 @@ static int write_file(const char *path, const void *p, size_t n,
 {
 	CLEANUP(fd_closep)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-	const char *from = p;
+	int r = fd < 0 ? -errno : io_write(fd, p, n);
 
-	if (fd < 0)
-		return fail(err, path);
-	while (n) {
-		ssize_t r = write(fd, from, n);
-
-		if (r < 0 && errno == EINTR)
-			continue;
-		if (r <= 0)
-			return fail(err, path);
-		from += r;
-		n -= (size_t)r;
-	}
-	return 0;
+	return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
+			       strerror(-r))
+		     : 0;
 }
 
 /* A folder with an unfinished description is a draft's. */

@@ -14,6 +14,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define TMP_PREFIX "tmp-"
 #define READ_STEP  ((size_t)1 << 20)
@@ -152,20 +153,11 @@ int store_write(const char *path, const void *p, size_t n, struct err *err)
 {
 	CLEANUP(fd_closep)
 	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0644);
-	const char *at = p;
+	int r = fd < 0 ? -errno : io_write(fd, p, n);
 
-	while (fd >= 0 && n) {
-		ssize_t w = write(fd, at, n);
-
-		if (w < 0 && errno == EINTR)
-			continue;
-		if (w < 0)
-			break;
-		at += w;
-		n -= (size_t)w;
-	}
-	if (fd < 0 || n || fsync(fd) < 0)
-		return err_set(err, -errno, "cannot write '%s': %s", path,
-			       strerror(errno));
-	return 0;
+	if (r == 0 && fsync(fd) < 0)
+		r = -errno;
+	return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
+			       strerror(-r))
+		     : 0;
 }

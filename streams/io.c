@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include "streams/io.h"
+
+#include <errno.h>
+#include <unistd.h>
+
+/* Of an offset: where the descriptor stands. */
+#define HERE (-1)
+
+static int write_whole(int fd, const uint8_t *p, size_t n, off_t at)
+{
+	while (n) {
+		ssize_t r = at < 0 ? write(fd, p, n) : pwrite(fd, p, n, at);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r <= 0)
+			return r < 0 ? -errno : -ENODATA;
+		p += r;
+		n -= (size_t)r;
+		at += at < 0 ? 0 : r;
+	}
+	return 0;
+}
+
+int io_write(int fd, const void *p, size_t n)
+{
+	return write_whole(fd, p, n, HERE);
+}
+
+int io_write_at(int fd, const void *p, size_t n, uint64_t at)
+{
+	return write_whole(fd, p, n, (off_t)at);
+}
+
+static ssize_t read_whole(int fd, uint8_t *p, size_t n, off_t at)
+{
+	size_t got = 0;
+
+	while (got < n) {
+		ssize_t r = at < 0
+				? read(fd, p + got, n - got)
+				: pread(fd, p + got, n - got, at + (off_t)got);
+
+		if (r < 0 && errno == EINTR)
+			continue;
+		if (r < 0)
+			return -errno;
+		if (!r)
+			break;
+		got += (size_t)r;
+	}
+	return (ssize_t)got;
+}
+
+ssize_t io_read(int fd, void *p, size_t n)
+{
+	return read_whole(fd, p, n, HERE);
+}
+
+ssize_t io_read_at(int fd, void *p, size_t n, uint64_t at)
+{
+	return read_whole(fd, p, n, (off_t)at);
+}
