@@ -12,9 +12,10 @@
  * truncated: it is followed from offset 0.
  *
  * A notice costs more than writing the line that it is about, and is paid by
- * who writes. So a file from which more than BUSY_NOTICES come in BUSY_MS is
- * looked at every BUSY_POLL_MS instead, without a watch, until nothing was
- * there for QUIET_POLLS times: as drivers of network cards do.
+ * who writes. So a file that has grown BUSY_READS times in BUSY_MS is looked at
+ * every BUSY_POLL_MS instead, without a watch, until nothing was there for
+ * QUIET_POLLS times, as drivers of network cards do; or until it was
+ * truncated: one that is written anew often keeps its watch.
  *
  * inotify sees only what goes through this kernel's VFS. Files that the
  * kernel makes up as they are read (procfs, sysfs, ...) and those that others
@@ -45,7 +46,7 @@
 
 #define POLLED_FS    15
 #define POLL_MS	     100
-#define BUSY_NOTICES 32
+#define BUSY_READS   32
 #define BUSY_MS	     100
 #define BUSY_POLL_MS 4
 #define QUIET_POLLS  25
@@ -80,9 +81,9 @@ struct tail {
 	LIST_ENTRY(tail) link;
 	int fd;		       /* owned */
 	int wd;		       /* of inotify; -1: none */
-	struct ticker *ticker; /* NULL: it has a wd */
-	unsigned notices;      /* since busy_ns */
-	int64_t busy_ns;
+	struct ticker *ticker; /* NULL: it has a wd, or had no room at a tick */
+	unsigned reads;	       /* that found something, since reads_ns */
+	int64_t reads_ns;
 	unsigned quiet; /* looks in vain, at a busy file */
 	bool pseudo;	/* st_size means nothing */
 	bool no_seek;	/* pread() is refused: take what comes */
@@ -98,36 +99,6 @@ static const struct fs_kind {
 } polled_fs[POLLED_FS];
 
 /* --- tickers -------------------------------------------------------------- */
-
-static void on_tick(struct watch *w, uint32_t events)
-{
-	struct ticker *k = CONTAINER_OF(w, struct ticker, w);
-	struct tail *tl;
-	uint64_t ticks;
-
-	(void)events;
-	if (read(w->fd, &ticks, sizeof(ticks)) < 0)
-		return;
-	LIST_FOREACH (tl, &k->ts->all, link)
-		if (tl->ticker == k)
-			task_wake(&tl->t);
-}
-
-static void ticker_init(struct ticker *k, struct tails *ts, unsigned ms)
-{
-	*k = (struct ticker){.ts = ts, .ms = ms};
-	watch_init(&k->w, on_tick);
-	k->fd = guest_fd_up(
-	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
-	if (k->fd >= 0)
-		watch_start(ts->srv, &k->w, k->fd, EPOLLIN);
-}
-
-static void ticker_done(struct ticker *k)
-{
-	watch_stop(k->ts->srv, &k->w);
-	fd_closep(&k->fd);
-}
 
 static void ticker_set(struct ticker *k, unsigned ms)
 {
@@ -151,6 +122,46 @@ static void tail_stop_ticking(struct tail *tl)
 	tl->ticker = NULL;
 	if (k && !--k->users)
 		ticker_set(k, 0);
+}
+
+/* Without room, of a busy one: there is no need to look until there is some,
+ * of which the session tells. */
+static void tail_tick(struct tail *tl)
+{
+	if (tl->ticker == &tl->ticker->ts->fast && !task_room(&tl->t))
+		tail_stop_ticking(tl);
+	else
+		task_wake(&tl->t);
+}
+
+static void on_tick(struct watch *w, uint32_t events)
+{
+	struct ticker *k = CONTAINER_OF(w, struct ticker, w);
+	struct tail *tl;
+	uint64_t ticks;
+
+	(void)events;
+	if (read(w->fd, &ticks, sizeof(ticks)) < 0)
+		return;
+	LIST_FOREACH (tl, &k->ts->all, link)
+		if (tl->ticker == k)
+			tail_tick(tl);
+}
+
+static void ticker_init(struct ticker *k, struct tails *ts, unsigned ms)
+{
+	*k = (struct ticker){.ts = ts, .ms = ms};
+	watch_init(&k->w, on_tick);
+	k->fd = guest_fd_up(
+	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (k->fd >= 0 && watch_start(ts->srv, &k->w, k->fd, EPOLLIN) < 0)
+		fd_closep(&k->fd);
+}
+
+static void ticker_done(struct ticker *k)
+{
+	watch_stop(k->ts->srv, &k->w);
+	fd_closep(&k->fd);
 }
 
 /* --- what changed --------------------------------------------------------- */
@@ -192,8 +203,7 @@ static void unwatch_file(struct tails *ts, int wd)
 /* Without a watch that can be had, it is looked at now and then. */
 static void tail_watch(struct tails *ts, struct tail *tl)
 {
-	tl->notices = 0;
-	tl->busy_ns = 0;
+	tl->reads = 0;
 	tl->wd = watch_file(ts, tl->fd);
 	if (tl->wd < 0)
 		tail_tick_by(tl, &ts->slow);
@@ -208,16 +218,16 @@ static void tail_unwatch(struct tails *ts, struct tail *tl)
 		unwatch_file(ts, wd);
 }
 
-static void tail_noticed(struct tails *ts, struct tail *tl)
+/* What is written meanwhile is found at the next tick. */
+static void tail_grew(struct tails *ts, struct tail *tl)
 {
 	int64_t now = clock_now_ns();
 
-	task_wake(&tl->t);
-	if (now - tl->busy_ns > BUSY_MS * NS_PER_MS) {
-		tl->busy_ns = now;
-		tl->notices = 0;
+	if (now - tl->reads_ns > BUSY_MS * NS_PER_MS) {
+		tl->reads_ns = now;
+		tl->reads = 0;
 	}
-	if (++tl->notices < BUSY_NOTICES || ts->fast.fd < 0)
+	if (++tl->reads < BUSY_READS || tl->wd < 0 || ts->fast.fd < 0)
 		return;
 	tail_unwatch(ts, tl);
 	tail_tick_by(tl, &ts->fast);
@@ -238,7 +248,7 @@ static void on_inotify(struct watch *w, uint32_t events)
 		/* wd is -1 when the queue overflowed: anything may have */
 		LIST_FOREACH (tl, &ts->all, link)
 			if (tl->wd >= 0 && (ev->wd < 0 || tl->wd == ev->wd))
-				tail_noticed(ts, tl);
+				task_wake(&tl->t);
 		at += (ssize_t)(sizeof(*ev) + ev->len);
 	}
 }
@@ -258,7 +268,7 @@ static ssize_t tail_read(struct tail *tl, void *p, size_t n, uint64_t pos)
 	return read(tl->fd, p, n);
 }
 
-/* Where nothing is to be read. Returns whether it is followed anew. */
+/* Where nothing is to be read. */
 static bool tail_was_truncated(struct tail *tl)
 {
 	struct stat st;
@@ -267,32 +277,35 @@ static bool tail_was_truncated(struct tail *tl)
 	if (tl->pseudo || fstat(tl->fd, &st) < 0)
 		return false;
 	tl->last_size = (uint64_t)st.st_size;
-	if (tl->last_size >= tl->pos || tl->last_size >= before)
-		return false;
-	tl->pos = 0;
-	return true;
+	return tl->last_size < tl->pos && tl->last_size < before;
 }
 
-/* Where nothing is to be read of a busy file. Returns whether it has a watch
- * again, and so is to be looked at once more. */
-static bool tail_calms_down(struct tail *tl)
+/* Nothing is to be read. Returns whether it is to be looked at once more. */
+static bool tail_paused(struct tails *ts, struct tail *tl)
 {
-	struct tails *ts = server_tails(tl->t.srv);
+	bool is_cut = tail_was_truncated(tl);
+	bool is_busy = tl->ticker == &ts->fast;
 
-	if (tl->ticker != &ts->fast || ++tl->quiet < QUIET_POLLS)
-		return false;
-	tail_stop_ticking(tl);
-	tail_watch(ts, tl);
-	return true;
+	if (is_cut)
+		tl->pos = tl->reads = 0;
+	if (is_busy && (is_cut || ++tl->quiet >= QUIET_POLLS)) {
+		tail_stop_ticking(tl);
+		tail_watch(ts, tl);
+		return true; /* for what came before the watch */
+	}
+	return is_cut;
 }
 
 static void tail_step(struct task *t)
 {
 	struct tail *tl = CONTAINER_OF(t, struct tail, t);
+	struct tails *ts = server_tails(t->srv);
 	uint8_t *piece = server_scratch(t->srv);
 	size_t room = task_room(t);
 	ssize_t n;
 
+	if (tl->wd < 0 && !tl->ticker)
+		tail_watch(ts, tl);
 	/* A seq_file that was read to its end stays there for a reader at
 	 * that very offset (fs/seq_file.c); seeking makes it start anew. */
 	if (tl->pseudo && tl->at_end && !tl->no_seek)
@@ -306,7 +319,7 @@ static void tail_step(struct task *t)
 	}
 	tl->at_end = n <= 0;
 	if (tl->at_end) {
-		if (!tail_was_truncated(tl) && !tail_calms_down(tl))
+		if (!tail_paused(ts, tl))
 			task_sleep(t);
 		return;
 	}
@@ -315,8 +328,10 @@ static void tail_step(struct task *t)
 	tl->pos += (uint64_t)n;
 	tl->last_size = tl->pos;
 	/* What was written since then has its own event. */
-	if ((size_t)n < room && !tl->pseudo)
+	if ((size_t)n < room && !tl->pseudo) {
+		tail_grew(ts, tl);
 		task_sleep(t);
+	}
 }
 
 static void tail_stop(struct task *t)

@@ -207,8 +207,8 @@ static void slow_tail_delays_nothing_and_loses_nothing(void **state)
 	peer_wait_data(x, n + 3);
 }
 
-/* How many files the agent has a watch on: lines of fdinfo (proc(5)). */
-static int count_watches(const struct peer *p)
+/* How many lines of the agent's fdinfo (proc(5)) begin so. */
+static int count_lines(const struct peer *p, const char *begin)
 {
 	char path[300], line[256];
 	struct dirent *e;
@@ -222,7 +222,7 @@ static int count_watches(const struct peer *p)
 			 e->d_name);
 		FILE *f = fopen(path, "re");
 		while (f && fgets(line, sizeof(line), f))
-			n += !strncmp(line, "inotify ", 8);
+			n += !strncmp(line, begin, strlen(begin));
 		if (f)
 			fclose(f);
 	}
@@ -230,36 +230,102 @@ static int count_watches(const struct peer *p)
 	return n;
 }
 
-/* Who writes often pays for no notices, and the last byte comes as ever. */
-static void busy_file_has_no_watch_until_it_is_quiet(void **state)
+/* How many files it has a watch on. */
+static int count_watches(const struct peer *p)
+{
+	return count_lines(p, "inotify ");
+}
+
+/* Until so many lines of its fdinfo begin so. */
+static void wait_lines(struct peer *p, const char *begin, int n)
+{
+	enum { LOOKS_MAX = 1500, EACH_MS = 20 };
+
+	for (int i = 0; count_lines(p, begin) != n; i++) {
+		assert_in_range(i, 0, LOOKS_MAX);
+		peer_settle(p, EACH_MS);
+	}
+}
+
+/* Written a little at a time, until it has no watch; how much that took. */
+static size_t make_busy(struct peer *p, const char *path, struct exchange *x)
 {
 	enum { WRITES_MAX = 20000 };
-	const char *path = peer_tmp("busy");
-	struct peer *p = *state;
-	struct exchange *x;
 	size_t n = 0;
 
-	peer_write(path, "", false);
-	x = tail(p, path, MSG_TAIL_END, 0);
 	assert_int_equal(count_watches(p), 1);
 	while (count_watches(p)) {
 		assert_in_range(n, 0, WRITES_MAX);
-		peer_write(path, "x", true);
-		peer_wait_data(x, ++n);
+		for (int i = 0; i < 40; i++) {
+			peer_write(path, "x", true);
+			peer_wait_data(x, ++n);
+		}
 	}
+	return n;
+}
+
+/* Who writes often pays for no notices, and the last byte comes as ever. */
+static void busy_file_has_no_watch_until_it_is_quiet(void **state)
+{
+	const char *path = peer_tmp("busy");
+	struct peer *p = *state;
+	struct exchange *x;
+
+	peer_write(path, "", false);
+	x = tail(p, path, MSG_TAIL_END, 0);
+	size_t n = make_busy(p, path, x);
 	for (int i = 0; i < 100; i++)
 		peer_write(path, "x", true);
 	peer_wait_data(x, n += 100);
 	/* It began anew meanwhile, which is seen as ever. */
 	peer_write(path, "y", false);
 	peer_wait_data(x, ++n);
-	while (!count_watches(p))
-		peer_settle(p, 20);
+	wait_lines(p, "inotify ", 1);
 	peer_write(path, "z", true);
 	peer_wait_data(x, ++n);
 	settle(p);
 	assert_int_equal(x->data.len, n);
 	assert_memory_equal(buf_data(&x->data) + n - 3, "xyz", 3);
+}
+
+/* Until its reader takes something, nobody looks at it. */
+static void busy_file_without_a_reader_rests(void **state)
+{
+	const char *ticks = "it_interval: (0, 4000000)";
+	const char *path = peer_tmp("rests");
+	struct peer *p = *state;
+	struct exchange *x;
+
+	peer_write(path, "", false);
+	x = tail(p, path, MSG_TAIL_END, 0);
+	x->hold = true;
+	make_busy(p, path, x);
+	assert_int_equal(count_lines(p, ticks), 1);
+	assert_int_equal(truncate(path, CHAN_WINDOW + 10), 0);
+	wait_lines(p, ticks, 0);
+	assert_int_equal(count_watches(p), 0);
+	assert_int_equal(x->data.len, CHAN_WINDOW);
+	peer_unhold(x);
+	peer_wait_data(x, CHAN_WINDOW + 10);
+	peer_write(path, "end", true);
+	peer_wait_data(x, CHAN_WINDOW + 13);
+	assert_int_equal(count_watches(p), 1);
+}
+
+/* That it was truncated must be seen: it is no log that grows. */
+static void file_that_is_written_anew_keeps_its_watch(void **state)
+{
+	struct msg ping = {.type = MSG_PING, .ping.value = 1};
+	const char *path = peer_tmp("anew");
+	struct peer *p = *state;
+
+	peer_write(path, "", false);
+	tail(p, path, MSG_TAIL_END, 0);
+	for (int i = 0; i < 300; i++) {
+		peer_write(path, "value", false);
+		peer_done(p, &ping);
+	}
+	assert_int_equal(count_watches(p), 1);
 }
 
 static void procfs_is_polled(void **state)
@@ -360,6 +426,8 @@ int main(void)
 	    PEER_TEST(two_tails_of_one_file_live_apart),
 	    PEER_TEST(slow_tail_delays_nothing_and_loses_nothing),
 	    PEER_TEST(busy_file_has_no_watch_until_it_is_quiet),
+	    PEER_TEST(busy_file_without_a_reader_rests),
+	    PEER_TEST(file_that_is_written_anew_keeps_its_watch),
 	    PEER_TEST(procfs_is_polled),
 	    PEER_TEST(fifo_is_followed_as_a_stream),
 	    PEER_TEST(handle_is_tailed_though_open_for_writing),
