@@ -261,6 +261,11 @@ static void restore_signals(void)
 
 	for (int sig = 1; sig < NSIG; sig++)
 		signal(sig, SIG_DFL);
+	/* Where `ulimit -f` ends a file, the write says so. */
+	signal(SIGXFSZ, SIG_IGN);
+	/* It may be asked what it waits for before it can answer: also now,
+	 * while that is held back. */
+	signal(SIGUSR1, SIG_IGN);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -295,10 +300,6 @@ become_worker(worker_body *body, void *ctx, pid_t parent, int sock, int out)
 	prctl(PR_SET_NAME, WORKER_NAME);
 	setpgid(0, 0);
 	restore_signals();
-	/* Where `ulimit -f` ends a file, the write says so. */
-	signal(SIGXFSZ, SIG_IGN);
-	/* It may be asked what it waits for before it can answer. */
-	signal(SIGUSR1, SIG_IGN);
 	/* It may have died before the prctl(). */
 	if (getppid() != parent)
 		_exit(127);
@@ -306,7 +307,7 @@ become_worker(worker_body *body, void *ctx, pid_t parent, int sock, int out)
 		dprintf(2, "cannot start: %s\n", strerror(errno));
 		_exit(127);
 	}
-	/* What it prints is its test's, and no later one's. */
+	/* Lines that it prints are their test's, and no later one's. */
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	status = body(ctx, WORKER_FD);
 	fflush(NULL);

@@ -3,6 +3,7 @@
 #include "runner/worker_proc.h"
 
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -132,10 +133,45 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	assert_string_equal(p.last, "two");
 }
 
+/* It may be asked before it has set anything up. */
+static void a_worker_can_be_asked_from_its_first_moment(void **state)
+{
+	CLEANUP(buf_done) struct buf script = {0};
+	struct err err = {0};
+	sigset_t asked, before;
+
+	(void)state;
+	buf_printf(&script, "exit 3\n");
+	CLEANUP(free_ptr) char *file = write_script(&script);
+	struct job job = {.file = file, .run_dir = ""};
+	struct loop *l = loop_new(&err);
+	/* As a run does, which has a signalfd for it. */
+	sigemptyset(&asked);
+	sigaddset(&asked, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &asked, &before);
+	for (int i = 0; i < 50; i++) {
+		struct probe p = {0};
+		struct worker_proc *w =
+		    worker_proc_new(l, do_script, &job, &ops, &p, &err);
+
+		assert_non_null(w);
+		worker_proc_ask_state(w);
+		while (!p.has_ended)
+			loop_turn(l);
+		worker_proc_free(w);
+		assert_true(WIFEXITED(p.status));
+		assert_int_equal(WEXITSTATUS(p.status), 3);
+	}
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	loop_free(l);
+	unlink(file);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_that_was_said_comes_before_the_exit),
+	    cmocka_unit_test(a_worker_can_be_asked_from_its_first_moment),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
