@@ -257,11 +257,11 @@ def victim_of(row, child):
     try:
         for name in ("worker", "QEMU"):
             if row.victim in (name, "QEMU"):
-                while not children(pid):
+                while not (below := children(pid)):
                     if child.poll() is not None:
                         return None
                     time.sleep(0.005)  # it has begun: it comes
-                pid = children(pid)[0]
+                pid = below[0]
     except (FileNotFoundError, ProcessLookupError):
         return None
     return pid
