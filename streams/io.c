@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "streams/io.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <unistd.h>
 
@@ -30,6 +31,7 @@ int io_write(int fd, const void *p, size_t n)
 
 int io_write_at(int fd, const void *p, size_t n, uint64_t at)
 {
+	assert(at <= INT64_MAX);
 	return write_whole(fd, p, n, (off_t)at);
 }
 
@@ -60,5 +62,6 @@ ssize_t io_read(int fd, void *p, size_t n)
 
 ssize_t io_read_at(int fd, void *p, size_t n, uint64_t at)
 {
+	assert(at <= INT64_MAX);
 	return read_whole(fd, p, n, (off_t)at);
 }
