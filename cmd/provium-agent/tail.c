@@ -30,6 +30,7 @@
 #include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
@@ -167,9 +168,10 @@ static void ticker_done(struct ticker *k)
 /* --- what changed --------------------------------------------------------- */
 
 /*
- * /proc/self/fd/N names the very file, whatever its path is now. That procfs
- * may be mounted nowhere (guest.h), and inotify takes only paths: hence the
- * detour by the current directory.
+ * /proc/self/fd/N names the very file, whatever its path is now. Where there
+ * is no such procfs, but one that is mounted nowhere (guest.h), the way there
+ * leads by the current directory, for inotify takes only paths; calls on other
+ * threads could see that.
  */
 static int watch_file(struct tails *ts, int fd)
 {
@@ -178,13 +180,15 @@ static int watch_file(struct tails *ts, int fd)
 	char path[32];
 	int wd;
 
-	if (ts->inotify_fd < 0 || g->proc_fd < 0)
-		return -1;
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	wd = inotify_add_watch(ts->inotify_fd, path, IN_MODIFY);
+	if (wd >= 0 || ts->inotify_fd < 0 || g->proc_fd < 0)
+		return wd;
 	cwd = open(".", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (fchdir(g->proc_fd) < 0)
 		return -1;
-	snprintf(path, sizeof(path), "self/fd/%d", fd);
-	wd = inotify_add_watch(ts->inotify_fd, path, IN_MODIFY);
+	wd = inotify_add_watch(ts->inotify_fd, path + strlen("/proc/"),
+			       IN_MODIFY);
 	if (cwd < 0 || fchdir(cwd) < 0)
 		return chdir("/") < 0 ? -1 : wd;
 	return wd;
