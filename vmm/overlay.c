@@ -33,18 +33,15 @@ static ssize_t copy_step(int in, int out, int *way)
 	}
 	if (*way == 1) {
 		n = sendfile(out, in, NULL, COPY_STEP);
-		if (n >= 0 || (errno != EINVAL && errno != ENOSYS))
+		if (n >= 0)
 			return n;
+		if (errno != EINVAL && errno != ENOSYS)
+			return -errno;
 		++*way;
 	}
 	n = io_read(in, block, sizeof(block));
-	if (n > 0) {
-		int r = io_write(out, block, (size_t)n);
-		n = r < 0 ? r : n;
-	}
-	if (n < 0)
-		errno = (int)-n;
-	return n;
+	int r = n > 0 ? io_write(out, block, (size_t)n) : 0;
+	return r < 0 ? r : n;
 }
 
 static int copy_initrd(const char *path, int out, struct err *err)
@@ -66,13 +63,13 @@ static int copy_initrd(const char *path, int out, struct err *err)
 		r = copy_step(in, out, &way);
 		if (r > 0)
 			n += (size_t)r;
-	} while (r > 0 || (r < 0 && errno == EINTR));
+	} while (r > 0 || r == -EINTR);
 	gap = (CPIO_ALIGN - n % CPIO_ALIGN) % CPIO_ALIGN;
-	if (r == 0 && gap)
-		r = write(out, zeros, gap) == (ssize_t)gap ? 0 : -1;
+	if (r == 0)
+		r = io_write(out, zeros, gap);
 	if (r < 0)
-		return err_set(err, -errno, "cannot copy initrd '%s': %s", path,
-			       strerror(errno));
+		return err_set(err, (int)r, "cannot copy initrd '%s': %s", path,
+			       strerror((int)-r));
 	return 0;
 }
 

@@ -34,6 +34,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define EXEC_FAILED 127
 #define READ_CHUNK  4096
@@ -113,13 +114,10 @@ fail:
 /* The child's errno, or 0 when its program runs. */
 static int read_exec_status(int fd)
 {
-	int code = 0;
-	ssize_t n;
+	int code;
 
-	do
-		n = read(fd, &code, sizeof(code));
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)sizeof(code) ? code : 0;
+	return io_read(fd, &code, sizeof(code)) == (ssize_t)sizeof(code) ? code
+									 : 0;
 }
 
 static int start_child(struct process *p, struct child_plan *plan,

@@ -21,6 +21,7 @@
 #include "agent-proto/mem.h"
 #include "streams/capture.h"
 #include "streams/dump.h"
+#include "streams/io.h"
 #include "streams/sniff.h"
 #include "vmm/net/bridge_private.h"
 
@@ -55,18 +56,11 @@ static void end_file(struct bridge_log *l)
 
 static void write_out(struct bridge_log *l)
 {
-	while (l->fd >= 0 && l->pending.len > 0) {
-		ssize_t n = write(l->fd, buf_data(&l->pending), l->pending.len);
+	size_t n = l->pending.len;
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0) {
-			end_file(l);
-			break;
-		}
-		l->n_written += (size_t)n;
-		buf_consume(&l->pending, (size_t)n);
-	}
+	if (l->fd >= 0 && n && io_write(l->fd, buf_data(&l->pending), n) < 0)
+		end_file(l);
+	l->n_written += n;
 	buf_reset(&l->pending);
 }
 
