@@ -460,7 +460,6 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .shuffle = o->shuffle,
 	    .verbose = o->verbose,
 	};
-
 	struct duty duty = {.env = s->env, .job = &job};
 
 	s->end_by_ns = CLOCK_NEVER;

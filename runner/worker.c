@@ -2,8 +2,8 @@
 /*
  * Theory of operation: a worker is a process for one test file. It loads the
  * file (which registers tests), sends the plan, runs the tests, and closes
- * what is left. All it has to say goes to its parent as
- * events; what it prints otherwise would be noise.
+ * what is left. All it has to say goes to its parent as events; what it prints
+ * otherwise would be noise.
  *
  * A file that cannot be loaded is one file_error event. That is an outcome,
  * not a failure of the worker: its exit status says only whether every event

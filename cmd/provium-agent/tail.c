@@ -225,13 +225,16 @@ static void tail_unwatch(struct tails *ts, struct tail *tl)
 /* What is written meanwhile is found at the next tick. */
 static void tail_grew(struct tails *ts, struct tail *tl)
 {
-	int64_t now = clock_now_ns();
+	int64_t now;
 
+	if (tl->wd < 0 || ts->fast.fd < 0)
+		return;
+	now = clock_now_ns();
 	if (now - tl->reads_ns > BUSY_MS * NS_PER_MS) {
 		tl->reads_ns = now;
 		tl->reads = 0;
 	}
-	if (++tl->reads < BUSY_READS || tl->wd < 0 || ts->fast.fd < 0)
+	if (++tl->reads < BUSY_READS)
 		return;
 	tail_unwatch(ts, tl);
 	tail_tick_by(tl, &ts->fast);
@@ -308,7 +311,7 @@ static void tail_step(struct task *t)
 	size_t room = task_room(t);
 	ssize_t n;
 
-	if (tl->wd < 0 && !tl->ticker)
+	if (tl->wd < 0 && !tl->ticker) /* it had no room at a tick */
 		tail_watch(ts, tl);
 	/* A seq_file that was read to its end stays there for a reader at
 	 * that very offset (fs/seq_file.c); seeking makes it start anew. */

@@ -72,9 +72,9 @@ PEERS = {
     "8 MiB allowed, 10 ms allowed": "no peer: what we allow ourselves",
 }
 
-EXEC = ("most of it is the guest's own exec() of a shell, of which an emulated CPU "
-        "makes much, and which the peer needs, too; a list of words, run without "
-        "a shell, takes a quarter less")
+EXEC = ("most of it is the guest's own exec() of a shell, of which an emulated "
+        "CPU makes much, and which the peer needs, too; a list of words, run "
+        "without a shell, takes a quarter less")
 KICK = ("a frame's header is one more write, and so one more kick of the port, "
         "for each 64 KiB")
 QUIET = "%s where the host was quiet"

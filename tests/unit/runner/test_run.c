@@ -21,7 +21,6 @@
 #include "agent-proto/clock.h"
 #include "runner/run.h"
 #include "runner/rundir.h"
-#include "tests/unit/runner/lib_fake_worker.h"
 #include "tests/unit/runner/lib_runs.h"
 
 /* Runs one script and asserts the events between file_start and file_end. */

@@ -15,7 +15,6 @@
 #include "agent-proto/clock.h"
 #include "runner/run.h"
 #include "runner/rundir.h"
-#include "tests/unit/runner/lib_fake_worker.h"
 #include "tests/unit/runner/lib_runs.h"
 
 #define M "000000" /* of bytes, in an event */
