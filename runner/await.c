@@ -73,7 +73,7 @@ static _Noreturn void raise_expired(lua_State *L, const char *method)
 	if (at.file[0] && n > 0 && (size_t)n < sizeof(text))
 		snprintf(text + n, sizeof(text) - (size_t)n, " at %s:%d",
 			 at.file, at.line);
-	suite_mark(&w->suite, L, text);
+	suite_mark(&w->suite, L, text, strlen(text));
 	lua_pushstring(L, text);
 	lua_error(L);
 	abort();
@@ -92,7 +92,8 @@ int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
 
 	await_check_expired(L, method);
 	if (!w->suite.running && w->suite.early.message)
-		bind_fail_arg(L, method, "%s", w->suite.early.message);
+		bind_fail_bytes(L, method, w->suite.early.message,
+				w->suite.early.message_n);
 	if (span_ns == CLOCK_NEVER)
 		return a->deadline_ns;
 	int64_t d = clock_deadline_ns(span_ns);

@@ -48,7 +48,7 @@ int baseline_check(struct worker *w, struct failure *f)
 	stream_object_describe(o, &text);
 	buf_printf(&text, " is open at the end of the file's chunk: close it, "
 			  "or open it in the tests");
-	f->message = mem_strndup((char *)buf_data(&text), text.len);
+	failure_set_message(f, (char *)buf_data(&text), text.len);
 	f->trace = mem_strdup("");
 	f->site = o->site;
 	buf_done(&text);
@@ -66,10 +66,12 @@ static int call(struct worker *w, const void *fn, int n_args, int n_results,
 	status = lua_state_call(w->L, n_args, n_results, f);
 	await_set_timeout(&w->await, CLOCK_NEVER);
 	if (status) {
-		char *why = f->message;
+		struct buf text = {0};
 
-		f->message = mem_printf("reset_between_tests: %s", why);
-		free(why);
+		buf_printf(&text, "reset_between_tests: ");
+		buf_append(&text, f->message, f->message_n);
+		failure_set_message(f, (char *)buf_data(&text), text.len);
+		buf_done(&text);
 	}
 	return status ? -1 : 0;
 }

@@ -54,20 +54,47 @@ static void push_site(lua_State *L)
 		lua_pushliteral(L, "");
 }
 
-/* Raises take_text, with position and, if not NULL, method in front. */
+/* Raises the string on top, with position and, if not NULL, method in front.
+ */
+static _Noreturn void raise_top(lua_State *L, const char *method)
+{
+	push_site(L);
+	if (method)
+		lua_pushfstring(L, "%s: ", method);
+	else
+		lua_pushliteral(L, "");
+	lua_pushvalue(L, -3);
+	lua_concat(L, 3);
+	lua_error(L);
+	abort();
+}
+
+/* The same with take_text. */
 static _Noreturn void raise_text(lua_State *L, const char *method,
 				 char *take_text)
 {
-	push_site(L);
-	if (method) {
-		lua_pushfstring(L, "%s: ", method);
-		lua_concat(L, 2);
-	}
 	lua_pushstring(L, take_text);
 	free(take_text);
-	lua_concat(L, 2);
-	lua_error(L);
-	abort();
+	raise_top(L, method);
+}
+
+void bind_fail_bytes(lua_State *L, const char *method, const char *text,
+		     size_t n)
+{
+	lua_pushlstring(L, text, n);
+	raise_top(L, method);
+}
+
+void bind_fail_text(lua_State *L, const char *method, int idx)
+{
+	luaL_checkstring(L, idx);
+	lua_pushvalue(L, idx);
+	raise_top(L, method);
+}
+
+int bind_l_fail(lua_State *L)
+{
+	bind_fail_text(L, luaL_checkstring(L, 1), 2);
 }
 
 void bind_fail(lua_State *L, const char *fmt, ...)

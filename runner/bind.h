@@ -113,6 +113,14 @@ _Noreturn void bind_fail(lua_State *L, const char *fmt, ...)
 /* The same, for arguments: "file:line: method: text". */
 _Noreturn void bind_fail_arg(lua_State *L, const char *method, const char *fmt,
 			     ...) __attribute__((format(printf, 3, 4)));
+/* The same with any bytes as text: "file:line: method: text", where a method
+ * that is NULL is left out. */
+_Noreturn void bind_fail_bytes(lua_State *L, const char *method,
+			       const char *text, size_t n);
+/* The same with the string at idx. */
+_Noreturn void bind_fail_text(lua_State *L, const char *method, int idx);
+/* For Lua, (method, text): bind_fail_text(). */
+int bind_l_fail(lua_State *L);
 /* Raises an error value of the lower layers: "file:line: method: text". */
 _Noreturn void bind_fail_err(lua_State *L, const char *method,
 			     const struct err *err);
@@ -146,6 +154,11 @@ int arg_opt_table(lua_State *L, const char *method, int idx, const char *name);
 /* An index into names (NULL-terminated). */
 int arg_enum(lua_State *L, const char *method, int idx, const char *name,
 	     const char *const *names);
+/* Pushes the string or number at idx as messages show it, with \x00 for a NUL
+ * byte, and returns that. */
+const char *arg_shown(lua_State *L, int idx);
+/* Whether the value at idx is that string, to its last byte. */
+bool arg_is_key(lua_State *L, int idx, const char *key);
 /* "got a number", "got nothing": for own messages. */
 const char *arg_type_name(lua_State *L, int idx);
 

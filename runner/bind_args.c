@@ -5,12 +5,14 @@
  */
 #include <errno.h>
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent-proto/buf.h"
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
 #include "runner/config.h"
+#include "runner/text.h"
 
 #define TWO_63 9223372036854775808.0
 #define TWO_64 18446744073709551616.0
@@ -30,6 +32,28 @@ const char *arg_type_name(lua_State *L, int idx)
 	if (type >= 0 && (size_t)type < ARRAY_LEN(names))
 		return names[type];
 	return "cdata";
+}
+
+const char *arg_shown(lua_State *L, int idx)
+{
+	size_t n;
+
+	lua_pushvalue(L, idx);
+	const char *s = lua_tolstring(L, -1, &n);
+	char *shown = text_c_string(s, n);
+
+	lua_pushstring(L, shown);
+	free(shown);
+	return lua_tostring(L, -1);
+}
+
+bool arg_is_key(lua_State *L, int idx, const char *key)
+{
+	size_t n;
+	const char *s =
+	    lua_type(L, idx) == LUA_TSTRING ? lua_tolstring(L, idx, &n) : NULL;
+
+	return s && n == strlen(key) && !memcmp(s, key, n);
 }
 
 static _Noreturn void fail_type(lua_State *L, const char *method, int idx,
@@ -245,10 +269,9 @@ void arg_fail_list_key(lua_State *L, const char *method, const char *name,
 		    L, method,
 		    "%s must be a list without holes, it has %s as a key", name,
 		    arg_type_name(L, key_idx));
-	lua_pushvalue(L, key_idx);
 	bind_fail_arg(L, method,
 		      "%s must be a list without holes, it has the key %s%s%s",
-		      name, is_string ? "'" : "", lua_tostring(L, -1),
+		      name, is_string ? "'" : "", arg_shown(L, key_idx),
 		      is_string ? "'" : "");
 }
 
@@ -302,7 +325,7 @@ static _Noreturn void fail_key(lua_State *L, const char *method,
 		    L, method,
 		    "options must have names as keys, got %s as a key",
 		    arg_type_name(L, key_idx));
-	const char *key = lua_tostring(L, key_idx);
+	const char *key = arg_shown(L, key_idx);
 	luaL_buffinit(L, &b);
 	for (const struct opt *o = opts; o->key; o++) {
 		luaL_addstring(&b, o == opts ? "" : ", ");
@@ -362,8 +385,7 @@ static void check_keys(lua_State *L, const char *method, int idx,
 		const struct opt *o = opts;
 
 		lua_pop(L, 1);
-		while (o->key && (lua_type(L, -1) != LUA_TSTRING ||
-				  strcmp(o->key, lua_tostring(L, -1)) != 0))
+		while (o->key && !arg_is_key(L, lua_gettop(L), o->key))
 			o++;
 		if (!o->key)
 			fail_key(L, method, opts, lua_gettop(L));

@@ -196,18 +196,13 @@ static int core_command(lua_State *L)
 	return 1;
 }
 
-static int core_fail(lua_State *L)
-{
-	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
-}
-
 void bind_cable_register(lua_State *L)
 {
 	static const struct bind_method core[] = {
 	    {"attach", core_attach}, {"check_detach", core_check_detach},
 	    {"detach", core_detach}, {"ends", nic_l_ends},
 	    {"link", core_link},     {"command", core_command},
-	    {"fail", core_fail},     {NULL, NULL},
+	    {"fail", bind_l_fail},   {NULL, NULL},
 	};
 
 	bind_push_methods(L, &bridge_class);

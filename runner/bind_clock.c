@@ -11,11 +11,6 @@ static int core_check(lua_State *L)
 	return 0;
 }
 
-static int core_fail(lua_State *L)
-{
-	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
-}
-
 static int64_t check_ns(lua_State *L)
 {
 	const char *method = luaL_checkstring(L, 1);
@@ -48,11 +43,12 @@ static int core_signed_ns(lua_State *L)
 		if (is_negative)
 			lua_pushnumber(L, -lua_tonumber(L, 3));
 	} else if (lua_type(L, 3) == LUA_TSTRING) {
-		const char *s = lua_tostring(L, 3);
+		size_t n;
+		const char *s = lua_tolstring(L, 3, &n);
 
 		is_negative = *s == '-';
 		if (is_negative)
-			lua_pushstring(L, s + 1);
+			lua_pushlstring(L, s + 1, n - 1);
 	}
 	if (is_negative)
 		lua_replace(L, 3);
@@ -86,7 +82,7 @@ void bind_clock_register(lua_State *L)
 {
 	static const struct bind_method core[] = {
 	    {"check", core_check},
-	    {"fail", core_fail},
+	    {"fail", bind_l_fail},
 	    {"duration_ns", core_duration_ns},
 	    {"signed_ns", core_signed_ns},
 	    {"ns", core_ns},

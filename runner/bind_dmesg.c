@@ -13,7 +13,7 @@ static int core_check(lua_State *L)
 
 static int core_fail(lua_State *L)
 {
-	bind_fail_arg(L, method, "%s", luaL_checkstring(L, 1));
+	bind_fail_text(L, method, 1);
 }
 
 void bind_dmesg_register(lua_State *L)

@@ -366,11 +366,6 @@ static int core_root(lua_State *L)
 	return 1;
 }
 
-static int core_fail(lua_State *L)
-{
-	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
-}
-
 /* --- depends_on_file ---------------------------------------------------------
  */
 
@@ -432,7 +427,7 @@ void bind_fixture_register(lua_State *L)
 	    {"check", bind_lab_l_check},
 	    {"check_name", core_check_name},
 	    {"root", core_root},
-	    {"fail", core_fail},
+	    {"fail", bind_l_fail},
 	    {NULL, NULL},
 	};
 

@@ -216,13 +216,15 @@ static int l_index(lua_State *L)
 	    &vm_class, &bridge_class, &lab_class};
 	struct lab_object *lab = lua_touserdata(L, 1);
 	struct scope *s = worker_of(L)->scope;
-	const char *key;
+	size_t n = 0;
+	const char *key =
+	    lua_type(L, 2) == LUA_TSTRING ? lua_tolstring(L, 2, &n) : NULL;
 
-	if (lua_type(L, 2) != LUA_TSTRING) {
+	/* Nothing has a name with a NUL byte in it. */
+	if (!key || strlen(key) != n) {
 		lua_pushnil(L);
 		return 1;
 	}
-	key = lua_tostring(L, 2);
 	push_method(L, key);
 	if (!lua_isnil(L, -1))
 		return 1;
@@ -280,22 +282,22 @@ static const struct setting settings[] = {
 static int l_newindex(lua_State *L)
 {
 	struct lab_object *lab = lua_touserdata(L, 1);
-	const char *key = lua_tostring(L, 2);
 	struct worker *w = worker_of(L);
 	const struct setting *found = NULL;
 
-	for (size_t i = 0; lab->is_root && key && i < ARRAY_LEN(settings); i++)
-		if (!strcmp(key, settings[i].name))
+	for (size_t i = 0; lab->is_root && i < ARRAY_LEN(settings); i++)
+		if (arg_is_key(L, 2, settings[i].name))
 			found = &settings[i];
 	if (lab->is_root && !found)
 		bind_fail_arg(L, "provium",
 			      "unknown setting '%s'; valid: timeout, "
 			      "on_console, reset_between_tests",
-			      key ? key : arg_type_name(L, 2));
+			      lua_isstring(L, 2) ? arg_shown(L, 2)
+						 : arg_type_name(L, 2));
 	if (found && w->suite.running)
 		bind_fail_arg(L, "provium",
 			      "%s is a setting of the file, not of a test",
-			      key);
+			      found->name);
 	if (found)
 		found->set(L, w);
 	object_push_fields(L, 1);

@@ -70,7 +70,7 @@ void bind_result_check(lua_State *L, const char *method)
 	lua_pushvalue(L, -2);
 	lua_call(L, 1, 1);
 	if (!lua_isnil(L, -1))
-		bind_fail_arg(L, method, "%s", lua_tostring(L, -1));
+		bind_fail_text(L, method, lua_gettop(L));
 	lua_pop(L, 1);
 }
 
@@ -99,10 +99,11 @@ static int l_fail_self(lua_State *L)
 
 static int l_fail(lua_State *L)
 {
-	const char *text = luaL_checkstring(L, 1);
+	size_t n;
+	const char *text = luaL_checklstring(L, 1, &n);
 
-	suite_mark(&worker_of(L)->suite, L, text);
-	bind_fail(L, "%s", text);
+	suite_mark(&worker_of(L)->suite, L, text, n);
+	bind_fail_text(L, NULL, 1);
 }
 
 void bind_result_register(lua_State *L)

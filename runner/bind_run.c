@@ -112,7 +112,7 @@ static void check_twice(lua_State *L, const char *method, int one, int two)
 		lua_rawget(L, two);
 		if (!lua_isnil(L, -1))
 			bind_fail_arg(L, method, "%s is given twice",
-				      lua_tostring(L, -2));
+				      arg_shown(L, -2));
 		lua_pop(L, 1);
 	}
 }
@@ -127,7 +127,8 @@ static void read_env(lua_State *L, const char *method, int idx,
 				      "env must have names as keys, got %s as "
 				      "a key",
 				      arg_type_name(L, -2));
-		const char *name = lua_tostring(L, -2);
+		const char *name =
+		    arg_string(L, method, lua_gettop(L) - 1, "a name in env");
 		const char *value = lua_tostring(L, -1);
 		if (!*name || strchr(name, '='))
 			bind_fail_arg(L, method, "bad name '%s' in env", name);

@@ -62,7 +62,7 @@ void stream_check_start(lua_State *L, const char *method, int idx,
 	if (!idx || lua_isnil(L, idx))
 		return;
 	if (lua_type(L, idx) == LUA_TSTRING) {
-		const char *s = lua_tostring(L, idx);
+		const char *s = arg_string(L, method, idx, "start");
 
 		if (!strcmp(s, "end"))
 			return;

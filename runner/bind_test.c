@@ -31,20 +31,16 @@ static struct suite *suite_of(lua_State *L)
 
 static int core_fail(lua_State *L)
 {
-	const char *text = luaL_checkstring(L, 1);
+	size_t n;
+	const char *text = luaL_checklstring(L, 1, &n);
 
-	suite_mark(suite_of(L), L, text);
-	bind_fail(L, "%s", text);
+	suite_mark(suite_of(L), L, text, n);
+	bind_fail_text(L, NULL, 1);
 }
 
 static int core_raise(lua_State *L)
 {
-	bind_fail(L, "%s", luaL_checkstring(L, 1));
-}
-
-static int core_arg_error(lua_State *L)
-{
-	bind_fail_arg(L, luaL_checkstring(L, 1), "%s", luaL_checkstring(L, 2));
+	bind_fail_text(L, NULL, 1);
 }
 
 static int core_type_name(lua_State *L)
@@ -68,9 +64,11 @@ static int core_unmark(lua_State *L)
 static int core_skip(lua_State *L)
 {
 	struct suite *s = suite_of(L);
+	size_t n;
+	const char *reason = luaL_checklstring(L, 1, &n);
 
-	free(s->skipped);
-	s->skipped = mem_strdup(luaL_checkstring(L, 1));
+	json_decref(s->skipped);
+	s->skipped = event_string(reason, n);
 	push_key(L, &skip_key);
 	return lua_error(L);
 }
@@ -232,7 +230,7 @@ static int core_tmpdir(lua_State *L)
 static const struct bind_method core[] = {
     {"fail", core_fail},
     {"raise", core_raise},
-    {"arg_error", core_arg_error},
+    {"arg_error", bind_l_fail},
     {"type_name", core_type_name},
     {"is_marked", core_is_marked},
     {"unmark", core_unmark},

@@ -212,10 +212,11 @@ static int boot_finish(lua_State *L, void *p)
 		if (vm_death_reason(c->v->vm))
 			why = vm_death_reason(c->v->vm);
 	}
+	lua_pushfstring(L, "%s\nlast console output:\n", why->text);
 	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
 	buf_done(&text);
-	bind_fail_arg(L, "vm:boot", "%s\nlast console output:\n%s", why->text,
-		      lua_tostring(L, -1));
+	lua_concat(L, 2);
+	bind_fail_text(L, "vm:boot", lua_gettop(L));
 }
 
 /* Makes the struct vm that the request describes; files and lists are read

@@ -88,10 +88,10 @@ static void introduce(struct worker *w, const char *test,
 	buf_printf(&b, "\n%s: %s failed", w->job->display, test);
 	if (f->site.file[0])
 		buf_printf(&b, " at %s:%d", f->site.file, f->site.line);
-	buf_printf(&b,
-		   ":\n%s\n\nIt is held with its VMs. A line is Lua: t, "
-		   "provium.NAME:run(\"...\"); ^D ends.\n",
-		   f->message);
+	buf_printf(&b, ":\n");
+	buf_append(&b, f->message, f->message_n);
+	buf_printf(&b, "\n\nIt is held with its VMs. A line is Lua: t, "
+		       "provium.NAME:run(\"...\"); ^D ends.\n");
 	say(w, (char *)buf_data(&b), b.len);
 	buf_done(&b);
 }

@@ -15,6 +15,7 @@
 #include "runner/bind_lab_snapshot.h"
 #include "runner/load.h"
 #include "runner/rundir.h"
+#include "runner/text.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "vmm/store.h"
@@ -47,13 +48,15 @@ static void on_event(struct event_sink *sink, const json_t *ev)
 {
 	struct building *g = CONTAINER_OF(sink, struct building, sink);
 	const char *kind = json_string_value(json_object_get(ev, "event"));
-	const char *text = json_string_value(json_object_get(ev, "text"));
+	const json_t *text = json_object_get(ev, "text");
+	CLEANUP(free_ptr) char *line = NULL;
 
-	if (!kind || strcmp(kind, "log") != 0 || !text)
+	if (!kind || strcmp(kind, "log") != 0 || !json_is_string(text))
 		return;
+	line = text_c_string(json_string_value(text), json_string_length(text));
 	if (g->output.len < OUTPUT_MAX)
-		buf_printf(&g->output, "%s\n", text);
-	g->b->print(g->b->ctx, text);
+		buf_printf(&g->output, "%s\n", line);
+	g->b->print(g->b->ctx, line);
 }
 
 /* --- the chain ---------------------------------------------------------------
@@ -138,11 +141,13 @@ static int run_file(struct building *g, struct worker *w, struct err *err)
 
 	if (r == 0) {
 		r = take_result(g, w, err);
-	} else if (f.site.file[0]) {
-		r = err_set(err, -EIO, "%s:%d: %s", f.site.file, f.site.line,
-			    f.message);
 	} else {
-		r = err_set(err, -EIO, "%s", f.message);
+		CLEANUP(free_ptr)
+		char *why = text_c_string(f.message, f.message_n);
+
+		r = f.site.file[0] ? err_set(err, -EIO, "%s:%d: %s",
+					     f.site.file, f.site.line, why)
+				   : err_set(err, -EIO, "%s", why);
 	}
 	failure_done(&f);
 	return r;

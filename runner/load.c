@@ -178,8 +178,10 @@ static void explain_syntax(const struct buf *text, const char *msg,
 	snprintf(f->site.file, sizeof(f->site.file), "%s", display);
 	syntax_of_line(text, f->site.line, line, sizeof(line));
 	const char *hint = find_hint(line);
-	f->message =
+	CLEANUP(free_ptr)
+	char *message =
 	    hint ? mem_printf("%s (%s)", what, hint) : mem_strdup(what);
+	failure_set_text(f, message);
 	f->trace = mem_strdup("");
 }
 
@@ -191,7 +193,7 @@ int lua_state_load_file(lua_State *L, const char *path, const char *display,
 
 	if (store_read(path, SOURCE_MAX, &text, &err)) {
 		buf_done(&text);
-		f->message = mem_strdup(err.text);
+		failure_set_text(f, err.text);
 		f->trace = mem_strdup("");
 		snprintf(f->site.file, sizeof(f->site.file), "%s", display);
 		return -EIO;

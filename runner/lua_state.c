@@ -43,6 +43,22 @@ void failure_done(struct failure *f)
 	*f = (struct failure){0};
 }
 
+void failure_set_message(struct failure *f, const char *text, size_t n)
+{
+	char *copy = mem_alloc(n + 1);
+
+	memcpy(copy, text, n);
+	copy[n] = '\0';
+	free(f->message);
+	f->message = copy;
+	f->message_n = n;
+}
+
+void failure_set_text(struct failure *f, const char *text)
+{
+	failure_set_message(f, text, strlen(text));
+}
+
 static bool is_author(const lua_Debug *ar)
 {
 	return ar->source[0] == '@' && ar->currentline > 0;
@@ -152,14 +168,14 @@ static const char *strip_position(lua_State *L, const char *msg,
 	return NULL;
 }
 
-static const char *value_text(lua_State *L)
+static const char *value_text(lua_State *L, size_t *ret_n)
 {
 	if (lua_isstring(L, 1))
-		return lua_tostring(L, 1);
-	if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1))
-		return lua_tostring(L, -1);
-	return lua_pushfstring(L, "(an error value that is a %s)",
-			       luaL_typename(L, 1));
+		return lua_tolstring(L, 1, ret_n);
+	if (!luaL_callmeta(L, 1, "__tostring") || !lua_isstring(L, -1))
+		lua_pushfstring(L, "(an error value that is a %s)",
+				luaL_typename(L, 1));
+	return lua_tolstring(L, -1, ret_n);
 }
 
 /* The handler; upvalue 1 is the struct failure to fill. */
@@ -170,11 +186,14 @@ static int on_error(lua_State *L)
 
 	if (f->message)
 		return 1;
-	const char *text = value_text(L);
+	size_t n;
+	const char *text = value_text(L, &n);
 	const char *rest = strip_position(L, text, &f->site);
 	if (!rest)
 		lua_state_site(L, &f->site);
-	f->message = mem_strdup(rest ? rest : text);
+	else
+		n -= (size_t)(rest - text);
+	failure_set_message(f, rest ? rest : text, n);
 	lua_state_trace(L, &trace);
 	f->trace =
 	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
@@ -194,10 +213,15 @@ int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f)
 	lua_remove(L, handler);
 	if (!status)
 		return 0;
-	if (!f->message)
-		f->message =
-		    mem_strdup(lua_isstring(L, -1) ? lua_tostring(L, -1)
-						   : "error in error handling");
+	if (!f->message) {
+		size_t n = 0;
+		const char *text = lua_tolstring(L, -1, &n);
+
+		if (text)
+			failure_set_message(f, text, n);
+		else
+			failure_set_text(f, "error in error handling");
+	}
 	if (!f->trace)
 		f->trace = mem_strdup("");
 	lua_pop(L, 1);

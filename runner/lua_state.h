@@ -26,11 +26,16 @@ struct site {
 
 /* Why a protected call failed. Strings are owned. */
 struct failure {
-	char *message; /* NULL: it did not fail */
-	char *trace;   /* a frame a line */
+	char *message;	  /* any bytes, and a NUL behind them; NULL: none */
+	size_t message_n; /* bytes of message */
+	char *trace;	  /* a frame a line */
 	struct site site;
 };
 void failure_done(struct failure *f);
+/* Replaces the message by a copy of the n bytes at text. */
+void failure_set_message(struct failure *f, const char *text, size_t n);
+/* The same for a C string. */
+void failure_set_text(struct failure *f, const char *text);
 
 /* All that does not depend on a worker: once for the workers of a run, which
  * are forked with it. NULL with err. lua_close() it. */

@@ -23,8 +23,8 @@ static const char *const styles[] = {
 };
 static_assert(ARRAY_LEN(styles) == PRINT_TITLE + 1, "a style an enum value");
 
-static void print_bytes(const struct printer *p, enum print_style style,
-			const char *s, size_t n)
+void print_bytes(const struct printer *p, enum print_style style, const char *s,
+		 size_t n)
 {
 	struct buf b = {0};
 	bool is_styled = p->is_colored && styles[style][0];

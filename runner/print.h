@@ -24,6 +24,9 @@ struct printer {
 
 /* s, escaped, in that style. */
 void print_text(const struct printer *p, enum print_style style, const char *s);
+/* The same of n bytes. */
+void print_bytes(const struct printer *p, enum print_style style, const char *s,
+		 size_t n);
 /* Each line of s[0..n) as its own, behind prefix (verbatim); a final newline
  * and the CR of CRLF are not shown. */
 void print_lines(const struct printer *p, enum print_style style,

@@ -80,30 +80,32 @@ static const char *command_escape(char c, bool is_property)
 	}
 }
 
-static void put_command_text(FILE *out, const char *s, bool is_property)
+/* Control bytes but newlines are left out. */
+static void put_command_text(FILE *out, struct tree_text t, bool is_property)
 {
-	for (; *s; s++) {
-		const char *escape = command_escape(*s, is_property);
+	for (size_t i = 0; i < t.n; i++) {
+		unsigned char c = (unsigned char)t.p[i];
+		const char *escape = command_escape(t.p[i], is_property);
 
 		if (escape)
 			fputs(escape, out);
-		else if ((unsigned char)*s >= 0x20 && *s != 0x7f)
-			fputc(*s, out);
+		else if (c >= 0x20 && c != 0x7f)
+			fputc(c, out);
 	}
 }
 
-static const char *name_of(const json_t *f)
+static struct tree_text name_of(const json_t *f)
 {
-	const char *test = tree_string(f, "test");
+	struct tree_text test = tree_text(f, "test");
 
-	return *test ? test : "outside of tests";
+	return test.n ? test : tree_text_c("outside of tests");
 }
 
 static void put_annotation(struct report_github *r, const json_t *f)
 {
 	const json_t *at = json_object_get(f, "location");
 	json_int_t line = json_integer_value(json_object_get(at, "line"));
-	const char *file = tree_string(at ? at : f, "file");
+	struct tree_text file = tree_text(at ? at : f, "file");
 
 	if (line < 1)
 		line = json_integer_value(json_object_get(f, "line"));
@@ -114,17 +116,17 @@ static void put_annotation(struct report_github *r, const json_t *f)
 	fputs(",title=", r->out);
 	put_command_text(r->out, name_of(f), true);
 	fputs("::", r->out);
-	put_command_text(r->out, tree_string(f, "message"), false);
+	put_command_text(r->out, tree_text(f, "message"), false);
 	fputc('\n', r->out);
 }
 
 /* --- the summary ----------------------------------------------------------*/
 
 /* As text of HTML inside Markdown: all that either would read is an entity. */
-static void put_entities(FILE *out, const char *s, size_t n, bool keeps_lines)
+static void put_entities(FILE *out, struct tree_text t, bool keeps_lines)
 {
-	for (size_t i = 0; i < n; i++) {
-		unsigned char c = (unsigned char)s[i];
+	for (size_t i = 0; i < t.n; i++) {
+		unsigned char c = (unsigned char)t.p[i];
 		bool is_plain = (c >= '0' && c <= '9') || c >= 0x80 ||
 				((c | 0x20) >= 'a' && (c | 0x20) <= 'z') ||
 				c == ' ' || c == '.' || c == '-';
@@ -138,26 +140,25 @@ static void put_entities(FILE *out, const char *s, size_t n, bool keeps_lines)
 	}
 }
 
-static void put_code(FILE *out, const char *s)
+static void put_code(FILE *out, struct tree_text t)
 {
 	fputs("<code>", out);
-	put_entities(out, s, strlen(s), false);
+	put_entities(out, t, false);
 	fputs("</code>", out);
 }
 
-/* The first bytes of s, at a border of characters. */
-static void put_pre(FILE *out, const char *title, const char *s)
+/* The first bytes of the text, at a border of characters. */
+static void put_pre(FILE *out, const char *title, struct tree_text t)
 {
-	size_t n = strlen(s);
-	size_t max = n < DETAIL_MAX ? n : DETAIL_MAX;
+	size_t max = t.n < DETAIL_MAX ? t.n : DETAIL_MAX;
 
-	if (!n)
+	if (!t.n)
 		return;
-	while (max < n && max && ((unsigned char)s[max] & 0xc0) == 0x80)
+	while (max < t.n && max && ((unsigned char)t.p[max] & 0xc0) == 0x80)
 		max--;
 	fprintf(out, "%s<pre>", title);
-	put_entities(out, s, max, true);
-	fprintf(out, "%s</pre>\n", max < n ? " [...]" : "");
+	put_entities(out, (struct tree_text){t.p, max}, true);
+	fprintf(out, "%s</pre>\n", max < t.n ? " [...]" : "");
 }
 
 static void put_summary_failure(FILE *out, const json_t *f)
@@ -165,15 +166,15 @@ static void put_summary_failure(FILE *out, const json_t *f)
 	const json_t *consoles = json_object_get(f, "console");
 
 	fputs("\n<details><summary>", out);
-	put_code(out, tree_string(f, "file"));
+	put_code(out, tree_text(f, "file"));
 	fputs(" ", out);
 	put_code(out, name_of(f));
 	fputs("</summary>\n", out);
-	put_pre(out, "", tree_string(f, "message"));
-	put_pre(out, "", tree_string(f, "source"));
+	put_pre(out, "", tree_text(f, "message"));
+	put_pre(out, "", tree_text(f, "source"));
 	for (size_t i = 0; i < json_array_size(consoles); i++)
 		put_pre(out, "\n<b>console</b>\n\n",
-			tree_string(json_array_get(consoles, i), "text"));
+			tree_text(json_array_get(consoles, i), "text"));
 	fputs("</details>\n", out);
 }
 
@@ -181,7 +182,7 @@ static void put_summary(struct report_github *r, FILE *out, const json_t *end)
 {
 	static const char *const counts[] = {"passed", "failed", "skipped",
 					     "errors"};
-	const char *why = tree_string(end, "interrupted");
+	struct tree_text why = tree_text(end, "interrupted");
 
 	fputs("### provium\n\n| passed | failed | skipped | errors |\n"
 	      "|---|---|---|---|\n|",
@@ -191,7 +192,7 @@ static void put_summary(struct report_github *r, FILE *out, const json_t *end)
 			(long long)json_integer_value(
 			    json_object_get(end, counts[i])));
 	fputs("\n", out);
-	if (*why) {
+	if (why.n) {
 		fputs("\nInterrupted by ", out);
 		put_code(out, why);
 		fputs(": not all was run.\n", out);
@@ -205,7 +206,7 @@ static void put_summary(struct report_github *r, FILE *out, const json_t *end)
 		fputs("\nFlaky, passed when tried again:\n\n", out);
 	for (size_t i = 0; i < json_array_size(r->flaky); i++) {
 		fputs("- ", out);
-		put_code(out, json_string_value(json_array_get(r->flaky, i)));
+		put_code(out, tree_text_of(json_array_get(r->flaky, i)));
 		fputs("\n", out);
 	}
 }
@@ -220,7 +221,7 @@ static void write_summary(struct report_github *r, const json_t *end)
 	} else if (r->summary) {
 		fputs("::warning::provium cannot write the step summary: ",
 		      r->out);
-		put_command_text(r->out, strerror(errno), false);
+		put_command_text(r->out, tree_text_c(strerror(errno)), false);
 		fputc('\n', r->out);
 	}
 }

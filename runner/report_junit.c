@@ -50,19 +50,18 @@ static const char *entity_of(char c, bool is_attribute)
 	}
 }
 
-static void put_escaped(FILE *out, const char *s, bool is_attribute)
+static void put_text(FILE *out, struct tree_text t, bool is_attribute)
 {
-	size_t n = strlen(s);
 	uint32_t code;
 
-	for (size_t i = 0, len; i < n; i += len) {
-		const char *entity = entity_of(s[i], is_attribute);
+	for (size_t i = 0, len; i < t.n; i += len) {
+		const char *entity = entity_of(t.p[i], is_attribute);
 
-		len = text_utf8(s + i, n - i, &code);
+		len = text_utf8(t.p + i, t.n - i, &code);
 		if (entity)
 			fputs(entity, out);
 		else if (len && is_char(code))
-			fwrite(s + i, 1, len, out);
+			fwrite(t.p + i, 1, len, out);
 		else
 			fputs(REPLACEMENT, out);
 		if (!len)
@@ -70,20 +69,26 @@ static void put_escaped(FILE *out, const char *s, bool is_attribute)
 	}
 }
 
-static void put_attribute(FILE *out, const char *name, const char *value)
+/* The member of o. */
+static void put_member(FILE *out, const json_t *o, const char *key)
+{
+	put_text(out, tree_text(o, key), false);
+}
+
+static void put_attribute(FILE *out, const char *name, struct tree_text value)
 {
 	fprintf(out, " %s=\"", name);
-	put_escaped(out, value, true);
+	put_text(out, value, true);
 	fputc('"', out);
 }
 
 static void put_element(FILE *out, const char *indent, const char *name,
-			const char *text)
+			struct tree_text text)
 {
-	if (!*text)
+	if (!text.n)
 		return;
 	fprintf(out, "%s<%s>", indent, name);
-	put_escaped(out, text, false);
+	put_text(out, text, false);
 	fprintf(out, "</%s>\n", name);
 }
 
@@ -100,7 +105,7 @@ static void put_calls(FILE *out, const json_t *calls)
 		    tree_string(at, "file"),
 		    (long long)json_integer_value(json_object_get(at, "line")),
 		    tree_number(call, "seconds"));
-		put_escaped(out, line, false);
+		put_text(out, tree_text_c(line), false);
 	}
 }
 
@@ -110,30 +115,26 @@ static void put_consoles(FILE *out, const json_t *consoles)
 		const json_t *c = json_array_get(consoles, i);
 
 		fputs("\nconsole of ", out);
-		put_escaped(out, tree_string(c, "vm"), false);
+		put_member(out, c, "vm");
 		fputs(":\n", out);
-		put_escaped(out, tree_string(c, "text"), false);
+		put_member(out, c, "text");
 	}
 }
 
 /* All that is known of a failure. */
 static void put_details(FILE *out, const json_t *f)
 {
-	put_escaped(out, tree_string(f, "message"), false);
+	put_member(out, f, "message");
 	fputs("\n", out);
-	put_escaped(out, tree_string(f, "source"), false);
-	put_escaped(out, tree_string(f, "trace"), false);
+	put_member(out, f, "source");
+	put_member(out, f, "trace");
 	put_calls(out, json_object_get(f, "calls"));
 	put_consoles(out, json_object_get(f, "console"));
 }
 
 static void put_message(FILE *out, const json_t *f)
 {
-	const char *message = tree_string(f, "message");
-	CLEANUP(free_ptr)
-	char *first = mem_strndup(message, strcspn(message, "\n"));
-
-	put_attribute(out, "message", first);
+	put_attribute(out, "message", tree_first_line(tree_text(f, "message")));
 }
 
 static void put_failure(FILE *out, const char *element, const json_t *f)
@@ -174,13 +175,13 @@ static void put_attempts(FILE *out, const json_t *test)
 
 /* --- tests and files ------------------------------------------------------*/
 
-static void put_test(FILE *out, const char *file, const json_t *test)
+static void put_test(FILE *out, struct tree_text file, const json_t *test)
 {
 	long long line =
 	    (long long)json_integer_value(json_object_get(test, "line"));
 
 	fputs("  <testcase", out);
-	put_attribute(out, "name", tree_string(test, "test"));
+	put_attribute(out, "name", tree_text(test, "test"));
 	put_attribute(out, "classname", file);
 	put_attribute(out, "file", file);
 	if (line > 0)
@@ -188,15 +189,15 @@ static void put_test(FILE *out, const char *file, const json_t *test)
 	fprintf(out, " time=\"%.3f\">\n", tree_number(test, "duration"));
 	if (!strcmp(tree_string(test, "status"), "skipped")) {
 		fputs("   <skipped", out);
-		put_attribute(out, "message", tree_string(test, "reason"));
+		put_attribute(out, "message", tree_text(test, "reason"));
 		fputs("/>\n", out);
 	}
 	put_attempts(out, test);
-	put_element(out, "   ", "system-out", tree_string(test, "log"));
+	put_element(out, "   ", "system-out", tree_text(test, "log"));
 	fputs("  </testcase>\n", out);
 }
 
-static void put_error(FILE *out, const char *file, const json_t *error)
+static void put_error(FILE *out, struct tree_text file, const json_t *error)
 {
 	fputs("  <testcase name=\"[outside of tests]\"", out);
 	put_attribute(out, "classname", file);
@@ -255,17 +256,16 @@ static void put_timestamp(FILE *out, const json_t *file)
 static void put_file_out(FILE *out, const json_t *file)
 {
 	const json_t *paths = json_object_get(file, "artifacts");
-	const char *log = tree_string(file, "log");
+	struct tree_text log = tree_text(file, "log");
 
-	if (!json_array_size(paths) && !*log)
+	if (!json_array_size(paths) && !log.n)
 		return;
 	fputs("  <system-out>", out);
-	put_escaped(out, log, false);
+	put_text(out, log, false);
 	/* The form that Jenkins and GitLab make links of. */
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		fputs("[[ATTACHMENT|", out);
-		put_escaped(out, json_string_value(json_array_get(paths, i)),
-			    false);
+		put_text(out, tree_text_of(json_array_get(paths, i)), false);
 		fputs("]]\n", out);
 	}
 	fputs("</system-out>\n", out);
@@ -275,7 +275,7 @@ static void put_file(FILE *out, const json_t *file)
 {
 	const json_t *tests = json_object_get(file, "tests");
 	const json_t *errors = json_object_get(file, "errors");
-	const char *name = tree_string(file, "file");
+	struct tree_text name = tree_text(file, "file");
 	struct counts c = {0};
 
 	count_file(file, &c);

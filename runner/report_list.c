@@ -52,7 +52,8 @@ static void put_test(struct report_list *r, const json_t *test)
 	put_tags(r, json_object_get(test, "tags"));
 	if (json_is_string(skip)) {
 		fputs("  (skip: ", r->p.out);
-		print_text(&r->p, PRINT_WARN, json_string_value(skip));
+		print_bytes(&r->p, PRINT_WARN, json_string_value(skip),
+			    json_string_length(skip));
 		fputs(")", r->p.out);
 	} else if (json_is_true(skip)) {
 		fputs("  (skip)", r->p.out);

@@ -13,6 +13,7 @@
 #include "agent-proto/mem.h"
 #include "runner/print.h"
 #include "runner/report_summary.h"
+#include "runner/report_tree.h"
 
 #define INDENT	      "        "
 #define QUOTE	      INDENT "  | "
@@ -113,13 +114,13 @@ static void drop_log(struct report_plain *r)
  * does. */
 static bool is_quoted(const json_t *ev, const char *console, size_t n)
 {
-	const char *message = get(ev, "message");
+	struct tree_text message = tree_text(ev, "message");
 
-	while (n && strchr("\r\n ", console[n - 1]))
+	while (n && memchr("\r\n ", console[n - 1], 3))
 		n--;
 	const char *last = print_tail(console, n, 1);
 	size_t len = n - (size_t)(last - console);
-	return message && len && memmem(message, strlen(message), last, len);
+	return len && memmem(message.p, message.n, last, len);
 }
 
 /* Of each line no more than its end: a guest may print one without end. */
@@ -168,14 +169,12 @@ static void put_consoles(struct report_plain *r, const json_t *ev)
 /* A trace of one line says no more than the place above it does. */
 static void put_trace(struct report_plain *r, const json_t *ev)
 {
-	const char *s = get(ev, "trace");
-	const char *newline = s ? strchr(s, '\n') : NULL;
-	size_t n = s ? strlen(s) : 0;
+	struct tree_text t = tree_text(ev, "trace");
 
-	if (!newline || !newline[1])
+	if (tree_first_line(t).n + 1 >= t.n)
 		return;
-	const char *tail = print_tail(s, n, TRACE_LINES);
-	print_lines(&r->p, PRINT_DIM, INDENT, tail, n - (size_t)(tail - s));
+	const char *tail = print_tail(t.p, t.n, TRACE_LINES);
+	print_lines(&r->p, PRINT_DIM, INDENT, tail, t.n - (size_t)(tail - t.p));
 }
 
 /* The place of a failure: the event's location, or one that the message
@@ -183,31 +182,37 @@ static void put_trace(struct report_plain *r, const json_t *ev)
 struct failure_place {
 	char *file;
 	int64_t line;
-	const char *message; /* without the place */
+	struct tree_text message; /* without the place */
 };
 
 static struct failure_place place_of(const json_t *ev)
 {
 	const json_t *at = json_object_get(ev, "location");
-	const char *message = get(ev, "message");
-	struct failure_place f = {.message = message ? message : "failed"};
+	struct failure_place f = {.message = tree_text(ev, "message")};
 	int end = 0;
 	long long line = 0;
-	const char *colon = strchr(f.message, ':');
+
+	if (!f.message.n)
+		f.message = tree_text_c("failed");
+	/* The bytes end in NUL. */
+	const char *colon = strchr(f.message.p, ':');
 
 	if (get(at, "file")) {
 		f.file = mem_strdup(get(at, "file"));
 		f.line = json_integer_value(json_object_get(at, "line"));
 	} else if (colon && sscanf(colon, ":%lld: %n", &line, &end) == 1 &&
 		   end) {
-		f.file = mem_strndup(f.message, (size_t)(colon - f.message));
+		f.file =
+		    mem_strndup(f.message.p, (size_t)(colon - f.message.p));
 		f.line = line;
 	}
 	CLEANUP(free_ptr)
 	char *prefix =
 	    mem_printf("%s:%lld: ", f.file ? f.file : "", (long long)f.line);
-	if (f.file && !strncmp(f.message, prefix, strlen(prefix)))
-		f.message += strlen(prefix);
+	if (f.file && !strncmp(f.message.p, prefix, strlen(prefix))) {
+		f.message.p += strlen(prefix);
+		f.message.n -= strlen(prefix);
+	}
 	return f;
 }
 
@@ -260,9 +265,8 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 			const char *name)
 {
 	struct failure_place f = place_of(ev);
-	const char *newline = strchr(f.message, '\n');
-	size_t first =
-	    newline ? (size_t)(newline - f.message) : strlen(f.message);
+	struct tree_text first = tree_first_line(f.message);
+	size_t rest = first.n + (first.n < f.message.n);
 	CLEANUP(free_ptr)
 	char *at = f.file ? mem_printf("%s:%lld", f.file, (long long)f.line)
 			  : mem_strdup(r->file ? r->file : "?");
@@ -272,10 +276,9 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 		print_text(&r->p, PRINT_TITLE, at);
 		put(r, ": ");
 	}
-	print_lines(&r->p, PRINT_BAD, "", f.message, first);
-	if (newline)
-		print_lines(&r->p, PRINT_PLAIN, INDENT, newline + 1,
-			    strlen(newline + 1));
+	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
+	print_lines(&r->p, PRINT_PLAIN, INDENT, f.message.p + rest,
+		    f.message.n - rest);
 	put_source(r, ev, &f);
 	put_trace(r, ev);
 	put_calls(r, ev);
@@ -362,14 +365,14 @@ static void put_passed(struct report_plain *r, const json_t *ev)
 
 static void put_skipped(struct report_plain *r, const json_t *ev)
 {
-	const char *reason = get(ev, "reason");
+	struct tree_text reason = tree_text(ev, "reason");
 
 	if (r->opts.is_quiet)
 		return;
 	put_status(r, PRINT_WARN, "skip", get(ev, "test"));
-	if (reason && *reason) {
+	if (reason.n) {
 		put(r, "  (");
-		print_text(&r->p, PRINT_DIM, reason);
+		print_bytes(&r->p, PRINT_DIM, reason.p, reason.n);
 		put(r, ")");
 	}
 	put(r, "\n");

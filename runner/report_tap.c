@@ -22,11 +22,11 @@ struct report_tap {
 };
 
 /* In a description, "#" would begin a directive, and "\" escapes. */
-static void put_name(struct report_tap *r, const char *s)
+static void put_name(struct report_tap *r, struct tree_text t)
 {
 	CLEANUP(buf_done) struct buf b = {0};
 
-	text_escape(&b, s, strlen(s));
+	text_escape(&b, t.p, t.n);
 	for (size_t i = 0; i < b.len; i++) {
 		char c = (char)buf_data(&b)[i];
 
@@ -37,10 +37,10 @@ static void put_name(struct report_tap *r, const char *s)
 }
 
 static void put_point(struct report_tap *r, const json_t *ev, bool is_ok,
-		      const char *name)
+		      struct tree_text name)
 {
 	fprintf(r->out, "%s %zu - ", is_ok ? "ok" : "not ok", ++r->n);
-	put_name(r, tree_string(ev, "file"));
+	put_name(r, tree_text(ev, "file"));
 	fputs(": ", r->out);
 	put_name(r, name);
 }
@@ -82,10 +82,10 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 	const char *status = tree_string(ev, "status");
 	bool is_failed = !strcmp(status, "failed");
 
-	put_point(r, ev, !is_failed, tree_string(ev, "test"));
+	put_point(r, ev, !is_failed, tree_text(ev, "test"));
 	if (!strcmp(status, "skipped")) {
 		fputs(" # SKIP ", r->out);
-		put_name(r, tree_string(ev, "reason"));
+		put_name(r, tree_text(ev, "reason"));
 	}
 	fputs("\n", r->out);
 	if (is_failed || json_object_get(ev, "attempts"))
@@ -94,16 +94,16 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 
 static void on_file_error(struct report_tap *r, const json_t *ev)
 {
-	put_point(r, ev, false, "[outside of tests]");
+	put_point(r, ev, false, tree_text_c("[outside of tests]"));
 	fputs("\n", r->out);
 	put_diagnostics(r, ev);
 }
 
 static void on_run_end(struct report_tap *r, const json_t *ev)
 {
-	const char *why = tree_string(ev, "interrupted");
+	struct tree_text why = tree_text(ev, "interrupted");
 
-	if (*why) {
+	if (why.n) {
 		fputs("Bail out! interrupted by ", r->out);
 		put_name(r, why);
 		fputs("\n", r->out);

@@ -40,6 +40,33 @@ const char *tree_string(const json_t *o, const char *key)
 	return s ? s : "";
 }
 
+struct tree_text tree_text_of(const json_t *string)
+{
+	if (!json_is_string(string))
+		return (struct tree_text){"", 0};
+	return (struct tree_text){json_string_value(string),
+				  json_string_length(string)};
+}
+
+struct tree_text tree_text(const json_t *o, const char *key)
+{
+	return tree_text_of(json_object_get(o, key));
+}
+
+struct tree_text tree_text_c(const char *s)
+{
+	return (struct tree_text){s, strlen(s)};
+}
+
+struct tree_text tree_first_line(struct tree_text t)
+{
+	const char *newline = memchr(t.p, '\n', t.n);
+
+	if (newline)
+		t.n = (size_t)(newline - t.p);
+	return t;
+}
+
 double tree_number(const json_t *o, const char *key)
 {
 	return json_number_value(json_object_get(o, key));

@@ -39,8 +39,21 @@ void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
 /* The first document that could not be written, once the run has ended. */
 int report_tree_error(struct event_sink *sink, struct err *err);
 
-/* "" where there is no such string. */
+/* "" where there is no such string. For names, which hold no NUL byte. */
 const char *tree_string(const json_t *o, const char *key);
+/* Bytes of a text, which may be NUL; borrowed. */
+struct tree_text {
+	const char *p;
+	size_t n;
+};
+/* Empty where there is no such string. */
+struct tree_text tree_text(const json_t *o, const char *key);
+/* The same of a string, or of something else. */
+struct tree_text tree_text_of(const json_t *string);
+/* The same of a C string. */
+struct tree_text tree_text_c(const char *s);
+/* Without what follows the first newline, and without that. */
+struct tree_text tree_first_line(struct tree_text t);
 double tree_number(const json_t *o, const char *key);
 
 #endif

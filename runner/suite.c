@@ -30,7 +30,7 @@ void suite_init(struct suite *s, struct worker *w)
 void suite_test_done(struct suite_test *t)
 {
 	free(t->name);
-	free(t->skip);
+	json_decref(t->skip);
 	strvec_done(&t->tags);
 	json_decref(t->extra);
 	*t = (struct suite_test){0};
@@ -42,10 +42,10 @@ void suite_done(struct suite *s)
 		suite_test_done(&s->tests[i]);
 	free(s->tests);
 	suite_test_done(&s->draft);
-	free(s->todo);
+	json_decref(s->todo);
 	failure_done(&s->failure);
 	failure_done(&s->early);
-	free(s->skipped);
+	json_decref(s->skipped);
 	*s = (struct suite){0};
 }
 
@@ -54,24 +54,24 @@ const char *suite_running_name(const struct suite *s)
 	return s->running ? s->running->name : NULL;
 }
 
-static void fill(struct failure *f, lua_State *L, const char *text)
+static void fill(struct failure *f, lua_State *L, const char *text, size_t n)
 {
 	struct buf trace = {0};
 
 	if (f->message)
 		return;
 	lua_state_site(L, &f->site);
-	f->message = mem_strdup(text);
+	failure_set_message(f, text, n);
 	lua_state_trace(L, &trace);
 	f->trace =
 	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
 	buf_done(&trace);
 }
 
-void suite_mark(struct suite *s, lua_State *L, const char *text)
+void suite_mark(struct suite *s, lua_State *L, const char *text, size_t n)
 {
 	if (s->running)
-		fill(&s->failure, L, text);
+		fill(&s->failure, L, text, n);
 }
 
 void suite_unmark(struct suite *s)
@@ -83,7 +83,8 @@ void suite_unmark(struct suite *s)
 void suite_alarm(struct suite *s, lua_State *L, const char *text)
 {
 	if (s->running || !s->is_closed)
-		fill(s->running ? &s->failure : &s->early, L, text);
+		fill(s->running ? &s->failure : &s->early, L, text,
+		     strlen(text));
 }
 
 void suite_settle(struct suite *s)
@@ -100,7 +101,7 @@ void suite_mark_at(struct suite *s, const struct site *at, const char *text)
 	if (f->message || (!s->running && s->is_closed))
 		return;
 	f->site = *at;
-	f->message = mem_strdup(text);
+	failure_set_text(f, text);
 	f->trace = mem_strdup("");
 }
 
@@ -163,9 +164,8 @@ static bool is_reported(const struct suite *s, const struct suite_test *t)
 	return is;
 }
 
-/* Why it shall not run, or NULL. */
-static const char *skip_reason(const struct suite *s,
-			       const struct suite_test *t)
+/* Why it shall not run, a borrowed string; or NULL. */
+static json_t *skip_reason(const struct suite *s, const struct suite_test *t)
 {
 	return s->todo ? s->todo : t->skip;
 }
@@ -174,14 +174,14 @@ static json_t *plan_entry(const struct suite *s, const struct suite_test *t)
 {
 	json_t *o = json_object();
 	json_t *tags = json_array();
-	const char *skip = skip_reason(s, t);
+	json_t *skip = skip_reason(s, t);
 
 	for (size_t i = 0; i < t->tags.n; i++)
 		json_array_append_new(tags, text(t->tags.v[i]));
 	json_object_set_new(o, "name", text(t->name));
 	json_object_set_new(o, "line", json_integer(t->site.line));
 	json_object_set_new(o, "tags", tags);
-	json_object_set_new(o, "skip", skip ? text(skip) : json_null());
+	json_object_set_new(o, "skip", skip ? json_incref(skip) : json_null());
 	if (t->is_slow)
 		json_object_set_new(o, "slow", json_true());
 	if (t->is_serial)
@@ -251,7 +251,8 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 	json_t *source =
 	    f->site.file[0] ? trail_source(f->site.file, f->site.line) : NULL;
 
-	json_object_set_new(ev, "message", text(f->message));
+	json_object_set_new(ev, "message",
+			    event_string(f->message, f->message_n));
 	if (source)
 		json_object_set_new(ev, "source", source);
 	if (f->site.file[0])
@@ -280,8 +281,8 @@ static void emit_attempt(struct suite *s, const struct suite_test *t,
 }
 
 static void emit_end(struct suite *s, const struct suite_test *t,
-		     const struct failure *f, const char *skip,
-		     int64_t started_ns, unsigned attempts)
+		     const struct failure *f, json_t *skip, int64_t started_ns,
+		     unsigned attempts)
 {
 	json_t *ev = test_event("test_end", t);
 	int64_t waited_ns = s->w->await.waited_ns;
@@ -306,7 +307,7 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 	if (f)
 		add_failure(s, ev, f);
 	else if (skip)
-		json_object_set_new(ev, "reason", text(skip));
+		json_object_set(ev, "reason", skip);
 	worker_emit(s->w, ev);
 }
 
@@ -332,7 +333,7 @@ static void emit_start(struct suite *s, const struct suite_test *t)
 static void clear_outcome(struct suite *s)
 {
 	suite_unmark(s);
-	free(s->skipped);
+	json_decref(s->skipped);
 	s->skipped = NULL;
 }
 
@@ -429,7 +430,7 @@ static bool is_last(const struct suite *s, const struct suite_test *t)
 static void run_test(struct suite *s, const struct suite_test *t)
 {
 	int64_t started = clock_now_ns(), attempt_started = started;
-	const char *skip = skip_reason(s, t);
+	json_t *skip = skip_reason(s, t);
 	unsigned n = 0;
 
 	s->w->await.waited_ns = 0;

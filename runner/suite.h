@@ -29,7 +29,7 @@ struct suite_test {
 	struct strvec tags;
 	bool is_slow;
 	bool is_serial;
-	char *skip;	    /* reason, or NULL */
+	json_t *skip;	    /* owned reason, a string; or NULL */
 	int64_t timeout_ns; /* 0: the default */
 	unsigned retries;
 	json_t *extra; /* the keys that the runner does not read; or NULL */
@@ -40,20 +40,20 @@ struct suite {
 	struct suite_test *tests; /* owned array */
 	size_t n_tests;
 	struct suite_test draft; /* being registered */
-	char *todo;		 /* every test is skipped with this; or NULL */
-	int64_t timeout_ns;	 /* provium.timeout; 0: the job's */
+	json_t *todo; /* owned reason to skip every test, a string; or NULL */
+	int64_t timeout_ns; /* provium.timeout; 0: the job's */
 	/* The test that runs, NULL between tests. */
 	const struct suite_test *running;
 	struct failure failure; /* its mark */
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
-	char *skipped;		/* t:skip()'s reason, or NULL */
-	struct failure early;	/* a mark before the first test: the file's */
-	int64_t held_ns;	/* that it was held at a prompt */
-	bool has_failed;	/* a test has */
-	bool resets;		/* provium.reset_between_tests */
-	bool has_baseline;	/* and there is something to reset to */
-	bool is_dirty;		/* a test has run since */
-	bool is_closed;		/* the chunk is over: no more test() */
+	json_t *skipped;      /* owned reason of t:skip(), a string; or NULL */
+	struct failure early; /* a mark before the first test: the file's */
+	int64_t held_ns;      /* that it was held at a prompt */
+	bool has_failed;      /* a test has */
+	bool resets;	      /* provium.reset_between_tests */
+	bool has_baseline;    /* and there is something to reset to */
+	bool is_dirty;	      /* a test has run since */
+	bool is_closed;	      /* the chunk is over: no more test() */
 };
 
 void suite_init(struct suite *s, struct worker *w);
@@ -77,8 +77,8 @@ bool suite_take_baseline(struct suite *s, struct failure *f);
 void suite_run(struct suite *s);
 
 /* Marks the running test failed, unless it is already, at the author's frame
- * of L. No effect between tests. text is copied. */
-void suite_mark(struct suite *s, lua_State *L, const char *text);
+ * of L. No effect between tests. The n bytes at text are copied. */
+void suite_mark(struct suite *s, lua_State *L, const char *text, size_t n);
 /* The same at a place of the author's, for what went wrong while he was not
  * looking. Before the tests run, the file has failed. */
 void suite_mark_at(struct suite *s, const struct site *at, const char *text);

@@ -18,12 +18,22 @@ static void read_tags(lua_State *L, int idx, struct suite_test *t)
 		arg_strings(L, TEST, idx, "tags", &t->tags);
 }
 
+/* Why something is skipped, as an owned string. */
+static json_t *read_reason(lua_State *L, const char *method, int idx,
+			   const char *name)
+{
+	size_t n;
+	const char *s = arg_bytes(L, method, idx, name, &n);
+
+	return event_string(s, n);
+}
+
 static void read_skip(lua_State *L, int idx, struct suite_test *t)
 {
 	if (lua_type(L, idx) == LUA_TSTRING)
-		t->skip = mem_strdup(lua_tostring(L, idx));
+		t->skip = read_reason(L, TEST, idx, "skip");
 	else if (arg_bool(L, TEST, idx, "skip", false))
-		t->skip = mem_strdup("skipped");
+		t->skip = json_string("skipped");
 }
 
 /* A key of meta that the runner reads; value at idx. False: it is another. */
@@ -60,7 +70,8 @@ static void read_meta(lua_State *L, int idx, struct suite_test *t)
 			    L, TEST,
 			    "meta must have names as keys, got %s as a key",
 			    arg_type_name(L, -2));
-		const char *key = lua_tostring(L, -2);
+		const char *key =
+		    arg_string(L, TEST, lua_gettop(L) - 1, "a key of meta");
 		if (!read_meta_key(L, key, lua_gettop(L), t)) {
 			json_t *v = bind_json_value(L, TEST, lua_gettop(L));
 
@@ -128,15 +139,15 @@ int suite_l_test(lua_State *L)
 int suite_l_todo(lua_State *L)
 {
 	struct suite *s = &worker_of(L)->suite;
-	const char *reason = "todo";
+	json_t *reason;
 
 	if (s->running || s->is_closed)
 		bind_fail_arg(L, "todo",
 			      "is for the file's chunk; in a test "
 			      "write t:skip(reason)");
-	if (!lua_isnoneornil(L, 1))
-		reason = arg_string(L, "todo", 1, "reason");
-	free(s->todo);
-	s->todo = mem_strdup(reason);
+	reason = lua_isnoneornil(L, 1) ? json_string("todo")
+				       : read_reason(L, "todo", 1, "reason");
+	json_decref(s->todo);
+	s->todo = reason;
 	return 0;
 }

@@ -4,6 +4,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 
 #define TAB_WIDTH   8
@@ -101,6 +102,19 @@ void text_escape(struct buf *out, const char *s, size_t n)
 			len = 1;
 		}
 	}
+}
+
+char *text_c_string(const char *s, size_t n)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		if (s[i])
+			buf_append(&b, s + i, 1);
+		else
+			buf_printf(&b, "\\x00");
+	}
+	return mem_strndup(b.len ? (char *)buf_data(&b) : "", b.len);
 }
 
 /* Edits that turn a into b: insert, delete, replace, swap neighbours. */

@@ -22,6 +22,10 @@ size_t text_utf8(const char *s, size_t n, uint32_t *ret_code);
  */
 void text_escape(struct buf *out, const char *s, size_t n);
 
+/* An owned copy of the n bytes at s that is a C string: a NUL byte in it is
+ * shown as \x00. */
+char *text_c_string(const char *s, size_t n);
+
 /* The candidate that s most likely meant, or NULL: few edits, fewer than half
  * of it. The vector ends in NULL. */
 const char *text_nearest(const char *s, const char *const *candidates);

@@ -195,16 +195,16 @@ static void emit_file_end(struct worker *w, int64_t started_ns)
 static void emit_file_error(struct worker *w, const struct failure *f)
 {
 	json_t *ev = event_new("file_error");
-	char *message = f->site.file[0] && f->site.line
-			    ? mem_printf("%s:%d: %s", f->site.file,
-					 f->site.line, f->message)
-			    : mem_strdup(f->message);
+	CLEANUP(buf_done) struct buf message = {0};
 
-	json_object_set_new(ev, "message",
-			    event_string(message, strlen(message)));
+	if (f->site.file[0] && f->site.line)
+		buf_printf(&message, "%s:%d: ", f->site.file, f->site.line);
+	buf_append(&message, f->message, f->message_n);
+	json_object_set_new(
+	    ev, "message",
+	    event_string((char *)buf_data(&message), message.len));
 	json_object_set_new(ev, "trace",
 			    event_string(f->trace, strlen(f->trace)));
-	free(message);
 	worker_emit(w, ev);
 }
 
@@ -247,7 +247,8 @@ static bool load_file(struct worker *w)
 		emit_file_error(w, &f);
 	/* It outlives the pcall that may have swallowed it. */
 	if (suite_take_early(&w->suite, &early)) {
-		if (is_ok || !strstr(f.message, early.message))
+		if (is_ok || !memmem(f.message, f.message_n, early.message,
+				     early.message_n))
 			emit_file_error(w, &early);
 		is_ok = false;
 	}
@@ -349,10 +350,11 @@ int worker_main(lua_State *take_L, const struct job *job, int fd)
 	struct err err = {0};
 
 	if (worker_init(&w, job, &sink.sink, take_L, &err)) {
-		char no_trace[] = "";
-		struct failure f = {.message = err.text, .trace = no_trace};
+		struct failure f = {.trace = mem_strdup("")};
 
+		failure_set_text(&f, err.text);
 		emit_file_error(&w, &f);
+		failure_done(&f);
 	} else {
 		worker_connect(&w, fd);
 		park_listen(&w);

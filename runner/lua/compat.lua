@@ -1,6 +1,19 @@
 -- Library functions of later Luas that authors of tests expect.
 local INTEGER_MAX = 2 ^ 53
 
+-- LuaJIT's own assert ends the message at its first NUL byte.
+function assert(...)
+  local v, message = ...
+  if v then
+    return ...
+  elseif select("#", ...) > 1 then
+    error(message, type(message) == "string" and 2 or 0)
+  elseif select("#", ...) == 1 then
+    error("assertion failed!", 2)
+  end
+  error("bad argument #1 to 'assert' (value expected)", 2)
+end
+
 function table.pack(...)
   return { n = select("#", ...), ... }
 end

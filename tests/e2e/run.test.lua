@@ -77,6 +77,21 @@ test("assert_ok shows command, status and both outputs", function(t)
   t:assert_eq(vm:run("true"):assert_ok().exit_code, 0)
 end)
 
+test("a NUL byte in an output ends no message", function(t)
+  local text = [[printf 'a\0b'; echo why >&2; exit 1]]
+  local e = t:assert_raises(function() vm:run(text, { check = true }) end)
+  t:assert_contains(e, "stdout:\na\0b\nstderr:\nwhy")
+  e = t:assert_raises(function() vm:run(text):assert_ok() end)
+  t:assert_contains(e, "stdout:\na\0b\nstderr:\nwhy")
+end)
+
+test("a name in env is not cut", function(t)
+  local e = t:assert_raises(function()
+    vm:run("true", { env = { ["A\0B"] = "1" } })
+  end)
+  t:assert_contains(e, "a name in env holds a NUL byte")
+end)
+
 test("check raises unless the command is ok", function(t)
   t:assert_eq(vm:run("true", { check = true }).exit_code, 0)
   local e = t:assert_raises(function() vm:run("exit 4", { check = true }) end)

@@ -31,7 +31,7 @@ void page_say(struct page *p, const char *json)
 {
 	json_error_t je;
 	struct err err;
-	json_t *ev = json_loads(json, 0, &je);
+	json_t *ev = json_loads(json, JSON_ALLOW_NUL, &je);
 
 	if (!ev)
 		fail_msg("%s: %s", json, je.text);

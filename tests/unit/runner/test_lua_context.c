@@ -4,8 +4,12 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include <cmocka.h>
+
+#include "agent-proto/mem.h"
 
 #include "tests/unit/runner/lib_lua.h"
 
@@ -91,6 +95,104 @@ static void no_value_is_too_much_to_compare(void **state)
 	FAILS("local function ring(n) local r = {n = n} r.me = r return r end "
 	      "t:assert_eq(ring(1), ring(1)) t:assert_eq(ring(1), ring(2))",
 	      ".n: got 1, expected 2");
+}
+
+/* Runs one test, and looks for the n bytes at part in its message or reason. */
+static void says(const char *rest, const char *part, size_t n)
+{
+	struct lua_run r;
+	char *text = mem_printf("test('x', %s\n", rest);
+
+	lua_run_init(&r);
+	lua_run(&r, text);
+	const json_t *ev = lua_run_event(&r, "test_end", 0);
+	const json_t *said = json_object_get(ev, "message");
+	if (!said)
+		said = json_object_get(ev, "reason");
+	if (!json_is_string(said))
+		fail_msg("%s\nsays nothing", rest);
+	if (!memmem(json_string_value(said), json_string_length(said), part, n))
+		fail_msg("%s\nsays %s", rest, json_string_value(said));
+	lua_run_done(&r);
+	free(text);
+}
+
+static void no_text_ends_at_its_first_nul_byte(void **state)
+{
+	static const char *const rests[] = {
+	    "function(t) t:fail('a\\0why') end)",
+	    "function(t) t:assert(false, 'a\\0why') end)",
+	    "function(t) t:assert_eq(1, 2, 'a\\0why') end)",
+	    "function(t) error('a\\0why') end)",
+	    "function(t) error('a\\0why', 0) end)",
+	    "function(t) assert(nil, 'a\\0why') end)",
+	    "function(t) error(setmetatable({}, {__tostring = function() "
+	    "return 'a\\0why' end})) end)",
+	    "function(t) t:skip('a\\0why') end)",
+	    "{skip = 'a\\0why'}, print)",
+	    "print) todo('a\\0why')",
+	    "function(t) wait_until(print, {timeout = 0, desc = 'a\\0why'}) "
+	    "end)",
+	    "function(t) provium.all(function() error('a\\0why') end) end)",
+	    "function(t) provium.race(function() t:fail('a\\0why') end) end)",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(rests); i++)
+		says(rests[i], "a\0why", 5);
+}
+
+static void a_file_that_fails_says_all_of_it(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "error('a\\0why')\n");
+	const json_t *said =
+	    json_object_get(lua_run_event(&r, "file_error", 0), "message");
+	assert_int_equal(json_string_length(said),
+			 sizeof("x.test.lua:1: a\0why") - 1);
+	assert_memory_equal(json_string_value(said), "x.test.lua:1: a\0why",
+			    sizeof("x.test.lua:1: a\0why") - 1);
+	lua_run_done(&r);
+}
+
+static void names_are_compared_to_their_last_byte(void **state)
+{
+	(void)state;
+	FAILS("provium:bridge('b', {['ipv6\\0x'] = true})",
+	      "unknown option 'ipv6\\x00x'; valid:");
+	FAILS("provium['timeout\\0x'] = 3", "unknown setting 'timeout\\x00x'");
+	PASSES("t:assert_eq(provium['vm\\0x'], nil)");
+	FAILS("provium:vm('v'):clock():advance('-2s\\0x')", "holds a NUL byte");
+}
+
+static void a_key_of_meta_holds_no_nul_byte(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('x', {['slow\\0x'] = true}, print)\n");
+	assert_string_equal(
+	    json_string_value(
+		json_object_get(lua_run_event(&r, "file_error", 0), "message")),
+	    "x.test.lua:1: test: a key of meta holds a NUL byte");
+	lua_run_done(&r);
+}
+
+static void assert_is_that_of_lua(void **state)
+{
+	(void)state;
+	PASSES("t:assert_eq({assert(1, nil, 3)}, {1, nil, 3})");
+	PASSES("t:assert_eq({pcall(assert, false, 'x')}, {false, 'x'})");
+	PASSES("local e = {} local _, is = pcall(assert, nil, e) "
+	       "t:assert(rawequal(e, is))");
+	PASSES("local _, is = pcall(function() assert(nil, 'x') end) "
+	       "t:assert_eq(is, 'x.test.lua:1: x')");
+	FAILS("assert(false)", "assertion failed!");
+	FAILS("assert()", "bad argument #1 to 'assert'");
 }
 
 static void misuse_of_assertions_is_an_error(void **state)
@@ -252,6 +354,11 @@ int main(void)
 	    cmocka_unit_test(texts_that_differ_are_told_by_line),
 	    cmocka_unit_test(long_strings_are_shown_where_they_differ),
 	    cmocka_unit_test(no_value_is_too_much_to_compare),
+	    cmocka_unit_test(no_text_ends_at_its_first_nul_byte),
+	    cmocka_unit_test(a_file_that_fails_says_all_of_it),
+	    cmocka_unit_test(names_are_compared_to_their_last_byte),
+	    cmocka_unit_test(a_key_of_meta_holds_no_nul_byte),
+	    cmocka_unit_test(assert_is_that_of_lua),
 	    cmocka_unit_test(misuse_of_assertions_is_an_error),
 	    cmocka_unit_test(a_swallowed_failure_fails_the_test),
 	    cmocka_unit_test(an_error_that_was_caught_fails_nothing),

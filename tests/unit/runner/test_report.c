@@ -34,7 +34,7 @@ static void begin(struct fixture *f, struct report_options opts)
 static void say(struct event_sink *sink, const char *json)
 {
 	json_error_t je;
-	json_t *ev = json_loads(json, 0, &je);
+	json_t *ev = json_loads(json, JSON_ALLOW_NUL, &je);
 
 	if (!ev)
 		fail_msg("%s: %s", json, je.text);
@@ -333,6 +333,23 @@ static void a_failed_test_says_how_often_it_was_tried(void **state)
 	end(&f);
 }
 
+static void a_nul_byte_ends_nothing_that_is_shown(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"y\",\"status\":"
+		    "\"skipped\",\"reason\":\"a\\u0000moon\"}");
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"z\",\"status\":"
+		    "\"failed\",\"message\":\"a\\u0000b\\nc\\u0000why\"}");
+	shows(&f, "(a\\x00moon)\n");
+	shows(&f, "a\\x00b\n");
+	shows(&f, "c\\x00why\n");
+	end(&f);
+}
+
 static void colour_is_asked_for(void **state)
 {
 	struct fixture f;
@@ -486,6 +503,7 @@ int main(void)
 	    cmocka_unit_test(what_a_passing_test_printed_needs_verbose),
 	    cmocka_unit_test(quiet_shows_failures_alone),
 	    cmocka_unit_test(the_last_line_is_the_summary),
+	    cmocka_unit_test(a_nul_byte_ends_nothing_that_is_shown),
 	    cmocka_unit_test(colour_is_asked_for),
 	    cmocka_unit_test(tests_that_were_repeated_are_counted),
 	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),

@@ -89,6 +89,18 @@ static void properties_of_an_annotation_are_escaped(void **state)
 	page_done(&p);
 }
 
+static void annotations_have_what_is_behind_a_nul_byte(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, NULL);
+	page_say(&p, SAY_TEST("a", "failed", ",\"message\":\"a\\u0000why\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "title=a::awhy\n");
+	page_done(&p);
+}
+
 static void annotations_are_ten_at_most(void **state)
 {
 	struct page p;
@@ -141,6 +153,7 @@ int main(void)
 	    cmocka_unit_test(what_tests_print_is_fenced),
 	    cmocka_unit_test(tokens_differ),
 	    cmocka_unit_test(properties_of_an_annotation_are_escaped),
+	    cmocka_unit_test(annotations_have_what_is_behind_a_nul_byte),
 	    cmocka_unit_test(annotations_are_ten_at_most),
 	    cmocka_unit_test(the_summary_holds_text_as_entities_only),
 	};

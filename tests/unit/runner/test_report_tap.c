@@ -101,6 +101,21 @@ static void text_stays_within_its_line_and_block(void **state)
 	page_done(&p);
 }
 
+static void nothing_ends_at_a_nul_byte(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a", "skipped", ",\"reason\":\"a\\u0000moon\""));
+	page_say(&p, SAY_TEST("b", "failed", ",\"message\":\"a\\u0000why\""));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "x00moon\n");
+	page_shows(&p, "  message: \"a\\u0000why\"\n");
+	page_done(&p);
+}
+
 static void an_interrupted_run_bails_out(void **state)
 {
 	struct page p;
@@ -134,6 +149,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_test_is_a_point),
 	    cmocka_unit_test(text_stays_within_its_line_and_block),
+	    cmocka_unit_test(nothing_ends_at_a_nul_byte),
 	    cmocka_unit_test(an_interrupted_run_bails_out),
 	    cmocka_unit_test(a_run_of_nothing_has_a_plan),
 	};

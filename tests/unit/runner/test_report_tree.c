@@ -66,6 +66,30 @@ static void junit_has_no_character_that_xml_forbids(void **state)
 	page_done(&p);
 }
 
+static void junit_has_what_is_behind_a_nul_byte(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_LOG("a\\u0000log"));
+	page_say(&p, SAY_TEST("a", "failed",
+			      ",\"message\":\"a\\u0000why\\nb\\u0000c\","
+			      "\"console\":[{\"vm\":\"v\","
+			      "\"text\":\"a\\u0000console\"}]"));
+	page_say(&p, SAY_TEST("b", "skipped", ",\"reason\":\"a\\u0000moon\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "message=\"a\xef\xbf\xbdwhy\" type=\"failure\">"
+		       "a\xef\xbf\xbdwhy\nb\xef\xbf\xbd"
+		       "c\n");
+	page_shows(&p, "a\xef\xbf\xbd"
+		       "console");
+	page_shows(&p, "<system-out>a\xef\xbf\xbdlog\n");
+	page_shows(&p, "<skipped message=\"a\xef\xbf\xbdmoon\"/>");
+	page_done(&p);
+}
+
 static void junit_tells_flaky_from_rerun(void **state)
 {
 	struct page p;
@@ -240,6 +264,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(junit_counts_what_was),
 	    cmocka_unit_test(junit_has_no_character_that_xml_forbids),
+	    cmocka_unit_test(junit_has_what_is_behind_a_nul_byte),
 	    cmocka_unit_test(junit_tells_flaky_from_rerun),
 	    cmocka_unit_test(text_cannot_end_the_data_of_the_page),
 	    cmocka_unit_test(the_json_object_holds_tests_with_their_logs),

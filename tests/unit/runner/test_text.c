@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <cmocka.h>
@@ -39,6 +40,18 @@ static void a_terminal_gets_nothing_to_obey(void **state)
 		   "31m",
 		   "\\u{9b}31m");
 	ESCAPES_TO("\xe2\x80\xaegnp", "\\u{202e}gnp");
+}
+
+static void a_c_string_shows_where_a_nul_byte_was(void **state)
+{
+	char *s = text_c_string("a\0b\n\0", 5);
+	char *empty = text_c_string("", 0);
+
+	(void)state;
+	assert_string_equal(s, "a\\x00b\n\\x00");
+	assert_string_equal(empty, "");
+	free(s);
+	free(empty);
 }
 
 static void colours_are_left_out(void **state)
@@ -86,6 +99,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(plain_text_stays),
 	    cmocka_unit_test(a_terminal_gets_nothing_to_obey),
+	    cmocka_unit_test(a_c_string_shows_where_a_nul_byte_was),
 	    cmocka_unit_test(colours_are_left_out),
 	    cmocka_unit_test(tabs_reach_the_next_stop),
 	    cmocka_unit_test(invalid_utf8_is_escaped_byte_by_byte),
