@@ -180,7 +180,7 @@ void bind_test_push_running(lua_State *L)
 
 void bind_test_push_show(lua_State *L)
 {
-	lua_state_run_blob(L, "runner/lua/diff.lua", 0);
+	lua_state_run_blob(L, "runner/lua/show.lua", 0);
 	lua_getfield(L, -1, "show");
 	lua_remove(L, -2);
 }
@@ -258,7 +258,8 @@ void bind_test_register(lua_State *L)
 	push_key(L, &context_key);
 	lua_newtable(L);
 	bind_functions(L, core);
-	lua_state_run_blob(L, "runner/lua/diff.lua", 0);
+	lua_state_run_blob(L, "runner/lua/show.lua", 0);
+	lua_state_run_blob(L, "runner/lua/diff.lua", 1);
 	lua_state_run_blob(L, "runner/lua/context.lua", 2);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }

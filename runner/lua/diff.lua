@@ -1,124 +1,123 @@
--- Values compared by content, and how they are shown: what assert_eq and
--- t:log need. Nothing here fails on any value.
-local M = {}
+-- Values compared by content, and how two differ: what assert_eq needs. Nothing
+-- here fails on any value. show is runner/lua/show.lua.
+local show = ...
+local ffi = require("ffi")
+
+local M = { show = show.show }
 
 local SHOWN_MAX = 20 -- differences listed
-local TEXT_MAX = 2000 -- bytes of one shown value
 local WHOLE_MAX = 200 -- bytes of a string that differs and is shown whole
 local BEFORE, AFTER = 40, 100 -- of a longer one: bytes around the place
 local LINES_AROUND = 2
 local LINES_MAX = 20 -- lines that differ, of either side
-local DEPTH_MAX = 20 -- of tables within tables, as shown
-local PATH_MAX = 50 -- the same, as looked for what differs
 
-local function is_word(k)
-  return type(k) == "string" and k:match("^[%a_][%w_]*$")
+local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
+local TWO_63, TWO_64 = 2 ^ 63, 2 ^ 64
+
+-- --- two values -----------------------------------------------------------
+
+local function same(a, b)
+  return a == b
 end
 
-local escapes = {
-  ["\n"] = "\\n", ["\r"] = "\\r", ["\t"] = "\\t", ["\\"] = "\\\\",
-  ['"'] = '\\"',
+local function is_int64(v)
+  return ffi.istype(int64, v) or ffi.istype(uint64, v)
+end
+
+-- LuaJIT would convert the number, and lose what does not fit.
+local function is_integer(i, n)
+  if n % 1 ~= 0 then
+    return false
+  elseif ffi.istype(uint64, i) then
+    return n >= 0 and n < TWO_64 and uint64(n) == i
+  end
+  return n >= -TWO_63 and n < TWO_63 and int64(n) == i
+end
+
+-- The value that it holds, of a cdata that is a number of another type.
+local function number_of(v)
+  if type(v) == "cdata" and not is_int64(v) then
+    return tonumber(v) or v
+  end
+  return v
+end
+
+-- Whether they are the same number; nil: not both are numbers.
+local function is_same_number(a, b)
+  a, b = number_of(a), number_of(b)
+  local ta, tb = type(a), type(b)
+  if ta == "number" and tb == "number" then
+    return a == b
+  elseif ta == "number" and is_int64(b) then
+    return is_integer(b, a)
+  elseif tb == "number" and is_int64(a) then
+    return is_integer(a, b)
+  elseif is_int64(a) and is_int64(b) then
+    local is_mixed = ffi.istype(uint64, a) ~= ffi.istype(uint64, b)
+    local signed = ffi.istype(uint64, a) and b or a
+    return a == b and not (is_mixed and signed < 0)
+  end
+  return nil
+end
+
+local simple = {
+  number = true, string = true, boolean = true, ["nil"] = true,
+  ["function"] = true, thread = true,
 }
 
-local function quote(s)
-  if #s > TEXT_MAX then
-    return quote(s:sub(1, TEXT_MAX)) .. ("... (%d bytes)"):format(#s)
-  end
-  return '"' .. s:gsub('[%c"\\\127-\255]', function(c)
-    return escapes[c] or ("\\x%02x"):format(c:byte())
-  end) .. '"'
-end
-
--- Keys in an order that is the same in every run.
-local function sorted_keys(t)
-  local keys = {}
-  for k in next, t do
-    keys[#keys + 1] = k
-  end
-  table.sort(keys, function(a, b)
-    local ta, tb = type(a), type(b)
-    if ta ~= tb then
-      return ta < tb
-    elseif ta == "number" or ta == "string" then
-      return a < b
-    end
-    return tostring(a) < tostring(b)
-  end)
-  return keys
-end
-
-local function describe(v)
-  local ok, text = pcall(tostring, v)
-  return ok and text or ("(a %s)"):format(type(v))
-end
-
-local show
-
-local function show_table(t, seen, depth)
-  if seen[t] then
-    return "(the same table again)"
-  elseif depth >= DEPTH_MAX then
-    return "{...}"
-  end
-  seen[t] = true
-  local out, n = {}, #t
-  for _, k in ipairs(sorted_keys(t)) do
-    local v = show(rawget(t, k), seen, depth + 1)
-    if type(k) == "number" and k >= 1 and k <= n and k % 1 == 0 then
-      out[#out + 1] = v
-    elseif is_word(k) then
-      out[#out + 1] = k .. " = " .. v
-    else
-      out[#out + 1] = "[" .. show(k, seen, depth + 1) .. "] = " .. v
-    end
-  end
-  seen[t] = nil
-  local flat = "{" .. table.concat(out, ", ") .. "}"
-  if #flat <= 72 then
-    return flat
-  end
-  local pad = ("  "):rep(depth + 1)
-  return "{\n" .. pad .. table.concat(out, ",\n" .. pad) .. "\n"
-    .. ("  "):rep(depth) .. "}"
-end
-
-show = function(v, seen, depth)
-  if type(v) == "string" then
-    return quote(v)
-  elseif type(v) ~= "table" then
-    if type(v) == "number" and v % 1 == 0 and v > -1e15 and v < 1e15 then
-      return ("%d"):format(v)
-    end
-    return describe(v)
-  end
-  local meta = getmetatable(v)
-  if type(meta) == "table" and meta.__tostring then
-    return describe(v)
-  end
-  return show_table(v, seen, depth)
-end
-
-function M.show(v)
-  return show(v, {}, 0)
-end
-
+-- As == has it, but for numbers of different types.
 local function is_plain_equal(a, b)
-  local ok, same = pcall(function() return a == b end)
-  return ok and same
+  if simple[type(a)] and simple[type(b)] then
+    return a == b
+  end
+  if type(a) == "cdata" or type(b) == "cdata" then
+    local is = is_same_number(a, b)
+    if is ~= nil then
+      return is
+    end
+  end
+  local ok, is = pcall(same, a, b)
+  return ok and is
 end
 
--- Whether the tables have the same keys; what they hold is put into todo, at n.
+-- --- graphs of tables -----------------------------------------------------
+
+-- Tables that were compared are joined: up leads from each to another of its
+-- set. Two of one set are equal, unless a difference was found already. So
+-- as many pairs are looked at as there are tables, however they are linked.
+local function root_of(up, t)
+  while up[t] do
+    up[t] = up[up[t]] or up[t]
+    t = up[t]
+  end
+  return t
+end
+
+-- False: they were of one set before.
+local function join(up, a, b)
+  a, b = root_of(up, a), root_of(up, b)
+  if rawequal(a, b) then
+    return false
+  end
+  up[a] = b
+  return true
+end
+
+-- Whether the tables have the same keys, and values that may be equal: those
+-- that are tables are put into todo, at n.
 local function add_pairs(a, b, todo, n)
   for k, v in next, a do
     local other = rawget(b, k)
-    if other == nil then
-      return nil
+    if not is_plain_equal(v, other) then
+      if type(v) ~= "table" or type(other) ~= "table" then
+        return nil
+      end
+      todo[n + 1], todo[n + 2] = v, other
+      n = n + 2
     end
-    todo[n + 1], todo[n + 2] = v, other
-    n = n + 2
   end
   for k in next, b do
-    if rawget(a, k) == nil then
+    if rawequal(rawget(a, k), nil) then
       return nil
     end
   end
@@ -126,32 +125,63 @@ local function add_pairs(a, b, todo, n)
 end
 
 -- Without recursion: a list of a million links is only a table.
-local function equal(a, b)
-  local todo, n, seen = { a, b }, 2, {}
+function M.equal(a, b)
+  if is_plain_equal(a, b) then
+    return true
+  elseif type(a) ~= "table" or type(b) ~= "table" then
+    return false
+  end
+  local todo, n, up = { a, b }, 2, {}
   while n > 0 do
     local x, y = todo[n - 1], todo[n]
     todo[n - 1], todo[n] = nil, nil
     n = n - 2
-    if not is_plain_equal(x, y) then
-      if type(x) ~= "table" or type(y) ~= "table" then
+    if join(up, x, y) then
+      n = add_pairs(x, y, todo, n)
+      if not n then
         return false
-      end
-      -- A pair that was met before is equal, or differs in what was put into
-      -- todo then.
-      seen[x] = seen[x] or {}
-      if not seen[x][y] then
-        seen[x][y] = true
-        n = add_pairs(x, y, todo, n)
-        if not n then
-          return false
-        end
       end
     end
   end
   return true
 end
 
-M.equal = equal
+-- Appends what differs in the two tables of the item, as {got, want, place}.
+local function add_children(item, todo)
+  local got, want = item[1], item[2]
+  local n_leaves = 0
+  for _, k in ipairs(show.keys(got, want)) do
+    local a, b = rawget(got, k), rawget(want, k)
+    if not is_plain_equal(a, b) then
+      todo[#todo + 1] = { a, b, { above = item[3], key = k } }
+      if type(a) ~= "table" or type(b) ~= "table" then
+        n_leaves = n_leaves + 1
+      end
+      if n_leaves > SHOWN_MAX then
+        break
+      end
+    end
+  end
+end
+
+-- The differences of two values, those with short paths first, each by its
+-- shortest; one more than are listed at the most.
+local function differences(got, want)
+  local todo, first, out, up = { { got, want } }, 0, {}, {}
+  while todo[first + 1] and #out <= SHOWN_MAX do
+    first = first + 1
+    local item = todo[first]
+    todo[first] = false
+    if type(item[1]) ~= "table" or type(item[2]) ~= "table" then
+      out[#out + 1] = item
+    elseif join(up, item[1], item[2]) then
+      add_children(item, todo)
+    end
+  end
+  return out
+end
+
+-- --- texts ----------------------------------------------------------------
 
 -- The first byte at which two strings differ.
 local function parting(a, b)
@@ -170,7 +200,7 @@ end
 -- A string around the place at which it differs from another one.
 local function window(s, at)
   local from, to = math.max(1, at - BEFORE), math.min(#s, at + AFTER)
-  return (from > 1 and "..." or "") .. quote(s:sub(from, to))
+  return (from > 1 and "..." or "") .. show.quote(s:sub(from, to))
     .. (to < #s and "..." or "")
 end
 
@@ -188,7 +218,7 @@ local function one_of(line, across)
   local text, newline = line:match("^(.-)(\n?)$")
   local note = newline == "" and " (no newline)" or ""
   if #text <= WHOLE_MAX then
-    return quote(text) .. note
+    return show.quote(text) .. note
   end
   return window(text, across and parting(text, across) or 1) .. note
 end
@@ -234,53 +264,41 @@ local function explain_long(got, want)
     window(got, at), window(want, at))
 end
 
-local function child_path(path, k)
-  if is_word(k) then
-    return path .. "." .. k
+-- --- what is said -----------------------------------------------------------
+
+-- How both are shown; where that is the same, with their types. A nan differs
+-- from every other.
+local function show_both(a, b, part, place)
+  local x, y = show.show(a, part, place), show.show(b, part, place)
+  local is_nan = a ~= a and b ~= b
+  if x == y and not is_nan then
+    x, y = x .. " (" .. type(a) .. ")", y .. " (" .. type(b) .. ")"
   end
-  return path .. "[" .. M.show(k) .. "]"
+  return x, y
 end
 
-local function or_nothing(v)
-  return v == nil and "nothing" or M.show(v)
-end
-
-local function collect(a, b, path, out, seen, depth)
-  if #out > SHOWN_MAX or equal(a, b) then
-    return
+-- All of them together have the budget of one value.
+local function explain_tables(got, want)
+  local found = differences(got, want)
+  local n = math.min(#found, SHOWN_MAX)
+  local lines = { "the tables differ:" }
+  for i = 1, n do
+    local a, b = show_both(found[i][1], found[i][2], 1 / n, found[i][3])
+    a = rawequal(found[i][1], nil) and "nothing" or a
+    b = rawequal(found[i][2], nil) and "nothing" or b
+    lines[#lines + 1] = ("  %s: got %s, expected %s"):format(
+      show.path(found[i][3]), a, b)
   end
-  if type(a) ~= "table" or type(b) ~= "table" or (seen[a] and seen[a][b])
-    or depth >= PATH_MAX
-  then
-    out[#out + 1] = ("  %s: got %s, expected %s"):format(
-      path == "" and "value" or path, or_nothing(a), or_nothing(b))
-    return
+  if #found > n then
+    lines[#lines + 1] = "  ..."
   end
-  seen[a] = seen[a] or {}
-  seen[a][b] = true
-  local keys = {}
-  for k in next, a do
-    keys[k] = true
-  end
-  for k in next, b do
-    keys[k] = true
-  end
-  for _, k in ipairs(sorted_keys(keys)) do
-    collect(rawget(a, k), rawget(b, k), child_path(path, k), out, seen,
-      depth + 1)
-  end
+  return table.concat(lines, "\n")
 end
 
 -- Says how got differs from want, which it does.
 function M.explain(got, want)
   if type(got) == "table" and type(want) == "table" then
-    local out = {}
-    collect(got, want, "", out, {}, 0)
-    if #out > SHOWN_MAX then
-      out[SHOWN_MAX + 1] = "  ..."
-      out[SHOWN_MAX + 2] = nil
-    end
-    return "the tables differ:\n" .. table.concat(out, "\n")
+    return explain_tables(got, want)
   end
   if type(got) == "string" and type(want) == "string" then
     if got:find("\n.") or want:find("\n.") then
@@ -292,11 +310,8 @@ function M.explain(got, want)
   if got ~= got and want ~= want then
     return "values differ: a nan is equal to nothing, not even to a nan"
   end
-  local a, b = M.show(got), M.show(want)
-  if a == b then
-    a, b = a .. " (" .. type(got) .. ")", b .. " (" .. type(want) .. ")"
-  end
-  return ("values differ\n  got:      %s\n  expected: %s"):format(a, b)
+  return ("values differ\n  got:      %s\n  expected: %s"):format(
+    show_both(got, want))
 end
 
 return M

@@ -992,7 +992,7 @@ local Context = {}
 ---@param message? any
 function Context:assert(condition, message) end
 
----Compares tables by value.
+---Compares tables by value, and numbers exactly: 5LL is 5, and not 5.5. Of tables that differ, it lists where.
 ---@param a any
 ---@param b any
 ---@param message? any
@@ -1024,6 +1024,7 @@ function Context:fail(message) end
 ---@param reason? any
 function Context:skip(reason) end
 
+---A string is kept as it is. Of any other value it shows about 4,000 bytes or 200 values, each table once.
 ---@param ... any
 function Context:log(...) end
 

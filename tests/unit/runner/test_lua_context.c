@@ -91,10 +91,142 @@ static void no_value_is_too_much_to_compare(void **state)
 	FAILS("local function chain(v) for _ = 1, 1e5 do v = {v} end "
 	      "return v end "
 	      "t:assert_eq(chain(1), chain(1)) t:assert_eq(chain(1), chain(2))",
-	      "{...}");
+	      "[1]: got 1, expected 2");
 	FAILS("local function ring(n) local r = {n = n} r.me = r return r end "
 	      "t:assert_eq(ring(1), ring(1)) t:assert_eq(ring(1), ring(2))",
 	      ".n: got 1, expected 2");
+}
+
+/* What t:log() shows of the expression, as the body of a test that compares. */
+#define SHOWS(expr, want)                                                      \
+	FAILS("local v = " expr " t:assert_neq(v, v)", "both values "          \
+						       "are " want)
+
+static void numbers_have_the_digits_that_tell_them_apart(void **state)
+{
+	(void)state;
+	FAILS("t:assert_eq(0.1 + 0.2, 0.3)",
+	      "got:      0.30000000000000004\n  expected: 0.3");
+	FAILS("t:assert_eq(2^53, 2^53 + 2)",
+	      "got:      9007199254740992\n  expected: 9007199254740994");
+	FAILS("t:assert_eq({at = 1796014709.892221}, {at = 1796014709.892222})",
+	      ".at: got 1796014709.892221, expected 1796014709.892222");
+	FAILS("t:assert_eq(1e300, 1.0000000000000002e300)",
+	      "got:      1e+300\n  expected: 1.0000000000000002e+300");
+	FAILS(
+	    "t:assert_neq({2^60, 1e15, -2^53, 1/3}, {2^60, 1e15, -2^53, 1/3})",
+	    "{1152921504606846976, 1e+15, -9007199254740992, "
+	    "0.3333333333333333}");
+}
+
+static void a_number_equals_an_integer_of_64_bits_exactly(void **state)
+{
+	(void)state;
+	FAILS("t:assert_eq(5LL, 5.5)", "got:      5LL\n  expected: 5.5");
+	FAILS("t:assert_eq({5.5}, {5ULL})", "[1]: got 5.5, expected 5ULL");
+	FAILS("t:assert_eq(-1LL, 18446744073709551615ULL)",
+	      "got:      -1LL\n  expected: 18446744073709551615ULL");
+	FAILS("t:assert_eq(-1, 18446744073709551615ULL)", "got:      -1");
+	FAILS("t:assert_eq(2^63, 9223372036854775807LL)",
+	      "got:      9223372036854775808");
+	FAILS("t:assert_eq(0/0, 0LL)", "got:      nan");
+	FAILS("t:assert_eq(require('ffi').new('double', 5.5), 5.25)",
+	      "values differ");
+	PASSES("t:assert_eq(5LL, 5) t:assert_eq(5, 5ULL) "
+	       "t:assert_eq(5LL, 5ULL) t:assert_eq(-2^63, -2LL^63) "
+	       "t:assert_eq(2^63, 2ULL^63) t:assert_neq(5.5, 5LL)");
+	PASSES("t:assert_eq(require('ffi').new('int', 5), 5)");
+}
+
+static void holes_are_shown(void **state)
+{
+	(void)state;
+	SHOWS("{nil, 2}", "{nil, 2}");
+	SHOWS("json.decode('[1,null,3]')", "{1, nil, 3}");
+	SHOWS("{1, [9] = 2}", "{1, [9] = 2}");
+	SHOWS("{[2^40] = 1, [0] = 2, [1.5] = 3}",
+	      "{[0] = 2, [1.5] = 3, [1099511627776] = 1}");
+}
+
+static void a_table_is_shown_once(void **state)
+{
+	(void)state;
+	SHOWS("{{}} v.me = v v.a = {b = v[1]}",
+	      "{{}, a = {b = (the same table as [1])}, "
+	      "me = (the whole table again)}");
+	/* Eight that list each other were 15 seconds. */
+	SHOWS("{} for i = 1, 200 do v[i] = {} end "
+	      "for i = 1, 200 do for k = 1, 200 do v[i][k] = v[k] end end",
+	      "{\n  {\n");
+}
+
+/* The bytes of what is said of the failure. */
+static size_t message_length(const char *body)
+{
+	struct lua_run r;
+	char *text = mem_printf("test('x', function(t) %s end)\n", body);
+
+	lua_run_init(&r);
+	lua_run(&r, text);
+	size_t n = json_string_length(
+	    json_object_get(lua_run_event(&r, "test_end", 0), "message"));
+	assert_true(n > 0);
+	lua_run_done(&r);
+	free(text);
+	return n;
+}
+
+static void what_is_shown_has_a_limit(void **state)
+{
+	static const char *const bodies[] = {
+	    "local v = {} for i = 1, 100000 do v[i] = i end "
+	    "t:assert_eq(v, nil)",
+	    "local v = {} for i = 1, 100000 do v[i] = i end "
+	    "t:assert_eq(v, {})",
+	    "local v = {} for i = 1, 100000 do v['k' .. i] = {i} end "
+	    "t:assert_neq(v, v)",
+	    "local v = {} for i = 1, 100 do v[i] = ('\\1'):rep(1000) end "
+	    "t:assert_neq(v, v)",
+	    "t:assert_neq(('\\1'):rep(1e6), ('\\1'):rep(1e6))",
+	    "local v = {[('k'):rep(1e5)] = 1} t:assert_eq(v, {})",
+	    "local v = setmetatable({}, {__tostring = function() "
+	    "return ('x'):rep(1e6) end}) t:assert_eq({v}, {v, 1})",
+	    "local function deep(v) for i = 1, 1e5 do v = {v} end return v end "
+	    "t:assert_eq(deep(1), deep(2))",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bodies); i++)
+		if (message_length(bodies[i]) > 12000)
+			fail_msg("%s\nsays %zu bytes", bodies[i],
+				 message_length(bodies[i]));
+	SHOWS("{} for i = 1, 1000 do v[i] = i end", "{\n  1, 2, 3, ");
+	FAILS("local v = {} for i = 1, 1000 do v[i] = i end "
+	      "t:assert_neq(v, v)",
+	      "... 801 more");
+}
+
+/* A tree of 300 nodes of which each knows its parent. */
+#define TREE                                                                   \
+	"local function tree(leaf) local all = {{n = 1}} "                     \
+	"for i = 2, 300 do local up = all[math.floor(i / 2)] "                 \
+	"all[i] = {n = i, parent = up} "                                       \
+	"up[#up + 1] = all[i] end all[300].n = leaf return all[1] end "
+
+static void linked_tables_are_compared_once(void **state)
+{
+	(void)state;
+	FAILS(TREE "t:assert_eq(tree(0), tree(1))",
+	      "the tables differ:\n"
+	      "  [1][1][2][1][2][2][1][1].n: got 0, expected 1");
+	assert_true(message_length(TREE "t:assert_eq(tree(0), tree(1))") < 200);
+	PASSES(TREE "t:assert_eq(tree(0), tree(0))");
+	/* Of as many pairs as there are nodes squared, few must be looked at.
+	 */
+	PASSES("local function ring(n) local all = {} "
+	       "for i = 1, n do all[i] = {} end "
+	       "for i = 1, n do all[i].to = all[i % n + 1] end "
+	       "return all[1] end t:assert_eq(ring(9973), ring(10007))");
 }
 
 /* Runs one test, and looks for the n bytes at part in its message or reason. */
@@ -354,6 +486,12 @@ int main(void)
 	    cmocka_unit_test(texts_that_differ_are_told_by_line),
 	    cmocka_unit_test(long_strings_are_shown_where_they_differ),
 	    cmocka_unit_test(no_value_is_too_much_to_compare),
+	    cmocka_unit_test(numbers_have_the_digits_that_tell_them_apart),
+	    cmocka_unit_test(a_number_equals_an_integer_of_64_bits_exactly),
+	    cmocka_unit_test(holes_are_shown),
+	    cmocka_unit_test(a_table_is_shown_once),
+	    cmocka_unit_test(what_is_shown_has_a_limit),
+	    cmocka_unit_test(linked_tables_are_compared_once),
 	    cmocka_unit_test(no_text_ends_at_its_first_nul_byte),
 	    cmocka_unit_test(a_file_that_fails_says_all_of_it),
 	    cmocka_unit_test(names_are_compared_to_their_last_byte),
