@@ -162,15 +162,15 @@ bool arg_is_key(lua_State *L, int idx, const char *key);
 /* "got a number", "got nothing": for own messages. */
 const char *arg_type_name(lua_State *L, int idx);
 
-/* The table at idx must be a list, and have no other keys; what: as the message
- * says it, "a list of strings". */
-void arg_list(lua_State *L, const char *method, int idx, const char *name,
-	      const char *what);
-/* Whether the key at key_idx is one of the list part of the table at idx; and
- * the error when it should be. */
-bool arg_is_list_key(lua_State *L, int idx, int key_idx);
-_Noreturn void arg_fail_list_key(lua_State *L, const char *method,
-				 const char *name, int key_idx);
+/* Returns the length of the list at idx, a table without holes and without
+ * other keys. what: as the message says it, "a list of strings". Lists of
+ * authors are measured by this and the next function alone: lua_objlen() of a
+ * table with holes is any of several numbers. */
+size_t arg_list(lua_State *L, const char *method, int idx, const char *name,
+		const char *what);
+/* The same of a table that may have names as keys too. */
+size_t arg_list_part(lua_State *L, const char *method, int idx,
+		     const char *name);
 /* Appends the strings of the list at idx, which must be dense, to sv. Raises:
  * so sv belongs to something that Lua releases. */
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,

@@ -4,6 +4,7 @@
  * wrong ones. What an argument's value means is the binding's business.
  */
 #include <errno.h>
+#include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -251,16 +252,8 @@ int arg_enum(lua_State *L, const char *method, int idx, const char *name,
 		      lua_tostring(L, -1));
 }
 
-bool arg_is_list_key(lua_State *L, int idx, int key_idx)
-{
-	lua_Number k = lua_tonumber(L, key_idx);
-
-	return lua_type(L, key_idx) == LUA_TNUMBER && k >= 1 &&
-	       k <= (lua_Number)lua_objlen(L, idx) && k == floor(k);
-}
-
-void arg_fail_list_key(lua_State *L, const char *method, const char *name,
-		       int key_idx)
+static _Noreturn void fail_list_key(lua_State *L, const char *method,
+				    const char *name, int key_idx)
 {
 	bool is_string = lua_type(L, key_idx) == LUA_TSTRING;
 
@@ -275,17 +268,70 @@ void arg_fail_list_key(lua_State *L, const char *method, const char *name,
 		      is_string ? "'" : "");
 }
 
-void arg_list(lua_State *L, const char *method, int idx, const char *name,
-	      const char *what)
+/* Raises for the first position of the table at idx that holds nil; last is one
+ * that does not. */
+static _Noreturn void fail_hole(lua_State *L, const char *method, int idx,
+				const char *name, int last)
 {
-	if (!lua_istable(L, idx))
-		fail_type(L, method, idx, name, what);
+	int hole = 1;
+
+	for (;; hole++) {
+		lua_rawgeti(L, idx, hole);
+		bool is_nil = lua_isnil(L, -1);
+		lua_pop(L, 1);
+		if (is_nil)
+			break;
+	}
+	bind_fail_arg(L, method,
+		      "%s must be a list without holes, it has the key %d but "
+		      "nothing at %d",
+		      name, last, hole);
+}
+
+/* Whether the key at the top may be a list's; else it is one of another kind,
+ * or one that no list reaches. */
+static bool is_position(lua_State *L)
+{
+	lua_Number k = lua_tonumber(L, -1);
+
+	return lua_type(L, -1) == LUA_TNUMBER && k >= 1 &&
+	       k <= (lua_Number)INT_MAX && k == floor(k);
+}
+
+static size_t measure(lua_State *L, const char *method, int idx,
+		      const char *name, bool may_have_names)
+{
+	int n = 0, last = 0;
+
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
 		lua_pop(L, 1);
-		if (!arg_is_list_key(L, idx, lua_gettop(L)))
-			arg_fail_list_key(L, method, name, lua_gettop(L));
+		if (is_position(L)) {
+			int k = (int)lua_tointeger(L, -1);
+
+			n++;
+			last = k > last ? k : last;
+		} else if (!may_have_names || lua_type(L, -1) == LUA_TNUMBER) {
+			fail_list_key(L, method, name, lua_gettop(L));
+		}
 	}
+	if (n != last)
+		fail_hole(L, method, idx, name, last);
+	return (size_t)n;
+}
+
+size_t arg_list(lua_State *L, const char *method, int idx, const char *name,
+		const char *what)
+{
+	if (!lua_istable(L, idx))
+		fail_type(L, method, idx, name, what);
+	return measure(L, method, idx, name, false);
+}
+
+size_t arg_list_part(lua_State *L, const char *method, int idx,
+		     const char *name)
+{
+	return measure(L, method, idx, name, true);
 }
 
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
@@ -298,7 +344,7 @@ void arg_strings(lua_State *L, const char *method, int idx, const char *name,
 void arg_strings_part(lua_State *L, const char *method, int idx,
 		      const char *name, struct strvec *sv)
 {
-	int n = (int)lua_objlen(L, idx);
+	int n = (int)arg_list_part(L, method, idx, name);
 
 	for (int i = 1; i <= n; i++) {
 		lua_rawgeti(L, idx, i);

@@ -21,7 +21,9 @@ static struct vm_object **check_vms(lua_State *L, const char *method,
 {
 	lua_settop(L, 2);
 	bool is_list = lua_istable(L, 2);
-	size_t n = is_list ? lua_objlen(L, 2) : 1;
+	size_t n = is_list
+		       ? arg_list(L, method, 2, "vms", "a VM, or a list of VMs")
+		       : 1;
 	struct vm_object **vms =
 	    lua_newuserdata(L, (n + 1) * sizeof(struct vm_object *));
 	char name[32] = "vm";

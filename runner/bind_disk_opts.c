@@ -77,10 +77,9 @@ static struct disk_opts read_one(lua_State *L, const char *method, int list,
 
 static size_t count(lua_State *L, const char *method, int list)
 {
-	size_t n = list ? lua_objlen(L, list) : 0;
+	size_t n =
+	    list ? arg_list(L, method, list, "disks", "a list of tables") : 0;
 
-	if (list)
-		arg_list(L, method, list, "disks", "a list of tables");
 	if (n > VM_DISKS_MAX)
 		bind_fail_arg(L, method, "disks are %zu, %d at the most", n,
 			      VM_DISKS_MAX);

@@ -67,20 +67,24 @@ static void check_may_join(lua_State *L, const struct object *o)
 	lua_pop(L, 1);
 }
 
-/* Of the list at 2 its items, of anything else itself: pushes the i-th, or
- * nothing when there are no more. */
+/* How many things there are at 2: a list's items, or itself. */
+static size_t count_given(lua_State *L, const char *method)
+{
+	return lua_istable(L, 2)
+		   ? arg_list(L, method, 2, "members",
+			      "a VM, a bridge, a lab or a list of them")
+		   : 1;
+}
+
+/* Pushes the i-th of them. */
 static struct object *push_given(lua_State *L, size_t i)
 {
 	char name[32] = "member";
 
 	if (lua_istable(L, 2)) {
-		if (i > lua_objlen(L, 2))
-			return NULL;
 		snprintf(name, sizeof(name), "members[%zu]", i);
 		lua_rawgeti(L, 2, (int)i);
 	} else {
-		if (i > 1)
-			return NULL;
 		lua_pushvalue(L, 2);
 	}
 	return check_thing(L, "lab:include", lua_gettop(L), name);
@@ -111,15 +115,15 @@ static int l_include(lua_State *L)
 
 	bind_lab_check(L, method);
 	lua_settop(L, 2);
-	if (lua_istable(L, 2))
-		arg_list(L, method, 2, "members",
-			 "a VM, a bridge, a lab or a list of them");
-	for (size_t i = 1; (o = push_given(L, i)); i++) {
+	size_t n = count_given(L, method);
+	for (size_t i = 1; i <= n; i++) {
+		o = push_given(L, i);
 		check_may_join(L, o);
 		check_differs(L, o, i);
 		lua_settop(L, 2);
 	}
-	for (size_t i = 1; (o = push_given(L, i)); i++) {
+	for (size_t i = 1; i <= n; i++) {
+		o = push_given(L, i);
 		scope_name(worker_of(L)->scope, L, 1, name_of(o), 3);
 		lua_settop(L, 2);
 	}

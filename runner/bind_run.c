@@ -82,16 +82,13 @@ static const struct opt async_options[] = {
  * of the named ones, and returns its index. */
 static int named_part(lua_State *L, const char *method, int idx)
 {
-	if (!lua_objlen(L, idx))
+	if (!arg_list_part(L, method, idx, "args"))
 		return idx;
 	lua_newtable(L);
 	int out = lua_gettop(L);
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
 		if (lua_type(L, -2) == LUA_TNUMBER) {
-			if (!arg_is_list_key(L, idx, lua_gettop(L) - 1))
-				arg_fail_list_key(L, method, "args",
-						  lua_gettop(L) - 1);
 			lua_pop(L, 1);
 			continue;
 		}
@@ -163,7 +160,7 @@ static void read_argv(lua_State *L, const char *method, const char *program,
 		      int opts_idx, const struct run_opts *o,
 		      struct strvec *argv, bool *ret_is_shell)
 {
-	bool has_list = opts_idx && lua_objlen(L, opts_idx);
+	bool has_list = opts_idx && arg_list_part(L, method, opts_idx, "args");
 
 	if (has_list && o->arg_list)
 		bind_fail_arg(L, method, "args is given twice");

@@ -244,7 +244,8 @@ static size_t check_patterns(lua_State *L, const char *method)
 			bind_fail_arg(L, method, "pattern is empty");
 		return 1;
 	}
-	size_t count = lua_objlen(L, 2);
+	size_t count =
+	    arg_list(L, method, 2, "pattern", "a string or a list of strings");
 	if (!count || count > STREAM_PATTERNS_MAX)
 		bind_fail_arg(L, method,
 			      "pattern is a list of %zu: give 1 to %d", count,

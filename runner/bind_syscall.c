@@ -83,8 +83,7 @@ static _Noreturn void fail_count(lua_State *L, const char *method, int n)
 static void read_list_args(lua_State *L, const char *method, int idx,
 			   struct syscall_args *a)
 {
-	arg_list(L, method, idx, "args", "a list of integers");
-	int n = (int)lua_objlen(L, idx);
+	int n = (int)arg_list(L, method, idx, "args", "a list of integers");
 
 	if (n > SLOTS)
 		fail_count(L, method, n);
@@ -101,8 +100,7 @@ static void read_list_args(lua_State *L, const char *method, int idx,
 void syscall_args_bufs(lua_State *L, const char *method, int idx,
 		       struct syscall_args *a)
 {
-	arg_list(L, method, idx, "bufs", "a list of strings");
-	int n = (int)lua_objlen(L, idx);
+	int n = (int)arg_list(L, method, idx, "bufs", "a list of strings");
 	uint32_t count = a->m.syscall.bufs.count;
 
 	if (n + (int)count > MSG_SYSCALL_BUFS)
@@ -204,9 +202,8 @@ static void check_buffer(lua_State *L, const char *method, int i,
 static void read_nested(lua_State *L, const char *method, int idx,
 			struct syscall_args *a)
 {
-	arg_list(L, method, idx, "nested", "a list of tables");
+	int n = (int)arg_list(L, method, idx, "nested", "a list of tables");
 	int64_t n_bufs = a->m.syscall.bufs.count;
-	int n = (int)lua_objlen(L, idx);
 
 	if (n > NESTED_MAX)
 		bind_fail_arg(L, method, "%d nested pointers, %d at the most",

@@ -132,10 +132,9 @@ static struct overlay_file read_file_option(lua_State *L, const char *method,
 static void read_files(lua_State *L, const char *method, int list,
 		       struct vm_request *req)
 {
-	size_t n = list ? lua_objlen(L, list) : 0;
+	size_t n =
+	    list ? arg_list(L, method, list, "files", "a list of tables") : 0;
 
-	if (list)
-		arg_list(L, method, list, "files", "a list of tables");
 	if (n > FILES_MAX)
 		bind_fail_arg(L, method, "files are %zu, %d at the most", n,
 			      FILES_MAX);
@@ -191,18 +190,28 @@ void vm_opts_keep(lua_State *L, int vm_idx, int opts_idx)
 	lua_settop(L, top);
 }
 
-/* Pushes a table of the lists at a and b (0: none), and returns its index. */
-static int join(lua_State *L, int a, int b)
+/* Appends the list at from (0: none), of disks or of their paths, to the one at
+ * to, which has n; returns how many it has then. */
+static int append_all(lua_State *L, const char *method, int to, int n, int from)
 {
-	int n = 0;
+	int more =
+	    from ? (int)arg_list(L, method, from, "disks", "a list of tables")
+		 : 0;
 
+	for (int i = 1; i <= more; i++) {
+		lua_rawgeti(L, from, i);
+		lua_rawseti(L, to, n + i);
+	}
+	return n + more;
+}
+
+/* Pushes a table of the lists at a and b (0: none), and returns its index. */
+static int join(lua_State *L, const char *method, int a, int b)
+{
 	lua_newtable(L);
-	for (int list = a; list; list = list == a ? b : 0)
-		for (int i = 1; i <= (int)lua_objlen(L, list); i++) {
-			lua_rawgeti(L, list, i);
-			lua_rawseti(L, -2, ++n);
-		}
-	return lua_gettop(L);
+	int out = lua_gettop(L);
+	append_all(L, method, out, append_all(L, method, out, 0, a), b);
+	return out;
 }
 
 static void append(lua_State *L, int vm_idx, const char *key, int idx)
@@ -263,9 +272,9 @@ struct vm_request vm_opts_request(lua_State *L, const char *method, int vm_idx,
 	}
 	int attached = push_kept(L, vm_idx, &attached_key);
 	if (attached) {
-		o.disks = join(L, o.disks, attached);
+		o.disks = join(L, method, o.disks, attached);
 		int more = push_kept(L, vm_idx, &attached_paths_key);
-		paths = join(L, paths, more);
+		paths = join(L, method, paths, more);
 	}
 	disk_opts_read(L, method, o.disks, paths, &o.req);
 	read_files(L, method, o.files, &o.req);

@@ -8,9 +8,11 @@
 #include <cmocka.h>
 
 #include "tests/unit/runner/lib_lua.h"
+#include "tests/unit/runner/lib_stream.h"
 
-#define PASSES(body)	  lua_run_expect(body, "passed", NULL)
-#define FAILS(body, part) lua_run_expect(body, "failed", part)
+#define PASSES(body) lua_run_expect(body, "passed", NULL)
+#define FAILS(body, part)                                                      \
+	lua_run_expect_with(lib_stream_install, body, "failed", part)
 
 static void a_vm_is_created_by_name(void **state)
 {
@@ -59,6 +61,48 @@ static void unknown_options_and_profiles_are_refused(void **state)
 	      "vm:boot: unknown option 'cpu'");
 	FAILS("provium:vm('a'):boot({agent_timeout = 'soon'})",
 	      "agent_timeout 'soon' is no duration");
+}
+
+/* lua_objlen() of {"a", nil, "b"} is 1, so that "b" was never looked at. */
+static void lists_with_holes_are_refused(void **state)
+{
+	(void)state;
+	FAILS("local s = stream() s:read_until({'a', nil, 'b'}, 0)",
+	      "stream:read_until: pattern must be a list without holes, it has "
+	      "the key 3 but nothing at 2");
+	FAILS("local s = stream() s:expect({[2] = 'a'}, 0)",
+	      "stream:expect: pattern must be a list without holes, it has the "
+	      "key 2 but nothing at 1");
+	FAILS("local s = stream() s:expect({'a', x = 'b'}, 0)",
+	      "pattern must be a list without holes, it has the key 'x'");
+	FAILS("local b, v = provium:bridge('b'), provium:vm('v') "
+	      "b:attach({v, nil, provium:vm('w')})",
+	      "bridge:attach: vms must be a list without holes, it has the key "
+	      "3 but nothing at 2");
+	FAILS("local l = provium:lab('l') "
+	      "l:include({provium:vm('v'), nil, provium:vm('w')})",
+	      "lab:include: members must be a list without holes, it has the "
+	      "key 3 but nothing at 2");
+	FAILS("provium:vm('v', {disks = {{scratch = '1M'}, nil, 7}})",
+	      "lab:vm: disks must be a list without holes, it has the key 3 "
+	      "but nothing at 2");
+	FAILS(
+	    "provium:vm('v', {files = {{path = '/a', content = ''}, nil, 7}})",
+	    "lab:vm: files must be a list without holes, it has the key 3 "
+	    "but nothing at 2");
+	FAILS("provium:vm('v'):boot({qemu_args = {'-S', nil, '-s'}})",
+	      "vm:boot: qemu_args must be a list without holes, it has the key "
+	      "3 but nothing at 2");
+}
+
+/* A task may change a list that lab:vm() took, before the VM boots. */
+static void a_list_that_changed_since_is_refused(void **state)
+{
+	(void)state;
+	FAILS("local d = {} for i = 1, 3 do d[i] = {scratch = '1M'} end "
+	      "local v = provium:vm('v', {disks = d}) d[2] = nil v:boot()",
+	      "vm:boot: disks must be a list without holes, it has the key 3 "
+	      "but nothing at 2");
 }
 
 static void a_wrong_state_names_what_helps(void **state)
@@ -148,6 +192,8 @@ int main(void)
 	    cmocka_unit_test(a_vm_is_created_by_name),
 	    cmocka_unit_test(names_are_unique),
 	    cmocka_unit_test(unknown_options_and_profiles_are_refused),
+	    cmocka_unit_test(lists_with_holes_are_refused),
+	    cmocka_unit_test(a_list_that_changed_since_is_refused),
 	    cmocka_unit_test(a_wrong_state_names_what_helps),
 	    cmocka_unit_test(fields_may_be_added),
 	    cmocka_unit_test(every_vm_prints_differently),
