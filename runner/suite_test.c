@@ -6,6 +6,7 @@
 #include "runner/bind.h"
 #include "runner/bind_json.h"
 #include "runner/suite.h"
+#include "runner/text.h"
 #include "runner/worker.h"
 
 #define TEST "test"
@@ -61,6 +62,24 @@ static bool read_meta_key(lua_State *L, const char *key, int idx,
 	return true;
 }
 
+/* What is no key of the runner's goes into the reports unread: a slip of the
+ * pen would be lost there. */
+static void check_spelling(lua_State *L, const char *key)
+{
+	static const char *const known[] = {"tags",    "slow",	  "skip",
+					    "timeout", "retries", "retry",
+					    "serial",  NULL};
+	const char *meant = text_misspelt(key, known);
+
+	if (meant && !strcmp(meant, "retry"))
+		meant = "retries";
+	if (meant)
+		bind_fail_arg(L, TEST,
+			      "meta has the key '%s': did you mean '%s'? A key "
+			      "of your own must differ more",
+			      key, meant);
+}
+
 static void read_meta(lua_State *L, int idx, struct suite_test *t)
 {
 	lua_pushnil(L);
@@ -73,6 +92,7 @@ static void read_meta(lua_State *L, int idx, struct suite_test *t)
 		const char *key =
 		    arg_string(L, TEST, lua_gettop(L) - 1, "a key of meta");
 		if (!read_meta_key(L, key, lua_gettop(L), t)) {
+			check_spelling(L, key);
 			json_t *v = bind_json_value(L, TEST, lua_gettop(L));
 
 			if (!t->extra)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/text.h"
 
+#include <ctype.h>
 #include <stdbool.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 #define TAB_WIDTH   8
 #define NEAREST_MAX 32 /* longer words are not compared */
+#define SHORT_WORD  4  /* letters; one that differs makes another word */
 
 /* The length that a first byte announces, and its bits; 0 for none. */
 static size_t utf8_start(uint8_t c, uint32_t *ret_bits)
@@ -161,4 +163,48 @@ const char *text_nearest(const char *s, const char *const *candidates)
 		}
 	}
 	return best;
+}
+
+/* Lower case, without underscores; as much as fits. */
+static void fold(const char *s, char out[NEAREST_MAX + 1])
+{
+	size_t n = 0;
+
+	for (; *s && n < NEAREST_MAX; s++)
+		if (*s != '_')
+			out[n++] = (char)tolower((unsigned char)*s);
+	out[n] = '\0';
+}
+
+/* Of two words of one length that are one edit apart: whether two neighbours
+ * changed places. */
+static bool is_swapped(const char *a, const char *b)
+{
+	size_t i = 0;
+
+	while (a[i] == b[i])
+		i++;
+	return a[i] == b[i + 1] && a[i + 1] == b[i];
+}
+
+const char *text_misspelt(const char *s, const char *const *candidates)
+{
+	char a[NEAREST_MAX + 1], b[NEAREST_MAX + 1];
+
+	fold(s, a);
+	if (strlen(s) > NEAREST_MAX)
+		return NULL;
+	for (; *candidates; candidates++) {
+		if (strlen(*candidates) > NEAREST_MAX)
+			continue;
+		fold(*candidates, b);
+		size_t n = strlen(b), edits = edit_distance(a, b);
+
+		if (!edits)
+			return *candidates;
+		if (edits == 1 &&
+		    (n > SHORT_WORD || strlen(a) != n || is_swapped(a, b)))
+			return *candidates;
+	}
+	return NULL;
 }

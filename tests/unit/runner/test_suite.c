@@ -120,6 +120,38 @@ static void bad_registrations_are_refused(void **state)
 			  "meta must be a table, got a number");
 }
 
+/* A test with {tiemout = 3} passed after three minutes. */
+static void misspelt_keys_of_meta_are_refused(void **state)
+{
+	(void)state;
+	expect_file_error("test('a', {tiemout = 3}, function() end)",
+			  "test: meta has the key 'tiemout': did you mean "
+			  "'timeout'? A key of your own must differ more");
+	expect_file_error("test('a', {tag = 'x'}, function() end)",
+			  "did you mean 'tags'?");
+	expect_file_error("test('a', {Skip = true}, function() end)",
+			  "did you mean 'skip'?");
+	expect_file_error("test('a', {retry = 2}, function() end)",
+			  "did you mean 'retries'?");
+	expect_file_error("test('a', {slwo = true}, function() end)",
+			  "did you mean 'slow'?");
+}
+
+static void other_keys_of_meta_are_carried(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('a', {flow = 1, spec = 2, stage = 3, owner = 4}, "
+		    "function() end)");
+	const json_t *t = json_array_get(
+	    json_object_get(lua_run_event(&r, "plan", 0), "tests"), 0);
+	assert_int_equal(json_object_size(json_object_get(t, "meta")), 4);
+	assert_string_equal(lua_run_end(&r, "a", "status"), "passed");
+	lua_run_done(&r);
+}
+
 static void tests_cannot_be_registered_by_tests(void **state)
 {
 	(void)state;
@@ -516,6 +548,8 @@ int main(void)
 	    cmocka_unit_test(the_plan_carries_tags_skips_and_unread_keys),
 	    cmocka_unit_test(a_duplicate_name_is_an_error_that_names_both),
 	    cmocka_unit_test(bad_registrations_are_refused),
+	    cmocka_unit_test(misspelt_keys_of_meta_are_refused),
+	    cmocka_unit_test(other_keys_of_meta_are_carried),
 	    cmocka_unit_test(tests_cannot_be_registered_by_tests),
 	    cmocka_unit_test(todo_skips_every_test),
 	    cmocka_unit_test(syntax_errors_name_the_line),

@@ -94,6 +94,29 @@ static void nearest_finds_a_typo(void **state)
 	    text_nearest("a word that is longer than any of them is", words));
 }
 
+static void misspelt_spares_other_words(void **state)
+{
+	static const char *const words[] = {"slow", "tags", "timeout", NULL};
+
+	(void)state;
+	assert_string_equal(text_misspelt("tiemout", words), "timeout");
+	assert_string_equal(text_misspelt("timout", words), "timeout");
+	assert_string_equal(text_misspelt("timeouts", words), "timeout");
+	assert_string_equal(text_misspelt("timeoet", words), "timeout");
+	assert_string_equal(text_misspelt("Time_Out", words), "timeout");
+	assert_string_equal(text_misspelt("tag", words), "tags");
+	assert_string_equal(text_misspelt("solw", words), "slow");
+	assert_string_equal(text_misspelt("SLOW", words), "slow");
+	assert_null(text_misspelt("flow", words));
+	assert_null(text_misspelt("slot", words));
+	assert_null(text_misspelt("spec", words));
+	assert_null(text_misspelt("tmeuot", words));
+	assert_null(text_misspelt("stage", words));
+	assert_null(text_misspelt("", words));
+	assert_null(
+	    text_misspelt("a word that is longer than any of them is", words));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -104,6 +127,7 @@ int main(void)
 	    cmocka_unit_test(tabs_reach_the_next_stop),
 	    cmocka_unit_test(invalid_utf8_is_escaped_byte_by_byte),
 	    cmocka_unit_test(nearest_finds_a_typo),
+	    cmocka_unit_test(misspelt_spares_other_words),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
