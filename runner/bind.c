@@ -40,6 +40,7 @@ typedef void (*registrar)(lua_State *L);
 static const char strvec_key;
 static const char buf_key;
 static const char settle_key; /* registry: the wrapper of settle.lua */
+static const char limits_key; /* registry: the functions of limits.lua */
 
 /* --- errors --- */
 
@@ -243,13 +244,83 @@ static void wrap(lua_State *L)
 	lua_call(L, 1, 1);
 }
 
-void bind_functions(lua_State *L, const struct bind_method *fns)
+/* The same, by one that refuses more than max_args arguments. Messages call it
+ * prefix and name. */
+static void wrap_limited(lua_State *L, const char *prefix, const char *name,
+			 int max_args)
+{
+	bool has_object = strchr(prefix, ':');
+
+	if (max_args == BIND_ANY) {
+		wrap(L);
+		return;
+	}
+	push_key(L, &settle_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_insert(L, -2);
+	lua_pushfstring(L, "%s%s", prefix, name);
+	lua_pushinteger(L, max_args + has_object);
+	lua_call(L, 3, 1);
+}
+
+void bind_push_function(lua_State *L, lua_CFunction fn)
+{
+	lua_pushcfunction(L, fn);
+	wrap(L);
+}
+
+void bind_functions(lua_State *L, const struct bind_function *fns)
+{
+	for (; fns->name; fns++) {
+		bind_push_function(L, fns->fn);
+		lua_setfield(L, -2, fns->name);
+	}
+}
+
+void bind_methods(lua_State *L, const struct bind_method *fns,
+		  const char *prefix)
 {
 	for (; fns->name; fns++) {
 		lua_pushcfunction(L, fns->fn);
-		wrap(L);
+		wrap_limited(L, prefix, fns->name, fns->max_args);
 		lua_setfield(L, -2, fns->name);
 	}
+}
+
+/* The same for the methods of a class, into the table on top. */
+static void set_methods(lua_State *L, const struct object_class *class,
+			const struct bind_method *methods)
+{
+	const char *prefix = lua_pushfstring(L, "%s:", class->name);
+
+	lua_insert(L, -2);
+	bind_methods(L, methods, prefix);
+	lua_remove(L, -2);
+}
+
+/* surplus(name, max, ...): raises unless of the call's arguments, which follow,
+ * those behind the max-th are nil. */
+static int l_surplus(lua_State *L)
+{
+	const char *name = luaL_checkstring(L, 1);
+	int max = (int)luaL_checkinteger(L, 2);
+	int last = lua_gettop(L), first = max + 3;
+	int object = strchr(name, ':') ? 1 : 0;
+
+	while (last >= first && lua_isnil(L, last))
+		last--;
+	if (last < first)
+		return 0;
+	while (lua_isnil(L, first))
+		first++;
+	int takes = max - object, got = last - 2 - object;
+	char most[64] = "no argument";
+
+	if (takes)
+		snprintf(most, sizeof(most), "%d argument%s at the most", takes,
+			 takes == 1 ? "" : "s");
+	bind_fail_arg(L, name, "takes %s, got %d: argument %d is %s", most, got,
+		      first - 2 - object, arg_type_name(L, first));
 }
 
 static void set_function(lua_State *L, const char *name, lua_CFunction fn)
@@ -269,9 +340,13 @@ void bind_class(lua_State *L, const struct object_class *class)
 	lua_newtable(L); /* the methods */
 	lua_pushlightuserdata(L, (void *)(uintptr_t) class);
 	lua_pushcclosure(L, object_l_close, 1);
+	lua_pushfstring(L, "%s:", class->name);
+	lua_insert(L, -2);
+	wrap_limited(L, lua_tostring(L, -2), "close", 0);
+	lua_remove(L, -2);
 	lua_setfield(L, -2, "close");
 	if (class->methods)
-		bind_functions(L, class->methods);
+		set_methods(L, class, class->methods);
 	lua_pushvalue(L, -1);
 	lua_setfield(L, -3, "__methods");
 	lua_pushcclosure(L, object_index, 1);
@@ -282,7 +357,7 @@ void bind_class(lua_State *L, const struct object_class *class)
 	set_function(L, "__tostring", object_tostring);
 	lua_pushstring(L, class->name);
 	lua_setfield(L, -2, "__name");
-	for (const struct bind_method *m = class->meta; m && m->name; m++)
+	for (const struct bind_function *m = class->meta; m && m->name; m++)
 		set_function(L, m->name, m->fn);
 	/* getmetatable() answers the name: no way to call __gc by hand. */
 	lua_pushstring(L, class->name);
@@ -302,17 +377,36 @@ void bind_class_extend(lua_State *L, const struct object_class *class,
 		       const struct bind_method *methods)
 {
 	bind_push_methods(L, class);
-	bind_functions(L, methods);
+	set_methods(L, class, methods);
+	lua_pop(L, 1);
+}
+
+void bind_push_limits(lua_State *L)
+{
+	push_key(L, &limits_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+}
+
+void bind_class_limit(lua_State *L, const struct object_class *class)
+{
+	bind_push_limits(L);
+	lua_getfield(L, -1, "limit_all");
+	bind_push_methods(L, class);
+	lua_pushfstring(L, "%s:", class->name);
+	lua_call(L, 2, 0);
 	lua_pop(L, 1);
 }
 
 void bind_class_extend_lua(lua_State *L, const struct object_class *class,
-			   const struct bind_method *core, const char *blob)
+			   const struct bind_function *core, const char *blob)
 {
 	bind_push_methods(L, class);
 	lua_newtable(L);
 	bind_functions(L, core);
-	lua_state_run_blob(L, blob, 2);
+	bind_push_limits(L);
+	lua_state_run_blob(L, blob, 3);
+	lua_pop(L, 1);
+	bind_class_limit(L, class);
 }
 
 static int strvec_gc(lua_State *L)
@@ -362,7 +456,12 @@ static void install_settle(lua_State *L)
 	push_key(L, &settle_key);
 	lua_pushcfunction(L, await_l_settle);
 	task_push_pending(L);
-	lua_state_run_blob(L, "runner/lua/settle.lua", 2);
+	lua_pushcfunction(L, l_surplus);
+	lua_state_run_blob(L, "runner/lua/settle.lua", 3);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	push_key(L, &limits_key);
+	lua_pushcfunction(L, l_surplus);
+	lua_state_run_blob(L, "runner/lua/limits.lua", 1);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 

@@ -14,8 +14,8 @@
  *	static void file_close(void *p);   // called once; then obj is closed
  *
  *	static const struct bind_method file_methods[] = {
- *		{ "read", file_read },
- *		{ NULL, NULL },
+ *		{ "read", file_read, 1 },
+ *		{ NULL, NULL, 0 },
  *	};
  *	const struct object_class file_class = {
  *		.name = "file",
@@ -56,8 +56,19 @@
 /* --- classes and objects ---------------------------------------------------
  */
 
+/* What a test may call. More arguments than it takes are refused; a nil at the
+ * end is no argument. */
 struct bind_method {
-	const char *name;
+	const char *name; /* NULL ends the list */
+	lua_CFunction fn;
+	int max_args; /* without the object; BIND_ANY: any number */
+};
+
+#define BIND_ANY (-1)
+
+/* What only Lua of provium's own, or Lua itself, calls. */
+struct bind_function {
+	const char *name; /* NULL ends the list */
 	lua_CFunction fn;
 };
 
@@ -70,7 +81,7 @@ struct object_class {
 	void (*close)(void *object); /* may be NULL; must not raise */
 	const struct bind_method *methods;
 	/* Metamethods besides __gc, __index, __newindex; may be NULL. */
-	const struct bind_method *meta;
+	const struct bind_function *meta;
 	/* Of a class whose objects are guests (bind_guest.h); or NULL. */
 	const struct guest_ops *guest;
 	/* Appends {vm, text} to a JSON array when a test failed; or NULL. */
@@ -87,12 +98,25 @@ void bind_class_extend(lua_State *L, const struct object_class *class,
 		       const struct bind_method *methods);
 /* Pushes the table of a registered class's methods. */
 void bind_push_methods(lua_State *L, const struct object_class *class);
-/* The same in Lua: runs "runner/lua/x.lua" with the table of methods and one of
- * the functions core. */
+/* The same in Lua: runs "runner/lua/x.lua" with the table of methods, one of
+ * the functions core, and what bind_push_limits() pushes. */
 void bind_class_extend_lua(lua_State *L, const struct object_class *class,
-			   const struct bind_method *core, const char *blob);
+			   const struct bind_function *core, const char *blob);
+/* Has the class's methods that are written in Lua refuse surplus arguments, as
+ * those of C do; bind_class_extend_lua() calls it. */
+void bind_class_limit(lua_State *L, const struct object_class *class);
+/* Pushes the functions of runner/lua/limits.lua, for other tables of methods
+ * that are written in Lua. */
+void bind_push_limits(lua_State *L);
 /* Wraps the functions and sets them in the table on top. */
-void bind_functions(lua_State *L, const struct bind_method *fns);
+void bind_functions(lua_State *L, const struct bind_function *fns);
+/* The same for what a test may call; prefix: what precedes the name in
+ * messages, "json." or "vm:". With a colon, the object is the first argument.
+ */
+void bind_methods(lua_State *L, const struct bind_method *fns,
+		  const char *prefix);
+/* Pushes one function, wrapped. */
+void bind_push_function(lua_State *L, lua_CFunction fn);
 
 /* Pushes a new, zeroed object; owner_idx: the object it hangs on, or 0. */
 void *object_new(lua_State *L, const struct object_class *class, int owner_idx);

@@ -54,7 +54,7 @@ static int core_check_expired(lua_State *L)
 
 void bind_batch_register(lua_State *L)
 {
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"all", await_l_all},
 	    {"check", core_check},
 	    {"fail", core_fail},

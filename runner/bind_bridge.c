@@ -313,25 +313,25 @@ static int lab_bridge_names(lua_State *L)
 }
 
 static const struct bind_method lab_methods[] = {
-    {"bridge", lab_bridge},
-    {"bridge_names", lab_bridge_names},
-    {NULL, NULL},
+    {"bridge", lab_bridge, 2},
+    {"bridge_names", lab_bridge_names, 0},
+    {NULL, NULL, 0},
 };
 
 static const struct bind_method methods[] = {
-    {"enable_uplink", l_enable_uplink},
-    {"disable_uplink", l_disable_uplink},
+    {"enable_uplink", l_enable_uplink, 0},
+    {"disable_uplink", l_disable_uplink, 0},
 
-    {"members", l_members},
-    {"route", l_route},
-    {"routes", l_routes},
-    {"name", l_name},
-    {"nic", l_nic},
-    {"capture", l_capture},
-    {NULL, NULL},
+    {"members", l_members, 0},
+    {"route", l_route, 1},
+    {"routes", l_routes, 0},
+    {"name", l_name, 0},
+    {"nic", l_nic, 1},
+    {"capture", l_capture, 1},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", l_tostring},
     {NULL, NULL},
 };

@@ -200,7 +200,7 @@ static int core_command(lua_State *L)
 
 void bind_cable_register(lua_State *L)
 {
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"attach", core_attach}, {"check_detach", core_check_detach},
 	    {"detach", core_detach}, {"ends", nic_l_ends},
 	    {"link", core_link},     {"command", core_command},
@@ -212,4 +212,7 @@ void bind_cable_register(lua_State *L)
 	lua_newtable(L);
 	bind_functions(L, core);
 	lua_state_run_blob(L, "runner/lua/cable.lua", 3);
+	lua_pop(L, 1);
+	bind_class_limit(L, &bridge_class);
+	bind_class_limit(L, &nic_class);
 }

@@ -140,8 +140,8 @@ static int l_await(lua_State *L)
 }
 
 static const struct bind_method call_methods[] = {
-    {"await", l_await},
-    {NULL, NULL},
+    {"await", l_await, 1},
+    {NULL, NULL, 0},
 };
 
 const struct object_class call_class = {
@@ -155,12 +155,12 @@ const struct object_class call_class = {
 void bind_call_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"syscall_async", vm_syscall_async},
-	    {NULL, NULL},
+	    {"syscall_async", vm_syscall_async, BIND_ANY},
+	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"syscall_async", worker_syscall_async},
-	    {NULL, NULL},
+	    {"syscall_async", worker_syscall_async, BIND_ANY},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &call_class);

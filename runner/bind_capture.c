@@ -112,11 +112,9 @@ static void packet_release(void *p)
 }
 
 /* The next packet; nil at the end, at the time-out and after close, as for
- * next(). Behind the time-out: whether this is one step of cap:packets(t). */
-static int l_next_packet(lua_State *L)
+ * next(). */
+static int next_packet(lua_State *L, const char *method)
 {
-	const char *method =
-	    lua_toboolean(L, 3) ? "stream:packets" : "stream:next_packet";
 	int64_t span;
 	struct stream *s = capture_check(L, method, &span);
 
@@ -140,21 +138,33 @@ static int l_next_packet(lua_State *L)
 	return await(L, c, &w->op, packet_finish);
 }
 
-/* cap:packets(t): an iterator, over next_packet(). */
+static int l_next_packet(lua_State *L)
+{
+	return next_packet(L, "stream:next_packet");
+}
+
+/* One step of cap:packets(t). */
+static int l_packets_step(lua_State *L)
+{
+	return next_packet(L, "stream:packets");
+}
+
+/* cap:packets(t): an iterator. */
 static int l_packets(lua_State *L)
 {
 	int64_t span;
 
 	capture_check(L, "stream:packets", &span);
 	lua_settop(L, 2);
-	lua_state_run_blob(L, "runner/lua/packets.lua", 2);
+	bind_push_function(L, l_packets_step);
+	lua_state_run_blob(L, "runner/lua/steps.lua", 3);
 	return 1;
 }
 
 static const struct bind_method capture_methods[] = {
-    {"packets", l_packets},
-    {"next_packet", l_next_packet},
-    {NULL, NULL},
+    {"packets", l_packets, 1},
+    {"next_packet", l_next_packet, 1},
+    {NULL, NULL, 0},
 };
 
 void bind_capture_extend(lua_State *L)

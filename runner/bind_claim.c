@@ -242,7 +242,7 @@ int bind_claim_l_claim(lua_State *L)
 		     "lab:claim");
 }
 
-static const struct bind_method core[] = {
+static const struct bind_function core[] = {
     {"prepare", vm_l_prepare},
     {"acquire", bind_claim_l_acquire},
     {"start", vm_l_start},

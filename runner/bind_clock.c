@@ -80,7 +80,7 @@ static int core_syscall(lua_State *L)
 
 void bind_clock_register(lua_State *L)
 {
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"check", core_check},
 	    {"fail", bind_l_fail},
 	    {"duration_ns", core_duration_ns},

@@ -192,9 +192,9 @@ static int l_write(lua_State *L)
 }
 
 static const struct bind_method console_methods[] = {
-    {"read", l_read},	  {"read_log", l_read_log},
-    {"expect", l_expect}, {"write", l_write},
-    {NULL, NULL},
+    {"read", l_read, 0},     {"read_log", l_read_log, 0},
+    {"expect", l_expect, 2}, {"write", l_write, 2},
+    {NULL, NULL, 0},
 };
 
 const struct object_class console_class = {
@@ -208,9 +208,9 @@ const struct object_class console_class = {
 void bind_console_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"console", vm_console_object},
-	    {"console_socket_path", vm_console_socket_path},
-	    {NULL, NULL},
+	    {"console", vm_console_object, 0},
+	    {"console_socket_path", vm_console_socket_path, 0},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &console_class);

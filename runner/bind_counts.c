@@ -78,10 +78,10 @@ static int l_is_quiescent(lua_State *L)
 void bind_counts_register(lua_State *L)
 {
 	static const struct bind_method methods[] = {
-	    {"open_file_count", l_open_file_count},
-	    {"open_stream_count", l_open_stream_count},
-	    {"is_quiescent", l_is_quiescent},
-	    {NULL, NULL},
+	    {"open_file_count", l_open_file_count, 0},
+	    {"open_stream_count", l_open_stream_count, 0},
+	    {"is_quiescent", l_is_quiescent, 0},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class_extend(L, &vm_class, methods);

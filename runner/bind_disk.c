@@ -424,18 +424,18 @@ static int vm_attach_disk(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"id", l_id},
-    {"size", l_size},
-    {"read_sectors", l_read_sectors},
-    {"write_sectors", l_write_sectors},
-    {"fault_inject", l_fault_inject},
-    {"clear_faults", l_clear_faults},
-    {"active_faults", l_active_faults},
-    {"power_cut", l_power_cut},
-    {NULL, NULL},
+    {"id", l_id, 0},
+    {"size", l_size, 0},
+    {"read_sectors", l_read_sectors, 2},
+    {"write_sectors", l_write_sectors, 2},
+    {"fault_inject", l_fault_inject, 2},
+    {"clear_faults", l_clear_faults, 0},
+    {"active_faults", l_active_faults, 0},
+    {"power_cut", l_power_cut, 0},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", l_tostring},
     {NULL, NULL},
 };
@@ -452,9 +452,9 @@ static const struct object_class disk_class = {
 void bind_disk_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"disk", vm_disk},
-	    {"attach_disk", vm_attach_disk},
-	    {NULL, NULL},
+	    {"disk", vm_disk, 1},
+	    {"attach_disk", vm_attach_disk, 1},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &disk_class);

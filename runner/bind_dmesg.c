@@ -18,7 +18,7 @@ static int core_fail(lua_State *L)
 
 void bind_dmesg_register(lua_State *L)
 {
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"check", core_check},
 	    {"fail", core_fail},
 	    {NULL, NULL},

@@ -282,14 +282,14 @@ static int l_tail_stream(lua_State *L)
 }
 
 static const struct bind_method file_methods[] = {
-    {"read", l_read},
-    {"read_all", l_read_all},
-    {"write", l_write},
-    {"seek", l_seek},
-    {"tell", l_tell},
-    {"fd", l_fd},
-    {"tail_stream", l_tail_stream},
-    {NULL, NULL},
+    {"read", l_read, 1},
+    {"read_all", l_read_all, 0},
+    {"write", l_write, 1},
+    {"seek", l_seek, 2},
+    {"tell", l_tell, 0},
+    {"fd", l_fd, 0},
+    {"tail_stream", l_tail_stream, 1},
+    {NULL, NULL, 0},
 };
 
 const struct object_class file_class = {
@@ -303,12 +303,12 @@ const struct object_class file_class = {
 void bind_file_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"open_file", vm_open_file},
-	    {NULL, NULL},
+	    {"open_file", vm_open_file, 2},
+	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"open_file", worker_open_file},
-	    {NULL, NULL},
+	    {"open_file", worker_open_file, 2},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &file_class);

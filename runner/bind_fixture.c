@@ -399,7 +399,7 @@ static int core_used_env(lua_State *L)
 
 void bind_fixture_watch_env(lua_State *L)
 {
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"used_file", core_used_file},
 	    {"used_env", core_used_env},
 	    {NULL, NULL},
@@ -414,10 +414,10 @@ void bind_fixture_watch_env(lua_State *L)
 void bind_fixture_register(lua_State *L)
 {
 	static const struct bind_method methods[] = {
-	    {"depends_on_file", lab_depends_on_file},
-	    {NULL, NULL},
+	    {"depends_on_file", lab_depends_on_file, 1},
+	    {NULL, NULL, 0},
 	};
-	static const struct bind_method core[] = {
+	static const struct bind_function core[] = {
 	    {"find", core_find},
 	    {"lookup", core_lookup},
 	    {"build", core_build},

@@ -80,8 +80,8 @@ static int l_forward(lua_State *L)
 void bind_forward_register(lua_State *L)
 {
 	static const struct bind_method methods[] = {
-	    {"forward", l_forward},
-	    {NULL, NULL},
+	    {"forward", l_forward, 1},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class_extend(L, &vm_class, methods);

@@ -141,14 +141,14 @@ GUEST_METHOD(read_mem)
 void bind_ioctl_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"ioctl", vm_ioctl},
-	    {"read_mem", vm_read_mem},
-	    {NULL, NULL},
+	    {"ioctl", vm_ioctl, 4},
+	    {"read_mem", vm_read_mem, 2},
+	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"ioctl", worker_ioctl},
-	    {"read_mem", worker_read_mem},
-	    {NULL, NULL},
+	    {"ioctl", worker_ioctl, 4},
+	    {"read_mem", worker_read_mem, 2},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class_extend(L, &vm_class, vm_methods);

@@ -366,9 +366,9 @@ static int json_l_decode(lua_State *L)
 }
 
 static const struct bind_method functions[] = {
-    {"encode", json_l_encode},
-    {"decode", json_l_decode},
-    {NULL, NULL},
+    {"encode", json_l_encode, 1},
+    {"decode", json_l_decode, 1},
+    {NULL, NULL, 0},
 };
 
 void bind_json_register(lua_State *L)
@@ -382,6 +382,6 @@ void bind_json_register(lua_State *L)
 	lua_newtable(L);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 	lua_newtable(L);
-	bind_functions(L, functions);
+	bind_methods(L, functions, "json.");
 	lua_setglobal(L, "json");
 }

@@ -338,19 +338,19 @@ static int l_claim(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"vm", l_vm},
-    {"lab", l_lab},
-    {"claim", l_claim},
-    {"barrier", bind_barrier_l_wait},
-    {"name", l_name},
-    {"pack", l_pack},
-    {"unpack", l_unpack},
-    {"vm_names", l_vm_names},
-    {"sub_lab_names", l_sub_lab_names},
-    {NULL, NULL},
+    {"vm", l_vm, 3},
+    {"lab", l_lab, 1},
+    {"claim", l_claim, 1},
+    {"barrier", bind_barrier_l_wait, 3},
+    {"name", l_name, 0},
+    {"pack", l_pack, BIND_ANY},
+    {"unpack", l_unpack, 3},
+    {"vm_names", l_vm_names, 0},
+    {"sub_lab_names", l_sub_lab_names, 0},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__index", l_index},
     {"__newindex", l_newindex},
     {"__tostring", l_tostring},
@@ -367,9 +367,9 @@ const struct object_class lab_class = {
 };
 
 static const struct bind_method root_functions[] = {
-    {"all", await_l_all},
-    {"race", await_l_race},
-    {NULL, NULL},
+    {"all", await_l_all, BIND_ANY},
+    {"race", await_l_race, BIND_ANY},
+    {NULL, NULL, 0},
 };
 
 int bind_lab_l_check(lua_State *L)
@@ -379,7 +379,7 @@ int bind_lab_l_check(lua_State *L)
 }
 
 /* What lua/lab.lua needs. */
-static const struct bind_method core[] = {
+static const struct bind_function core[] = {
     {"all", await_l_all},
     {"check", bind_lab_l_check},
     {"acquire", bind_claim_l_acquire},
@@ -401,6 +401,7 @@ static void add_lua_methods(lua_State *L)
 	bind_functions(L, core);
 	lua_state_run_blob(L, "runner/lua/lab.lua", 2);
 	lua_pop(L, 2);
+	bind_class_limit(L, &lab_class);
 }
 
 static int install(lua_State *L)
@@ -414,7 +415,7 @@ static int install(lua_State *L)
 	struct lab_object *root = lua_touserdata(L, -1);
 	root->is_root = true;
 	object_push_fields(L, -1);
-	bind_functions(L, root_functions);
+	bind_methods(L, root_functions, "provium.");
 	lua_pop(L, 1);
 	add_lua_methods(L);
 	lua_setglobal(L, "provium");

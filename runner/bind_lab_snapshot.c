@@ -107,13 +107,13 @@ SNAPSHOT_METHOD(kind, "lab_snapshot", size)
 SNAPSHOT_METHOD(kind, "lab_snapshot", delete)
 
 static const struct bind_method methods[] = {
-    {"path", l_path},
-    {"size", l_size},
-    {"delete", l_delete},
-    {NULL, NULL},
+    {"path", l_path, 0},
+    {"size", l_size, 0},
+    {"delete", l_delete, 0},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", snapshot_folder_l_tostring},
     {NULL, NULL},
 };
@@ -407,7 +407,7 @@ const char *snapshot_path_of(lua_State *L, int idx, bool *ret_is_lab)
 	return l ? l->path : s ? s->folder.path : NULL;
 }
 
-static const struct bind_method core[] = {
+static const struct bind_function core[] = {
     {"all", await_l_all},
     {"check", bind_lab_l_check},
     {"folder", core_folder},

@@ -204,10 +204,10 @@ static int l_members(lua_State *L)
 void bind_members_register(lua_State *L)
 {
 	static const struct bind_method methods[] = {
-	    {"include", l_include},
-	    {"remove", l_remove},
-	    {"members", l_members},
-	    {NULL, NULL},
+	    {"include", l_include, 1},
+	    {"remove", l_remove, 1},
+	    {"members", l_members, 0},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class_extend(L, &lab_class, methods);

@@ -230,12 +230,13 @@ static int vm_nic(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"capture", l_capture}, {"vm_name", l_vm_name}, {"bridge", l_bridge},
-    {"mac", l_mac},	    {"ip", l_ip},	    {"counters", l_counters},
-    {"ip6", l_ip6},	    {NULL, NULL},
+    {"capture", l_capture, 1}, {"vm_name", l_vm_name, 0},
+    {"bridge", l_bridge, 0},   {"mac", l_mac, 0},
+    {"ip", l_ip, 0},	       {"counters", l_counters, 0},
+    {"ip6", l_ip6, 0},	       {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", l_tostring},
     {NULL, NULL},
 };
@@ -251,8 +252,8 @@ const struct object_class nic_class = {
 void bind_nic_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"nic", vm_nic},
-	    {NULL, NULL},
+	    {"nic", vm_nic, 1},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &nic_class);

@@ -380,7 +380,7 @@ int bind_pack_lab_unpack(lua_State *L)
 	return unpack(L, "lab:unpack", 2);
 }
 
-static const struct bind_method functions[] = {
+static const struct bind_function functions[] = {
     {"pack", l_pack},
     {"unpack", l_unpack},
     {"packsize", l_packsize},

@@ -381,17 +381,17 @@ static int l_handle(lua_State *L)
 }
 
 static const struct bind_method process_methods[] = {
-    {"wait", l_wait},
-    {"kill", l_kill},
-    {"signal", l_signal},
-    {"status", l_status},
-    {"stdin_write", l_stdin_write},
-    {"close_stdin", l_close_stdin},
-    {"stdout_stream", l_stdout_stream},
-    {"stderr_stream", l_stderr_stream},
-    {"pid", l_pid},
-    {"handle", l_handle},
-    {NULL, NULL},
+    {"wait", l_wait, 1},
+    {"kill", l_kill, 1},
+    {"signal", l_signal, 1},
+    {"status", l_status, 0},
+    {"stdin_write", l_stdin_write, 1},
+    {"close_stdin", l_close_stdin, 0},
+    {"stdout_stream", l_stdout_stream, 0},
+    {"stderr_stream", l_stderr_stream, 0},
+    {"pid", l_pid, 0},
+    {"handle", l_handle, 0},
+    {NULL, NULL, 0},
 };
 
 const struct object_class process_class = {
@@ -405,12 +405,12 @@ const struct object_class process_class = {
 void bind_process_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"run_async", vm_run_async},
-	    {NULL, NULL},
+	    {"run_async", vm_run_async, 2},
+	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"run_async", worker_run_async},
-	    {NULL, NULL},
+	    {"run_async", worker_run_async, 2},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &process_class);

@@ -112,6 +112,7 @@ void bind_result_register(lua_State *L)
 	lua_pushcfunction(L, l_fail);
 	lua_pushcfunction(L, l_signal_name);
 	lua_pushcfunction(L, l_fail_self);
-	lua_state_run_blob(L, "runner/lua/result.lua", 3);
+	bind_push_limits(L);
+	lua_state_run_blob(L, "runner/lua/result.lua", 4);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }

@@ -299,10 +299,10 @@ static int run(lua_State *L, const struct guest_method *m)
 GUEST_METHOD(run)
 
 const struct bind_method vm_run_methods[] = {
-    {"run", vm_run},
-    {NULL, NULL},
+    {"run", vm_run, 2},
+    {NULL, NULL, 0},
 };
 const struct bind_method worker_run_methods[] = {
-    {"run", worker_run},
-    {NULL, NULL},
+    {"run", worker_run, 2},
+    {NULL, NULL, 0},
 };

@@ -278,13 +278,13 @@ SNAPSHOT_METHOD(kind, "snapshot", size)
 SNAPSHOT_METHOD(kind, "snapshot", delete)
 
 static const struct bind_method methods[] = {
-    {"path", l_path},
-    {"size", l_size},
-    {"delete", l_delete},
-    {NULL, NULL},
+    {"path", l_path, 0},
+    {"size", l_size, 0},
+    {"delete", l_delete, 0},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", snapshot_folder_l_tostring},
     {NULL, NULL},
 };

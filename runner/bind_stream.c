@@ -361,12 +361,9 @@ static int line_finish(lua_State *L, void *p)
 	return 1;
 }
 
-/* The next line without its end, nil at the end. Behind the time-out: whether
- * this is one step of s:lines(t). */
-static int l_next_line(lua_State *L)
+/* The next line without its end, nil at the end. */
+static int next_line(lua_State *L, const char *method)
 {
-	const char *method =
-	    lua_toboolean(L, 3) ? "stream:lines" : "stream:next_line";
 	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
 
@@ -383,6 +380,17 @@ static int l_next_line(lua_State *L)
 	wait_init(L, &c->wait, so);
 	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
 	return await(L, c, &c->wait.op, line_finish);
+}
+
+static int l_next_line(lua_State *L)
+{
+	return next_line(L, "stream:next_line");
+}
+
+/* One step of s:lines(t). */
+static int l_lines_step(lua_State *L)
+{
+	return next_line(L, "stream:lines");
 }
 
 /* --- state -----------------------------------------------------------------
@@ -438,30 +446,31 @@ static int l_creation_site(lua_State *L)
 /* --- tables ----------------------------------------------------------------
  */
 
-/* s:lines(t): an iterator, over next_line(). */
+/* s:lines(t): an iterator. */
 static int l_lines(lua_State *L)
 {
 	stream_check_reader(L, "stream:lines");
 	arg_duration(L, "stream:lines", 2, "timeout", NEXT_DEFAULT_NS);
 	lua_settop(L, 2);
-	lua_state_run_blob(L, "runner/lua/lines.lua", 2);
+	bind_push_function(L, l_lines_step);
+	lua_state_run_blob(L, "runner/lua/steps.lua", 3);
 	return 1;
 }
 
 static const struct bind_method stream_methods[] = {
-    {"next", l_next},
-    {"read_until", l_read_until},
-    {"expect", l_expect},
-    {"drain", l_drain},
-    {"lines", l_lines},
-    {"next_line", l_next_line},
-    {"write_to", stream_l_write_to},
-    {"eof", l_eof},
-    {"bytes", l_bytes},
-    {"kind", l_kind},
-    {"detail", l_detail},
-    {"creation_site", l_creation_site},
-    {NULL, NULL},
+    {"next", l_next, 1},
+    {"read_until", l_read_until, 2},
+    {"expect", l_expect, 2},
+    {"drain", l_drain, 1},
+    {"lines", l_lines, 1},
+    {"next_line", l_next_line, 1},
+    {"write_to", stream_l_write_to, 2},
+    {"eof", l_eof, 0},
+    {"bytes", l_bytes, 0},
+    {"kind", l_kind, 0},
+    {"detail", l_detail, 0},
+    {"creation_site", l_creation_site, 0},
+    {NULL, NULL, 0},
 };
 
 const struct object_class stream_class = {

@@ -355,10 +355,10 @@ static int worker_syscall(lua_State *L)
 }
 
 const struct bind_method vm_syscall_methods[] = {
-    {"syscall", vm_syscall},
-    {NULL, NULL},
+    {"syscall", vm_syscall, BIND_ANY},
+    {NULL, NULL, 0},
 };
 const struct bind_method worker_syscall_methods[] = {
-    {"syscall", worker_syscall},
-    {NULL, NULL},
+    {"syscall", worker_syscall, BIND_ANY},
+    {NULL, NULL, 0},
 };

@@ -124,9 +124,9 @@ static int vm_fd_stream(lua_State *L)
 }
 
 static const struct bind_method vm_stream_methods[] = {
-    {"tail_file", vm_tail_file},
-    {"fd_stream", vm_fd_stream},
-    {NULL, NULL},
+    {"tail_file", vm_tail_file, 2},
+    {"fd_stream", vm_fd_stream, 1},
+    {NULL, NULL, 0},
 };
 
 void bind_tail_extend(lua_State *L)

@@ -227,7 +227,7 @@ static int core_tmpdir(lua_State *L)
 	return 1;
 }
 
-static const struct bind_method core[] = {
+static const struct bind_function core[] = {
     {"fail", core_fail},
     {"raise", core_raise},
     {"arg_error", bind_l_fail},
@@ -247,19 +247,25 @@ static const struct bind_method core[] = {
     {NULL, NULL},
 };
 
+static const struct bind_method globals[] = {
+    {"test", suite_l_test, 3},
+    {"todo", suite_l_todo, 1},
+    {NULL, NULL, 0},
+};
+
 void bind_test_register(lua_State *L)
 {
 	bind_class(L, &tmpdir_class);
-	lua_pushcfunction(L, suite_l_test);
-	lua_setglobal(L, "test");
-	lua_pushcfunction(L, suite_l_todo);
-	lua_setglobal(L, "todo");
+	lua_pushvalue(L, LUA_GLOBALSINDEX);
+	bind_methods(L, globals, "");
+	lua_pop(L, 1);
 
 	push_key(L, &context_key);
 	lua_newtable(L);
 	bind_functions(L, core);
 	lua_state_run_blob(L, "runner/lua/show.lua", 0);
 	lua_state_run_blob(L, "runner/lua/diff.lua", 1);
-	lua_state_run_blob(L, "runner/lua/context.lua", 2);
+	bind_push_limits(L);
+	lua_state_run_blob(L, "runner/lua/context.lua", 3);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }

@@ -272,7 +272,7 @@ static int vm_pull_file(lua_State *L)
 }
 
 const struct bind_method vm_transfer_methods[] = {
-    {"push_file", vm_push_file},
-    {"pull_file", vm_pull_file},
-    {NULL, NULL},
+    {"push_file", vm_push_file, 3},
+    {"pull_file", vm_pull_file, 2},
+    {NULL, NULL, 0},
 };

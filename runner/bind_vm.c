@@ -409,21 +409,21 @@ static int l_tostring(lua_State *L)
 /* --- tables --- */
 
 static const struct bind_method methods[] = {
-    {"shutdown", l_shutdown},
-    {"pause", l_pause},
-    {"resume", l_resume},
-    {"reset", l_reset},
-    {"power_button", l_power_button},
-    {"wakeup", l_wakeup},
-    {"name", l_name},
-    {"profile", l_profile},
-    {"state", l_state},
-    {"cid", l_cid},
-    {"pid", l_pid},
-    {NULL, NULL},
+    {"shutdown", l_shutdown, 0},
+    {"pause", l_pause, 0},
+    {"resume", l_resume, 0},
+    {"reset", l_reset, 0},
+    {"power_button", l_power_button, 0},
+    {"wakeup", l_wakeup, 0},
+    {"name", l_name, 0},
+    {"profile", l_profile, 0},
+    {"state", l_state, 0},
+    {"cid", l_cid, 0},
+    {"pid", l_pid, 0},
+    {NULL, NULL, 0},
 };
 
-static const struct bind_method meta[] = {
+static const struct bind_function meta[] = {
     {"__tostring", l_tostring},
     {NULL, NULL},
 };

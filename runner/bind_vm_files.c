@@ -240,14 +240,14 @@ static int vm_rename(lua_State *L)
 }
 
 const struct bind_method vm_file_methods[] = {
-    {"read_file", vm_read_file}, {"write_file", vm_write_file},
-    {"stat", vm_stat},		 {"listdir", vm_listdir},
-    {"mkdir", vm_mkdir},	 {"unlink", vm_unlink},
-    {"rename", vm_rename},	 {NULL, NULL},
+    {"read_file", vm_read_file, 1}, {"write_file", vm_write_file, 3},
+    {"stat", vm_stat, 1},	    {"listdir", vm_listdir, 1},
+    {"mkdir", vm_mkdir, 2},	    {"unlink", vm_unlink, 1},
+    {"rename", vm_rename, 2},	    {NULL, NULL, 0},
 };
 
 const struct bind_method worker_file_methods[] = {
-    {"read_file", worker_read_file},
-    {"write_file", worker_write_file},
-    {NULL, NULL},
+    {"read_file", worker_read_file, 1},
+    {"write_file", worker_write_file, 3},
+    {NULL, NULL, 0},
 };

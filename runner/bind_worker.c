@@ -296,9 +296,9 @@ static const struct guest_ops guest_ops = {
 };
 
 static const struct bind_method methods[] = {
-    {"kill", l_kill}, {"interrupt", l_interrupt},
-    {"join", l_join}, {"handle", l_handle},
-    {"pid", l_pid},   {NULL, NULL},
+    {"kill", l_kill, 1}, {"interrupt", l_interrupt, 0},
+    {"join", l_join, 1}, {"handle", l_handle, 0},
+    {"pid", l_pid, 0},	 {NULL, NULL, 0},
 };
 
 const struct object_class guest_worker_class = {
@@ -313,8 +313,8 @@ const struct object_class guest_worker_class = {
 void bind_worker_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"spawn_worker", vm_spawn_worker},
-	    {NULL, NULL},
+	    {"spawn_worker", vm_spawn_worker, 0},
+	    {NULL, NULL, 0},
 	};
 
 	bind_class(L, &guest_worker_class);

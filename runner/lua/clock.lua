@@ -5,7 +5,7 @@
 --   duration_ns(method, name, value)   the same, from a duration
 --   signed_ns(method, name, value)     which may be negative
 --   syscall(method, vm, is_async, nr, options)   of the guest, for that method
-local methods, core = ...
+local methods, core, limits = ...
 local ffi = require("ffi")
 
 local CLOCK_REALTIME, CLOCK_MONOTONIC = 0, 1
@@ -19,7 +19,6 @@ local TIMEX_TIME = 72
 local ADJ = 0x0100 + 0x2000
 
 local Clock = {}
-Clock.__index = Clock
 
 local function self_check(self, name)
   if getmetatable(self) ~= Clock then
@@ -111,6 +110,9 @@ function Clock:advance(d)
     check("clock:advance", r)
   end
 end
+
+limits.limit_all(Clock, "clock:")
+Clock.__index = Clock
 
 function methods.clock(vm)
   core.check(vm)

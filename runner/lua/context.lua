@@ -12,7 +12,7 @@
 --   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
 --   type_name(v)      "a table"
-local core, diff = ...
+local core, diff, limits = ...
 
 local T = {}
 T.__index = T
@@ -33,10 +33,15 @@ local function check_self(self, name)
   core.check_running(self, name)
 end
 
+-- t:name(...): fn without t.
 local function method(name, fn)
+  local max = limits.count(fn)
   T[name] = function(self, ...)
     check_self(self, name)
     return fn(...)
+  end
+  if max then
+    T[name] = limits.limit(T[name], "t:" .. name, max + 1)
   end
 end
 
@@ -131,14 +136,14 @@ method("tmpdir", function()
   return core.tmpdir()
 end)
 
-function T.attach(self, ...)
+T.attach = limits.limit(function(self, name, bytes)
   check_self(self, "attach")
-  return core.attach(self.name, ...)
-end
+  return core.attach(self.name, name, bytes)
+end, "t:attach", 3)
 
 local wait_keys = { timeout = true, interval = true, desc = true }
 
-function wait_until(fn, opts)
+wait_until = limits.limit(function(fn, opts)
   check_type("wait_until", "fn", fn, "function")
   if opts == nil then
     opts = {}
@@ -171,7 +176,7 @@ function wait_until(fn, opts)
     end
     core.sleep(math.min(interval, left))
   end
-end
+end, "wait_until", 2)
 
 -- Makes the `t` of a test.
 return function(name, meta)

@@ -11,7 +11,7 @@
 --   lab(lab, name, source)       the same, of labs
 --   file_scope(on)               whether new things go there; what was before
 --   fail(method, text)           raises "file:line: method: text"
-local methods, core = ...
+local methods, core, limits = ...
 
 local function folder_of(method, name, kind)
   local source = core.find(method, name)
@@ -29,6 +29,9 @@ end
 -- provium.vm_fixture("x") is as good as provium:vm_fixture("x").
 local function arguments(method, lab, name, as)
   if type(lab) == "string" then
+    if as ~= nil then
+      limits.surplus(method:gsub(":", "."), 2, lab, name, as)
+    end
     lab, name, as = core.root(), lab, name
   end
   core.check(lab, method)

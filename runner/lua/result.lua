@@ -1,5 +1,5 @@
 -- The methods of RunResult, and what a bad one is said to be.
-local fail, signal_name, fail_self = ...
+local fail, signal_name, fail_self, limits = ...
 
 local OUTPUT_MAX = 2000
 
@@ -56,5 +56,7 @@ function methods.assert_ok(result)
   end
   return result
 end
+
+limits.limit_all(methods, "result:")
 
 return { meta, describe }

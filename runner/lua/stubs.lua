@@ -988,9 +988,12 @@ function Nic:close() end
 ---@field meta table
 local Context = {}
 
+---Returns what it was given, as Lua's assert() does.
 ---@param condition any
 ---@param message? any
-function Context:assert(condition, message) end
+---@param ... any
+---@return any ...
+function Context:assert(condition, message, ...) end
 
 ---Compares tables by value, and numbers exactly: 5LL is 5, and not 5.5. Of tables that differ, it lists where.
 ---@param a any

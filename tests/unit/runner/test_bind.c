@@ -105,6 +105,66 @@ static void a_list_that_changed_since_is_refused(void **state)
 	      "but nothing at 2");
 }
 
+/* vm:forward(80, 8080) ignored the port that the author asked for. */
+static void surplus_arguments_are_refused(void **state)
+{
+	(void)state;
+	FAILS(
+	    "provium:vm('v'):forward(80, 8080)",
+	    "vm:forward: takes 1 argument at the most, got 2: argument 2 is a "
+	    "number");
+	FAILS("provium:vm('v'):pid(nil, {})",
+	      "vm:pid: takes no argument, got 2: argument 2 is a table");
+	FAILS("provium:vm('v'):close(true)",
+	      "vm:close: takes no argument, got 1: argument 1 is a boolean");
+	FAILS("provium:vm('v', 'default', {}, 'x')",
+	      "lab:vm: takes 3 arguments at the most, got 4: argument 4 is a "
+	      "string");
+	FAILS("provium:vm('v'):boot({}, {})",
+	      "vm:boot: takes 1 argument at the most, got 2");
+	FAILS("provium:boot({memory = '1G'})",
+	      "lab:boot: takes no argument, got 1: argument 1 is a table");
+	FAILS("provium:bridge('b'):attach(provium:vm('v'), provium:vm('w'))",
+	      "bridge:attach: takes 1 argument at the most, got 2: argument 2 "
+	      "is an object");
+	FAILS("json.encode({}, {indent = 2})",
+	      "json.encode: takes 1 argument at the most, got 2: argument 2 is "
+	      "a table");
+	FAILS(
+	    "t:assert_eq(1, 1, 'same', 0.1)",
+	    "t:assert_eq: takes 3 arguments at the most, got 4: argument 4 is "
+	    "a number");
+	FAILS("wait_until(function() return true end, {}, 5)",
+	      "wait_until: takes 2 arguments at the most, got 3");
+	FAILS("provium.vm_fixture('a', 'b', 'c')",
+	      "lab.vm_fixture: takes 2 arguments at the most, got 3");
+}
+
+/* A nil says that there is none; assert() hands on what it got. */
+static void what_is_no_surplus_passes(void **state)
+{
+	(void)state;
+	PASSES("t:assert_eq(provium:vm('v', nil, nil, nil):pid(nil, nil), nil) "
+	       "t:assert_eq(select('#', t:assert(1, 2, 3, 4)), 4) "
+	       "t:log(1, 2, 3, 4, 5) t:assert_eq({provium.all()}, {}) "
+	       "t:assert_eq(#provium:pack('BBBBB', 1, 2, 3, 4, 5), 5)");
+}
+
+static void a_surplus_argument_of_test_fails_the_file(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('a', {}, function() end, {timeout = 3})\n");
+	assert_string_equal(
+	    json_string_value(
+		json_object_get(lua_run_event(&r, "file_error", 0), "message")),
+	    "x.test.lua:1: test: takes 3 arguments at the most, got 4: "
+	    "argument 4 is a table");
+	lua_run_done(&r);
+}
+
 static void a_wrong_state_names_what_helps(void **state)
 {
 	(void)state;
@@ -194,6 +254,9 @@ int main(void)
 	    cmocka_unit_test(unknown_options_and_profiles_are_refused),
 	    cmocka_unit_test(lists_with_holes_are_refused),
 	    cmocka_unit_test(a_list_that_changed_since_is_refused),
+	    cmocka_unit_test(surplus_arguments_are_refused),
+	    cmocka_unit_test(what_is_no_surplus_passes),
+	    cmocka_unit_test(a_surplus_argument_of_test_fails_the_file),
 	    cmocka_unit_test(a_wrong_state_names_what_helps),
 	    cmocka_unit_test(fields_may_be_added),
 	    cmocka_unit_test(every_vm_prints_differently),

@@ -120,12 +120,12 @@ static void bad_registrations_are_refused(void **state)
 			  "meta must be a table, got a number");
 }
 
-/* A test with {tiemout = 3} passed after three minutes. */
+/* A test with {tmieout = 3} passed after three minutes. */
 static void misspelt_keys_of_meta_are_refused(void **state)
 {
 	(void)state;
-	expect_file_error("test('a', {tiemout = 3}, function() end)",
-			  "test: meta has the key 'tiemout': did you mean "
+	expect_file_error("test('a', {tmieout = 3}, function() end)",
+			  "test: meta has the key 'tmieout': did you mean "
 			  "'timeout'? A key of your own must differ more");
 	expect_file_error("test('a', {tag = 'x'}, function() end)",
 			  "did you mean 'tags'?");

@@ -99,7 +99,7 @@ static void misspelt_spares_other_words(void **state)
 	static const char *const words[] = {"slow", "tags", "timeout", NULL};
 
 	(void)state;
-	assert_string_equal(text_misspelt("tiemout", words), "timeout");
+	assert_string_equal(text_misspelt("tmieout", words), "timeout");
 	assert_string_equal(text_misspelt("timout", words), "timeout");
 	assert_string_equal(text_misspelt("timeouts", words), "timeout");
 	assert_string_equal(text_misspelt("timeoet", words), "timeout");
