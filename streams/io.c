@@ -3,6 +3,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <signal.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Of an offset: where the descriptor stands. */
@@ -64,4 +66,21 @@ ssize_t io_read_at(int fd, void *p, size_t n, uint64_t at)
 {
 	assert(at <= INT64_MAX);
 	return read_whole(fd, p, n, (off_t)at);
+}
+
+ssize_t io_write_some(int fd, const void *p, size_t n)
+{
+	static const struct timespec at_once = {0};
+	sigset_t sigpipe, old;
+
+	sigemptyset(&sigpipe);
+	sigaddset(&sigpipe, SIGPIPE);
+	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
+	ssize_t ret = write(fd, p, n);
+	int code = errno;
+	if (ret < 0 && code == EPIPE)
+		sigtimedwait(&sigpipe, NULL, &at_once);
+	pthread_sigmask(SIG_SETMASK, &old, NULL);
+	errno = code;
+	return ret;
 }

@@ -17,4 +17,8 @@ int io_write_at(int fd, const void *p, size_t n, uint64_t at);
 ssize_t io_read(int fd, void *p, size_t n);
 ssize_t io_read_at(int fd, void *p, size_t n, uint64_t at);
 
+/* As write(2), but that a pipe or socket without a reader is -1 with EPIPE, and
+ * no signal. */
+ssize_t io_write_some(int fd, const void *p, size_t n);
+
 #endif

@@ -14,14 +14,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/io.h"
 
 #define PIECE_MAX ((size_t)256 << 10)
 #define TURN_MAX  ((uint64_t)1 << 20)
@@ -85,31 +84,13 @@ static void end(struct spool_file *sp)
 /* --- writing --------------------------------------------------------------
  */
 
-/* A reader of a pipe that went away is an error, and no signal. */
-static ssize_t write_quietly(int fd, const void *p, size_t n)
-{
-	static const struct timespec at_once = {0};
-	sigset_t sigpipe, old;
-
-	sigemptyset(&sigpipe);
-	sigaddset(&sigpipe, SIGPIPE);
-	pthread_sigmask(SIG_BLOCK, &sigpipe, &old);
-	ssize_t ret = write(fd, p, n);
-	int code = errno;
-	if (ret < 0 && code == EPIPE)
-		sigtimedwait(&sigpipe, NULL, &at_once);
-	pthread_sigmask(SIG_SETMASK, &old, NULL);
-	errno = code;
-	return ret;
-}
-
 /* Writes what was read, as far as it goes: 0, -EAGAIN, or another error. */
 static int write_piece(struct spool_file *sp)
 {
 	const struct buf *b = &sp->w.bytes;
 
 	while (sp->at < b->len) {
-		ssize_t n = write_quietly(sp->fd, buf_data(b) + sp->at,
+		ssize_t n = io_write_some(sp->fd, buf_data(b) + sp->at,
 					  b->len - sp->at);
 
 		if (n < 0 && errno == EINTR)

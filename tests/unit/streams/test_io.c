@@ -120,6 +120,25 @@ static void errors_are_told(void **state)
 	close(fds[1]);
 }
 
+/* SIGPIPE would end this program. */
+static void a_pipe_without_a_reader_is_an_error_and_no_signal(void **state)
+{
+	char c = 'x';
+	int fds[2];
+	sigset_t left;
+
+	(void)state;
+	signal(SIGPIPE, SIG_DFL);
+	assert_int_equal(pipe2(fds, O_CLOEXEC), 0);
+	assert_int_equal(io_write_some(fds[1], &c, 1), 1);
+	close(fds[0]);
+	assert_int_equal(io_write_some(fds[1], &c, 1), -1);
+	assert_int_equal(errno, EPIPE);
+	sigpending(&left);
+	assert_int_equal(sigismember(&left, SIGPIPE), 0);
+	close(fds[1]);
+}
+
 static void memory_of_who_has_ended_takes_nothing(void **state)
 {
 	static char there;
@@ -149,6 +168,7 @@ int main(void)
 	    cmocka_unit_test(signals_cut_nothing_short),
 	    cmocka_unit_test(places_are_their_own),
 	    cmocka_unit_test(errors_are_told),
+	    cmocka_unit_test(a_pipe_without_a_reader_is_an_error_and_no_signal),
 	    cmocka_unit_test(memory_of_who_has_ended_takes_nothing),
 	};
 
