@@ -5,13 +5,19 @@
  * Every byte goes one way: chardev -> log -> readers. Nobody is given bytes
  * straight from the chardev; a reader is a position in the log, so any number
  * of them, each as slow as it likes, cost the guest nothing and provium a
- * window each. After each read() of a block all readers are served, then the
- * alarms look at the block.
+ * window each. After each block all readers are served, then the alarms look at
+ * the block.
  *
- * A turn of the loop reads CONSOLE_TURN_MAX bytes at the most, and each
- * reader is served SERVE_MAX at the most; whatever is left is level-triggered
- * (the chardev) or goes on by serve_timer, set to now (the readers), so that
- * others have their turn in between.
+ * In a turn of the loop the chardev is read here. Between turns the drain's
+ * thread reads it into the log (console_drain.h); `seen` is how far readers and
+ * alarms have been told. The next turn catches up first: what the thread
+ * has read comes before what is still in the chardev. It catches up with all of
+ * it, which takes a small part of the time that the guest took to print it.
+ *
+ * A turn of the loop reads CONSOLE_TURN_MAX bytes of the chardev at the most,
+ * and each reader is served SERVE_MAX at the most; whatever is left is
+ * level-triggered (the chardev) or goes on by serve_timer, set to now (the
+ * readers), so that others have their turn in between.
  *
  * Readers' code runs from inside a serve, and may free the console: the
  * struct itself then lives to the end of the turn, with is_freed set and no
@@ -30,12 +36,13 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "streams/console_private.h"
 #include "streams/console_serve.h"
+#include "streams/io.h"
 
 #define CONSOLE_TURN_MAX ((size_t)256 << 10)
 /* A socket holds far less; but QEMU may live on and print for ever. */
@@ -46,14 +53,25 @@
 
 static void fail_writes(struct console *c);
 
+/* Closes the chardev. */
+static void let_chardev_go(struct console *c)
+{
+	c->watch = watch_free(c->watch);
+	c->write_watch = watch_free(c->write_watch);
+	if (c->drain)
+		loop_remove_sentry(c->loop, &c->sentry);
+	c->drain = console_drain_free(c->drain);
+	fd_closep(&c->fd);
+	fd_closep(&c->write_fd);
+}
+
 /* The chardev is gone; what it said stays. */
 static void hang_up(struct console *c)
 {
 	if (c->fd < 0)
 		return;
-	c->watch = watch_free(c->watch);
-	close(c->fd);
-	c->fd = -1;
+	c->read_errno = console_drain_errno(c->drain);
+	let_chardev_go(c);
 	if (c->server)
 		console_server_end(c->server);
 	console_end_cursors(c);
@@ -64,9 +82,9 @@ static void hang_up(struct console *c)
 		alarms_flush(&c->alarms);
 }
 
+/* c->in holds the next n bytes of the log. */
 static void take_block(struct console *c, size_t n)
 {
-	console_log_append(&c->log, c->in, n);
 	if (c->server)
 		console_server_wake(c->server);
 	console_serve(c);
@@ -82,28 +100,81 @@ static void take_block(struct console *c, size_t n)
 			  clock_deadline_ns(CONSOLE_LINE_WAIT_NS));
 }
 
+/* Takes what the thread has read. */
+static void catch_up(struct console *c)
+{
+	uint64_t size = console_log_size(&c->log);
+
+	while (!c->is_freed && c->seen < size) {
+		size_t n =
+		    console_log_read(&c->log, &c->seen, c->in, CONSOLE_BLOCK);
+
+		/* Whoever reads the log is told that it cannot be read. */
+		if (!n)
+			c->seen = size;
+		take_block(c, n);
+	}
+}
+
 /* Reads until nothing is there, the end, or max bytes. */
-static void read_some(struct console *c, size_t max)
+static void read_chardev(struct console *c, size_t max)
 {
 	size_t total = 0;
 
-	if (c->server)
-		console_server_accept(c->server);
 	while (c->fd >= 0 && total < max) {
-		ssize_t n = read(c->fd, c->in, CONSOLE_BLOCK);
+		ssize_t n = console_drain_read(c->drain, c->in);
 
-		if (n < 0 && errno == EINTR)
-			continue;
-		if (n < 0 && errno == EAGAIN)
-			break;
-		if (n <= 0) {
-			c->read_errno = n < 0 ? errno : 0;
+		if (n < 0)
 			hang_up(c);
+		if (n <= 0)
 			break;
-		}
 		total += (size_t)n;
+		c->seen = console_log_size(&c->log);
 		take_block(c, (size_t)n);
 	}
+}
+
+/* In a turn. */
+static void read_some(struct console *c)
+{
+	if (c->server)
+		console_server_accept(c->server);
+	catch_up(c);
+	read_chardev(c, CONSOLE_TURN_MAX);
+}
+
+/* All that there is, in a turn or between two. */
+static void read_all(struct console *c)
+{
+	bool was_away = c->drain && console_drain_take_over(c->drain);
+
+	if (c->server)
+		console_server_accept(c->server);
+	catch_up(c);
+	read_chardev(c, CONSOLE_DETACH_MAX);
+	if (was_away && c->drain)
+		console_drain_let_go(c->drain);
+}
+
+static void on_catch_up_timer(void *ctx)
+{
+	read_some(ctx);
+}
+
+static void on_turn(void *ctx)
+{
+	struct console *c = ctx;
+
+	console_drain_take_over(c->drain);
+	if (c->seen < console_log_size(&c->log))
+		timer_set(c->catch_up_timer, clock_now_ns());
+}
+
+static void on_turn_over(void *ctx)
+{
+	struct console *c = ctx;
+
+	console_drain_let_go(c->drain);
 }
 
 static void on_alarm_timer(void *ctx)
@@ -163,13 +234,6 @@ void console_interrupt(struct console *c, const struct err *err)
 		finish_write(w, &why);
 }
 
-static ssize_t write_fd(int fd, const void *p, size_t n)
-{
-	ssize_t k = send(fd, p, n, MSG_NOSIGNAL);
-
-	return k < 0 && errno == ENOTSOCK ? write(fd, p, n) : k;
-}
-
 /* Writes what the chardev takes now, of the first in the queue. Returns
  * whether that is done. */
 static bool write_first(struct console *c)
@@ -177,7 +241,8 @@ static bool write_first(struct console *c)
 	struct console_write *w = TAILQ_FIRST(&c->writes);
 
 	while (w->bytes.len) {
-		ssize_t n = write_fd(c->fd, buf_data(&w->bytes), w->bytes.len);
+		ssize_t n = io_write_some(c->write_fd, buf_data(&w->bytes),
+					  w->bytes.len);
 
 		if (n < 0 && errno == EINTR)
 			continue;
@@ -194,20 +259,22 @@ static void write_some(struct console *c)
 	while (c->fd >= 0 && !TAILQ_EMPTY(&c->writes) && write_first(c))
 		finish_write(TAILQ_FIRST(&c->writes), NULL);
 	if (c->fd >= 0)
-		watch_set(c->watch, TAILQ_EMPTY(&c->writes)
-					? LOOP_READ
-					: LOOP_READ | LOOP_WRITE);
+		watch_set(c->write_watch,
+			  TAILQ_EMPTY(&c->writes) ? 0 : LOOP_WRITE);
 }
 
-static void on_chardev(void *ctx, int fd, unsigned ready)
+static void on_readable(void *ctx, int fd, unsigned ready)
 {
-	struct console *c = ctx;
-
 	(void)fd;
-	if (ready & LOOP_WRITE)
-		write_some(c);
-	if (ready & LOOP_READ)
-		read_some(c, CONSOLE_TURN_MAX);
+	(void)ready;
+	read_some(ctx);
+}
+
+static void on_writable(void *ctx, int fd, unsigned ready)
+{
+	(void)fd;
+	(void)ready;
+	write_some(ctx);
 }
 
 static void on_write_stop(struct op *op, int reason)
@@ -258,7 +325,10 @@ struct console *console_new(struct loop *l, const char *log_path,
 		return NULL;
 	}
 	c->loop = l;
-	c->fd = -1;
+	c->fd = c->write_fd = -1;
+	c->sentry = (struct loop_sentry){
+	    .enter = on_turn, .leave = on_turn_over, .ctx = c};
+	c->catch_up_timer = timer_new(l, on_catch_up_timer, c);
 	c->alarm_timer = timer_new(l, on_alarm_timer, c);
 	c->serve_timer = timer_new(l, on_serve_timer, c);
 	c->in = mem_alloc(CONSOLE_BLOCK);
@@ -284,10 +354,8 @@ struct console *console_free(struct console *c)
 		return NULL;
 	c->is_freed = true;
 	c->server = console_server_free(c->server);
-	c->watch = watch_free(c->watch);
-	if (c->fd >= 0)
-		close(c->fd);
-	c->fd = -1;
+	let_chardev_go(c);
+	c->catch_up_timer = timer_free(c->catch_up_timer);
 	c->alarm_timer = timer_free(c->alarm_timer);
 	c->serve_timer = timer_free(c->serve_timer);
 	while (!TAILQ_EMPTY(&c->writes))
@@ -309,10 +377,10 @@ int console_listen(struct console *c, const char *path, struct err *err)
 void console_continue(struct console *c, const void *p, size_t n,
 		      uint64_t boot_mark)
 {
-	assert(!c->log.size);
+	assert(!console_log_size(&c->log));
 	console_log_append(&c->log, p, n);
-	c->unread = c->log.size;
-	c->boot_mark = boot_mark < c->log.size ? boot_mark : c->log.size;
+	c->seen = c->unread = console_log_size(&c->log);
+	c->boot_mark = boot_mark < c->seen ? boot_mark : c->seen;
 }
 
 uint64_t console_boot_mark(const struct console *c)
@@ -320,21 +388,32 @@ uint64_t console_boot_mark(const struct console *c)
 	return c->boot_mark;
 }
 
-void console_attach(struct console *c, int take_fd)
+int console_attach(struct console *c, int take_fd, int take_write_fd,
+		   struct err *err)
 {
 	assert(c->fd < 0);
+	c->drain = console_drain_new(take_fd, &c->log, err);
+	if (!c->drain) {
+		close(take_fd);
+		close(take_write_fd);
+		return err->code;
+	}
 	c->fd = take_fd;
+	c->write_fd = take_write_fd;
 	c->read_errno = 0;
-	fcntl(c->fd, F_SETFL, fcntl(c->fd, F_GETFL) | O_NONBLOCK);
-	c->watch = watch_new(c->loop, c->fd, on_chardev, c);
+	fcntl(c->write_fd, F_SETFL, fcntl(c->write_fd, F_GETFL) | O_NONBLOCK);
+	c->watch = watch_new(c->loop, c->fd, on_readable, c);
+	c->write_watch = watch_new(c->loop, c->write_fd, on_writable, c);
 	watch_set(c->watch, LOOP_READ);
+	loop_add_sentry(c->loop, &c->sentry);
+	return 0;
 }
 
 void console_mark_boot(struct console *c)
 {
-	read_some(c, CONSOLE_DETACH_MAX);
+	read_all(c);
 	if (!c->is_freed) {
-		c->boot_mark = c->log.size;
+		c->boot_mark = console_log_size(&c->log);
 		console_restart_expects(c);
 		console_end_cursors(c);
 		console_serve(c);
@@ -343,7 +422,7 @@ void console_mark_boot(struct console *c)
 
 void console_detach(struct console *c)
 {
-	read_some(c, CONSOLE_DETACH_MAX);
+	read_all(c);
 	if (!c->is_freed)
 		hang_up(c);
 }
@@ -360,7 +439,8 @@ void console_set_alarms(struct console *c, const char *const *alarms, size_t n,
 
 void console_tail(struct console *c, struct buf *out, size_t max)
 {
-	uint64_t at = c->log.size > max ? c->log.size - max : 0;
+	uint64_t size = console_log_size(&c->log);
+	uint64_t at = size > max ? size - max : 0;
 	size_t n;
 
 	do {
@@ -372,26 +452,23 @@ void console_tail(struct console *c, struct buf *out, size_t max)
 
 int console_read_log(struct console *c, struct buf *out, struct err *err)
 {
-	uint64_t at = 0;
+	uint64_t at = 0, size = console_log_size(&c->log);
 	size_t n;
 
 	do {
 		n = console_log_read(&c->log, &at, buf_room(out, CONSOLE_BLOCK),
 				     CONSOLE_BLOCK);
 		buf_commit(out, n);
-	} while (n);
-	if (at == c->log.size)
-		return 0;
-	*err = c->log.err;
-	return err->code;
+	} while (n && at < size);
+	return at < size && console_log_broken(&c->log, err) ? err->code : 0;
 }
 
-uint64_t console_size(const struct console *c)
+uint64_t console_size(struct console *c)
 {
-	return c->log.size;
+	return console_log_size(&c->log);
 }
 
-const struct err *console_log_error(const struct console *c)
+const struct err *console_log_error(struct console *c)
 {
-	return c->log.err.code ? &c->log.err : NULL;
+	return console_log_broken(&c->log, &c->log_err) ? &c->log_err : NULL;
 }

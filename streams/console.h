@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The console of one VM: owns the connected chardev fd from power-on, appends
+ * The console of one VM: owns the connected chardev from power-on, appends
  * every byte to the log file, unaltered, and lets any number of cursors read
- * that log. Alarms (plain strings such as "Kernel panic") are found as the
- * bytes arrive, wherever they are cut.
+ * that log. It does so at all times, also while the loop does not turn: a
+ * thread of its own reads the chardev then. Alarms (plain strings such as
+ * "Kernel panic") are found as the bytes arrive, wherever they are cut.
  *
  * Work is bounded in each loop turn and memory by windows, however much a
  * guest prints: cursors and expects read the log at their own pace, and what
@@ -53,8 +54,11 @@ void console_continue(struct console *c, const void *p, size_t n,
 		      uint64_t boot_mark);
 /* Where expect() searches from: an offset in the log. */
 uint64_t console_boot_mark(const struct console *c);
-/* Takes a connected chardev; one at a time. Its end is EOF to all cursors. */
-void console_attach(struct console *c, int take_fd);
+/* Takes a connected chardev, one at a time: the ends that are read and written,
+ * also where it fails (no thread is to be had, no descriptor). Its end is EOF
+ * to all cursors. 0 or a negative errno. */
+int console_attach(struct console *c, int take_fd, int take_write_fd,
+		   struct err *err);
 /* A boot or reset happens now: what the chardev still holds is read first,
  * then expect() searches from here on (one in flight, too); cursors that are
  * open end (EOF). */
@@ -83,9 +87,9 @@ void console_set_alarms(struct console *c, const char *const *alarms, size_t n,
 void console_tail(struct console *c, struct buf *out, size_t max);
 /* Appends the whole log. */
 int console_read_log(struct console *c, struct buf *out, struct err *err);
-uint64_t console_size(const struct console *c);
+uint64_t console_size(struct console *c);
 /* Why the log file is incomplete; NULL when it is not. */
-const struct err *console_log_error(const struct console *c);
+const struct err *console_log_error(struct console *c);
 
 /*
  * A cursor: starts at the first byte that no earlier one has read (handed to

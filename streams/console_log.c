@@ -21,14 +21,17 @@ int console_log_open(struct console_log *log, const char *path, struct err *err)
 		return err_set(err, -errno,
 			       "cannot create console log '%s': %s", path,
 			       strerror(errno));
+	pthread_mutex_init(&log->mutex, NULL);
 	return 0;
 }
 
 void console_log_done(struct console_log *log)
 {
-	if (log->fd >= 0)
-		close(log->fd);
+	if (log->fd < 0)
+		return;
+	close(log->fd);
 	log->fd = -1;
+	pthread_mutex_destroy(&log->mutex);
 	buf_done(&log->memory);
 }
 
@@ -65,66 +68,121 @@ static void append_memory(struct console_log *log, const uint8_t *p, size_t n)
 	}
 }
 
-void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
+/* Returns how much of p is in the file now: less than n where the file cannot
+ * be written any more. */
+static size_t append_file(struct console_log *log, const uint8_t *p, size_t n)
 {
-	while (n && !log->err.code) {
-		ssize_t k = pwrite(log->fd, p, n, (off_t)log->file_size);
+	size_t done = 0;
+	int code = 0;
+
+	while (done < n && !code) {
+		/* Nobody else moves its end. */
+		ssize_t k = pwrite(log->fd, p + done, n - done,
+				   (off_t)(log->file_size + done));
 
 		if (k < 0 && errno == EINTR)
 			continue;
-		if (k <= 0) {
-			int code = k < 0 ? errno : ENOSPC;
-
-			err_set(
-			    &log->err, -code,
-			    "cannot write the console log: %s; it goes on in "
-			    "memory",
-			    strerror(code));
-			break;
-		}
-		log->file_size += (uint64_t)k;
-		log->size += (uint64_t)k;
-		p += k;
-		n -= (size_t)k;
+		if (k <= 0)
+			code = k < 0 ? errno : ENOSPC;
+		else
+			done += (size_t)k;
 	}
-	if (n)
-		append_memory(log, p, n);
+	pthread_mutex_lock(&log->mutex);
+	log->file_size += done;
+	log->size += done;
+	if (code)
+		err_set(&log->err, -code,
+			"cannot write the console log: %s; it goes on in "
+			"memory",
+			strerror(code));
+	pthread_mutex_unlock(&log->mutex);
+	return done;
 }
 
+void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
+{
+	struct err err;
+	size_t done = 0;
+
+	if (!console_log_broken(log, &err))
+		done = append_file(log, p, n);
+	if (done == n)
+		return;
+	pthread_mutex_lock(&log->mutex);
+	append_memory(log, p + done, n - done);
+	pthread_mutex_unlock(&log->mutex);
+}
+
+uint64_t console_log_size(struct console_log *log)
+{
+	uint64_t size;
+
+	pthread_mutex_lock(&log->mutex);
+	size = log->size;
+	pthread_mutex_unlock(&log->mutex);
+	return size;
+}
+
+bool console_log_broken(struct console_log *log, struct err *ret)
+{
+	bool is_broken;
+
+	pthread_mutex_lock(&log->mutex);
+	is_broken = log->err.code != 0;
+	if (is_broken)
+		*ret = log->err;
+	pthread_mutex_unlock(&log->mutex);
+	return is_broken;
+}
+
+/* Up to n bytes, which are there. */
 static size_t read_file(struct console_log *log, uint64_t at, uint8_t *out,
 			size_t n)
 {
 	ssize_t k;
 
-	if (n > log->file_size - at)
-		n = (size_t)(log->file_size - at);
 	do
 		k = pread(log->fd, out, n, (off_t)at);
 	while (k < 0 && errno == EINTR);
 	if (k > 0)
 		return (size_t)k;
 	int code = k < 0 ? errno : ENODATA;
+	pthread_mutex_lock(&log->mutex);
 	err_set(&log->err, -code, "cannot read the console log back: %s",
 		k < 0 ? strerror(code) : "somebody truncated it");
+	pthread_mutex_unlock(&log->mutex);
 	return 0;
 }
 
-size_t console_log_read(struct console_log *log, uint64_t *at, uint8_t *out,
-			size_t n)
+/* With the mutex. */
+static size_t read_memory(struct console_log *log, uint64_t *at, uint8_t *out,
+			  size_t n)
 {
 	uint64_t memory_at = log->size - log->memory.len;
 
-	if (*at < log->file_size) {
-		n = read_file(log, *at, out, n);
-		*at += n;
-		return n;
-	}
 	if (*at < memory_at)
 		*at = memory_at;
 	if (n > log->size - *at)
 		n = (size_t)(log->size - *at);
 	if (n)
 		memcpy(out, buf_data(&log->memory) + (*at - memory_at), n);
+	*at += n;
+	return n;
+}
+
+size_t console_log_read(struct console_log *log, uint64_t *at, uint8_t *out,
+			size_t n)
+{
+	uint64_t in_file;
+
+	pthread_mutex_lock(&log->mutex);
+	in_file = log->file_size > *at ? log->file_size - *at : 0;
+	if (!in_file)
+		n = read_memory(log, at, out, n);
+	pthread_mutex_unlock(&log->mutex);
+	if (!in_file)
+		return n;
+	n = read_file(log, *at, out, n < in_file ? n : (size_t)in_file);
 	*at += n;
 	return n;
 }

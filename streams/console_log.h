@@ -6,11 +6,15 @@
  * bytes: between the two there is then a gap, which readers skip. A line at its
  * end says how much is missing, and why.
  *
+ * One thread at a time appends; another may read meanwhile.
+ *
  * Private to the console.
  */
 #ifndef STREAMS_CONSOLE_LOG_H
 #define STREAMS_CONSOLE_LOG_H
 
+#include <pthread.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -21,6 +25,7 @@
 
 struct console_log {
 	int fd;
+	pthread_mutex_t mutex; /* guards all that follows */
 	uint64_t file_size;
 	uint64_t size;	   /* bytes ever appended */
 	struct buf memory; /* the last ones; empty while the file can be
@@ -35,9 +40,14 @@ void console_log_done(struct console_log *log);
 
 void console_log_append(struct console_log *log, const uint8_t *p, size_t n);
 
+/* Bytes that were ever appended. */
+uint64_t console_log_size(struct console_log *log);
+/* Copies why the file cannot be written or read; false: it can. */
+bool console_log_broken(struct console_log *log, struct err *ret);
+
 /* Copies up to n bytes from *at on, and moves *at behind them, and before
  * over a gap. Returns how many; 0 at the end, or where the file cannot be
- * read (log->err then says why). */
+ * read (console_log_broken() then says why). */
 size_t console_log_read(struct console_log *log, uint64_t *at, uint8_t *out,
 			size_t n);
 

@@ -12,10 +12,9 @@
 
 #include "streams/console.h"
 #include "streams/console_alarm.h"
+#include "streams/console_drain.h"
 #include "streams/console_log.h"
 #include "streams/loop.h"
-
-#define CONSOLE_BLOCK ((size_t)64 << 10)
 
 struct console_server;
 struct cursor;
@@ -26,9 +25,15 @@ TAILQ_HEAD(write_list, console_write);
 struct console {
 	struct loop *loop; /* borrowed */
 	struct console_log log;
-	int fd;		/* the chardev, -1: none */
+	int fd;		/* what the chardev prints, -1: there is none */
+	int write_fd;	/* what it reads */
 	int read_errno; /* of the read that ended it, 0: an end of file */
 	struct watch *watch;
+	struct watch *write_watch;
+	struct console_drain *drain; /* of fd */
+	struct loop_sentry sentry;   /* while there is a drain */
+	struct timer *catch_up_timer;
+	uint64_t seen; /* log offset up to which alarms and readers were fed */
 	struct console_alarms alarms;
 	struct timer *alarm_timer;
 	struct timer *serve_timer; /* some reader has not seen all yet */
@@ -40,8 +45,9 @@ struct console {
 	struct write_list writes;
 	struct console_server *server; /* NULL: none */
 	bool is_freed;		       /* see the theory of operation */
-	uint8_t *in;  /* a block each: as read from the chardev, */
-	uint8_t *out; /* as read from the log */
+	uint8_t *in;	    /* a block each: that the alarms are to see, */
+	uint8_t *out;	    /* that a reader is given */
+	struct err log_err; /* what console_log_error() returns */
 };
 
 /* Gives every reader what it has not seen. */

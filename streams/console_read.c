@@ -82,7 +82,8 @@ static void cursor_serve(struct cursor *k)
 	k->is_serving = false;
 	if (k->is_closed)
 		return;
-	if (k->console && k->room && k->at < k->end && k->at < c->log.size)
+	if (k->console && k->room && k->at < k->end &&
+	    k->at < console_log_size(&c->log))
 		serve_later(c);
 	if (k->at >= k->end)
 		stream_end(k->stream, NULL);
@@ -136,7 +137,7 @@ struct stream *console_stream_new(struct console *c,
 	k->loop = c->loop;
 	k->console = c;
 	k->at = k->base;
-	k->end = c->fd >= 0 ? UINT64_MAX : c->log.size;
+	k->end = c->fd >= 0 ? UINT64_MAX : console_log_size(&c->log);
 	k->room = CURSOR_WINDOW;
 	k->turn = c->turn;
 	k->stream =
@@ -153,8 +154,8 @@ void console_end_cursors(struct console *c)
 	struct cursor *k;
 
 	TAILQ_FOREACH (k, &c->cursors, link)
-		if (k->end > c->log.size)
-			k->end = c->log.size;
+		if (k->end > console_log_size(&c->log))
+			k->end = console_log_size(&c->log);
 }
 
 /* --- expect ----------------------------------------------------------------
@@ -172,8 +173,8 @@ static struct wait_text expect_text(struct console_expect *x,
 	struct console *c = x->console;
 	uint64_t at = c->boot_mark;
 
-	if (c->log.size - at > STREAM_EXCERPT_MAX)
-		at = c->log.size - STREAM_EXCERPT_MAX;
+	if (console_log_size(&c->log) - at > STREAM_EXCERPT_MAX)
+		at = console_log_size(&c->log) - STREAM_EXCERPT_MAX;
 	*pat = (struct stream_pattern){x->text, x->n};
 	return (struct wait_text){
 	    .verb = "expect",
@@ -253,7 +254,7 @@ static void expect_serve(struct console_expect *x, uint64_t max)
 			return;
 		}
 	} while (n && x->scanned - from < max);
-	if (n && x->scanned < c->log.size)
+	if (n && x->scanned < console_log_size(&c->log))
 		serve_later(c);
 	else if (c->fd < 0)
 		expect_ended(x);

@@ -116,7 +116,7 @@ static void sweep(struct console_server *s)
 /* What there is for k now. */
 static uint64_t limit_of(const struct client *k)
 {
-	uint64_t size = k->server->console->log.size;
+	uint64_t size = console_log_size(&k->server->console->log);
 
 	return k->end < size ? k->end : size;
 }
@@ -245,8 +245,8 @@ static void add_client(struct console_server *s, int take_fd)
 	k->server = s;
 	k->fd = take_fd;
 	k->watch = watch_new(c->loop, take_fd, on_client, k);
-	k->at = c->log.size;
-	k->end = c->fd >= 0 ? UINT64_MAX : c->log.size;
+	k->at = console_log_size(&c->log);
+	k->end = c->fd >= 0 ? UINT64_MAX : console_log_size(&c->log);
 	TAILQ_INSERT_TAIL(&s->clients, k, link);
 	s->n_clients++;
 	update(k);
@@ -303,7 +303,7 @@ void console_server_end(struct console_server *s)
 	for (k = TAILQ_FIRST(&s->clients); k; k = next) {
 		next = TAILQ_NEXT(k, link);
 		if (k->end == UINT64_MAX)
-			k->end = s->console->log.size;
+			k->end = console_log_size(&s->console->log);
 		update(k);
 	}
 }

@@ -45,6 +45,7 @@ struct loop {
 	bool is_turning;
 	unsigned users; /* watches and timers */
 	TAILQ_HEAD(hook_list, loop_hook) hooks;
+	TAILQ_HEAD(sentry_list, loop_sentry) sentries;
 	struct deferred *deferred;
 	size_t n_deferred;
 	size_t max_deferred;
@@ -100,6 +101,7 @@ struct loop *loop_new(struct err *err)
 	struct loop *l = mem_zalloc(sizeof(*l));
 
 	TAILQ_INIT(&l->hooks);
+	TAILQ_INIT(&l->sentries);
 	l->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	if (l->wake_fd < 0) {
 		err_set(err, -errno, "cannot make an eventfd: %s",
@@ -134,7 +136,7 @@ struct loop *loop_free(struct loop *l)
 		return NULL;
 	assert(!l->is_turning);
 	run_deferred(l);
-	assert(!l->users);
+	assert(!l->users && TAILQ_EMPTY(&l->sentries));
 	free(l->deferred);
 	if (l->base) {
 		if (event_initialized(&l->wake))
@@ -159,12 +161,18 @@ static void run_hooks(struct loop *l)
 
 static void turn(struct loop *l, int flags)
 {
+	struct loop_sentry *s;
+
 	assert(!l->is_turning);
 	l->is_turning = true;
+	TAILQ_FOREACH (s, &l->sentries, link)
+		s->enter(s->ctx);
 	run_hooks(l);
 	event_base_loop(l->base, flags);
 	l->is_turning = false;
 	run_deferred(l);
+	TAILQ_FOREACH (s, &l->sentries, link)
+		s->leave(s->ctx);
 }
 
 void loop_turn(struct loop *l)
@@ -208,6 +216,18 @@ void loop_hook_cancel(struct loop *l, struct loop_hook *h)
 		return;
 	h->is_queued = false;
 	TAILQ_REMOVE(&l->hooks, h, link);
+}
+
+void loop_add_sentry(struct loop *l, struct loop_sentry *s)
+{
+	TAILQ_INSERT_TAIL(&l->sentries, s, link);
+	if (!l->is_turning)
+		s->leave(s->ctx);
+}
+
+void loop_remove_sentry(struct loop *l, struct loop_sentry *s)
+{
+	TAILQ_REMOVE(&l->sentries, s, link);
 }
 
 void loop_defer_free(struct loop *l, void *take_ptr, void (*fn)(void *ptr))

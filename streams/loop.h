@@ -80,6 +80,25 @@ struct loop_hook {
 void loop_before_wait(struct loop *l, struct loop_hook *h);
 void loop_hook_cancel(struct loop *l, struct loop_hook *h);
 
+/*
+ * Who has another thread do something between turns, when this thread is
+ * elsewhere: enter() is called when a turn begins, before anything else in it;
+ * leave() when it is over. Neither may finish an op, free anything, or add or
+ * remove a sentry. The struct is the caller's: zeroed, with enter, leave and
+ * ctx set.
+ */
+struct loop_sentry {
+	void (*enter)(void *ctx);
+	void (*leave)(void *ctx);
+	void *ctx;
+	TAILQ_ENTRY(loop_sentry) link;
+};
+
+/* Where no turn is on the stack, calls leave() at once. */
+void loop_add_sentry(struct loop *l, struct loop_sentry *s);
+/* Calls neither. */
+void loop_remove_sentry(struct loop *l, struct loop_sentry *s);
+
 /* fn(ptr) once the current turn is over, or else at the end of the next. */
 void loop_defer_free(struct loop *l, void *take_ptr, void (*fn)(void *ptr));
 

@@ -5,7 +5,8 @@
  * fork, not posix_spawn: the child must ask for PR_SET_PDEATHSIG itself, which
  * exec keeps. Between fork and prctl the parent may already be gone, and with
  * it the signal, so the child compares getppid() afterwards. The signal comes
- * when the *thread* that forked ends (prctl(2)): provium has one.
+ * when the *thread* that forked ends (prctl(2)): that is the first one, which
+ * lives as long as provium. Those that read consoles fork nothing.
  *
  * A failing exec is told through a close-on-exec pipe: end of file there means
  * that the program runs. This also orders us after setpgid(), so that the group

@@ -17,9 +17,12 @@
  * RAM is private to the process: a snapshot takes it from there (ram.h), and a
  * guest that is restored has a private mapping of the file that holds it.
  *
- * The console, QMP and the agent's port are socketpairs whose ends QEMU
- * inherits: there is no socket file, no moment at which a byte can be lost,
- * and nothing to wait for before they can be used.
+ * QMP and the agent's port are socketpairs, and the console is two pipes, whose
+ * ends QEMU inherits: there is no socket file, no moment at which a byte can be
+ * lost, and nothing to wait for before they can be used. The console's are not
+ * sockets because those take few bytes of a UART (transport.h). One that takes
+ * no more bytes stops a guest's kernel for 10 ms a byte, which is then lost
+ * (Linux, drivers/tty/serial/8250/8250_port.c, wait_for_lsr()).
  *
  * QEMU runs in its own seccomp sandbox with every part of it denied.
  */
@@ -229,12 +232,14 @@ static void add_incoming(struct strvec *argv, const struct qemu_spec *s)
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 {
 	CLEANUP(free_ptr) char *name = qemu_escape(s->name);
+	CLEANUP(free_ptr) char *tty = qemu_escape(s->console_path);
 
 	strvec_add(argv, s->qemu);
 	strvec_add(argv, "-name");
 	strvec_addf(argv, "provium-%s", name);
 	add_machine(argv, s);
-	add_socket(argv, "console", s->console_fd);
+	strvec_add(argv, "-chardev");
+	strvec_addf(argv, "pipe,id=console,path=%s", tty);
 	add(argv, "-serial", "chardev:console");
 	add_socket(argv, "qmp", s->qmp_fd);
 	add(argv, "-mon", "chardev=qmp,mode=control");

@@ -49,7 +49,7 @@ struct qemu_spec {
 	enum transport transport;
 	int ram_fd; /* what RAM begins with, to be mapped privately; the machine
 		     * then waits for migrate-incoming. -1: a boot */
-	int console_fd;
+	const char *console_path; /* QEMU opens .in and .out after it */
 	int qmp_fd;
 	int agent_fd; /* serial */
 	int vhost_fd; /* vsock: /dev/vhost-vsock, which has the CID already */

@@ -33,6 +33,43 @@ int transport_pair(int *ret_ours, int *ret_theirs, struct err *err)
 	return 0;
 }
 
+static int make_pipe(int fds[2], struct err *err)
+{
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		return err_set(err, -errno,
+			       "cannot make a pipe for the console: %s",
+			       strerror(errno));
+	return 0;
+}
+
+int transport_pipe_from(int *ret_ours, int *ret_theirs, struct err *err)
+{
+	int fds[2], r = make_pipe(fds, err);
+
+	if (r < 0)
+		return r;
+	fcntl(fds[0], F_SETFL, O_NONBLOCK);
+	for (int size = CONSOLE_PIPE_SIZE;
+	     fcntl(fds[0], F_GETPIPE_SZ) < size &&
+	     fcntl(fds[0], F_SETPIPE_SZ, size) < 0;)
+		size /= 2;
+	*ret_ours = fds[0];
+	*ret_theirs = fds[1];
+	return 0;
+}
+
+int transport_pipe_to(int *ret_ours, int *ret_theirs, struct err *err)
+{
+	int fds[2], r = make_pipe(fds, err);
+
+	if (r < 0)
+		return r;
+	fcntl(fds[1], F_SETFL, O_NONBLOCK);
+	*ret_ours = fds[1];
+	*ret_theirs = fds[0];
+	return 0;
+}
+
 /* CIDs are host-wide (vsock(7)), and nobody hands them out. */
 static uint32_t random_cid(void)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How the byte stream to the agent comes about: a socketpair behind a
- * virtserialport, or a vsock connection.
+ * How the byte streams to QEMU come about: the one to the agent is a socketpair
+ * behind a virtserialport, or a vsock connection; the console's are two pipes.
  */
 #ifndef VMM_TRANSPORT_H
 #define VMM_TRANSPORT_H
@@ -19,6 +19,21 @@
 /* A connected pair of stream sockets: ours is non-blocking, theirs is for the
  * child. Both close-on-exec, owned by the caller. 0 or negative errno. */
 int transport_pair(int *ret_ours, int *ret_theirs, struct err *err);
+
+/*
+ * The pipe to which QEMU prints the console: ours is the end that is read,
+ * non-blocking. The kernel puts single bytes, which is how a UART prints, into
+ * one page of a pipe, while a socket takes 278 of them at the most. It holds
+ * CONSOLE_PIPE_SIZE bytes, or as many as the kernel grants (pipe(7),
+ * pipe-user-pages-soft). Both close-on-exec, owned by the caller.
+ */
+int transport_pipe_from(int *ret_ours, int *ret_theirs, struct err *err);
+/* The pipe from which QEMU reads what is typed: ours is written. */
+int transport_pipe_to(int *ret_ours, int *ret_theirs, struct err *err);
+
+/* Two seconds of a UART that prints as fast as KVM lets it, some 100 KB/s. A
+ * user without privileges has 64 MiB for all pipes. */
+#define CONSOLE_PIPE_SIZE (256 << 10)
 
 /*
  * Opens /dev/vhost-vsock and binds a random CID to it, which is thereby taken

@@ -137,6 +137,7 @@ static void vm_destroy(void *ptr)
 	free(vm->stem_path);
 	free(vm->initrd_path);
 	free(vm->qmp_path);
+	free(vm->tty_path);
 	vm_spec_copy_done(&vm->copy);
 	free(vm);
 }
@@ -201,6 +202,7 @@ static int claim_paths(struct vm *vm, struct err *err)
 		vm->stem_path = mem_strdup(base);
 		vm->initrd_path = mem_printf("%s.initrd", base);
 		vm->qmp_path = mem_printf("%s.qmp", base);
+		vm->tty_path = mem_printf("%s.tty", base);
 		return 0;
 	}
 	return err_set(err, -errno, "cannot create '%s': %s", vm->console_path,

@@ -128,7 +128,10 @@ static int launch(struct vm *vm, struct err *err)
 		return r;
 	if (!vm->revival)
 		console_mark_boot(vm->console);
-	console_attach(vm->console, TAKE_FD(f.console));
+	r = console_attach(vm->console, TAKE_FD(f.console), TAKE_FD(f.typed),
+			   err);
+	if (r < 0)
+		return r;
 	start_qmp(vm, TAKE_FD(f.qmp));
 	if (vm->cid)
 		start_dial(vm);
@@ -223,8 +226,7 @@ void vm_stop_qemu(struct vm *vm)
 		console_detach(vm->console);
 	vm->panic_lingers = false;
 	vm->cid = 0;
-	if (vm->initrd_path)
-		unlink(vm->initrd_path);
+	vm_remove_boot_files(vm);
 }
 
 /* The guest starts anew, and so does the conversation. */
@@ -381,7 +383,7 @@ void vm_step_link(struct vm *vm)
 	    vm->greet.op.result == 0) {
 		/* QEMU's main loop runs: it has read its files. */
 		qmp_call_done(&vm->greet);
-		unlink(vm->initrd_path);
+		vm_remove_boot_files(vm);
 		vm->is_greeted = true;
 	}
 	if (vm->revival && vm->is_greeted) {

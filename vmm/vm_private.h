@@ -108,6 +108,7 @@ struct vm {
 	char *stem_path;       /* what its other files begin with */
 	char *initrd_path;
 	char *qmp_path;
+	char *tty_path; /* of the console's chardev: see link_console() */
 
 	/* One QEMU's life. */
 	struct process *process;
@@ -199,7 +200,8 @@ int vm_write_initrd(struct vm *vm, const char *path, struct err *err);
 /* vm_qemu.c */
 /* The sockets of one QEMU: our ends, and those it inherits. */
 struct boot_fds {
-	int console, console_theirs;
+	int console, console_theirs; /* what the guest prints */
+	int typed, typed_theirs;     /* what it reads */
 	int qmp, qmp_theirs;
 	int agent, agent_theirs;
 	int vhost;
@@ -209,6 +211,8 @@ struct boot_fds {
 
 void vm_init_boot_fds(struct boot_fds *f);
 void vm_close_boot_fds(struct boot_fds *f);
+/* Removes the files that only QEMU's start needs. */
+void vm_remove_boot_files(struct vm *vm);
 int vm_open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err);
 int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err);
 /* For process_new(). */

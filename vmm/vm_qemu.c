@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* What a VM's QEMU is started with: sockets, files, arguments. */
 #include <assert.h>
+#include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
@@ -11,7 +14,7 @@
 
 void vm_init_boot_fds(struct boot_fds *f)
 {
-	*f = (struct boot_fds){-1, -1, -1, -1, -1, -1, -1, {{0}}, {0}};
+	*f = (struct boot_fds){-1, -1, -1, -1, -1, -1, -1, -1, -1, {{0}}, {0}};
 	for (size_t i = 0; i < VM_NICS_MAX; i++)
 		f->nics[i].fd = -1;
 	for (size_t i = 0; i < VM_DISKS_MAX; i++)
@@ -22,6 +25,8 @@ void vm_close_boot_fds(struct boot_fds *f)
 {
 	fd_closep(&f->console);
 	fd_closep(&f->console_theirs);
+	fd_closep(&f->typed);
+	fd_closep(&f->typed_theirs);
 	fd_closep(&f->qmp);
 	fd_closep(&f->qmp_theirs);
 	fd_closep(&f->agent);
@@ -33,10 +38,58 @@ void vm_close_boot_fds(struct boot_fds *f)
 		fd_closep(&f->disks[i]);
 }
 
+/* The files that a chardev `pipe` opens beside its path. */
+static const char *const tty_suffixes[] = {"out", "in"};
+
+static char *tty_file(const struct vm *vm, size_t i)
+{
+	return mem_printf("%s.%s", vm->tty_path, tty_suffixes[i]);
+}
+
+void vm_remove_boot_files(struct vm *vm)
+{
+	if (!vm->initrd_path)
+		return;
+	unlink(vm->initrd_path);
+	for (size_t i = 0; i < ARRAY_LEN(tty_suffixes); i++) {
+		CLEANUP(free_ptr) char *path = tty_file(vm, i);
+
+		unlink(path);
+	}
+}
+
+/*
+ * QEMU has no chardev that takes the descriptor of a pipe; `pipe` opens
+ * PATH.out and PATH.in (QEMU, chardev/char-pipe.c). They are links to the
+ * descriptors that it inherits. It keeps those until it ends, which is the end
+ * of file that we see.
+ */
+static int link_console(struct vm *vm, const struct boot_fds *f,
+			struct err *err)
+{
+	const int fds[] = {f->console_theirs, f->typed_theirs};
+
+	for (size_t i = 0; i < ARRAY_LEN(fds); i++) {
+		CLEANUP(free_ptr) char *path = tty_file(vm, i);
+		char target[32];
+
+		snprintf(target, sizeof(target), "/proc/self/fd/%d", fds[i]);
+		unlink(path);
+		if (symlink(target, path) < 0)
+			return err_set(err, -errno, "cannot create '%s': %s",
+				       path, strerror(errno));
+	}
+	return 0;
+}
+
 int vm_open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
 {
-	int r = transport_pair(&f->console, &f->console_theirs, err);
+	int r = transport_pipe_from(&f->console, &f->console_theirs, err);
 
+	if (r == 0)
+		r = transport_pipe_to(&f->typed, &f->typed_theirs, err);
+	if (r == 0)
+		r = link_console(vm, f, err);
 	if (r == 0)
 		r = transport_pair(&f->qmp, &f->qmp_theirs, err);
 	if (r == 0 && vm->copy.spec.transport == TRANSPORT_SERIAL)
@@ -50,7 +103,7 @@ int vm_open_boot_fds(struct vm *vm, struct boot_fds *f, struct err *err)
 
 /* What QEMU inherits: sockets, and open files. */
 struct inherited {
-	int fds[6 + VM_NICS_MAX + VM_DISKS_MAX * (DISK_LAYERS_MAX + 1)];
+	int fds[7 + VM_NICS_MAX + VM_DISKS_MAX * (DISK_LAYERS_MAX + 1)];
 	size_t n;
 };
 
@@ -64,6 +117,7 @@ static void inherit_all(struct inherited *in, const struct vm *vm,
 			const struct boot_fds *f, int ram_fd, int state_fd)
 {
 	inherit(in, f->console_theirs);
+	inherit(in, f->typed_theirs);
 	inherit(in, f->qmp_theirs);
 	inherit(in, f->vhost < 0 ? f->agent_theirs : f->vhost);
 	if (ram_fd >= 0) {
@@ -99,7 +153,7 @@ static void fill_spec(struct vm *vm, const struct boot_fds *f,
 	    .rng_seed = spec->rng_seed,
 	    .accel = spec->accel,
 	    .transport = spec->transport,
-	    .console_fd = f->console_theirs,
+	    .console_path = vm->tty_path,
 	    .qmp_fd = f->qmp_theirs,
 	    .agent_fd = f->agent_theirs,
 	    .vhost_fd = f->vhost,

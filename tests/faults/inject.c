@@ -180,7 +180,11 @@ static bool is_due(enum call c)
 {
 	if (!is_target())
 		return false;
-	return ++state.counts[c] == state.at && state.call == (int)c;
+	/* A worker has threads. */
+	unsigned long n =
+	    __atomic_add_fetch(&state.counts[c], 1, __ATOMIC_RELAXED);
+
+	return n == state.at && state.call == (int)c;
 }
 
 /* Fails: returns true with errno set. Short: false, with *n smaller. */

@@ -18,12 +18,13 @@ const struct stream_label desk_label = {.kind = "console", .detail = "vm"};
 
 void plug(struct desk *d)
 {
+	struct err err;
 	int sv[2];
 
 	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv),
 			 0);
 	d->qemu = sv[1];
-	console_attach(d->con, sv[0]);
+	assert_int_equal(console_attach(d->con, sv[0], dup(sv[0]), &err), 0);
 }
 
 void unplug(struct desk *d)

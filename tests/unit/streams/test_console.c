@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -768,20 +769,113 @@ static void an_earlier_log_may_be_empty_and_its_mark_too_far(void **state)
 	check_expect(d, "now", 0);
 }
 
+struct flood {
+	struct desk *d;
+	size_t lines; /* of 1 KiB that were printed */
+	int seen;
+};
+
+/* From a hook of the turn, so that nothing is read before it. */
+static void on_flood(void *ctx)
+{
+	static char noise[64][1024];
+	struct flood *f = ctx;
+	int size = 4 << 20;
+
+	for (size_t i = 0; i < ARRAY_LEN(noise); i++) {
+		memset(noise[i], 'x', sizeof(noise[i]));
+		memcpy(noise[i], "BUG", 3);
+		noise[i][sizeof(noise[i]) - 1] = '\n';
+	}
+	setsockopt(f->d->qemu, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
+	while (send(f->d->qemu, noise, sizeof(noise), MSG_DONTWAIT) > 0)
+		f->lines += ARRAY_LEN(noise);
+}
+
+static void count_lines(void *ctx, const char *alarm, const char *line)
+{
+	struct flood *f = ctx;
+
+	(void)alarm;
+	(void)line;
+	f->seen++;
+}
+
 /* A guest that prints without end takes its share of a turn and no more. */
 static void a_flood_does_not_hold_the_loop(void **state)
 {
+	static const char *const alarms[] = {"BUG"};
 	struct desk *d = *state;
-	static uint8_t noise[64 << 10];
-	uint64_t before;
-	int size = 4 << 20;
+	struct flood f = {.d = d};
+	struct loop_hook h = {.cb = on_flood, .ctx = &f};
 
-	setsockopt(d->qemu, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size));
-	while (send(d->qemu, noise, sizeof(noise), MSG_DONTWAIT) > 0)
-		;
-	before = console_size(d->con);
+	console_set_alarms(d->con, alarms, 1, count_lines, &f);
+	loop_before_wait(d->loop, &h);
 	loop_poll(d->loop);
-	assert_in_range(console_size(d->con) - before, 1, 512 << 10);
+	assert_true(f.lines > 256);
+	assert_in_range(f.seen, 1, 256);
+}
+
+/* Nobody turns the loop: the guest goes on, and all is seen afterwards. */
+static void a_guest_prints_while_the_loop_stands(void **state)
+{
+	enum { LINES = 200000, LINE = 12 };
+	static const char *const alarms[] = {"line 199999"};
+	struct desk *d = *state;
+	struct console_expect x;
+	struct buf all = {0};
+	struct err err;
+	char line[LINE + 1];
+
+	console_set_alarms(d->con, alarms, 1, on_alarm, d);
+	console_expect_start(&x, d->con, "line 199998", 11, CLOCK_NEVER);
+	for (int i = 0; i < LINES; i++) {
+		snprintf(line, sizeof(line), "line %06d\n", i);
+		/* Blocks, until somebody has read. */
+		assert_int_equal(write(d->qemu, line, LINE), LINE);
+	}
+	assert_int_equal(d->alarms.len, 0);
+	assert_int_equal(op_wait(&x.op), 0);
+	while (!d->alarms.len)
+		loop_turn(d->loop);
+	check_bytes(&d->alarms, "line 199999|line 199999\n");
+	assert_int_equal(console_read_log(d->con, &all, &err), 0);
+	assert_int_equal(all.len, LINES * LINE);
+	for (int i = 0; i < LINES; i++) {
+		snprintf(line, sizeof(line), "line %06d\n", i);
+		assert_memory_equal(buf_data(&all) + i * LINE, line, LINE);
+	}
+	buf_done(&all);
+	console_expect_done(&x);
+}
+
+/* What was read between two turns is told before what a reset ends. */
+static void
+a_reset_or_an_end_comes_behind_what_the_thread_has_read(void **state)
+{
+	static const char *const alarms[] = {"BUG"};
+	struct desk *d = *state;
+	struct stream *s = console_stream_new(d->con, &desk_label, NULL);
+
+	console_set_alarms(d->con, alarms, 1, on_alarm, d);
+	assert_int_equal(write(d->qemu, "BUG one\n", 8), 8);
+	while (console_size(d->con) < 8)
+		sched_yield();
+	console_mark_boot(d->con);
+	check_bytes(&d->alarms, "BUG|BUG one\n");
+	assert_int_equal(console_boot_mark(d->con), 8);
+	check_stream(s, "BUG one\n");
+	assert_true(stream_eof(s));
+	stream_free(s);
+	s = console_stream_new(d->con, &desk_label, NULL);
+	assert_int_equal(write(d->qemu, "BUG two\n", 8), 8);
+	while (console_size(d->con) < 16)
+		sched_yield();
+	console_detach(d->con);
+	check_bytes(&d->alarms, "BUG|BUG one\nBUG|BUG two\n");
+	check_stream(s, "BUG two\n");
+	assert_true(stream_eof(s));
+	stream_free(s);
 }
 
 #define T(name)                                                                \
@@ -820,6 +914,8 @@ int main(void)
 	    T(what_is_written_reaches_the_guest_in_order),
 	    T(a_guest_that_does_not_read_times_out_a_write),
 	    T(a_flood_does_not_hold_the_loop),
+	    T(a_guest_prints_while_the_loop_stands),
+	    T(a_reset_or_an_end_comes_behind_what_the_thread_has_read),
 	    T(an_earlier_log_stands_before_what_comes),
 	    T(expect_finds_what_an_earlier_log_has_of_this_boot),
 	    T(a_cursor_begins_behind_an_earlier_log),

@@ -446,7 +446,40 @@ static void wake_from_a_signal_handler_ends_a_waiting_turn(void **state)
 	timer_free(guard);
 }
 
+static void on_enter(void *ctx)
+{
+	note(ctx, '<');
+}
+
+static void on_leave(void *ctx)
+{
+	note(ctx, '>');
+}
+
+static void a_sentry_stands_at_both_ends_of_a_turn(void **state)
+{
+	struct pair *s = *state;
+	struct probe p = {0};
+	struct loop_hook h = {.cb = on_hook, .ctx = &p};
+	struct loop_sentry y = {
+	    .enter = on_enter, .leave = on_leave, .ctx = &p};
+	struct timer *t = timer_new(s->loop, on_note, &p);
+
+	loop_add_sentry(s->loop, &y);
+	assert_string_equal(">", p.order);
+	timer_set(t, 0);
+	loop_before_wait(s->loop, &h);
+	loop_turn(s->loop);
+	assert_string_equal("><ht>", p.order);
+	loop_remove_sentry(s->loop, &y);
+	loop_poll(s->loop);
+	assert_string_equal("><ht>", p.order);
+	timer_free(t);
+}
+
 static const struct CMUnitTest tests[] = {
+    cmocka_unit_test_setup_teardown(a_sentry_stands_at_both_ends_of_a_turn,
+				    setup, teardown),
     cmocka_unit_test_setup_teardown(watch_tells_readable_again_until_read,
 				    setup, teardown),
     cmocka_unit_test_setup_teardown(watch_calls_for_each_direction_asked_for,

@@ -55,7 +55,7 @@ static struct qemu_spec serial_spec(void)
 	    .accel = ACCEL_TCG,
 	    .transport = TRANSPORT_SERIAL,
 	    .ram_fd = -1,
-	    .console_fd = 10,
+	    .console_path = "/run/a,b.tty",
 	    .qmp_fd = 11,
 	    .agent_fd = 12,
 	    .vhost_fd = -1,

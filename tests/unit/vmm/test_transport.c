@@ -158,6 +158,48 @@ static void a_pair_is_connected_and_ours_does_not_block(void **state)
 	close(theirs);
 }
 
+/* A socket takes 278 single bytes. */
+static void a_console_pipe_takes_many_single_bytes(void **state)
+{
+	int ours, theirs, n = 0;
+	char c;
+
+	(void)state;
+	assert_int_equal(transport_pipe_from(&ours, &theirs, NULL), 0);
+	assert_int_equal(read(ours, &c, 1), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_true(fcntl(ours, F_GETFD) & FD_CLOEXEC);
+	assert_true(fcntl(theirs, F_GETFD) & FD_CLOEXEC);
+	assert_false(fcntl(theirs, F_GETFL) & O_NONBLOCK);
+	fcntl(theirs, F_SETFL, O_NONBLOCK);
+	while (write(theirs, "y", 1) == 1)
+		n++;
+	assert_int_equal(n, fcntl(ours, F_GETPIPE_SZ));
+	/* Less only where the user has 64 MiB of pipes. */
+	assert_true(n >= 64 << 10);
+	close(theirs);
+	for (; n; n--)
+		assert_int_equal(read(ours, &c, 1), 1);
+	assert_int_equal(read(ours, &c, 1), 0);
+	close(ours);
+}
+
+static void what_is_typed_goes_the_other_way(void **state)
+{
+	int ours, theirs;
+	char c;
+
+	(void)state;
+	assert_int_equal(transport_pipe_to(&ours, &theirs, NULL), 0);
+	assert_int_equal(write(ours, "y", 1), 1);
+	assert_int_equal(read(theirs, &c, 1), 1);
+	assert_int_equal(c, 'y');
+	assert_true(fcntl(ours, F_GETFL) & O_NONBLOCK);
+	assert_false(fcntl(theirs, F_GETFL) & O_NONBLOCK);
+	close(ours);
+	close(theirs);
+}
+
 /* Where there is no vhost-vsock, the reason names the device. */
 static void a_reserved_cid_is_taken_or_the_device_is_named(void **state)
 {
@@ -186,6 +228,8 @@ static const struct CMUnitTest tests[] = {
     T(a_deadline_in_the_past_is_an_ordinary_one),
     T(giving_up_leaves_nothing_open),
     cmocka_unit_test(a_pair_is_connected_and_ours_does_not_block),
+    cmocka_unit_test(a_console_pipe_takes_many_single_bytes),
+    cmocka_unit_test(what_is_typed_goes_the_other_way),
     cmocka_unit_test(a_reserved_cid_is_taken_or_the_device_is_named),
 };
 
