@@ -28,7 +28,9 @@ static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 	port_receive(ctx, p, n);
 }
 
-/* Onto the bridge, as a port that passes nothing yet. */
+/* Onto the bridge, where it passes frames: kernel_place_settle() follows. That
+ * is no line of this batch. A change by ip(8) is announced to the bridge, which
+ * then enables each port that is up (br_port_carrier_check() of Linux). */
 static int join_bridge(const struct port *p, struct err *err)
 {
 	CLEANUP(buf_done) struct buf ip = {0};
@@ -37,9 +39,8 @@ static int join_bridge(const struct port *p, struct err *err)
 	buf_printf(&ip,
 		   "link set dev %s addrgenmode none\n"
 		   "link set dev %s master %s\n"
-		   "link set dev %s up\n"
-		   "link set dev %s type bridge_slave state 0\n",
-		   tap, tap, p->bridge->kernel->name, tap, tap);
+		   "link set dev %s up\n",
+		   tap, tap, p->bridge->kernel->name, tap);
 	return kernel_run(KERNEL_IP, &ip, err);
 }
 
@@ -56,9 +57,14 @@ int kernel_place_open(struct port *p, struct err *err)
 		r = join_bridge(p, err);
 	if (r == 0)
 		r = kernel_bridge_apply(p->bridge, err);
-	if (r < 0)
+	if (r < 0) {
 		tap_close(tap);
-	return r;
+		return r;
+	}
+	kernel_place_settle(p);
+	/* Frames that came meanwhile are not for a guest that boots later. */
+	tap_drain(tap, &p->place.before.tx);
+	return 0;
 }
 
 void kernel_place_close(struct port *p)

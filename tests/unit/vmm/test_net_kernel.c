@@ -34,6 +34,9 @@
 
 #define GUESTS 3
 #define BODY   46u
+/* Bytes of a capture before its packets, and before each of them. */
+#define PCAP_HEADER 24u
+#define PCAP_RECORD 16u
 /* What is to come, comes within; what is not, has had so much time. */
 #define COMES_MS  5000
 #define SILENT_MS 150
@@ -226,6 +229,21 @@ static struct impairment *rule(struct fix *f, int from, int to)
 				 to < 0 ? NULL : f->p[to]);
 }
 
+/* Bytes of the capture since the last call. */
+static size_t captured(struct stream *s)
+{
+	struct stream_wait w;
+	size_t n = 0;
+
+	stream_wait_init(&w, s);
+	stream_drain(&w, clock_now_ns());
+	op_wait(&w.op);
+	for (size_t i = 0; i < w.n_frames; i++)
+		n += w.frames[i].len;
+	stream_wait_done(&w);
+	return n;
+}
+
 /* --- the bridge ------------------------------------------------------------
  */
 
@@ -295,6 +313,31 @@ static void an_unplugged_port_hears_nothing_later(void **state)
 	assert_int_equal(0, port_plug(f->p[1], &f->fd[1], NULL));
 	say(f, 0, port_mac(f->p[1]), '3');
 	assert_hears(f, 1, '3');
+}
+
+static void a_guest_that_is_off_is_sent_nothing(void **state)
+{
+	struct fix *f = *state;
+	struct port *p;
+	struct stream *cap;
+	int fd;
+
+	NEEDS_KERNEL(f);
+	introduce(f);
+	p = bridge_attach(f->b, "d", NULL);
+	cap =
+	    bridge_capture(f->b, p, &(struct capture_options){0}, &label, NULL);
+	say(f, 0, frames_everybody, '1');
+	assert_hears(f, 1, '1');
+	assert_int_equal(PCAP_HEADER, captured(cap));
+	/* Nor does it hear of that when it boots. */
+	assert_int_equal(0, port_plug(p, &fd, NULL));
+	say(f, 0, frames_everybody, '2');
+	assert_hears(f, 1, '2');
+	assert_int_equal(PCAP_RECORD + FRAME_MIN + BODY, captured(cap));
+	stream_free(cap);
+	close(fd);
+	port_free(p);
 }
 
 static void without_a_link_nothing_passes(void **state)
@@ -375,24 +418,9 @@ static void counters_are_the_guests(void **state)
 /* --- captures ---------------------------------------------------------------
  */
 
-/* Bytes of the capture since the last call. */
-static size_t captured(struct stream *s)
-{
-	struct stream_wait w;
-	size_t n = 0;
-
-	stream_wait_init(&w, s);
-	stream_drain(&w, clock_now_ns());
-	op_wait(&w.op);
-	for (size_t i = 0; i < w.n_frames; i++)
-		n += w.frames[i].len;
-	stream_wait_done(&w);
-	return n;
-}
-
 static void captures_see_each_frame_once(void **state)
 {
-	const size_t record = 16 + FRAME_MIN + BODY;
+	const size_t record = PCAP_RECORD + FRAME_MIN + BODY;
 	struct fix *f = *state;
 	struct stream *all, *one;
 	struct err err = {0};
@@ -406,8 +434,8 @@ static void captures_see_each_frame_once(void **state)
 			     &label, &err);
 	if (!all || !one)
 		fail_msg("%s", err.text);
-	assert_int_equal(24, captured(all));
-	assert_int_equal(24, captured(one));
+	assert_int_equal(PCAP_HEADER, captured(all));
+	assert_int_equal(PCAP_HEADER, captured(one));
 	say(f, 0, port_mac(f->p[2]), '1');
 	say(f, 0, port_mac(f->p[1]), '2');
 	say(f, 1, frames_everybody, '3');
@@ -803,6 +831,7 @@ int main(void)
 	    TEST(the_gateway_answers_once),
 	    TEST(nobody_takes_the_gateways_address),
 	    TEST(an_unplugged_port_hears_nothing_later),
+	    TEST(a_guest_that_is_off_is_sent_nothing),
 	    TEST(without_a_link_nothing_passes),
 	    TEST(a_socket_is_joined_with_a_tap),
 	    TEST(counters_are_the_guests),
