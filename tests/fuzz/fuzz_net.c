@@ -34,7 +34,7 @@ struct world {
 	uint64_t seen;
 };
 
-static void on_frame(void *ctx, struct swport *from, const struct frame *f)
+static bool on_frame(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct world *w = ctx;
 
@@ -42,6 +42,7 @@ static void on_frame(void *ctx, struct swport *from, const struct frame *f)
 	assert(!mac_is_group(f->data + MAC_LEN));
 	assert(from->sw == w->sw);
 	w->heard++;
+	return true;
 }
 
 static void on_seen(void *ctx, const struct frame *f)

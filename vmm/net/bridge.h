@@ -185,7 +185,8 @@ void bridge_shaper_counters(const struct bridge *b,
 
 /*
  * Taps the whole bridge, where a frame is seen once, when it enters the
- * switch; or one port: what its guest sends and what is sent to it. Frames
+ * switch; or one port: the frames that its guest sends, and those that reach
+ * its NIC (not without a link, or where the NIC's queue is full). Frames
  * that were on their way when this was called are not in it, every later one
  * is. The stream is the caller's; NULL with err as for capture_new().
  */

@@ -114,8 +114,9 @@ void port_seen6(struct port *p, const uint8_t *ip);
 /* NULL with err: the kernel's bridge has no place for it. */
 struct port *port_new(struct bridge *b, unsigned slot, const char *guest,
 		      struct err *err);
-/* A frame for the guest, from whatever it is plugged into. */
-void port_receive(struct port *p, const uint8_t *data, size_t n);
+/* A frame for the guest, from whatever it is plugged into. False: it did not
+ * get through (as swport_deliver_cb). */
+bool port_receive(struct port *p, const uint8_t *data, size_t n);
 
 /* --- route.c: packets from one bridge to another ---------------------------
  */

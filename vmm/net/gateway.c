@@ -294,13 +294,14 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 
 /* --- on the switch ------------------------------------------------------- */
 
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct gateway *g = ctx;
 	size_t n = gateway_answer(g, from, f);
 	struct frame reply = {g->reply, n, f->now_ns};
 	if (n)
 		vswitch_input(&g->port, &reply);
+	return true;
 }
 
 void gateway_join(struct gateway *g, struct vswitch *sw)

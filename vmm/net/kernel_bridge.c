@@ -88,12 +88,13 @@ void kernel_bridge_send(struct bridge *b, const uint8_t *p, size_t n)
 }
 
 /* For everybody, or for an address that no port has. */
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct bridge *b = ctx;
 
 	if (from == &b->gateway.port)
 		kernel_bridge_send(b, f->data, f->len);
+	return true;
 }
 
 static struct port *find_sender(const struct bridge *b, const uint8_t *mac)

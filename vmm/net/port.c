@@ -41,32 +41,35 @@ static void on_bad(void *ctx)
 
 static const struct wire_events wire_events = {on_frame, on_bad};
 
-void port_receive(struct port *port, const uint8_t *data, size_t n)
+bool port_receive(struct port *port, const uint8_t *data, size_t n)
 {
 	if (port->is_down)
-		return;
+		return false;
 	switch (wire_send(&port->wire, data, n)) {
 	case WIRE_SENT:
 		port->counters.rx_frames++;
 		port->counters.rx_bytes += n;
-		break;
+		return true;
 	case WIRE_FULL:
 		port->counters.dropped++;
-		break;
+		return false;
 	case WIRE_GONE:
-		break;
+		return false;
 	}
+	return false;
 }
 
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct port *port = ctx;
 
 	if (!port->bridge->kernel)
-		port_receive(port, f->data, f->len);
-	/* Else the kernel has brought what guests send. */
-	else if (!port->is_down && kernel_bridge_is_ours(port->bridge, from))
-		kernel_bridge_send(port->bridge, f->data, f->len);
+		return port_receive(port, f->data, f->len);
+	/* The kernel has brought the frames of guests. */
+	if (port->is_down || !kernel_bridge_is_ours(port->bridge, from))
+		return false;
+	kernel_bridge_send(port->bridge, f->data, f->len);
+	return true;
 }
 
 static void destroy(void *ctx)

@@ -125,17 +125,18 @@ static void route4(struct bridge *b, const struct frame *f,
 
 /* A packet has come to the router, maybe long after it was sent, and with a bit
  * flipped on the way. */
-static void on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct eth_view eth;
 
 	(void)from;
 	if (!eth_parse(&eth, f->data, f->len))
-		return;
+		return true;
 	if (eth.type == ETHER_IPV4)
 		route4(ctx, f, &eth);
 	else if (eth.type == ETHER_IPV6)
 		route6(ctx, f, &eth);
+	return true;
 }
 
 void route_join(struct bridge *b)

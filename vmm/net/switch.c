@@ -6,6 +6,8 @@
  * forwarded (the gateway answers at once) is copied to the backlog and follows
  * when the frame is done: so every port and tap sees a question before its
  * answer, and the stack does not grow with what guests make each other say.
+ * Taps of a port come after its delivery, which tells whether the frame got
+ * through.
  *
  * Ports are an array of slots with holes, so that a port may go while a frame
  * is on its way round. Taps are a list, of which next_tap is the one that the
@@ -161,9 +163,8 @@ static void arrive(void *ctx, struct swport *from, struct swport *to,
 {
 	struct vswitch *sw = ctx;
 
-	tell_taps(sw, to, false, f);
-	if (to->sw == sw)
-		to->deliver(to->ctx, from, f);
+	if (to->sw == sw && to->deliver(to->ctx, from, f))
+		tell_taps(sw, to, false, f);
 }
 
 /*

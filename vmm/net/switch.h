@@ -11,7 +11,8 @@
  *			it goes to
  *	pass()		from this port to that one: the only such place, where a
  *			shaper, if there is one, decides about it
- *	arrive()	seen by the taps of that port, and delivered
+ *	arrive()	delivered, and seen by the taps of that port if it took
+ *			the frame
  *
  * Callbacks may remove ports and taps, also their own; what they put in with
  * vswitch_input() is forwarded when the frame at hand is done.
@@ -46,8 +47,9 @@ struct frame {
 	int64_t now_ns;
 };
 
-/* f is borrowed for the call. */
-typedef void (*swport_deliver_cb)(void *ctx, struct swport *from,
+/* f is borrowed for the call. False: the frame did not get through, for there
+ * is no link, no guest, or no room in its queue. */
+typedef bool (*swport_deliver_cb)(void *ctx, struct swport *from,
 				  const struct frame *f);
 
 /* A place on the switch; embedded by whoever it is. Its memory must outlive
@@ -64,8 +66,8 @@ struct swport {
 	TAILQ_HEAD(mac_list, mac_entry) macs; /* the longest silent first */
 };
 
-/* Sees frames: those that enter the switch (only NULL), or those from and to
- * one port. The caller's. */
+/* Sees frames: those that enter the switch (only NULL), or those from one port
+ * and those that it took. The caller's. */
 struct vtap {
 	void (*seen)(void *ctx, const struct frame *f);
 	void *ctx;

@@ -152,6 +152,55 @@ static void a_port_is_seen_in_both_directions(void **state)
 	assert_captured(f, "124");
 }
 
+static void a_port_without_a_link_sees_nothing(void **state)
+{
+	struct fix *f = *state;
+
+	start(f, f->p[0]);
+	port_set_link(f->p[0], false);
+	say(f, 0, frames_everybody, '1');
+	say(f, 1, frames_everybody, '2');
+	say(f, 1, port_mac(f->p[0]), '3');
+	assert_captured(f, "");
+	port_set_link(f->p[0], true);
+	say(f, 1, frames_everybody, '4');
+	assert_captured(f, "4");
+}
+
+static void a_port_whose_guest_is_off_sees_nothing(void **state)
+{
+	struct fix *f = *state;
+
+	start(f, f->p[0]);
+	port_unplug(f->p[0]);
+	say(f, 1, frames_everybody, '1');
+	assert_captured(f, "");
+	close(f->fd[0]);
+	assert_int_equal(0, port_plug(f->p[0], &f->fd[0], NULL));
+	say(f, 1, frames_everybody, '2');
+	assert_captured(f, "2");
+}
+
+/* The guest reads nothing: its queue gets full. */
+static void a_frame_that_finds_the_queue_full_is_not_seen(void **state)
+{
+	const size_t record = PCAP_RECORD + FRAME_MIN + 46;
+	struct fix *f = *state;
+	struct port_counters c = {0};
+	struct buf all = {0};
+
+	start(f, f->p[0]);
+	while (c.dropped < 100) {
+		for (int i = 0; i < 100; i++)
+			say(f, 1, frames_everybody, '1');
+		port_counters(f->p[0], &c);
+	}
+	collect(f, &all);
+	assert_true(c.rx_frames > 0);
+	assert_int_equal(c.rx_frames * record, all.len);
+	buf_done(&all);
+}
+
 static void frames_on_their_way_are_not_in_it(void **state)
 {
 	struct fix *f = *state;
@@ -325,6 +374,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(a_bridge_is_seen_once_a_frame),
 	    T(a_port_is_seen_in_both_directions),
+	    T(a_port_without_a_link_sees_nothing),
+	    T(a_port_whose_guest_is_off_sees_nothing),
+	    T(a_frame_that_finds_the_queue_full_is_not_seen),
 	    T(frames_on_their_way_are_not_in_it),
 	    T(a_record_has_the_time_of_the_clock),
 	    T(open_captures_are_listed),

@@ -25,6 +25,7 @@ struct station {
 	/* What it does when a frame comes. */
 	void (*act)(struct station *st);
 	void *arg;
+	bool is_deaf; /* takes no frame */
 };
 
 struct fix {
@@ -34,7 +35,7 @@ struct fix {
 	char order[64]; /* of taps and deliveries */
 };
 
-static void on_frame(void *ctx, struct swport *from, const struct frame *f)
+static bool on_frame(void *ctx, struct swport *from, const struct frame *f)
 {
 	struct station *st = ctx;
 
@@ -43,6 +44,7 @@ static void on_frame(void *ctx, struct swport *from, const struct frame *f)
 	st->last = f->len > FRAME_MIN ? f->data[FRAME_MIN] : 0;
 	if (st->act)
 		st->act(st);
+	return !st->is_deaf;
 }
 
 static int setup(void **state)
@@ -356,6 +358,24 @@ static void a_tap_of_a_port_sees_both_directions_of_it(void **state)
 	vswitch_untap(f->sw, &t.tap);
 }
 
+static void a_tap_of_a_port_sees_only_what_it_took(void **state)
+{
+	struct fix *f = *state;
+	struct tap all, one;
+
+	tap_on(f, &all, NULL);
+	tap_on(f, &one, &f->st[0].port);
+	f->st[0].is_deaf = true;
+	send_to(f, 1, frames_everybody, 1);
+	assert_int_equal(1, all.n);
+	assert_int_equal(0, one.n);
+	f->st[0].is_deaf = false;
+	send_to(f, 1, frames_everybody, 2);
+	assert_int_equal(1, one.n);
+	vswitch_untap(f->sw, &all.tap);
+	vswitch_untap(f->sw, &one.tap);
+}
+
 static void taps_may_go_while_they_are_called(void **state)
 {
 	struct fix *f = *state;
@@ -482,6 +502,7 @@ int main(void)
 	    T(forgetting_a_port_forgets_what_is_behind_it),
 	    T(a_tap_of_the_switch_sees_each_frame_once),
 	    T(a_tap_of_a_port_sees_both_directions_of_it),
+	    T(a_tap_of_a_port_sees_only_what_it_took),
 	    T(taps_may_go_while_they_are_called),
 	    T(an_answer_follows_the_question),
 	    T(answers_are_bounded),
