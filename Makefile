@@ -231,7 +231,7 @@ $(B)/fuzz/%: $(B)/obj/tests/fuzz/%.o $(A_vmm)
 	    $(filter %.a,$^) $(LIBS_vmm)
 
 # Those of the runner's; what they link needs Lua.
-$(addprefix $(B)/fuzz/fuzz_,events history): $(B)/fuzz/%: \
+$(addprefix $(B)/fuzz/fuzz_,events history json): $(B)/fuzz/%: \
     $(B)/obj/tests/fuzz/%.o $(A_runner)
 	@mkdir -p $(@D)
 	$(say) LD $@

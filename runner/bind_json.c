@@ -12,7 +12,9 @@
 
 #include "runner/bind.h"
 #include "runner/json_mark.h"
+#include "runner/json_read.h"
 
+#define DECODE	  "json.decode"
 #define DEPTH_MAX 512
 /* An array whose last index is beyond this is a mistake, not a list. */
 #define ARRAY_MAX 10000000
@@ -126,6 +128,9 @@ static json_t *encode_object(lua_State *L, const struct encoder *e, int idx,
 	while (lua_next(L, idx)) {
 		size_t n;
 		const char *key = utf8_check(L, e->method, -2, &n);
+		/* An event with such a key could not be read back. */
+		if (!e->mark && memchr(key, '\0', n))
+			bind_fail_arg(L, e->method, "a key holds a NUL byte");
 		json_t *v = encode_value(L, e, lua_gettop(L), depth + 1);
 
 		json_object_setn(out, key, n, v);
@@ -271,97 +276,100 @@ static int json_l_encode(lua_State *L)
 	return 1;
 }
 
-static void push_json(lua_State *L, const json_t *v,
-		      const struct json_mark *mark)
-{
-	uint64_t large;
-	const char *key;
-	size_t key_n;
-	json_t *item;
-	size_t i;
-	json_t *mut = (json_t *)(uintptr_t)v;
+/* --- decoding -------------------------------------------------------------*/
 
-	luaL_checkstack(L, 6, "json.decode");
-	switch (json_typeof(v)) {
-	case JSON_NULL:
-		lua_pushnil(L);
-		return;
-	case JSON_TRUE:
-	case JSON_FALSE:
-		lua_pushboolean(L, json_is_true(v));
-		return;
-	case JSON_INTEGER:
-		bind_push_i64(L, json_integer_value(v));
-		return;
-	case JSON_REAL:
-		lua_pushnumber(L, json_real_value(v));
-		return;
-	case JSON_STRING:
-		if (json_mark_is_u64(mark, v, &large)) {
-			bind_push_u64(L, large);
-			return;
-		}
-		lua_pushlstring(L, json_string_value(v), json_string_length(v));
-		return;
-	case JSON_ARRAY:
-		lua_createtable(L, (int)json_array_size(v), 0);
-		json_array_foreach (mut, i, item) {
-			push_json(L, item, mark);
-			lua_rawseti(L, -2, (int)i + 1);
-		}
-		return;
-	case JSON_OBJECT:
-		lua_newtable(L);
-		push_key(L, &object_meta);
-		lua_rawget(L, LUA_REGISTRYINDEX);
-		lua_setmetatable(L, -2);
-		json_object_keylen_foreach(mut, key, key_n, item)
-		{
-			lua_pushlstring(L, key, key_n);
-			push_json(L, item, mark);
-			lua_rawset(L, -3);
-		}
-		return;
+static void push_token(lua_State *L, struct json_reader *r,
+		       enum json_token token);
+
+static enum json_token next_token(lua_State *L, struct json_reader *r)
+{
+	enum json_token token = json_read_next(r);
+	struct err err = {0};
+
+	if (token == JSON_TOKEN_ERROR) {
+		json_read_error(r, &err);
+		bind_fail_err(L, DECODE, &err);
+	}
+	return token;
+}
+
+static void push_string(lua_State *L, const struct json_reader *r)
+{
+	size_t n = r->string->len;
+
+	lua_pushlstring(L, n ? (const char *)buf_data(r->string) : "", n);
+}
+
+static void push_array(lua_State *L, struct json_reader *r)
+{
+	enum json_token token;
+
+	lua_newtable(L);
+	for (int i = 1; (token = next_token(L, r)) != JSON_TOKEN_ARRAY_END;
+	     i++) {
+		push_token(L, r, token);
+		lua_rawseti(L, -2, i);
 	}
 }
 
-#define LOAD_FLAGS (JSON_DECODE_ANY | JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL)
-
-/* Of integers that jansson finds too big, again with those marked. */
-static json_t *load(lua_State *L, const char *s, size_t n,
-		    const struct json_mark *mark, json_error_t *why)
+/* Of a key that is there twice, the last value counts. */
+static void push_object(lua_State *L, struct json_reader *r)
 {
-	json_t *v = json_loadb(s, n, LOAD_FLAGS, why);
+	lua_newtable(L);
+	push_key(L, &object_meta);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_setmetatable(L, -2);
+	while (next_token(L, r) != JSON_TOKEN_OBJECT_END) {
+		push_string(L, r);
+		push_token(L, r, next_token(L, r));
+		lua_rawset(L, -3);
+	}
+}
 
-	if (v || json_error_code(why) != json_error_numeric_overflow)
-		return v;
-	struct buf *text = bind_push_buf(L);
-	json_mark_integers(mark, s, n, text);
-	const char *marked = (const char *)buf_data(text);
-	v = json_loadb(marked, text->len, LOAD_FLAGS, why);
-	if (!v)
-		why->column = json_mark_column(
-		    mark, marked, why->position > 0 ? (size_t)why->position : 0,
-		    why->column);
-	return v;
+/* The value that begins with the token. */
+static void push_token(lua_State *L, struct json_reader *r,
+		       enum json_token token)
+{
+	luaL_checkstack(L, 6, DECODE);
+	switch (token) {
+	case JSON_TOKEN_FALSE:
+	case JSON_TOKEN_TRUE:
+		lua_pushboolean(L, token == JSON_TOKEN_TRUE);
+		return;
+	case JSON_TOKEN_INTEGER:
+		bind_push_i64(L, r->integer);
+		return;
+	case JSON_TOKEN_UNSIGNED:
+		bind_push_u64(L, r->large);
+		return;
+	case JSON_TOKEN_REAL:
+		lua_pushnumber(L, r->real);
+		return;
+	case JSON_TOKEN_STRING:
+		push_string(L, r);
+		return;
+	case JSON_TOKEN_ARRAY:
+		push_array(L, r);
+		return;
+	case JSON_TOKEN_OBJECT:
+		push_object(L, r);
+		return;
+	default:
+		lua_pushnil(L);
+	}
 }
 
 static int json_l_decode(lua_State *L)
 {
-	struct json_mark mark;
-	json_error_t why;
+	struct json_reader reader;
 	size_t n;
-	const char *s = arg_bytes(L, "json.decode", 1, "text", &n);
-	struct root *r = push_root(L);
+	const char *s = arg_bytes(L, DECODE, 1, "text", &n);
 
-	json_mark_init(&mark);
-	r->json = load(L, s, n, &mark, &why);
-	if (!r->json)
-		bind_fail_arg(L, "json.decode", "line %d, column %d: %s",
-			      why.line, why.column, why.text);
-	push_json(L, r->json, &mark);
-	json_decref(r->json);
-	r->json = NULL;
+	lua_settop(L, 1);
+	json_read_init(&reader, s, n, bind_push_buf(L));
+	push_token(L, &reader, next_token(L, &reader));
+	/* What follows is an error, or the end. */
+	next_token(L, &reader);
 	return 1;
 }
 

@@ -1064,6 +1064,7 @@ json = {}
 ---@return string
 function json.encode(value) end
 
+---Of a key that an object has twice, the last value counts. An integer that no integer type holds is a float.
 ---@param text string
 ---@return any
 function json.decode(text) end

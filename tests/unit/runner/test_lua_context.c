@@ -300,18 +300,26 @@ static void names_are_compared_to_their_last_byte(void **state)
 	FAILS("provium:vm('v'):clock():advance('-2s\\0x')", "holds a NUL byte");
 }
 
-static void a_key_of_meta_holds_no_nul_byte(void **state)
+static void file_error_is(const char *text, const char *want)
 {
 	struct lua_run r;
 
-	(void)state;
 	lua_run_init(&r);
-	lua_run(&r, "test('x', {['slow\\0x'] = true}, print)\n");
-	assert_string_equal(
-	    json_string_value(
-		json_object_get(lua_run_event(&r, "file_error", 0), "message")),
-	    "x.test.lua:1: test: a key of meta holds a NUL byte");
+	lua_run(&r, text);
+	const json_t *ev = lua_run_event(&r, "file_error", 0);
+	assert_non_null(ev);
+	assert_string_equal(json_string_value(json_object_get(ev, "message")),
+			    want);
 	lua_run_done(&r);
+}
+
+static void a_key_of_meta_holds_no_nul_byte(void **state)
+{
+	(void)state;
+	file_error_is("test('x', {['slow\\0x'] = true}, print)\n",
+		      "x.test.lua:1: test: a key of meta holds a NUL byte");
+	file_error_is("test('x', {spec = {['a\\0b'] = 1}}, print)\n",
+		      "x.test.lua:1: test: a key holds a NUL byte");
 }
 
 static void assert_is_that_of_lua(void **state)
@@ -440,6 +448,30 @@ static void json_keeps_values(void **state)
 	PASSES("t:assert_eq(type(json.decode('9007199254740992')), 'number')");
 }
 
+static void json_is_read_as_programs_print_it(void **state)
+{
+	(void)state;
+	PASSES("t:assert_eq(json.decode('{\"a\":1,\"b\":3,\"a\":2}'), "
+	       "{a = 2, b = 3})");
+	PASSES("t:assert_eq(json.decode('{\"a\":1,\"a\":null}'), {})");
+	PASSES("local v = {['a\\0b'] = {['\\0'] = 1}} "
+	       "t:assert_eq(json.decode(json.encode(v)), v)");
+	PASSES("t:assert_eq(json.decode('[1e400,-1e400]'), "
+	       "{math.huge, -math.huge})");
+	PASSES("t:assert_eq(json.decode('18446744073709551616'), 2^64)");
+	PASSES("t:assert_eq(json.decode('18446744073709551615'), "
+	       "18446744073709551615ULL)");
+	PASSES("t:assert_eq(json.decode(' [\"\\\\u0000\", 1.5, true] '), "
+	       "{'\\0', 1.5, true})");
+	PASSES("t:assert_eq(json.encode(json.decode('[{},[]]')), '[{},[]]')");
+	/* As deep as it is taken, and deeper. */
+	PASSES("local n = 2048 "
+	       "json.decode(('['):rep(n) .. (']'):rep(n))");
+	FAILS(
+	    "local n = 2049 json.decode(('['):rep(n) .. (']'):rep(n))",
+	    "json.decode: line 1, column 2049: arrays and objects are nested");
+}
+
 static void json_refuses_what_has_no_form(void **state)
 {
 	(void)state;
@@ -508,6 +540,7 @@ int main(void)
 	    cmocka_unit_test(wait_until_says_what_did_not_come),
 	    cmocka_unit_test(wait_until_zero_polls_once),
 	    cmocka_unit_test(json_keeps_values),
+	    cmocka_unit_test(json_is_read_as_programs_print_it),
 	    cmocka_unit_test(json_refuses_what_has_no_form),
 	    cmocka_unit_test(json_errors_give_line_and_column),
 	    cmocka_unit_test(a_tmpdir_goes_with_its_test),
