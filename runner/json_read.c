@@ -12,8 +12,8 @@
 enum state {
 	WANT_VALUE,
 	WANT_FIRST_VALUE, /* or the array's end */
-	WANT_FIRST_KEY, /* or the object's end */
-	WANT_MORE,	/* a comma, the end of what is open, or of the text */
+	WANT_FIRST_KEY,	  /* or the object's end */
+	WANT_MORE,	  /* a comma, the end of what is open, or of the text */
 };
 
 void json_read_init(struct json_reader *r, const char *text, size_t n,
@@ -184,7 +184,8 @@ static size_t digits_at(const struct json_reader *r, size_t at)
 {
 	size_t n = 0;
 
-	while (at + n < r->n && r->text[at + n] >= '0' && r->text[at + n] <= '9')
+	while (at + n < r->n && r->text[at + n] >= '0' &&
+	       r->text[at + n] <= '9')
 		n++;
 	return n;
 }

@@ -29,7 +29,7 @@ struct event_sink *report_list_new(FILE *out,
 /* What report_plain_new() makes, grouped by file, for a terminal: its last
  * line tells what runs. out is borrowed. */
 struct event_sink *report_tty_new(FILE *out, const struct report_options *opts);
-/* TAP 14. out is borrowed. */
+/* TAP 13. out is borrowed. */
 struct event_sink *report_tap_new(FILE *out);
 /* Commands and annotations of a GitHub Actions job around what next prints to
  * out; summary: path of the step summary, or NULL. Owns next. */

@@ -1,7 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * TAP 14 (testanything.org): a test point as each test ends, with diagnostics
+ * TAP 13 (testanything.org): a test point as each test ends, with diagnostics
  * as YAML; the plan stands at the end, where the number of tests is known.
+ * Later versions add nothing that is used here, and TAP::Parser refuses them.
+ *
+ * Readers differ in the escapes that they know, so a name needs none: it holds
+ * no "#", which begins a directive, and ends in no "{", which begins a
+ * subtest. Read by TAP::Parser 3.44, tap-parser 5 and 18, Meson 1.0 and the
+ * tap-driver of automake 1.16.
+ *
  * Strings of the diagnostics are JSON strings, which are YAML too: nothing in
  * them can end the block.
  */
@@ -15,24 +22,32 @@
 #include "runner/report_tree.h"
 #include "runner/text.h"
 
+/* Bytes of a string in the diagnostics. TAP::Parser takes no more than 65534
+ * characters, and one byte may become six. */
+#define TAP_TEXT_MAX (8u << 10)
+
 struct report_tap {
 	struct event_sink sink;
 	FILE *out;
 	size_t n;
 };
 
-/* In a description, "#" would begin a directive, and "\" escapes. */
 static void put_name(struct report_tap *r, struct tree_text t)
 {
 	CLEANUP(buf_done) struct buf b = {0};
+	size_t end;
 
 	text_escape(&b, t.p, t.n);
-	for (size_t i = 0; i < b.len; i++) {
+	end = b.len;
+	while (end && buf_data(&b)[end - 1] == ' ')
+		end--;
+	for (size_t i = 0; i < end; i++) {
 		char c = (char)buf_data(&b)[i];
 
-		if (c == '#' || c == '\\')
-			fputc('\\', r->out);
-		fputc(c, r->out);
+		if (c == '#' || (c == '{' && i + 1 == end))
+			fprintf(r->out, "\\x%02x", (unsigned)c);
+		else
+			fputc(c, r->out);
 	}
 }
 
@@ -45,17 +60,58 @@ static void put_point(struct report_tap *r, const json_t *ev, bool is_ok,
 	put_name(r, name);
 }
 
+/* The string, owned, cut where it is too long. */
+static json_t *shorten_string(const json_t *string)
+{
+	struct tree_text t = tree_text_of(string);
+	size_t max = t.n < TAP_TEXT_MAX ? t.n : TAP_TEXT_MAX;
+	CLEANUP(buf_done) struct buf b = {0};
+
+	/* At a border of characters. */
+	while (max && max < t.n && ((unsigned char)t.p[max] & 0xc0) == 0x80)
+		max--;
+	buf_append(&b, t.p, max);
+	if (max < t.n)
+		buf_printf(&b, "\n[%zu more bytes]", t.n - max);
+	return json_stringn(b.len ? (char *)buf_data(&b) : "", b.len);
+}
+
+/* The value, owned, with strings that are not too long. */
+static json_t *shorten(json_t *v)
+{
+	json_t *out, *item;
+	const char *key;
+	size_t i;
+
+	if (json_is_string(v))
+		return shorten_string(v);
+	if (json_is_array(v)) {
+		out = json_array();
+		json_array_foreach (v, i, item)
+			json_array_append_new(out, shorten(item));
+		return out;
+	}
+	if (!json_is_object(v))
+		return json_incref(v);
+	out = json_object();
+	json_object_foreach (v, key, item)
+		json_object_set_new(out, key, shorten(item));
+	return out;
+}
+
 static void put_value(struct report_tap *r, const json_t *ev, const char *key)
 {
-	const json_t *v = json_object_get(ev, key);
+	json_t *v = json_object_get(ev, key);
 
 	if (!v)
 		return;
+	v = shorten(v);
 	fprintf(r->out, "  %s: ", key);
 	json_dumpf(v, r->out,
 		   JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT |
 		       JSON_REAL_PRECISION(15));
 	fputc('\n', r->out);
+	json_decref(v);
 }
 
 static void put_diagnostics(struct report_tap *r, const json_t *ev)
@@ -74,19 +130,21 @@ static void put_diagnostics(struct report_tap *r, const json_t *ev)
 static void on_run_start(struct report_tap *r, const json_t *ev)
 {
 	(void)ev;
-	fputs("TAP version 14\n", r->out);
+	fputs("TAP version 13\n", r->out);
 }
 
 static void on_test_end(struct report_tap *r, const json_t *ev)
 {
 	const char *status = tree_string(ev, "status");
 	bool is_failed = !strcmp(status, "failed");
+	bool is_skipped = !strcmp(status, "skipped");
+	struct tree_text reason = tree_text(ev, "reason");
 
 	put_point(r, ev, !is_failed, tree_text(ev, "test"));
-	if (!strcmp(status, "skipped")) {
-		fputs(" # SKIP ", r->out);
-		put_name(r, tree_text(ev, "reason"));
-	}
+	if (is_skipped)
+		fputs(reason.n ? " # SKIP " : " # SKIP", r->out);
+	if (is_skipped)
+		put_name(r, reason);
 	fputs("\n", r->out);
 	if (is_failed || json_object_get(ev, "attempts"))
 		put_diagnostics(r, ev);

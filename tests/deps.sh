@@ -10,7 +10,7 @@ libjansson-dev libslirp-dev libzstd-dev liblzma-dev liblz4-dev zlib1g-dev libxxh
 qemu-system-x86 busybox-static"
 check="libcmocka-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
 valgrind shellcheck mandoc codespell libxml2-utils luajit python3 python3-pexpect cpio
-tcpdump socat iproute2 nftables chromium"
+tcpdump socat iproute2 nftables chromium perl"
 bench="openssh-client bats lua-busted gnuplot-nox"
 
 want=

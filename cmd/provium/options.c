@@ -308,7 +308,7 @@ const struct option_def option_defs[] = {
     {"html", '\0', "FILE", "write a report as one page for a browser",
      FOR_RUN | FOR_REPORT, NULL, AT(html), 0},
     {"tap", '\0', NULL,
-     "print TAP 14; the report for people goes to standard error",
+     "print TAP 13; the report for people goes to standard error",
      FOR_RUN | FOR_REPORT, NULL, AT(is_tap), 0},
     {"json", '\0', NULL,
      "print all results as one JSON object, likewise, when the run is over",

@@ -80,11 +80,48 @@ out "2 passed, 2 failed, 1 skipped"
 
 claim "TAP has standard output, the report standard error"
 run 1 run --tap t
-[ "$(head -n 1 out)" = "TAP version 14" ] || complain "no version"
+[ "$(head -n 1 out)" = "TAP version 13" ] || complain "no version"
 [ "$(tail -n 1 out)" = "1..5" ] || complain "no plan"
 [ "$(grep -cE '^(not )?ok ' out)" = 5 ] || complain "not 5 points"
 out "# SKIP no moon"
 err "2 passed, 2 failed, 1 skipped"
+
+file p/good.test.lua <<'END'
+test("plain", function(t) end)
+test("ends in {", {skip = "a {"}, function(t) end)
+test("issue #12 \\", {skip = "see #13 \\"}, function(t) end)
+END
+file p/bad.test.lua <<'END'
+test("a # TODO b", function(t) t:fail("one\0\n  ...\nok 2\n# two") end)
+test("a \\# TODO b", function(t) t:assert_eq(("\1"):rep(1e6), "") end)
+test("c #skip d", function(t) error("no") end)
+test("bail\nBail out! \nnot ok 3", function(t) t:fail() end)
+test("# TODO", {retries = 1}, function(t) t:fail("{") end)
+END
+
+# prove ARGUMENT...: runs it on files of tests, keeps what it prints.
+prove_files() {
+	timeout 120 prove --exec "$provium run --tap" "$@" >out 2>err </dev/null
+}
+
+claim "prove reads what passes and what is skipped"
+prove_files p/good.test.lua || complain "the status is $?"
+grep -qE '^Files=1, Tests=3,' out || complain "not 3 tests"
+[ "$(tail -n 1 out)" = "Result: PASS" ] || complain "no PASS"
+no_out "Parse errors"
+
+claim "prove reads what fails, whatever its name is"
+prove_files p/bad.test.lua && complain "the status is 0"
+out "Failed 5/5 subtests"
+out "Failed tests:  1-5"
+[ "$(tail -n 1 out)" = "Result: FAIL" ] || complain "no FAIL"
+no_out "TODO passed"
+no_out "Parse errors"
+
+claim "prove tells an interrupted run from a whole one"
+prove_files long/d.test.lua && complain "the status is 0"
+grep -q "Further testing stopped.*interrupted by SIGINT" out err ||
+    complain "no bail out"
 
 claim "--json prints one object"
 run 1 run --json t

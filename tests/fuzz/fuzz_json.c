@@ -40,7 +40,8 @@ static bool is_read(const uint8_t *p, size_t n)
 	json_read_init(&r, (const char *)p, n, &string);
 	while ((token = json_read_next(&r)) > JSON_TOKEN_ERROR) {
 		assert(++tokens <= n);
-		depth += token == JSON_TOKEN_ARRAY || token == JSON_TOKEN_OBJECT;
+		depth +=
+		    token == JSON_TOKEN_ARRAY || token == JSON_TOKEN_OBJECT;
 		depth -= token == JSON_TOKEN_ARRAY_END ||
 			 token == JSON_TOKEN_OBJECT_END;
 	}

@@ -65,11 +65,11 @@ static void tokens_come_in_the_order_of_the_text(void **state)
 	static const char text[] = " { \"a\" : [ 1 , null,[],{}] ,\n"
 				   "\"b\":true,\"c\":false } \r\n\t";
 	static const enum json_token tokens[] = {
-	    JSON_TOKEN_OBJECT,	   JSON_TOKEN_KEY,	  JSON_TOKEN_ARRAY,
-	    JSON_TOKEN_INTEGER,	   JSON_TOKEN_NULL,	  JSON_TOKEN_ARRAY,
-	    JSON_TOKEN_ARRAY_END,  JSON_TOKEN_OBJECT,	  JSON_TOKEN_OBJECT_END,
-	    JSON_TOKEN_ARRAY_END,  JSON_TOKEN_KEY,	  JSON_TOKEN_TRUE,
-	    JSON_TOKEN_KEY,	   JSON_TOKEN_FALSE,	  JSON_TOKEN_OBJECT_END,
+	    JSON_TOKEN_OBJECT,	  JSON_TOKEN_KEY,    JSON_TOKEN_ARRAY,
+	    JSON_TOKEN_INTEGER,	  JSON_TOKEN_NULL,   JSON_TOKEN_ARRAY,
+	    JSON_TOKEN_ARRAY_END, JSON_TOKEN_OBJECT, JSON_TOKEN_OBJECT_END,
+	    JSON_TOKEN_ARRAY_END, JSON_TOKEN_KEY,    JSON_TOKEN_TRUE,
+	    JSON_TOKEN_KEY,	  JSON_TOKEN_FALSE,  JSON_TOKEN_OBJECT_END,
 	};
 	struct reading x;
 
@@ -181,7 +181,8 @@ static void what_is_no_string_is_refused(void **state)
 	FAILS("\"\xc3\xa4\\x\"", "line 1, column 4: there is no such escape");
 	FAILS("\"a", "line 1, column 3: the text ends in a string");
 	FAILS("\"\\", "line 1, column 3: there is no such escape");
-	FAILS("\"a\n\"", "line 1, column 3: a string holds a control character");
+	FAILS("\"a\n\"",
+	      "line 1, column 3: a string holds a control character");
 	FAILS("\"\0\"", "line 1, column 2: a string holds a control character");
 	FAILS("\"\xff\"", "line 1, column 2: a string is not UTF-8");
 	FAILS("\"\\u12g4\"",

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/mem.h"
 #include "runner/report.h"
 #include "tests/unit/runner/lib_say.h"
@@ -20,7 +21,7 @@ static void begin(struct page *p)
 	page_say(p, SAY_START);
 }
 
-/* The grammar of TAP 14, for what is used of it: version, points numbered from
+/* The grammar of TAP 13, for what is used of it: version, points numbered from
  * 1, YAML blocks indented by two, then a plan or a bail out. */
 static void check_grammar(struct page *p)
 {
@@ -32,7 +33,7 @@ static void check_grammar(struct page *p)
 	char *copy = mem_strdup(p->text);
 	char *line = strtok_r(copy, "\n", &save);
 
-	assert_string_equal(line, "TAP version 14");
+	assert_string_equal(line, "TAP version 13");
 	while ((line = strtok_r(NULL, "\n", &save))) {
 		assert_false(is_over);
 		if (in_yaml) {
@@ -69,7 +70,7 @@ static void each_test_is_a_point(void **state)
 	page_say(&p, SAY_TEST("c", "failed", ",\"message\":\"no\""));
 	page_say(&p, SAY_END);
 	fflush(p.out);
-	assert_string_equal(p.text, "TAP version 14\n"
+	assert_string_equal(p.text, "TAP version 13\n"
 				    "ok 1 - x.test.lua: a\n"
 				    "ok 2 - x.test.lua: b # SKIP moon\n"
 				    "not ok 3 - x.test.lua: c\n"
@@ -96,7 +97,7 @@ static void text_stays_within_its_line_and_block(void **state)
 		     "\"message\":\"\\n...\"}");
 	page_say(&p, SAY_END);
 	check_grammar(&p);
-	page_shows(&p, "not ok 1 - x.test.lua: a \\# SKIP");
+	page_shows(&p, "not ok 1 - x.test.lua: a \\x23 SKIP");
 	page_shows(&p, "1..2\n");
 	page_done(&p);
 }
@@ -113,6 +114,56 @@ static void nothing_ends_at_a_nul_byte(void **state)
 	check_grammar(&p);
 	page_shows(&p, "x00moon\n");
 	page_shows(&p, "  message: \"a\\u0000why\"\n");
+	page_done(&p);
+}
+
+/* Readers differ in what escapes they know: a name holds no "#" at all, and a
+ * brace does not end it. */
+static void a_name_is_no_directive_to_any_reader(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a \\\\# TODO b", "failed", ",\"message\":\"\""));
+	page_say(&p, SAY_TEST("#skip", "passed", ""));
+	page_say(&p, SAY_TEST("f() { \\t", "passed", ""));
+	page_say(&p, SAY_TEST("{", "skipped", ",\"reason\":\"#1 {\""));
+	page_say(&p, SAY_TEST("a\\\\", "skipped", ",\"reason\":\"\""));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "not ok 1 - x.test.lua: a \\\\x23 TODO b\n");
+	page_shows(&p, "ok 2 - x.test.lua: \\x23skip\n");
+	page_shows(&p, "ok 3 - x.test.lua: f() \\x7b");
+	page_shows(&p, "ok 4 - x.test.lua: \\x7b # SKIP \\x231 \\x7b\n");
+	page_shows(&p, "ok 5 - x.test.lua: a\\ # SKIP\n");
+	page_done(&p);
+}
+
+static void long_texts_are_cut(void **state)
+{
+	struct page p;
+	struct buf ev = {0};
+
+	(void)state;
+	begin(&p);
+	buf_printf(&ev, "{\"event\":\"test_end\",\"file\":\"x.test.lua\","
+			"\"test\":\"a\",\"line\":7,\"duration\":1,"
+			"\"status\":\"failed\",\"trace\":\"t\",\"message\":\"");
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&ev, "\\u0001");
+	buf_printf(&ev, "\",\"console\":[{\"vm\":\"v\",\"text\":\"");
+	for (int i = 0; i < 100000; i++)
+		buf_printf(&ev, "\\u00e4");
+	buf_printf(&ev, "\"}]}");
+	buf_append(&ev, "", 1);
+	page_say(&p, (char *)buf_data(&ev));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "[91808 more bytes]\"\n");
+	page_shows(&p, "[191808 more bytes]\"}]\n");
+	assert_true(p.n < 120000);
+	buf_done(&ev);
 	page_done(&p);
 }
 
@@ -149,6 +200,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(each_test_is_a_point),
 	    cmocka_unit_test(text_stays_within_its_line_and_block),
+	    cmocka_unit_test(a_name_is_no_directive_to_any_reader),
+	    cmocka_unit_test(long_texts_are_cut),
 	    cmocka_unit_test(nothing_ends_at_a_nul_byte),
 	    cmocka_unit_test(an_interrupted_run_bails_out),
 	    cmocka_unit_test(a_run_of_nothing_has_a_plan),
