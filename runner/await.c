@@ -30,6 +30,9 @@
 #include "runner/task.h"
 #include "runner/worker.h"
 
+/* Bytes that tasks tell at the most, and what one call tells. */
+#define TOLD_MAX 16384
+
 static const char block_meta; /* registry key of the metatable */
 
 static struct block *block_of(void *p)
@@ -45,8 +48,14 @@ void await_init(struct await *a)
 	LIST_INIT(&a->blocks);
 }
 
+void await_done(struct await *a)
+{
+	buf_done(&a->told);
+}
+
 void await_set_timeout(struct await *a, int64_t timeout_ns)
 {
+	buf_done(&a->told);
 	a->timeout_ns = timeout_ns;
 	a->deadline_ns = timeout_ns == CLOCK_NEVER
 			     ? CLOCK_NEVER
@@ -59,30 +68,87 @@ bool await_is_expired(const struct await *a)
 	       clock_now_ns() >= a->deadline_ns;
 }
 
-static _Noreturn void raise_expired(lua_State *L, const char *method)
+/* Pushes "timed out after 30s in vm:run at x.test.lua:12". */
+static void push_expired(lua_State *L, const char *method)
+{
+	char span[DURATION_TEXT_MAX];
+	struct site at;
+
+	lua_pushfstring(L, "timed out after %s in %s",
+			duration_text(worker_of(L)->await.timeout_ns, span),
+			method);
+	if (!lua_state_site(L, &at))
+		return;
+	lua_pushfstring(L, " at %s:%d", at.file, at.line);
+	lua_concat(L, 2);
+}
+
+/* The text on top is of a task: it is told when those of the others are. */
+static void keep_told(lua_State *L, struct await *a)
+{
+	size_t n;
+	const char *text = lua_tolstring(L, -1, &n);
+
+	if (a->told.len > TOLD_MAX)
+		return;
+	buf_append(&a->told, "\n", 1);
+	buf_append(&a->told, text, n);
+}
+
+/* Raises the text on top as the test's time-out. Outside of tasks, what those
+ * were waiting for follows. */
+static _Noreturn void raise_expired(lua_State *L)
 {
 	struct worker *w = worker_of(L);
-	char span[DURATION_TEXT_MAX];
-	char text[SITE_FILE_MAX + 128];
-	struct site at;
-	int n;
+	struct task *t = task_of(w, L);
+	size_t n;
 
-	lua_state_site(L, &at);
-	n = snprintf(text, sizeof(text), "timed out after %s in %s",
-		     duration_text(w->await.timeout_ns, span), method);
-	if (at.file[0] && n > 0 && (size_t)n < sizeof(text))
-		snprintf(text + n, sizeof(text) - (size_t)n, " at %s:%d",
-			 at.file, at.line);
-	suite_mark(&w->suite, L, text, strlen(text));
-	lua_pushstring(L, text);
+	if (t) {
+		task_cut_off(t);
+		keep_told(L, &w->await);
+	} else if (w->await.told.len) {
+		lua_pushlstring(L, (char *)buf_data(&w->await.told),
+				w->await.told.len);
+		buf_done(&w->await.told);
+		lua_concat(L, 2);
+	}
+	const char *text = lua_tolstring(L, -1, &n);
+	suite_mark_timeout(&w->suite, L, text, n, t != NULL);
 	lua_error(L);
 	abort();
 }
 
 void await_check_expired(lua_State *L, const char *method)
 {
+	if (!await_is_expired(&worker_of(L)->await))
+		return;
+	push_expired(L, method);
+	raise_expired(L);
+}
+
+/* Raises the test's time-out in the call of b. */
+static _Noreturn void raise_cut_off(lua_State *L, struct block *b)
+{
+	int top = lua_gettop(L);
+
+	if (b->tell)
+		b->tell(L, b->payload);
+	else if (b->op->result < 0 && strcmp(b->op->err.text, "timed out") != 0)
+		lua_pushstring(L, b->op->err.text);
+	bool has_more = lua_gettop(L) > top;
+	push_expired(L, b->method);
+	if (has_more) {
+		lua_pushliteral(L, ": ");
+		lua_pushvalue(L, top + 1);
+		lua_concat(L, 3);
+	}
+	raise_expired(L);
+}
+
+void await_check_expired_call(lua_State *L, void *p)
+{
 	if (await_is_expired(&worker_of(L)->await))
-		raise_expired(L, method);
+		raise_cut_off(L, block_of(p));
 }
 
 int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
@@ -103,6 +169,16 @@ int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns)
 void await_passive(void *p)
 {
 	block_of(p)->is_passive = true;
+}
+
+void await_tell(void *p, await_tell_cb tell)
+{
+	block_of(p)->tell = tell;
+}
+
+void await_lingers(void *p, int64_t span_ns)
+{
+	block_of(p)->lingers_ns = span_ns;
 }
 
 static void block_wait(struct block *b, lua_State *L)
@@ -188,6 +264,8 @@ static int call_finish(lua_State *L)
 	}
 	/* Kept values from 1; the block is alive through its caller. */
 	lua_remove(L, 1);
+	if (b->op->is_timed_out && await_is_expired(&worker_of(L)->await))
+		raise_cut_off(L, b);
 	int n = b->finish(L, b->payload);
 	return b->is_again ? 0 : n;
 }
@@ -201,11 +279,6 @@ static int block_finish(lua_State *L, int idx)
 
 	trail_call_over(&worker_of(L)->await.trail, L, b->method,
 			b->op->started_ns);
-	if (b->op->result == -ETIMEDOUT &&
-	    await_is_expired(&worker_of(L)->await)) {
-		block_release(b);
-		raise_expired(L, b->method);
-	}
 	lua_pushcfunction(L, call_finish);
 	lua_pushvalue(L, idx);
 	b->is_again = false;

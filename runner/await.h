@@ -47,8 +47,9 @@
  * bind_class() registers is wrapped by runner/lua/settle.lua.
  *
  * A test's time-out is an ordinary deadline: await_deadline() never gives a
- * later one, and await() raises "timed out after 30s in vm:run at
- * x.test.lua:12" when the operation ended with -ETIMEDOUT after it. finish
+ * later one. await() raises "timed out after 30s in vm:run at x.test.lua:12"
+ * when the operation's deadline ended it after that of the test; the text of
+ * the operation's error follows, or else what await_tell() was given. finish
  * runs for every other end.
  */
 #ifndef RUNNER_AWAIT_H
@@ -78,11 +79,13 @@ struct await {
 	struct trail trail;	  /* what its calls took */
 	struct block_list blocks; /* of the calls that wait */
 	struct task_list tasks;
+	struct buf told;      /* by tasks whose calls the test's end cut off */
 	struct task *running; /* the one being resumed now */
 	unsigned depth;	      /* nested waits */
 };
 
 void await_init(struct await *a);
+void await_done(struct await *a);
 /* Sets the deadline of what runs from now on; CLOCK_NEVER: none. */
 void await_set_timeout(struct await *a, int64_t timeout_ns);
 
@@ -92,14 +95,18 @@ void await_set_timeout(struct await *a, int64_t timeout_ns);
  * span_ns CLOCK_NEVER: the test's own.
  */
 int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns);
-/* Raises the test's time-out if its time is over: for a finish whose
- * operation reports a deadline as success (exec). */
+/* Raises the test's time-out if its time is over. */
 void await_check_expired(lua_State *L, const char *method);
+/* The same in a finish, with what the call's await_tell() pushes: where the
+ * operation has a timer of its own (exec). */
+void await_check_expired_call(lua_State *L, void *p);
 bool await_is_expired(const struct await *a);
 
 /* Pushes what results finish returns; may raise. Its stack holds the values
  * that were kept, from index 1. */
 typedef int (*await_cb)(lua_State *L, void *p);
+/* Pushes a text, or nothing: the output of the call so far. Also may raise. */
+typedef void (*await_tell_cb)(lua_State *L, void *p);
 
 /*
  * Pushes a block of memory for one call and returns it: size zeroed bytes.
@@ -110,6 +117,11 @@ void *await_new(lua_State *L, const char *method, size_t size,
 		void (*release)(void *p));
 /* The call does nothing by itself: it waits for the pool, or for tasks. */
 void await_passive(void *p);
+/* What the test's time-out in this call shows, in place of the operation's
+ * error. */
+void await_tell(void *p, await_tell_cb tell);
+/* The operation's deadline is so much behind the one of the test. */
+void await_lingers(void *p, int64_t span_ns);
 /* Keeps the value at idx alive as long as the block at block_idx (strings whose
  * bytes the operation borrows, objects it uses); finish finds the kept values
  * at 1.. in the order they were kept. Both indexes absolute. */
@@ -126,6 +138,9 @@ int await_l_settle(lua_State *L);
 int await_l_sleep(lua_State *L);
 /* provium.all(...), provium.race(...). */
 int await_l_all(lua_State *L);
+/* all(method, ...): for methods that are written in Lua. The method's name must
+ * live as long as they do. */
+int await_l_all_for(lua_State *L);
 int await_l_race(lua_State *L);
 
 #endif

@@ -10,6 +10,8 @@ struct block {
 	void (*release)(void *p);
 	struct op *op;
 	await_cb finish;
+	await_tell_cb tell; /* or NULL */
+	int64_t lingers_ns;
 	struct task *task; /* that waits for it; NULL: none */
 	lua_State *L;	   /* of the caller, while it waits */
 	LIST_ENTRY(block) link;

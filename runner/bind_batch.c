@@ -55,7 +55,7 @@ static int core_check_expired(lua_State *L)
 void bind_batch_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
-	    {"all", await_l_all},
+	    {"all", await_l_all_for},
 	    {"check", core_check},
 	    {"fail", core_fail},
 	    {"type_name", core_type_name},

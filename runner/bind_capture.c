@@ -134,6 +134,7 @@ static int next_packet(lua_State *L, const char *method)
 	w->hold = true;
 	w->skip = stream_taken(s) == 0;
 	await_keep(L, lua_gettop(L), 1);
+	await_tell(c, stream_tell_pending);
 	stream_next(w, deadline);
 	return await(L, c, &w->op, packet_finish);
 }

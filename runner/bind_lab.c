@@ -380,7 +380,7 @@ int bind_lab_l_check(lua_State *L)
 
 /* What lua/lab.lua needs. */
 static const struct bind_function core[] = {
-    {"all", await_l_all},
+    {"all", await_l_all_for},
     {"check", bind_lab_l_check},
     {"acquire", bind_claim_l_acquire},
     {"release", bind_claim_l_release},

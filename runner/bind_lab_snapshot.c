@@ -408,7 +408,7 @@ const char *snapshot_path_of(lua_State *L, int idx, bool *ret_is_lab)
 }
 
 static const struct bind_function core[] = {
-    {"all", await_l_all},
+    {"all", await_l_all_for},
     {"check", bind_lab_l_check},
     {"folder", core_folder},
     {"discard", core_discard},

@@ -167,6 +167,16 @@ static void wait_release(void *p)
 	free(w->command);
 }
 
+/* The output so far; the guest keeps it for the next wait. */
+static void wait_tell(lua_State *L, void *p)
+{
+	struct wait_call *w = p;
+
+	lua_pushfstring(L, "`%s` is still running", w->command);
+	bind_result_push_outputs(L, &w->out->data, &w->err_out->data);
+	lua_concat(L, 2);
+}
+
 static int wait_all_done(lua_State *L, void *p)
 {
 	struct wait_call *w = p;
@@ -175,9 +185,10 @@ static int wait_all_done(lua_State *L, void *p)
 	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
 		if (!op_is_done(&calls[i]->op))
 			return await_again(L, p, &calls[i]->op, wait_all_done);
-		if (calls[i]->op.result == -ETIMEDOUT)
-			bind_fail_arg(L, w->method, "`%s` is still running",
-				      w->command);
+		if (calls[i]->op.result == -ETIMEDOUT) {
+			wait_tell(L, w);
+			bind_fail_text(L, w->method, lua_gettop(L));
+		}
 		if (calls[i]->op.result < 0)
 			bind_fail_err(L, w->method, &calls[i]->op.err);
 	}
@@ -217,6 +228,7 @@ int process_await_exit(lua_State *L, const char *method, struct client *c,
 	struct msg m = {.type = MSG_PROC_WAIT};
 
 	await_keep(L, lua_gettop(L), 1);
+	await_tell(w, wait_tell);
 	w->method = method;
 	w->command = mem_strdup(command);
 	m.proc_wait.handle = handle;

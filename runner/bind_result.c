@@ -12,7 +12,7 @@
 #define EXIT_SIGNALLED (-1)
 #define EXIT_TIMED_OUT (-2)
 
-static const char result_key; /* registry: {metatable, describe} */
+static const char result_key; /* registry: {metatable, describe, outputs} */
 
 static void push_result_item(lua_State *L, int i)
 {
@@ -22,9 +22,14 @@ static void push_result_item(lua_State *L, int i)
 	lua_remove(L, -2);
 }
 
-static void set_buf(lua_State *L, const char *key, const struct buf *b)
+static void push_buf(lua_State *L, const struct buf *b)
 {
 	lua_pushlstring(L, b->len ? (const char *)buf_data(b) : "", b->len);
+}
+
+static void set_buf(lua_State *L, const char *key, const struct buf *b)
+{
+	push_buf(L, b);
 	lua_setfield(L, -2, key);
 }
 
@@ -64,11 +69,25 @@ void bind_result_push(lua_State *L, const struct run_outcome *o)
 	lua_setmetatable(L, -2);
 }
 
-void bind_result_check(lua_State *L, const char *method)
+void bind_result_push_outputs(lua_State *L, const struct buf *out,
+			      const struct buf *err_out)
+{
+	push_result_item(L, 3);
+	push_buf(L, out);
+	push_buf(L, err_out);
+	lua_call(L, 2, 1);
+}
+
+void bind_result_push_text(lua_State *L)
 {
 	push_result_item(L, 2);
 	lua_pushvalue(L, -2);
 	lua_call(L, 1, 1);
+}
+
+void bind_result_check(lua_State *L, const char *method)
+{
+	bind_result_push_text(L);
 	if (!lua_isnil(L, -1))
 		bind_fail_text(L, method, lua_gettop(L));
 	lua_pop(L, 1);

@@ -26,6 +26,12 @@ void bind_result_push(lua_State *L, const struct run_outcome *o);
  * test, unless it is ok. */
 void bind_result_check(lua_State *L, const char *method);
 
+/* Pushes what a failure shows of the outputs: the end of each. */
+void bind_result_push_outputs(lua_State *L, const struct buf *out,
+			      const struct buf *err_out);
+/* Pushes what a failure says of the result on top, which is not ok. */
+void bind_result_push_text(lua_State *L);
+
 void bind_result_register(lua_State *L);
 
 #endif

@@ -252,15 +252,9 @@ static void run_release(void *p)
 	exec_free(r->exec);
 }
 
-static int run_finish(lua_State *L, void *p)
+static void push_result(lua_State *L, const struct run_call *r)
 {
-	struct run_call *r = p;
 	const struct exec *x = r->exec;
-
-	if (x->op.result < 0)
-		bind_fail_err(L, r->method, &x->op.err);
-	if (x->timed_out)
-		await_check_expired(L, r->method);
 	struct run_outcome o = {
 	    .command = r->args->command,
 	    .out = &x->out,
@@ -271,6 +265,26 @@ static int run_finish(lua_State *L, void *p)
 	    .duration_ns = x->duration_ns,
 	};
 	bind_result_push(L, &o);
+}
+
+/* What the call's own time-out would say. */
+static void run_tell(lua_State *L, void *p)
+{
+	push_result(L, p);
+	bind_result_push_text(L);
+	lua_remove(L, -2);
+}
+
+static int run_finish(lua_State *L, void *p)
+{
+	struct run_call *r = p;
+	const struct exec *x = r->exec;
+
+	if (x->op.result < 0)
+		bind_fail_err(L, r->method, &x->op.err);
+	if (x->timed_out)
+		await_check_expired_call(L, r);
+	push_result(L, r);
 	if (r->args->check)
 		bind_result_check(L, r->method);
 	return 1;
@@ -291,6 +305,7 @@ static int run(lua_State *L, const struct guest_method *m)
 	struct exec_spec spec = run_args_spec(a);
 	r->method = m->name;
 	r->args = a;
+	await_tell(r, run_tell);
 	r->exec = exec_new(c);
 	exec_start(r->exec, &spec, deadline);
 	return await(L, r, &r->exec->op, run_finish);

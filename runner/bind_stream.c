@@ -135,6 +135,20 @@ static void wait_check(lua_State *L, const char *method, struct stream_wait *w)
 		bind_fail_err(L, method, &w->op.err);
 }
 
+void stream_tell_pending(lua_State *L, void *p)
+{
+	const struct stream_object *so = object_test(L, 1, &stream_class);
+
+	(void)p;
+	/* Another task may have closed it meanwhile. */
+	if (!so || !so->stream)
+		return;
+	struct buf *text = bind_push_buf(L);
+	stream_pending_text(so->stream, text);
+	lua_pushlstring(L, (char *)buf_data(text), text->len);
+	lua_remove(L, -2);
+}
+
 static void push_buf(lua_State *L, const struct buf *b)
 {
 	lua_pushlstring(L, (const char *)buf_data(b), b->len);
@@ -163,6 +177,7 @@ static int l_next(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
 	wait_init(L, w, so);
+	await_tell(w, stream_tell_pending);
 	stream_next(w, deadline);
 	return await(L, w, &w->op, next_finish);
 }
@@ -191,6 +206,7 @@ static int l_drain(lua_State *L)
 	int64_t deadline = await_deadline(L, method, span);
 	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
 	wait_init(L, w, so);
+	await_tell(w, stream_tell_pending);
 	stream_drain(w, deadline);
 	return await(L, w, &w->op, drain_finish);
 }

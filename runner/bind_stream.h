@@ -34,6 +34,10 @@ void stream_label_here(lua_State *L, const char *kind, const char *detail,
 struct stream *stream_object_check(lua_State *L, const char *method,
 				   enum stream_type *ret_type);
 
+/* For await_tell(), of calls that keep the stream's object first: pushes what
+ * is pending, as a text. */
+void stream_tell_pending(lua_State *L, void *p);
+
 /* Appends "proc_stdout_stream of yes, opened at x.test.lua:3". */
 void stream_object_describe(const struct object *o, struct buf *out);
 

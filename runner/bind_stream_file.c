@@ -95,8 +95,6 @@ static int write_finish(lua_State *L, void *p)
 		stream_file_check_error(L, method, so);
 	if (c->op.result < 0)
 		bind_fail_err(L, method, &c->op.err);
-	if (!c->op.result)
-		await_check_expired(L, method);
 	bind_push_u64(L,
 		      so->spool ? spool_file_written(so->spool) : so->written);
 	lua_pushboolean(L, c->op.result);

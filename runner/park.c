@@ -38,7 +38,8 @@ static void stop_time(struct worker *w)
 	if (a->deadline_ns == CLOCK_NEVER)
 		return;
 	LIST_FOREACH (b, &a->blocks, link) {
-		if (op_is_done(b->op) || b->op->deadline_ns != a->deadline_ns)
+		if (op_is_done(b->op) ||
+		    b->op->deadline_ns != a->deadline_ns + b->lingers_ns)
 			continue;
 		op_set_deadline(b->op, CLOCK_NEVER);
 		b->is_stopped = true;
@@ -61,7 +62,7 @@ void park_end(struct worker *w)
 	interrupt_arm(w->L, a->deadline_ns);
 	LIST_FOREACH (b, &a->blocks, link) {
 		if (b->is_stopped && !op_is_done(b->op))
-			op_set_deadline(b->op, a->deadline_ns);
+			op_set_deadline(b->op, a->deadline_ns + b->lingers_ns);
 		b->is_stopped = false;
 	}
 }

@@ -74,9 +74,20 @@ void suite_mark(struct suite *s, lua_State *L, const char *text, size_t n)
 		fill(&s->failure, L, text, n);
 }
 
+void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
+			size_t n, bool is_task)
+{
+	if (s->failure.message && s->is_of_task && !is_task)
+		suite_unmark(s);
+	if (!s->failure.message)
+		s->is_of_task = is_task;
+	suite_mark(s, L, text, n);
+}
+
 void suite_unmark(struct suite *s)
 {
 	failure_done(&s->failure);
+	s->is_of_task = false;
 	s->marks++;
 }
 

@@ -45,6 +45,7 @@ struct suite {
 	/* The test that runs, NULL between tests. */
 	const struct suite_test *running;
 	struct failure failure; /* its mark */
+	bool is_of_task;	/* which a task's time-out has set */
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
 	json_t *skipped;      /* owned reason of t:skip(), a string; or NULL */
 	struct failure early; /* a mark before the first test: the file's */
@@ -79,6 +80,10 @@ void suite_run(struct suite *s);
 /* Marks the running test failed, unless it is already, at the author's frame
  * of L. No effect between tests. The n bytes at text are copied. */
 void suite_mark(struct suite *s, lua_State *L, const char *text, size_t n);
+/* The same for the test's time-out. That of a task (is_task) gives way to the
+ * one of the call that waits for the tasks. */
+void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
+			size_t n, bool is_task);
 /* The same at a place of the author's, for what went wrong while he was not
  * looking. Before the tests run, the file has failed. */
 void suite_mark_at(struct suite *s, const struct site *at, const char *text);

@@ -19,8 +19,11 @@
 #include "runner/await.h"
 #include "runner/bind.h"
 #include "runner/worker.h"
+#include "streams/exec.h"
 
 #define TASKS_MAX 1024
+/* For calls of tasks to end by the test's deadline first, and tell of it. */
+#define LINGERS_NS (EXEC_KILL_GRACE_NS + 10 * NS_PER_MS)
 
 struct group;
 
@@ -30,7 +33,8 @@ struct task {
 	int index;
 	bool is_ready;
 	bool is_over;
-	int waits_for; /* registry reference of the block, or LUA_NOREF */
+	bool is_cut_off; /* by the test's deadline */
+	int waits_for;	 /* registry reference of the block, or LUA_NOREF */
 	TAILQ_ENTRY(task) link;
 };
 
@@ -43,6 +47,7 @@ struct group {
 	int n_left;
 	int winner;	    /* index of the first that was done, 0: none */
 	int results;	    /* registry reference: {[i] = result} */
+	bool is_cut_off;    /* the failure is the test's time-out */
 	int failure;	    /* registry reference of the error, or LUA_NOREF */
 	struct task *tasks; /* owned array */
 };
@@ -71,6 +76,11 @@ void task_wait(struct task *t, lua_State *L, int idx)
 	t->is_ready = false;
 }
 
+void task_cut_off(struct task *t)
+{
+	t->is_cut_off = true;
+}
+
 void task_wake(struct task *t)
 {
 	t->is_ready = true;
@@ -94,6 +104,13 @@ static void task_end(struct task *t)
 	t->waits_for = LUA_NOREF;
 }
 
+/* A task is over. Unless that decides, the others go on. */
+static void group_count(struct group *g, bool decides)
+{
+	if (--g->n_left == 0 || decides)
+		op_finish(&g->op, 0, NULL);
+}
+
 /* The coroutine returned: its first result is the task's. */
 static void task_succeed(struct task *t)
 {
@@ -106,8 +123,7 @@ static void task_succeed(struct task *t)
 	if (!g->winner)
 		g->winner = t->index;
 	task_end(t);
-	if (--g->n_left == 0 || g->is_race)
-		op_finish(&g->op, 0, NULL);
+	group_count(g, g->is_race);
 }
 
 /* The first line of an error that is a text says which task it was. */
@@ -133,9 +149,12 @@ static void task_fail(struct task *t)
 	struct group *g = t->group;
 
 	name_task(t);
+	luaL_unref(t->co, LUA_REGISTRYINDEX, g->failure);
 	g->failure = luaL_ref(t->co, LUA_REGISTRYINDEX);
+	g->is_cut_off = t->is_cut_off;
 	task_end(t);
-	op_finish(&g->op, 0, NULL);
+	/* The calls of the others are cut off too, and are to be told. */
+	group_count(g, !g->is_cut_off);
 }
 
 static void task_resume(struct task *t)
@@ -212,10 +231,26 @@ static void group_release(void *p)
 	free(g->tasks);
 }
 
+/* Those whose calls were cut off just now have their turn, to tell of it. */
+static void group_tell(lua_State *L, void *p)
+{
+	struct group *g = p;
+
+	(void)L;
+	for (int i = 0; i < g->n; i++) {
+		struct task *t = &g->tasks[i];
+
+		if (!t->is_over && t->is_ready && t->waits_for != LUA_NOREF)
+			task_resume(t);
+	}
+}
+
 static int group_finish(lua_State *L, void *p)
 {
 	struct group *g = p;
 
+	if (g->is_cut_off)
+		await_check_expired_call(L, g);
 	if (g->failure != LUA_NOREF) {
 		lua_rawgeti(L, LUA_REGISTRYINDEX, g->failure);
 		return lua_error(L);
@@ -234,6 +269,13 @@ static int group_finish(lua_State *L, void *p)
 	return g->n;
 }
 
+static int64_t group_deadline(lua_State *L, const char *method)
+{
+	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+
+	return deadline == CLOCK_NEVER ? CLOCK_NEVER : deadline + LINGERS_NS;
+}
+
 static int run_group(lua_State *L, const char *method, bool is_race)
 {
 	int n = lua_gettop(L);
@@ -248,12 +290,14 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 			bind_fail_arg(L, method,
 				      "argument %d must be a function, got %s",
 				      i, arg_type_name(L, i));
-	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
+	int64_t deadline = group_deadline(L, method);
 	struct worker *w = worker_of(L);
 	luaL_checkstack(L, 4, method);
 	struct group *g = await_new(L, method, sizeof(*g), group_release);
 	int block = lua_gettop(L);
 	await_passive(g);
+	await_lingers(g, LINGERS_NS);
+	await_tell(g, group_tell);
 	*g = (struct group){.w = w,
 			    .method = method,
 			    .is_race = is_race,
@@ -287,6 +331,14 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 int await_l_all(lua_State *L)
 {
 	return run_group(L, "provium.all", false);
+}
+
+int await_l_all_for(lua_State *L)
+{
+	const char *method = luaL_checkstring(L, 1);
+
+	lua_remove(L, 1);
+	return run_group(L, method, false);
 }
 
 int await_l_race(lua_State *L)

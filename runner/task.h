@@ -22,6 +22,9 @@ void task_wake(struct task *t);
 bool task_resume_ready(struct worker *w);
 bool task_any_ready(struct worker *w);
 
+/* The test's time-out was raised in it. */
+void task_cut_off(struct task *t);
+
 /* What a wrapped function returns first when its task was made to wait. */
 void task_push_pending(lua_State *L);
 

@@ -157,6 +157,7 @@ void worker_done(struct worker *w)
 	if (w->L)
 		lua_close(w->L);
 	w->L = NULL;
+	await_done(&w->await);
 	suite_done(&w->suite);
 	w->selection = selection_free(w->selection);
 	w->vms = vm_factory_free(w->vms);

@@ -52,6 +52,7 @@ static void on_deadline(void *ctx)
 {
 	struct op *op = ctx;
 
+	op->is_timed_out = true;
 	stop(op, -ETIMEDOUT);
 	tell_waiter(op);
 }
@@ -68,6 +69,7 @@ void op_start(struct op *op, int64_t deadline_ns)
 {
 	assert(op->state != OP_RUNNING);
 	op->state = OP_RUNNING;
+	op->is_timed_out = false;
 	op->result = 0;
 	err_clear(&op->err);
 	op->started_ns = clock_now_ns();

@@ -41,7 +41,8 @@ struct op {
 	op_done_cb on_done; /* the waiter's */
 	void *done_ctx;
 	enum op_state state;
-	int result; /* >= 0, or a negative errno that err explains */
+	bool is_timed_out; /* its deadline ended it, whatever result says */
+	int result;	   /* >= 0, or a negative errno that err explains */
 	struct err err;
 	int64_t started_ns;
 	int64_t deadline_ns;

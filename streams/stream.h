@@ -207,4 +207,8 @@ void stream_escape_tail(struct buf *out, const void *p, size_t n, size_t max);
 
 #define STREAM_EXCERPT_MAX 200
 
+/* Appends "last bytes: "..."" of what is pending, or "nothing is pending", as
+ * the errors of stream_match do. */
+void stream_pending_text(const struct stream *s, struct buf *out);
+
 #endif

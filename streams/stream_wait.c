@@ -152,6 +152,14 @@ static void finish_empty(struct stream *s, struct stream_wait *w)
 		finish(s, w, 0, NULL);
 }
 
+void stream_pending_text(const struct stream *s, struct buf *out)
+{
+	uint8_t tail[STREAM_EXCERPT_MAX];
+
+	wait_text_excerpt(out, tail,
+			  pending_tail(&s->q, tail, STREAM_EXCERPT_MAX));
+}
+
 /* --- next ---------------------------------------------------------------- */
 
 static void next_progress(struct stream *s, struct stream_wait *w)

@@ -68,14 +68,14 @@ static void add_patterns(struct buf *out, const struct wait_text *t)
 	}
 }
 
-static void add_excerpt(struct buf *out, const struct wait_text *t)
+void wait_text_excerpt(struct buf *out, const uint8_t *tail, size_t n)
 {
-	if (!t->tail_n) {
-		buf_printf(out, "; nothing is pending");
+	if (!n) {
+		buf_printf(out, "nothing is pending");
 		return;
 	}
-	buf_printf(out, "; last bytes: \"");
-	stream_escape_tail(out, t->tail, t->tail_n, STREAM_EXCERPT_MAX);
+	buf_printf(out, "last bytes: \"");
+	stream_escape_tail(out, tail, n, STREAM_EXCERPT_MAX);
 	buf_append(out, "\"", 1);
 }
 
@@ -84,7 +84,8 @@ int wait_text_timeout(struct err *err, const struct wait_text *t)
 	CLEANUP(buf_done) struct buf text = {0};
 
 	add_patterns(&text, t);
-	add_excerpt(&text, t);
+	buf_append(&text, "; ", 2);
+	wait_text_excerpt(&text, t->tail, t->tail_n);
 	return err_set(err, -ETIMEDOUT, "%s timed out waiting for %.*s",
 		       t->verb, (int)text.len, (const char *)buf_data(&text));
 }
@@ -95,7 +96,8 @@ int wait_text_broken(struct err *err, int code, const char *what,
 	CLEANUP(buf_done) struct buf text = {0};
 
 	add_patterns(&text, t);
-	add_excerpt(&text, t);
+	buf_append(&text, "; ", 2);
+	wait_text_excerpt(&text, t->tail, t->tail_n);
 	return err_set(err, code, "%s: %s was waiting for %.*s", what, t->verb,
 		       (int)text.len, (const char *)buf_data(&text));
 }

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/err.h"
 #include "streams/match.h"
 
@@ -25,5 +26,8 @@ int wait_text_timeout(struct err *err, const struct wait_text *t);
 /* "WHAT: expect was waiting for `X`; last bytes: "..."": code. */
 int wait_text_broken(struct err *err, int code, const char *what,
 		     const struct wait_text *t);
+
+/* Appends "last bytes: "..."", or "nothing is pending". */
+void wait_text_excerpt(struct buf *out, const uint8_t *tail, size_t n);
 
 #endif

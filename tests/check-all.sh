@@ -66,6 +66,7 @@ queue suite sh tests/e2e/select.sh build/provium
 queue suite sh tests/e2e/reports.sh build/provium
 queue suite sh tests/e2e/page.sh build/provium
 queue suite sh tests/e2e/cli.sh build/provium
+queue suite sh tests/e2e/deadline.sh build/provium
 queue suite sh tests/e2e/refusals.sh build/provium \
     build/release/provium-agent-other
 queue suite sh tests/e2e/foreign.sh build/provium

@@ -1,6 +1,6 @@
 -- vm:batch(function(b) ... end): the calls of b are made together, in one
 -- round trip, as tasks. core is what C provides:
---   all(fn, ...)       provium.all
+--   all(method, fn, ...)  provium.all, by that name
 --   check(vm)          raises unless it is booted
 --   type_name(v)           "a table"
 --   fail(text)         raises "file:line: vm:batch: text"
@@ -44,7 +44,7 @@ local function run(vm, ops, results, first, last)
       results[i] = outcome(op, pcall(op.fn, vm, unpack(op, 1, op.n)))
     end
   end
-  core.all(unpack(tasks))
+  core.all("vm:batch", unpack(tasks))
 end
 
 function methods.batch(vm, fn)

@@ -2,7 +2,7 @@
 -- and the bridges between them, as they were. A lab's snapshot is a folder with
 -- lab.json, and for each VM that ran a folder vm-NAME.
 -- core is what C provides:
---   all(fn, ...)                     provium.all
+--   all(method, fn, ...)             provium.all, by that name
 --   check(lab, method)               raises unless it is an open lab
 --   folder(method, path)             where a new one goes; whether it is kept
 --   check_streams(method, vm)        raises where one is open
@@ -30,12 +30,12 @@ local function running(state)
   return state == "booted" or state == "paused"
 end
 
-local function each(list, fn)
+local function each(method, list, fn)
   local tasks = {}
   for i, x in ipairs(list) do
     tasks[i] = function() fn(x) end
   end
-  core.all(unpack(tasks))
+  core.all(method, unpack(tasks))
 end
 
 -- A snapshot of each VM of the list, at path(vm); by VM. They stand still
@@ -49,10 +49,10 @@ local function take(method, vms, path)
     end
   end
   local ok, err = pcall(function()
-    each(booted, function(vm) vm:pause() end)
-    each(vms, function(vm) parts[vm] = vm:snapshot(path(vm)) end)
+    each(method, booted, function(vm) vm:pause() end)
+    each(method, vms, function(vm) parts[vm] = vm:snapshot(path(vm)) end)
   end)
-  local resumed, why = pcall(each, booted, function(vm)
+  local resumed, why = pcall(each, method, booted, function(vm)
     if vm:state() == "paused" then vm:resume() end
   end)
   if not ok then error(err, 0) end
@@ -81,7 +81,7 @@ local function bring_back(method, parts)
     vms[#vms + 1] = vm
   end
   core.acquire(method, unpack(vms))
-  each(vms, finish_restore)
+  each(method, vms, finish_restore)
 end
 
 -- --- labs ---

@@ -31,6 +31,10 @@ local function excerpt(name, text)
   return "\n" .. name .. ":\n" .. text:gsub("\n$", "")
 end
 
+local function outputs(stdout, stderr)
+  return excerpt("stdout", stdout) .. excerpt("stderr", stderr)
+end
+
 -- nil for a command that went well.
 local function describe(result)
   if is_ok(result) then
@@ -45,7 +49,7 @@ local function describe(result)
     what = "exited with " .. result.exit_code
   end
   return ("command `%s` %s"):format(result.command, what)
-    .. excerpt("stdout", result.stdout) .. excerpt("stderr", result.stderr)
+    .. outputs(result.stdout, result.stderr)
 end
 
 function methods.assert_ok(result)
@@ -59,4 +63,4 @@ end
 
 limits.limit_all(methods, "result:")
 
-return { meta, describe }
+return { meta, describe, outputs }

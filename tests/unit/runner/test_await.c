@@ -103,6 +103,31 @@ static void plain_coroutines_may_wait(void **state)
 	       "1 end, function() n = n + 1 end) t:assert_eq(n, 2)");
 }
 
+/* A failure that is not the time-out's stays the test's. */
+static void the_tests_time_out_hides_no_failure(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('x', {timeout = '50ms'}, function(t)\n"
+		    "  provium.all(function() pcall(t.fail, t, 'mine') "
+		    "wait_until(function() end) end)\nend)\n"
+		    "test('y', {timeout = '50ms'}, function(t)\n"
+		    "  provium.all(function() pcall(wait_until, function() end)"
+		    " end)\nend)\n"
+		    "test('z', {timeout = '50ms'}, function(t)\n"
+		    "  provium:barrier('b', 2)\nend)\n");
+	assert_string_equal(lua_run_end(&r, "x", "message"), "mine");
+	assert_string_equal(lua_run_end(&r, "y", "message"),
+			    "timed out after 50ms in wait_until at "
+			    "x.test.lua:5");
+	assert_string_equal(lua_run_end(&r, "z", "message"),
+			    "timed out after 50ms in lab:barrier at "
+			    "x.test.lua:8");
+	lua_run_done(&r);
+}
+
 static void the_tests_time_out_ends_tasks(void **state)
 {
 	struct lua_run r;
@@ -138,6 +163,7 @@ int main(void)
 	    cmocka_unit_test(waiting_crosses_a_pcall_in_a_task),
 	    cmocka_unit_test(waiting_across_a_c_call_says_so),
 	    cmocka_unit_test(plain_coroutines_may_wait),
+	    cmocka_unit_test(the_tests_time_out_hides_no_failure),
 	    cmocka_unit_test(the_tests_time_out_ends_tasks),
 	    cmocka_unit_test(misuse_is_an_error),
 	};

@@ -351,6 +351,77 @@ static void a_stream_that_broke_is_no_error_of_the_file(void **state)
 	      "stream:write_to: the cable was cut");
 }
 
+/* Cut off by the test's deadline, these returned what their own time-out
+ * returns: a test that asked for ten seconds of silence passed after fewer. */
+static void the_tests_deadline_is_no_silence(void **state)
+{
+	static const char *const calls[][2] = {
+	    {"s:next(9)", "stream:next"},
+	    {"s:drain(9)", "stream:drain"},
+	    {"s:write_to(DIR .. '/f', 9)", "stream:write_to"},
+	    {"s:expect('x', 9)", "stream:expect"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(calls); i++) {
+		struct lua_run r;
+		char *text = mem_printf("test('x', {timeout = '50ms'}, "
+					"function(t) local s = stream() %s "
+					"end)\n",
+					calls[i][0]);
+		char *part = mem_printf(
+		    "timed out after 50ms in %s at " LUA_DISPLAY ":1",
+		    calls[i][1]);
+
+		lua_run_init(&r);
+		r.install = lib_stream_install;
+		lua_run(&r, text);
+		assert_string_equal(lua_run_end(&r, "x", "status"), "failed");
+		assert_non_null(strstr(lua_run_end(&r, "x", "message"), part));
+		lua_run_done(&r);
+		free(text);
+		free(part);
+	}
+}
+
+static void the_tests_deadline_shows_what_is_pending(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	r.install = lib_stream_install;
+	lua_run(&r,
+		"local function cut(name, fn) "
+		"test(name, {timeout = '50ms'}, function() local s = stream() "
+		"put(s, 'STEP\\n') put(s, 'ab') fn(s) end) end\n"
+		"cut('expect', function(s) s:expect('x', 9) end)\n"
+		"cut('drain', function(s) s:drain(9) end)\n"
+		"cut('lines', function(s) for _ in s:lines(9) do end end)\n"
+		"cut('all', function(s) provium.all(function() s:expect('x', 9)"
+		" end, function() stream():next(9) end) end)\n");
+	assert_string_equal(lua_run_end(&r, "expect", "message"),
+			    "timed out after 50ms in stream:expect at "
+			    "x.test.lua:2: expect timed out waiting for `x`; "
+			    "last bytes: \"STEP\\nab\"");
+	assert_string_equal(lua_run_end(&r, "drain", "message"),
+			    "timed out after 50ms in stream:drain at "
+			    "x.test.lua:3: last bytes: \"STEP\\nab\"");
+	assert_string_equal(lua_run_end(&r, "lines", "message"),
+			    "timed out after 50ms in stream:lines at "
+			    "x.test.lua:4: lines timed out waiting for `\\n`; "
+			    "last bytes: \"ab\"");
+	assert_string_equal(lua_run_end(&r, "all", "message"),
+			    "timed out after 50ms in provium.all at "
+			    "x.test.lua:5\n"
+			    "timed out after 50ms in stream:expect at "
+			    "x.test.lua:5: expect timed out waiting for `x`; "
+			    "last bytes: \"STEP\\nab\"\n"
+			    "timed out after 50ms in stream:next at "
+			    "x.test.lua:5: nothing is pending");
+	lua_run_done(&r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -376,6 +447,8 @@ int main(void)
 		a_stream_of_the_file_fails_the_test_in_which_it_is_seen),
 	    cmocka_unit_test(an_error_while_the_file_loads_is_the_files),
 	    cmocka_unit_test(a_stream_that_broke_is_no_error_of_the_file),
+	    cmocka_unit_test(the_tests_deadline_is_no_silence),
+	    cmocka_unit_test(the_tests_deadline_shows_what_is_pending),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
