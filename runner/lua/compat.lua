@@ -14,6 +14,72 @@ function assert(...)
   error("bad argument #1 to 'assert' (value expected)", 2)
 end
 
+-- LuaJIT reads counts and positions as integers of 32 bits. One that is larger
+-- becomes some other: ("x"):rep(2^31) is "", ("x"):sub(1, math.huge) too. No
+-- string is as long as the largest, so it means the same. A tail call leaves
+-- the function's name in the errors of LuaJIT.
+local INT_MAX = 2 ^ 31 - 1
+local STRING_MAX = 0x7fffff00 -- LJ_MAX_STR of lj_def.h
+
+local function clamp(n)
+  local value = type(n) == "string" and tonumber(n) or n
+  if type(value) ~= "number" then
+    return n
+  elseif value > INT_MAX then
+    return INT_MAX
+  elseif value < -INT_MAX then
+    return -INT_MAX
+  end
+  return n
+end
+
+local rep, sub, byte = string.rep, string.sub, string.byte
+local find, match, gsub = string.find, string.match, string.gsub
+local concat, unpack_list = table.concat, unpack
+
+function string.rep(s, n, separator)
+  local count = tonumber(n)
+  if type(s) == "string" and count then
+    local size = #s * count
+    if type(separator) == "string" then
+      size = size + #separator * (count - 1)
+    end
+    if size > STRING_MAX or count ~= count then
+      error(("string.rep: the result would have %.0f bytes, a string holds up "
+        .. "to %d"):format(size, STRING_MAX), 2)
+    end
+  end
+  return rep(s, clamp(n), separator)
+end
+
+function string.sub(s, i, j)
+  return sub(s, clamp(i), clamp(j))
+end
+
+function string.byte(s, i, j)
+  return byte(s, clamp(i), clamp(j))
+end
+
+function string.find(s, pattern, init, plain)
+  return find(s, pattern, clamp(init), plain)
+end
+
+function string.match(s, pattern, init)
+  return match(s, pattern, clamp(init))
+end
+
+function string.gsub(s, pattern, by, n)
+  return gsub(s, pattern, by, clamp(n))
+end
+
+function table.concat(list, separator, i, j)
+  return concat(list, separator, clamp(i), clamp(j))
+end
+
+function unpack(list, i, j)
+  return unpack_list(list, clamp(i), clamp(j))
+end
+
 function table.pack(...)
   return { n = select("#", ...), ... }
 end

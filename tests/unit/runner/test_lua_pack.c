@@ -125,6 +125,40 @@ static void tables_and_numbers_have_later_functions(void **state)
 	       "t:assert_eq(math.tointeger(3.5), nil)");
 }
 
+/* LuaJIT made "" of it, and vm:write_file() an empty file. */
+static void a_string_that_cannot_be_is_an_error(void **state)
+{
+	(void)state;
+	FAILS("local x = ('x'):rep(2^31)",
+	      "string.rep: the result would have 2147483648 bytes, a string "
+	      "holds up to 2147483392");
+	FAILS("local x = ('xxxx'):rep(2^30)", "4294967296 bytes");
+	FAILS("local x = (''):rep(2^40, '-')", "1099511627775 bytes");
+	FAILS("local x = ('x'):rep(2^32 + 3)", "4294967299 bytes");
+	FAILS("local x = ('x'):rep(math.huge)", "string.rep: the result");
+	FAILS("local x = ('x'):rep(0 / 0)", "string.rep: the result");
+	FAILS("local x = ('x'):rep({})", "bad argument #1 to 'rep'");
+	PASSES("t:assert_eq({('x'):rep(3), ('x'):rep('2', '-'), "
+	       "(''):rep(2^40), ('x'):rep(-2^40)}, {'xxx', 'x-x', '', ''})");
+}
+
+static void positions_may_have_more_than_32_bits(void **state)
+{
+	(void)state;
+	PASSES("t:assert_eq({('abc'):sub(2, math.huge), ('abc'):sub(-2^40), "
+	       "('abc'):sub(2^40), ('abc'):sub(2, nil)}, {'bc', 'abc', '', "
+	       "'bc'}) "
+	       "t:assert_eq({('abc'):byte(1, 2^40)}, {97, 98, 99}) "
+	       "t:assert_eq(('abc'):find('b', 2^32 + 1), nil) "
+	       "t:assert_eq(('abc'):match('b', 2^32 + 1), nil) "
+	       "t:assert_eq(('a.b'):find('.', 1, true), 2) "
+	       "t:assert_eq({('aaa'):gsub('a', 'b', math.huge)}, {'bbb', 3})");
+	FAILS("table.concat({'a'}, ',', 1, 2^32 + 2)", "at index 2");
+	FAILS("unpack({1}, 1, 2^32 + 1)", "too many results to unpack");
+	FAILS("local x = ('x'):sub({})",
+	      "bad argument #1 to 'sub' (number expected, got table)");
+}
+
 static void utf8_is_there(void **state)
 {
 	(void)state;
@@ -157,6 +191,8 @@ int main(void)
 	    cmocka_unit_test(errors_name_the_option_or_the_value),
 	    cmocka_unit_test(labs_pack_too),
 	    cmocka_unit_test(tables_and_numbers_have_later_functions),
+	    cmocka_unit_test(a_string_that_cannot_be_is_an_error),
+	    cmocka_unit_test(positions_may_have_more_than_32_bits),
 	    cmocka_unit_test(utf8_is_there),
 	};
 
