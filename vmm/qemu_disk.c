@@ -72,8 +72,10 @@ void qemu_disk_argv(struct strvec *argv, const struct qemu_disk *d, size_t i)
 		    ",discard=unmap,cache.no-flush=on");
 	}
 	strvec_add(argv, "-device");
+	/* A power cut holds back every answer until QEMU has told of its stop.
+	 * With an ioeventfd, QEMU 10 waits for those answers first. */
 	strvec_addf(argv,
 		    "virtio-blk-pci,id=disk%zu,drive=%s,serial=%s,"
-		    "werror=report,rerror=report",
-		    i, n.last, d->id);
+		    "werror=report,rerror=report%s",
+		    i, n.last, d->id, d->nbd_fd < 0 ? "" : ",ioeventfd=off");
 }

@@ -136,6 +136,26 @@ test("power goes while the guest writes", function(t)
   t:assert_eq(get(vm, "vda", 2048).stdout, sector(""))
 end)
 
+-- The delay keeps every request in flight far longer than the cut takes to
+-- reach QEMU, so that QEMU stops with all of them unanswered.
+test("power goes while requests are in flight", function(t)
+  local vm = mediated("a", { scratch = "32M" })
+  local disk = vm:disk("disk0")
+  put(vm, "vda", 0, "kept"):assert_ok()
+  disk:fault_inject("slow", { delay = "5s" })
+  for i = 1, 4 do
+    vm:run_async(("dd if=/dev/zero of=/dev/vda bs=4096 seek=%d count=1 " ..
+                  "oflag=direct conv=notrunc"):format(i))
+  end
+  wait_until(function()
+    return vm:read_file("/sys/block/vda/inflight"):match("%s(%d+)%s*$") == "4"
+  end)
+  disk:power_cut()
+  t:assert_eq(vm:state(), "booted")
+  disk:clear_faults()
+  t:assert_eq(get(vm, "vda", 0).stdout, sector("kept"))
+end)
+
 test("templates and images in place can be mediated", function(t)
   local dir = t:tmpdir()
   local bytes = ("0123456789abcde\n"):rep(640)
