@@ -88,13 +88,18 @@ struct msg_list {
 
 /* SPAWN flags. env entries are NAME=VALUE, added to the agent's own unless
  * ENV_CLEAR; argv[0] is searched in PATH when it holds no slash; an empty cwd
- * means "/", in a worker its own. Without STDIN_PIPE stdin is /dev/null. */
+ * means "/", in a worker its own. Without STDIN_PIPE stdin is /dev/null. With
+ * READ a PROC_OUTPUT of each output follows, for which every byte is kept. */
 #define MSG_SPAWN_ENV_CLEAR  1u
 #define MSG_SPAWN_STDIN_PIPE 2u
+#define MSG_SPAWN_READ	     4u
 
 /* PROC_OUTPUT flags. */
 #define MSG_OUTPUT_UNTIL_EXIT 1u
 #define MSG_OUTPUT_HELD	      2u
+
+/* Bytes that the agent keeps of each output of a process. */
+#define MSG_OUTPUT_KEPT_MAX (8u << 20)
 
 /* PROC_SIGNAL to a worker: ends the system call it blocks in with EINTR, and
  * has no other effect. The last of Linux's real-time signals. */

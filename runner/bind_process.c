@@ -155,6 +155,8 @@ struct wait_call {
 	struct call *err_out;
 	const char *method;
 	char *command; /* owned: another task may close the process */
+	uint64_t handle;
+	struct stream_list *streams; /* of its guest, which is kept */
 };
 
 static void wait_release(void *p)
@@ -171,10 +173,16 @@ static void wait_release(void *p)
 static void wait_tell(lua_State *L, void *p)
 {
 	struct wait_call *w = p;
+	struct buf *why = bind_push_buf(L);
+	int why_idx = lua_gettop(L);
 
+	stream_list_tell_held_up(w->streams, w->handle, why);
 	lua_pushfstring(L, "`%s` is still running", w->command);
+	lua_pushlstring(L, why->len ? (const char *)buf_data(why) : "",
+			why->len);
 	bind_result_push_outputs(L, &w->out->data, &w->err_out->data);
-	lua_concat(L, 2);
+	lua_concat(L, 3);
+	lua_replace(L, why_idx);
 }
 
 static int wait_all_done(lua_State *L, void *p)
@@ -221,7 +229,8 @@ static struct call *start_output(struct client *c, uint64_t handle, uint8_t fd,
 }
 
 int process_await_exit(lua_State *L, const char *method, struct client *c,
-		       uint64_t handle, const char *command, int64_t span_ns)
+		       struct stream_list *streams, uint64_t handle,
+		       const char *command, int64_t span_ns)
 {
 	int64_t deadline = await_deadline(L, method, span_ns);
 	struct wait_call *w = await_new(L, method, sizeof(*w), wait_release);
@@ -231,6 +240,8 @@ int process_await_exit(lua_State *L, const char *method, struct client *c,
 	await_tell(w, wait_tell);
 	w->method = method;
 	w->command = mem_strdup(command);
+	w->handle = handle;
+	w->streams = streams;
 	m.proc_wait.handle = handle;
 	w->exited = call_new(c);
 	call_start(w->exited, &m, NULL, 0, deadline);
@@ -250,8 +261,8 @@ static int l_wait(lua_State *L)
 		bind_fail_arg(L, method,
 			      "timeout is 0: to look without waiting, call "
 			      "process:status()");
-	return process_await_exit(L, method, c, po->handle.id, po->command,
-				  span);
+	return process_await_exit(L, method, c, guest_streams(po->handle.guest),
+				  po->handle.id, po->command, span);
 }
 
 /* --- one request --------------------------------------------------------- */
@@ -357,12 +368,22 @@ static int l_close_stdin(lua_State *L)
 static int output_stream(lua_State *L, const char *method, uint8_t fd,
 			 const char *kind)
 {
+	struct output_options {
+		bool kept;
+	} o = {0};
+	static const struct opt opts[] = {
+	    {"kept", OPT_BOOL, offsetof(struct output_options, kept)},
+	    {NULL, OPT_BOOL, 0},
+	};
 	struct process_object *po = process_check(L, method);
 	struct client *c = process_client(L, po, method);
 	struct msg m = {.type = MSG_PROC_OUTPUT};
 
+	bind_options(L, method, arg_opt_table(L, method, 2, "options"), opts,
+		     &o);
 	m.proc_output.handle = po->handle.id;
 	m.proc_output.fd = fd;
+	m.proc_output.flags = o.kept ? MSG_OUTPUT_HELD : 0;
 	return stream_open_tail(L, method, 1, c,
 				guest_streams(po->handle.guest), &m, kind,
 				po->command);
@@ -399,8 +420,8 @@ static const struct bind_method process_methods[] = {
     {"status", l_status, 0},
     {"stdin_write", l_stdin_write, 1},
     {"close_stdin", l_close_stdin, 0},
-    {"stdout_stream", l_stdout_stream, 0},
-    {"stderr_stream", l_stderr_stream, 0},
+    {"stdout_stream", l_stdout_stream, 1},
+    {"stderr_stream", l_stderr_stream, 1},
     {"pid", l_pid, 0},
     {"handle", l_handle, 0},
     {NULL, NULL, 0},

@@ -145,6 +145,7 @@ void stream_tell_pending(lua_State *L, void *p)
 		return;
 	struct buf *text = bind_push_buf(L);
 	stream_pending_text(so->stream, text);
+	stream_tell_held_up(so->stream, text);
 	lua_pushlstring(L, (char *)buf_data(text), text->len);
 	lua_remove(L, -2);
 }

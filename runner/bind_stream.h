@@ -18,7 +18,9 @@ extern const struct object_class stream_class;
 /*
  * For `return`: opens a Tail with req, which the callee encodes before it
  * returns, on the VM or process object at owner_idx, and answers the stream.
- * kind is static; detail is copied.
+ * kind is static; detail is copied. An output of a process that may begin with
+ * the oldest byte kept (MSG_OUTPUT_HELD) has a second result: the number of
+ * bytes dropped before it.
  */
 int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 		     struct client *c, struct stream_list *list,

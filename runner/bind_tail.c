@@ -15,6 +15,7 @@
 struct tail_call {
 	struct tail_open open;
 	const char *method;
+	bool tells_start; /* where the stream starts is the second result */
 };
 
 static void tail_release(void *p)
@@ -34,7 +35,10 @@ static int tail_finish(lua_State *L, void *p)
 	struct stream *s = t->open.stream;
 	t->open.stream = NULL;
 	stream_push(L, s, 1);
-	return 1;
+	if (!t->tells_start)
+		return 1;
+	bind_push_i64(L, t->open.start);
+	return 2;
 }
 
 int stream_open_tail(lua_State *L, const char *method, int owner_idx,
@@ -49,6 +53,10 @@ int stream_open_tail(lua_State *L, const char *method, int owner_idx,
 
 	t->method = method;
 	stream_label_here(L, kind, detail, &site, &label);
+	if (req->type == MSG_PROC_OUTPUT) {
+		label.process = req->proc_output.handle;
+		t->tells_start = req->proc_output.flags & MSG_OUTPUT_HELD;
+	}
 	tail_open_start(&t->open, c, req, &label, list, deadline);
 	await_keep(L, lua_gettop(L), owner_idx);
 	return await(L, t, &t->open.op, tail_finish);

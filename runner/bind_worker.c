@@ -211,7 +211,8 @@ static int l_join(lua_State *L)
 	struct msg m = {.type = MSG_SHUTDOWN};
 
 	client_post(w->client, &m);
-	return process_await_exit(L, method, c, w->handle.id, "worker", span);
+	return process_await_exit(L, method, c, NULL, w->handle.id, "worker",
+				  span);
 }
 
 /* --- facts --- */

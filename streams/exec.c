@@ -253,6 +253,7 @@ void exec_start(struct exec *x, const struct exec_spec *spec,
 		return;
 	}
 	p->is_started = true;
+	m.spawn.flags |= MSG_SPAWN_READ;
 	start_part(x, PART_SPAWN, &m, NULL, 0);
 	buf_done(&store);
 	start_output(x, PART_OUT, 1);

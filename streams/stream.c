@@ -31,6 +31,8 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "agent-proto/msg.h"
+#include "agent-proto/session.h"
 #include "streams/stream_private.h"
 
 /* --- the source's side -----------------------------------------------------
@@ -83,6 +85,7 @@ struct stream *stream_new(struct loop *l, enum stream_type type,
 	    .file = dup_or_null(label->file),
 	    .line = label->line,
 	    .test = dup_or_null(label->test),
+	    .process = label->process,
 	};
 	if (list)
 		TAILQ_INSERT_TAIL(list, s, link);
@@ -145,6 +148,44 @@ struct stream *stream_free(struct stream *s)
 bool stream_is_closed(const struct stream *s)
 {
 	return s->is_closed;
+}
+
+/* If nobody took so many bytes, the guest's end of the stream may wait for its
+ * reader: half a window, for credit is returned in parts. */
+#define HELD_UP_MIN (CHAN_WINDOW / 2)
+
+static bool is_held_up(const struct stream *s)
+{
+	return !s->waiter && !s->is_ended &&
+	       s->q.end - s->credit >= HELD_UP_MIN;
+}
+
+void stream_list_tell_held_up(const struct stream_list *list, uint64_t process,
+			      struct buf *out)
+{
+	const struct stream *s;
+
+	if (!list || !process)
+		return;
+	TAILQ_FOREACH (s, list, link) {
+		if (s->label.process != process || !is_held_up(s))
+			continue;
+		buf_printf(out, "; nobody reads its %s", s->label.kind);
+		if (s->label.file)
+			buf_printf(out, ", opened at %s:%d", s->label.file,
+				   s->label.line);
+		buf_printf(out,
+			   ": %llu bytes wait there, and the process stands "
+			   "still when the guest holds %u MiB more",
+			   (unsigned long long)(s->q.end - s->credit),
+			   MSG_OUTPUT_KEPT_MAX >> 20);
+	}
+}
+
+void stream_tell_held_up(const struct stream *s, struct buf *out)
+{
+	stream_list_tell_held_up(s->is_closed ? NULL : s->list,
+				 s->label.process, out);
 }
 
 bool stream_is_busy(const struct stream *s)

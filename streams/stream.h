@@ -68,6 +68,7 @@ struct stream_label {
 	const char *file;   /* the author's file, or NULL */
 	int line;
 	const char *test; /* the running test, or NULL */
+	uint64_t process; /* handle of the process whose output it is; or 0 */
 };
 
 /* All the open streams of one VM: what a snapshot must refuse on. */
@@ -177,6 +178,14 @@ void stream_read(struct stream_wait *w, size_t max, int64_t deadline_ns);
 
 /* A wait is in flight, or holds: another would be refused. */
 bool stream_is_busy(const struct stream *s);
+
+/* Appends "; ..." for each stream of list that holds the process (a handle, not
+ * 0) up, for nobody reads it: its output, where it was opened, and how many
+ * bytes wait. list may be NULL. */
+void stream_list_tell_held_up(const struct stream_list *list, uint64_t process,
+			      struct buf *out);
+/* The same of the process whose output s is, if it is one. */
+void stream_tell_held_up(const struct stream *s, struct buf *out);
 
 /* Finishes the waiters of the streams in list with err; the streams go on, and
  * nothing is lost. Only from the loop. */

@@ -260,9 +260,12 @@ static void match_progress(struct stream *s, struct stream_wait *w)
 
 static int match_timed_out(struct stream *s, struct stream_wait *w)
 {
+	CLEANUP(buf_done) struct buf held_up = {0};
 	uint8_t tail[STREAM_EXCERPT_MAX];
 	struct wait_text text = match_text(s, w, tail);
 
+	stream_tell_held_up(s, &held_up);
+	text.held_up = &held_up;
 	return wait_text_timeout(&w->op.err, &text);
 }
 

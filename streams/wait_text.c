@@ -86,6 +86,8 @@ int wait_text_timeout(struct err *err, const struct wait_text *t)
 	add_patterns(&text, t);
 	buf_append(&text, "; ", 2);
 	wait_text_excerpt(&text, t->tail, t->tail_n);
+	if (t->held_up)
+		buf_append(&text, buf_data(t->held_up), t->held_up->len);
 	return err_set(err, -ETIMEDOUT, "%s timed out waiting for %.*s",
 		       t->verb, (int)text.len, (const char *)buf_data(&text));
 }

@@ -19,6 +19,7 @@ struct wait_text {
 	size_t n_patterns;
 	const uint8_t *tail; /* the last bytes there are */
 	size_t tail_n;
+	const struct buf *held_up; /* stream_list_tell_held_up(); or NULL */
 };
 
 /* "expect timed out waiting for `X`; last bytes: "..."": -ETIMEDOUT. */

@@ -94,6 +94,10 @@ static void spawn_proc(const struct req *r, const struct strvec *argv,
 	    r->srv, q->handle, argv->v, envp->v ? envp->v : no_env,
 	    *q->cwd ? q->cwd : home, q->flags & MSG_SPAWN_STDIN_PIPE, &err);
 
+	if (p && q->flags & MSG_SPAWN_READ) {
+		spool_await_reader(&p->out[0]);
+		spool_await_reader(&p->out[1]);
+	}
 	if (p) {
 		req_done(r, p->pid);
 		return;
@@ -106,10 +110,12 @@ static void spawn_proc(const struct req *r, const struct strvec *argv,
 void op_spawn(const struct req *r)
 {
 	const struct msg_spawn *q = &r->m->spawn;
+	const uint32_t flags =
+	    MSG_SPAWN_ENV_CLEAR | MSG_SPAWN_STDIN_PIPE | MSG_SPAWN_READ;
 	struct strvec argv = {0}, envp = {0};
 	int rc = handle_check(server_handles(r->srv), q->handle);
 
-	if (!rc && q->flags & ~(MSG_SPAWN_ENV_CLEAR | MSG_SPAWN_STDIN_PIPE))
+	if (!rc && q->flags & ~flags)
 		rc = -EINVAL;
 	if (!rc)
 		rc = spawn_vectors(q, &argv, &envp);
@@ -144,11 +150,11 @@ void op_proc_output(const struct req *r)
 	}
 	sp = &p->out[q->fd - 1];
 	if (sp->base && !(q->flags & MSG_OUTPUT_HELD)) {
-		req_error(r, ENODATA,
-			  "output fd %u of process %" PRIu64
-			  ": its first %" PRIu64
-			  " bytes were read and are gone, %u are kept",
-			  q->fd, q->handle, sp->base, SPOOL_MAX);
+		req_error(
+		    r, ENODATA,
+		    "output fd %u of process %" PRIu64 ": its first %" PRIu64
+		    " bytes were dropped, the newest %" PRIu64 " are kept",
+		    q->fd, q->handle, sp->base, sp->end - sp->base);
 		return;
 	}
 	proc_ref(p);

@@ -261,7 +261,7 @@ struct procs *procs_new(struct server *s)
 	sigset_t chld;
 
 	ps->srv = s;
-	spool_budget_init(&ps->budget);
+	spool_budget_init(&ps->budget, server_guest(s)->is_worker);
 	watch_init(&ps->w, on_sigchld);
 	sigemptyset(&chld);
 	sigaddset(&chld, SIGCHLD);

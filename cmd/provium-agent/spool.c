@@ -37,15 +37,17 @@ struct spool_reader {
 
 static void spool_update(struct spool *sp);
 
-void spool_budget_init(struct spool_budget *b)
+void spool_budget_init(struct spool_budget *b, bool is_worker)
 {
+	unsigned share = is_worker ? SPOOL_WORKER_SHARE : SPOOL_SHARE;
 	struct sysinfo si;
 
 	TAILQ_INIT(&b->full);
+	TAILQ_INIT(&b->all);
 	b->used = 0;
 	b->max = SPOOL_TOTAL_MIN;
 	if (sysinfo(&si) == 0)
-		b->max = (uint64_t)si.totalram * si.mem_unit / SPOOL_SHARE;
+		b->max = (uint64_t)si.totalram * si.mem_unit / share;
 	if (b->max < SPOOL_TOTAL_MIN)
 		b->max = SPOOL_TOTAL_MIN;
 	if (b->max > SPOOL_TOTAL_MAX)
@@ -107,7 +109,7 @@ static bool has_room(const struct spool *sp)
 static uint64_t needed_from(const struct spool *sp)
 {
 	const struct spool_reader *rd;
-	uint64_t from = sp->end;
+	uint64_t from = sp->awaits_reader ? sp->base : sp->end;
 
 	TAILQ_FOREACH (rd, &sp->readers, link)
 		if (rd->pos < from)
@@ -121,6 +123,37 @@ static bool is_moot(const struct spool *sp)
 	return TAILQ_EMPTY(&sp->readers) && sp->abandoned;
 }
 
+/* Nobody reads it, and nobody is announced: its oldest bytes may go. */
+static bool is_unread(const struct spool *sp)
+{
+	return TAILQ_EMPTY(&sp->readers) && !sp->awaits_reader;
+}
+
+static struct spool *longest_unread(const struct spool_budget *b)
+{
+	struct spool *sp, *longest = NULL;
+
+	TAILQ_FOREACH (sp, &b->all, all_link)
+		if (is_unread(sp) && (!longest || sp->held > longest->held))
+			longest = sp;
+	return longest;
+}
+
+/* The newest SPOOL_MAX bytes stay, unless all spools together are too long. */
+static void drop_oldest(struct spool *sp)
+{
+	struct spool_budget *b = sp->budget;
+	struct spool_chunk *c;
+	struct spool *longest;
+
+	while ((c = STAILQ_FIRST(&sp->chunks)) && c != sp->last &&
+	       sp->end - sp->base - c->len >= SPOOL_MAX)
+		chunk_drop_first(sp);
+	while (b->used > b->max && (longest = longest_unread(b)) &&
+	       longest->held > SPOOL_MIN)
+		chunk_drop_first(longest);
+}
+
 static void make_room(struct spool *sp)
 {
 	uint64_t from = needed_from(sp);
@@ -130,8 +163,10 @@ static void make_room(struct spool *sp)
 		chunks_drop_all(sp);
 		return;
 	}
-	if (TAILQ_EMPTY(&sp->readers) && !sp->base)
+	if (is_unread(sp)) {
+		drop_oldest(sp);
 		return;
+	}
 	while (!has_room(sp) && (c = STAILQ_FIRST(&sp->chunks)) &&
 	       sp->base + c->len <= from)
 		chunk_drop_first(sp);
@@ -172,7 +207,7 @@ static void spool_update(struct spool *sp)
 
 	make_room(sp);
 	if (sp->fd >= 0)
-		set_full(sp, !has_room(sp));
+		set_full(sp, !is_unread(sp) && !has_room(sp));
 	if (sp->budget->used < used)
 		wake_full(sp->budget);
 }
@@ -253,6 +288,7 @@ void spool_init(struct spool *sp, struct server *srv, struct spool_budget *b,
 	};
 	STAILQ_INIT(&sp->chunks);
 	TAILQ_INIT(&sp->readers);
+	TAILQ_INSERT_TAIL(&b->all, sp, all_link);
 	watch_init(&sp->w, on_pipe);
 	watch_start(srv, &sp->w, take_fd, EPOLLIN);
 }
@@ -264,6 +300,7 @@ void spool_done(struct spool *sp)
 	fd_closep(&sp->fd);
 	set_full(sp, false);
 	chunks_drop_all(sp);
+	TAILQ_REMOVE(&sp->budget->all, sp, all_link);
 	wake_full(sp->budget);
 }
 
@@ -277,6 +314,11 @@ void spool_mark_exit(struct spool *sp)
 	sp->exit_mark = sp->end + (uint64_t)waiting;
 	spool_update(sp);
 	wake_readers(sp);
+}
+
+void spool_await_reader(struct spool *sp)
+{
+	sp->awaits_reader = true;
 }
 
 void spool_abandon(struct spool *sp)
@@ -372,6 +414,7 @@ void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
 	rd->on_gone = on_gone;
 	rd->ctx = ctx;
 	TAILQ_INSERT_TAIL(&sp->readers, rd, link);
+	sp->awaits_reader = false;
 	task_start(&rd->t, r, &reader_ops);
 	task_send_done(&rd->t, (int64_t)rd->pos);
 	task_wake(&rd->t);

@@ -3,12 +3,15 @@
  * The spool of one output of a process: everything it wrote from byte 0, so
  * that a stream opened late misses nothing, up to a bound. Beyond the bound:
  *
- *	no reader ever        the pipe is not read: the process blocks
- *	readers               what all of them have consumed is dropped, and a
- *	                      reader that wants it from byte 0 comes too late
- *	the last reader left, replay no longer possible
- *	                      the oldest is dropped, so that the process goes on
- *	the handle released   all of it is: nobody can ask for it
+ *	a reader was announced   the pipe is not read: the process blocks
+ *	readers                  the same, but for what all of them have
+ *	                         consumed, which is dropped
+ *	no reader                the oldest bytes are dropped: the process
+ *	                         goes on, and the newest SPOOL_MAX are kept
+ *	the handle released      all bytes are dropped: nobody can ask for them
+ *
+ * If all spools together reach their bound, the longest one without a reader
+ * loses its oldest bytes.
  */
 #ifndef AGENT_SPOOL_H
 #define AGENT_SPOOL_H
@@ -19,12 +22,16 @@
 
 #include "cmd/provium-agent/server.h"
 
-#define SPOOL_MAX (8u << 20)  /* retained per output */
-#define SPOOL_MIN (64u << 10) /* what each may retain whatever others do */
-/* All spools together, beyond their SPOOL_MIN: a part of the memory. */
-#define SPOOL_SHARE	8
-#define SPOOL_TOTAL_MIN (4u << 20)
-#define SPOOL_TOTAL_MAX (256u << 20)
+#define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
+#define SPOOL_MIN                                                              \
+	(64u << 10) /* bytes that each may keep whatever others do             \
+		     */
+/* All spools together, beyond their SPOOL_MIN: a part of the memory. A worker
+ * has spools of its own, and there may be many workers. */
+#define SPOOL_SHARE	   4
+#define SPOOL_WORKER_SHARE 32
+#define SPOOL_TOTAL_MIN	   (4u << 20)
+#define SPOOL_TOTAL_MAX	   (256u << 20)
 
 struct spool_chunk;
 struct spool_reader;
@@ -35,6 +42,7 @@ struct spool_budget {
 	uint64_t max;
 	uint64_t used;
 	TAILQ_HEAD(spool_list, spool) full; /* whose pipe is not read */
+	TAILQ_HEAD(spool_all_list, spool) all;
 };
 
 struct spool {
@@ -42,11 +50,13 @@ struct spool {
 	struct spool_chunk *last; /* of them, or NULL */
 	TAILQ_HEAD(spool_reader_list, spool_reader) readers;
 	TAILQ_ENTRY(spool) full_link;
+	TAILQ_ENTRY(spool) all_link;
 	struct spool_budget *budget;
 	struct server *srv;
 	struct watch w;
 	int fd; /* owned; -1: at end of file */
 	bool is_full;
+	bool awaits_reader; /* nothing is dropped before the first reader */
 	bool abandoned;	    /* no reader can come any more */
 	bool exited;	    /* the process has */
 	uint64_t base;	    /* offset of the first byte kept */
@@ -58,7 +68,8 @@ struct spool {
 	void (*on_eof)(struct spool *sp);
 };
 
-void spool_budget_init(struct spool_budget *b);
+/* is_worker: of a worker's processes. */
+void spool_budget_init(struct spool_budget *b, bool is_worker);
 
 /* Starts to read the pipe take_fd, which must be non-blocking. */
 void spool_init(struct spool *sp, struct server *srv, struct spool_budget *b,
@@ -70,6 +81,8 @@ void spool_done(struct spool *sp);
 void spool_mark_exit(struct spool *sp);
 /* No reader will be added any more. */
 void spool_abandon(struct spool *sp);
+/* A reader is on its way: every byte is kept for it. */
+void spool_await_reader(struct spool *sp);
 
 /* Answers r with DONE and the output from the first byte kept. on_gone is
  * called when the reader is gone. */

@@ -557,11 +557,18 @@ function Process:stdin_write(data) end
 function Process:close_stdin() end
 
 ---What it writes to stdout, from the first byte, whenever it is opened.
----@return Stream
-function Process:stdout_stream() end
+---From the first byte. Raises if bytes were dropped: nobody read the output,
+---and it is longer than the 8 MiB that the guest keeps. With `kept` the stream
+---begins with the oldest byte that is kept; the second result is the number of
+---bytes dropped before it.
+---@param options? {kept?: boolean}
+---@return Stream, integer?
+function Process:stdout_stream(options) end
 
----@return Stream
-function Process:stderr_stream() end
+---The same for stderr.
+---@param options? {kept?: boolean}
+---@return Stream, integer?
+function Process:stderr_stream(options) end
 
 ---Kills it, if it still runs, and forgets it.
 function Process:close() end
@@ -573,7 +580,7 @@ function Process:close() end
 ---@field status "exited"|"signalled"|"timed_out"
 ---@field signal? integer
 ---@field timed_out boolean
----@field truncated boolean the beginning of an output is missing: streams had read it, and the guest keeps the last 8 MiB of what was read; of process:wait() only
+---@field truncated boolean the beginning of an output is missing: the guest keeps the newest 8 MiB of each output, less where all outputs together exceed a quarter of its memory; of process:wait() only
 ---@field duration number seconds
 local RunResult = {}
 

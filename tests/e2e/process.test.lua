@@ -103,8 +103,81 @@ test("wait gives what is left of what a stream has read", { timeout = 300 },
     t:assert_eq({ r.exit_code, r.truncated, r.stdout:sub(-8) },
       { 0, true, "the end\n" })
     t:assert(#r.stdout < size, #r.stdout)
-    -- A stream starts with the first byte, or not at all.
-    refused(t, "bytes were read and are gone", function() p:stdout_stream() end)
+    -- A stream starts with the first byte, unless it is asked for less.
+    refused(t, "bytes were dropped", function() p:stdout_stream() end)
+  end)
+
+test("nobody has to read what a process writes", { timeout = 120 },
+  function(t)
+    local p = vm:run_async("head -c 9000000 /dev/zero; touch /tmp/ready; "
+      .. "sleep 1000")
+    wait_until(function() return pcall(vm.stat, vm, "/tmp/ready") end,
+      { timeout = 60 })
+    p:kill()
+    local r = p:wait(60)
+    t:assert_eq(r.truncated, true)
+    t:assert(#r.stdout >= 8 * 1024 * 1024 and #r.stdout < 9000000, #r.stdout)
+  end)
+
+test("of an output that nobody reads the newest bytes are kept",
+  { timeout = 120 }, function(t)
+    local p = vm:run_async("head -c 13000000 /dev/zero; echo end; "
+      .. "echo why >&2")
+    until_ended(t, p)
+    local r = p:wait(100)
+    t:assert_eq({ r.exit_code, r.truncated, r.stderr, r.stdout:sub(-4) },
+      { 0, true, "why\n", "end\n" })
+    local size = 13000004
+    local refusal = ("its first %d bytes were dropped, the newest %d are kept")
+      :format(size - #r.stdout, #r.stdout)
+    refused(t, refusal, function() p:stdout_stream() end)
+    refused(t, refusal, function() p:stdout_stream({ kept = false }) end)
+    local s, dropped = p:stdout_stream({ kept = true })
+    t:assert_eq(dropped, size - #r.stdout)
+    s:expect("end\n", 60)
+    t:assert_eq(s:bytes(), #r.stdout)
+    local e, none = p:stderr_stream({ kept = true })
+    t:assert_eq({ e:read_until("\n", 60), none }, { "why\n", 0 })
+  end)
+
+test("one output is followed while nobody reads the other", { timeout = 120 },
+  function(t)
+    local p = vm:run_async("head -c 20000000 /dev/zero >&2; echo done")
+    p:stdout_stream():expect("done", 100)
+    t:assert_eq(p:wait(60).truncated, true)
+  end)
+
+test("many outputs that nobody reads hold nobody up", { timeout = 200 },
+  function(t)
+    local small = provium:vm("small", { memory = "256M" }):boot()
+    local all = {}
+    for i = 1, 10 do
+      all[i] = small:run_async("head -c 4000000 /dev/zero; echo end")
+    end
+    for i = 1, 10 do
+      until_ended(t, all[i])
+    end
+    for i = 1, 10 do
+      local r = all[i]:wait(60)
+      t:assert_eq({ #r.stdout, r.truncated, r.stdout:sub(-4) },
+        { 4000004, false, "end\n" }, i)
+    end
+  end)
+
+test("who waits for a process that a stream holds up is told",
+  { timeout = 200 }, function(t)
+    local p = vm:run_async("head -c 20000000 /dev/zero >&2; echo done")
+    local out, err = p:stdout_stream(), p:stderr_stream()
+    wait_until(function() return err:bytes() >= 256 * 1024 end,
+      { timeout = 60 })
+    local why = "; nobody reads its proc_stderr_stream, opened at "
+    refused(t, "nothing is pending" .. why, function() out:expect("done", 1) end)
+    refused(t, "is still running" .. why, function() p:wait(1) end)
+    t:assert_contains(t:assert_raises(function() out:lines(1)() end),
+      "bytes wait there, and the process stands still when the guest holds "
+      .. "8 MiB more")
+    err:close()
+    out:expect("done", 100)
   end)
 
 test("stdin that nobody reads any more is an error, not a hang", function(t)

@@ -150,4 +150,18 @@ END
 run 1 run rdinit
 out "rdinit="
 
+claim "a test whose time is up is told which stream held its process up"
+file held/a.test.lua <<'END'
+local vm = provium:vm("a"):boot()
+test("a", {timeout = 20}, function()
+  local p = vm:run_async("head -c 20000000 /dev/zero >&2; echo done")
+  local unread = p:stderr_stream()
+  wait_until(function() return unread:bytes() > 300000 end)
+  p:wait()
+end)
+END
+run 1 run held
+out "timed out after 20s in process:wait at"
+out "is still running; nobody reads its proc_stderr_stream, opened at"
+
 claims_end

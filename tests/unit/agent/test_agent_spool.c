@@ -12,7 +12,15 @@
 #include "tests/unit/agent/lib_agent_peer.h"
 
 /* cmd/provium-agent/spool.h: what an output keeps */
-#define SPOOL_MAX (8u << 20)
+#define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
+
+/* A process whose outputs will be read from their first byte. */
+static uint64_t peer_sh_read(struct peer *p, const char *script)
+{
+	const char *const argv[] = {"sh", "-c", script, NULL};
+
+	return peer_spawn(p, argv, MSG_SPAWN_READ);
+}
 
 /* Resident memory of the agent in bytes. */
 static size_t agent_memory(const struct peer *p)
@@ -112,7 +120,7 @@ static void until_exit_sends_what_is_in_the_pipe_at_exit(void **state)
 static void until_exit_does_not_wait_for_a_reader_that_stops(void **state)
 {
 	struct peer *p = *state;
-	uint64_t h = peer_sh(p, "exec yes");
+	uint64_t h = peer_sh_read(p, "exec yes");
 	struct exchange *stopped = peer_output(p, h, 1, 0);
 	struct msg kill = {.type = MSG_PROC_SIGNAL};
 	struct exchange *x;
@@ -173,10 +181,10 @@ static void until_exit_ends_though_a_grandchild_goes_on_writing(void **state)
 	assert_int_equal(ping(p), 1);
 }
 
-/* A producer that is not done, since its output is kept and not read. */
+/* A producer that is not done, since its output is kept for a reader. */
 static uint64_t start_unread_producer(struct peer *p)
 {
-	uint64_t h = peer_sh(p, "head -c 100000000 /dev/zero; echo x >&2");
+	uint64_t h = peer_sh_read(p, "head -c 100000000 /dev/zero; echo x >&2");
 
 	/* until it has made what it can: more would be a byte of stderr */
 	for (int i = 0; i < 20; i++)
@@ -184,7 +192,7 @@ static uint64_t start_unread_producer(struct peer *p)
 	return h;
 }
 
-static void unread_output_blocks_its_process_only(void **state)
+static void announced_reader_blocks_its_process_only(void **state)
 {
 	struct peer *p = *state;
 	uint64_t h = start_unread_producer(p);
@@ -213,7 +221,7 @@ static void unread_output_keeps_memory_bounded(void **state)
 static void a_reader_that_stops_blocks_its_process(void **state)
 {
 	struct peer *p = *state;
-	uint64_t h = peer_sh(p, "head -c 100000000 /dev/zero");
+	uint64_t h = peer_sh_read(p, "head -c 100000000 /dev/zero");
 	size_t before = agent_memory(p);
 	struct exchange *x = peer_output(p, h, 1, 0);
 
@@ -232,14 +240,14 @@ static void a_reader_that_stops_blocks_its_process(void **state)
 static void replay_of_dropped_output_is_an_error(void **state)
 {
 	struct peer *p = *state;
-	uint64_t h = peer_sh(p, "head -c 20000000 /dev/zero; sleep 60");
+	uint64_t h = peer_sh_read(p, "head -c 20000000 /dev/zero; sleep 60");
 	struct exchange *x = peer_output(p, h, 1, 0);
 
 	peer_wait_data(x, 20000000);
 	x = peer_output(p, h, 1, 0);
 	peer_wait_fin(x);
 	assert_int_equal(x->errnum, ENODATA);
-	assert_non_null(strstr(x->text, "bytes were read and are gone"));
+	assert_non_null(strstr(x->text, "bytes were dropped"));
 	/* stderr is complete */
 	x = peer_output(p, h, 2, 0);
 	peer_wait_reply(x);
@@ -249,7 +257,8 @@ static void replay_of_dropped_output_is_an_error(void **state)
 static void output_that_nobody_can_ask_for_is_dropped(void **state)
 {
 	struct peer *p = *state;
-	uint64_t h = peer_sh(p, "head -c 20000000 /dev/zero; read x; exit 0");
+	uint64_t h =
+	    peer_sh_read(p, "head -c 20000000 /dev/zero; read x; exit 0");
 	struct exchange *x = peer_output(p, h, 1, 0);
 
 	peer_wait_data(x, 10000000);
@@ -266,12 +275,85 @@ static void many_outputs_share_a_budget(void **state)
 	struct exchange *x;
 
 	for (int i = 0; i < 8; i++)
-		h[i] = peer_sh(p, "head -c 9000000 /dev/zero");
+		h[i] = peer_sh_read(p, "head -c 9000000 /dev/zero");
 	for (int i = 0; i < 8; i++) {
 		x = peer_output(p, h[i], 1, 0);
 		peer_wait_fin(x);
 		assert_int_equal(x->data.len, 9000000);
 	}
+}
+
+/* More than is kept, of lines that tell where they stand. */
+#define NUMBERS	     1500000
+#define NUMBERS_TEXT "seq -f %08.0f 1500000"
+#define NUMBER_LEN   9
+
+/* The process is never held up, and the newest bytes are there afterwards. */
+static void an_unread_output_keeps_its_newest_bytes(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h = peer_sh(p, NUMBERS_TEXT "; echo end >&2; exit 4");
+	struct exchange *x;
+	char first[NUMBER_LEN + 1], want[32];
+
+	assert_int_equal(peer_wait_exit(p, h).status, 4);
+	x = peer_output(p, h, 1, 0);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, ENODATA);
+	x = peer_output(p, h, 1, MSG_OUTPUT_HELD);
+	peer_wait_fin(x);
+	assert_true(x->data.len >= SPOOL_MAX);
+	assert_true(x->data.len < SPOOL_MAX + (256u << 10));
+	assert_int_equal(x->reply.done.value + (int64_t)x->data.len,
+			 NUMBERS * NUMBER_LEN);
+	/* What was dropped is all before what is kept. */
+	size_t into = (size_t)(x->reply.done.value % NUMBER_LEN);
+	size_t skip = into ? NUMBER_LEN - into : 0;
+	memcpy(first, buf_data(&x->data) + skip, NUMBER_LEN);
+	first[NUMBER_LEN] = 0;
+	snprintf(want, sizeof(want), "%08d\n",
+		 (int)((x->reply.done.value + (int64_t)skip) / NUMBER_LEN) + 1);
+	assert_string_equal(first, want);
+	x = peer_output(p, h, 2, 0);
+	peer_wait_fin(x);
+	assert_data(x, "end\n");
+}
+
+/* Following one output while the other fills up. */
+static void
+a_reader_of_one_output_waits_for_no_reader_of_the_other(void **state)
+{
+	struct peer *p = *state;
+	uint64_t h =
+	    peer_sh(p, "read x; head -c 20000000 /dev/zero >&2; echo done");
+	struct exchange *x = peer_output(p, h, 1, 0);
+
+	peer_wait_fin(x);
+	assert_data(x, "done\n");
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+}
+
+/* Their share of the memory is passed; what is kept is the longest's loss. */
+static void unread_outputs_never_hold_each_other_up(void **state)
+{
+	struct peer *p = *state;
+	const int n = 40;
+	uint64_t small = peer_sh(p, "echo small");
+	uint64_t h[40];
+	size_t before = agent_memory(p);
+
+	for (int i = 0; i < n; i++)
+		h[i] = peer_sh(p, "head -c 9000000 /dev/zero");
+	for (int i = 0; i < n; i++)
+		assert_int_equal(peer_wait_exit(p, h[i]).status, 0);
+	assert_true(agent_memory(p) < before + (300u << 20));
+	struct exchange *x = peer_output(p, small, 1, 0);
+	peer_wait_fin(x);
+	assert_data(x, "small\n");
+	x = peer_output(p, h[0], 1, MSG_OUTPUT_HELD);
+	peer_wait_fin(x);
+	assert_true(x->data.len >= 65536);
+	assert_int_equal(x->reply.done.value + (int64_t)x->data.len, 9000000);
 }
 
 static void only_outputs_can_be_read(void **state)
@@ -306,7 +388,10 @@ int main(void)
 	    PEER_TEST(until_exit_does_not_wait_for_a_reader_that_stops),
 	    PEER_TEST(output_and_exit_may_come_together),
 	    PEER_TEST(until_exit_ends_though_a_grandchild_goes_on_writing),
-	    PEER_TEST(unread_output_blocks_its_process_only),
+	    PEER_TEST(announced_reader_blocks_its_process_only),
+	    PEER_TEST(an_unread_output_keeps_its_newest_bytes),
+	    PEER_TEST(a_reader_of_one_output_waits_for_no_reader_of_the_other),
+	    PEER_TEST(unread_outputs_never_hold_each_other_up),
 	    PEER_TEST(unread_output_keeps_memory_bounded),
 	    PEER_TEST(a_reader_that_stops_blocks_its_process),
 	    PEER_TEST(replay_of_dropped_output_is_an_error),

@@ -252,7 +252,7 @@ static void a_run_is_one_write_and_releases_its_handle(void **state)
 			    "PING ",
 			    b->asked);
 	assert_true(b->handle && b->released == b->handle);
-	assert_int_equal(0, b->flags);
+	assert_int_equal(MSG_SPAWN_READ, b->flags);
 	assert_int_equal(0, b->f.agent->resets);
 }
 
@@ -353,7 +353,7 @@ static void unread_stdin_is_no_failure(void **state)
 	b->manner = (struct manner){.out = "ok", .closes_stdin = true};
 	assert_int_equal(0, run(b, &spec, FIXTURE_PATIENCE_NS));
 	check_bytes(&b->x->out, "ok");
-	assert_int_equal(MSG_SPAWN_STDIN_PIPE, b->flags);
+	assert_int_equal(MSG_SPAWN_STDIN_PIPE | MSG_SPAWN_READ, b->flags);
 	/* Nor when the agent says nothing of it. */
 	exec_free(b->x);
 	b->x = exec_new(b->f.client);
