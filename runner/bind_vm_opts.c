@@ -39,6 +39,7 @@ static const struct opt vm_options[] = {
     {"rng_seed", OPT_INT, offsetof(struct vm_opts, rng_seed)},
     {"spare_nics", OPT_INT, offsetof(struct vm_opts, req.spare_nics)},
     {"suspend", OPT_BOOL, offsetof(struct vm_opts, req.suspend)},
+    {"panic", OPT_BOOL, offsetof(struct vm_opts, req.panic)},
     {"disks", OPT_TABLE, offsetof(struct vm_opts, disks)},
     {"files", OPT_TABLE, offsetof(struct vm_opts, files)},
     {"agent_timeout", OPT_DURATION,

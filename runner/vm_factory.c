@@ -374,6 +374,7 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 	spec->has_rng_seed = r->has_rng_seed;
 	spec->rng_seed = r->rng_seed;
 	spec->may_suspend = r->suspend;
+	spec->may_panic = r->panic;
 	spec->spare_nics = (unsigned)r->spare_nics;
 	spec->cpus = r->cpus ? (unsigned)r->cpus : p->cpus;
 	spec->modules = (const char *const *)d->modules.v;

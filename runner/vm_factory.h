@@ -31,6 +31,7 @@ struct vm_request {
 	uint64_t rng_seed;
 	int64_t spare_nics;	    /* as vm_spec's */
 	bool suspend;		    /* it may suspend to RAM */
+	bool panic;		    /* it may panic, and go on */
 	const char *kernel_cmdline; /* in place of the profile's */
 	const char *kernel_cmdline_append;
 	int64_t agent_timeout_ns;

@@ -134,6 +134,7 @@ static int read_machine(struct snapshot *s, struct err *err)
 	s->cpus = (unsigned)cpus;
 	s->initial_time = (int64_t)number_of(s, "initial_time");
 	s->may_suspend = json_is_true(json_object_get(s->json, "may_suspend"));
+	s->may_panic = json_is_true(json_object_get(s->json, "may_panic"));
 	s->has_rng_seed = json_object_get(s->json, "rng_seed");
 	s->rng_seed = number_of(s, "rng_seed");
 	s->next_handle = number_of(s, "next_handle");

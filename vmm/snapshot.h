@@ -70,7 +70,7 @@ struct snapshot {
 	uint64_t memory;
 	unsigned cpus;
 	int64_t initial_time;
-	bool may_suspend, has_rng_seed;
+	bool may_suspend, may_panic, has_rng_seed;
 	uint64_t rng_seed;
 	enum accel accel;
 	enum transport transport;

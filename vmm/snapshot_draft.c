@@ -228,7 +228,7 @@ static json_t *list_args(const struct vm_spec *spec)
 static json_t *describe(const struct vm_spec *spec, const char *qemu)
 {
 	return json_pack(
-	    "{s:i, s:s, s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:b, s:s, "
+	    "{s:i, s:s, s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:b, s:b, s:s, "
 	    "s:s, s:s*}",
 	    "version", SNAPSHOT_VERSION, "provium", PROVIUM_VERSION, "protocol",
 	    (int)PROTO_VERSION, "qemu", qemu, "kernel", spec->kernel,
@@ -236,8 +236,9 @@ static json_t *describe(const struct vm_spec *spec, const char *qemu)
 	    spec->cmdline, "memory", (json_int_t)spec->memory, "cpus",
 	    (json_int_t)spec->cpus, "initial_time",
 	    (json_int_t)spec->initial_time, "may_suspend", spec->may_suspend,
-	    "accel", accel_name(spec->accel), "transport",
-	    transport_name(spec->transport), "net_setup", spec->net_setup);
+	    "may_panic", spec->may_panic, "accel", accel_name(spec->accel),
+	    "transport", transport_name(spec->transport), "net_setup",
+	    spec->net_setup);
 }
 
 int snapshot_draft_describe(struct snapshot_draft *d,

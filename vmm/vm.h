@@ -79,6 +79,9 @@ struct vm_spec {
 	 * hw/core/loader.c). Over virtio-serial: the guest's driver keeps the
 	 * port, while that of vsock drops all connections. */
 	bool may_suspend;
+	/* A panic of a booted guest is no death: calls in flight fail, and
+	 * what comes then is the guest's own (it restarts with panic=1). */
+	bool may_panic;
 	uint64_t memory; /* bytes */
 	unsigned cpus;
 	/* What its real-time clock starts with, at each boot: seconds since
@@ -122,8 +125,9 @@ typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
 
 /* What the guest's console showed. */
 enum vm_alarm {
-	VM_ALARM_TEXT,	/* a line with a string of spec.alarms */
-	VM_ALARM_PANIC, /* its kernel panicked (or QEMU was told so) */
+	VM_ALARM_TEXT, /* a line with a string of spec.alarms */
+	/* Its kernel panicked (or QEMU was told so), and the VM is dead. */
+	VM_ALARM_PANIC,
 };
 
 /*

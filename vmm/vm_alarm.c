@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the console shows that is bad news: "Kernel panic", and the strings of
- * spec.alarms. A panic is a cause of death, and so is any of them while the
- * VM is booting. Else the VM lives on, to be looked at: the calls that wait
- * for it fail, at once and with the line.
+ * What the console shows that is bad news: the kernel's own line about its
+ * panic, and the strings of spec.alarms. A panic is a cause of death, unless
+ * spec.may_panic; and so is any of them while the VM is booting. Else the VM
+ * lives on, to be looked at: the calls that wait for it fail, at once and with
+ * the line.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,24 +13,102 @@
 #include "agent-proto/mem.h"
 #include "vmm/vm_private.h"
 
-static const char panic_text[] = "Kernel panic";
+/* Linux, kernel/panic.c, panic(). */
+static const char panic_text[] = "Kernel panic - not syncing";
+
+/* Behind the number at p, which spaces may precede; NULL: there is none. */
+static const char *skip_number(const char *p)
+{
+	p += strspn(p, " ");
+	size_t n = strspn(p, "0123456789");
+
+	return n ? p + n : NULL;
+}
+
+/* Behind a time stamp, "[    1.234567] ", and the caller that may follow it,
+ * "[    T1]"; NULL: there is none (Linux, kernel/printk/printk.c,
+ * info_print_prefix()). */
+static const char *skip_stamp(const char *p)
+{
+	if (*p != '[' || !(p = skip_number(p + 1)) || *p != '.' ||
+	    !(p = skip_number(p + 1)) || *p != ']')
+		return NULL;
+	p++;
+	if (*p == '[') {
+		p++;
+		p += strspn(p, " ");
+		if (*p != 'T' && *p != 'C')
+			return NULL;
+		p = skip_number(p + 1);
+		if (!p || *p != ']')
+			return NULL;
+		p++;
+	}
+	return *p == ' ' ? p + 1 : NULL;
+}
+
+/*
+ * Whether a line of the console is the kernel's about its panic: it begins with
+ * the text, or the text follows a time stamp. That may stand anywhere, as the
+ * kernel ends no line that a program has begun: a prompt, for one.
+ */
+bool vm_is_panic(const char *line)
+{
+	size_t n = strlen(panic_text);
+
+	if (strncmp(line, panic_text, n) == 0)
+		return true;
+	for (const char *p = line; (p = strchr(p, '[')); p++) {
+		const char *text = skip_stamp(p);
+
+		if (text && strncmp(text, panic_text, n) == 0)
+			return true;
+	}
+	return false;
+}
+
+void vm_panicked(struct vm *vm, const struct err *err)
+{
+	if (!vm->copy.spec.may_panic || vm->state == VM_BOOTING) {
+		vm_condemn(vm, DOOM_PANIC, err);
+		return;
+	}
+	/* Another alarm, which fails the test, is more than this one. */
+	if (vm->alarm.code)
+		return;
+	vm->alarm = *err;
+	vm->is_alarm_expected = true;
+	vm_kick(vm);
+}
+
+/* One of spec.alarms may have the same text. */
+static bool is_alarm(const struct vm *vm, const char *text)
+{
+	for (size_t i = 0; i < vm->copy.spec.n_alarms; i++)
+		if (strcmp(vm->copy.spec.alarms[i], text) == 0)
+			return true;
+	return false;
+}
 
 static void on_alarm(void *ctx, const char *alarm, const char *line)
 {
 	struct vm *vm = ctx;
 	struct err err;
 
-	if (strcmp(alarm, panic_text) == 0) {
+	if (strcmp(alarm, panic_text) == 0 && vm_is_panic(line)) {
 		err_set(&err, -EHOSTDOWN, "the guest's kernel panicked: %s",
 			line);
-		vm_condemn(vm, DOOM_PANIC, &err);
+		vm_panicked(vm, &err);
 		return;
 	}
+	if (!is_alarm(vm, alarm))
+		return;
 	err_set(&err, -EHOSTDOWN, "the console shows `%s`: %s", alarm, line);
 	if (vm->state == VM_BOOTING) {
 		vm_condemn(vm, DOOM_TEXT, &err);
-	} else if (!vm->alarm.code) {
+	} else if (!vm->alarm.code || vm->is_alarm_expected) {
 		vm->alarm = err;
+		vm->is_alarm_expected = false;
 		vm_kick(vm);
 	}
 }
@@ -74,14 +153,17 @@ static void interrupt(struct vm *vm, const struct err *err)
 void vm_step_alarm(struct vm *vm)
 {
 	struct err err = vm->alarm;
+	bool is_expected = vm->is_alarm_expected;
 
 	if (!err.code)
 		return;
 	vm->alarm.code = 0;
+	vm->is_alarm_expected = false;
 	if (vm->state == VM_DEAD)
 		return;
 	err_wrap(&err, "VM %s", vm_name(vm));
 	vm_add_console(vm, &err);
-	if (!vm->on_alarm || vm->on_alarm(vm->ctx, VM_ALARM_TEXT, &err))
+	if (is_expected || !vm->on_alarm ||
+	    vm->on_alarm(vm->ctx, VM_ALARM_TEXT, &err))
 		interrupt(vm, &err);
 }

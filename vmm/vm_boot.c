@@ -466,7 +466,7 @@ static void on_panicked(void *ctx, const json_t *data)
 
 	(void)data;
 	err_set(&err, -EHOSTDOWN, "the guest's kernel panicked");
-	vm_condemn(ctx, DOOM_PANIC, &err);
+	vm_panicked(ctx, &err);
 }
 
 const struct qmp_event vm_events[] = {

@@ -164,7 +164,8 @@ struct vm {
 	uint64_t base_ram_bytes; /* that it takes on the disk */
 	char base_ram_hash[FILEHASH_TEXT_MAX];
 
-	struct err alarm; /* one that was seen, and nobody told of */
+	struct err alarm;	/* one that was seen, and nobody told of */
+	bool is_alarm_expected; /* a panic of a guest that may_panic */
 
 	/* Its death, pending and done. */
 	enum vm_doom doom;
@@ -315,6 +316,9 @@ bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal);
 
 /* vm_alarm.c */
 void vm_set_alarms(struct vm *vm);
+bool vm_is_panic(const char *line);
+/* The guest's kernel panicked, as err says: it dies, or is free to go on. */
+void vm_panicked(struct vm *vm, const struct err *err);
 /* May free the VM. */
 void vm_step_alarm(struct vm *vm);
 

@@ -332,6 +332,7 @@ void snapshot_spec(const struct snapshot *s, struct vm_spec *ret)
 	ret->cpus = s->cpus;
 	ret->initial_time = s->initial_time;
 	ret->may_suspend = s->may_suspend;
+	ret->may_panic = s->may_panic;
 	ret->has_rng_seed = s->has_rng_seed;
 	ret->rng_seed = s->rng_seed;
 	ret->accel = s->accel;

@@ -21,6 +21,7 @@
 ---@field rng_seed? integer of the random numbers that QEMU gives it: /dev/hwrng (modprobe virtio_rng), the kernel's first seed, RDRAND under TCG; what Linux makes of them differs, as it mixes in the time
 ---@field spare_nics? integer NICs without a cable, for bridge:attach() while the guest runs; default 0
 ---@field suspend? boolean it may suspend to RAM: a slower boot, over virtio-serial, of a bzImage; default false
+---@field panic? boolean its kernel may panic once it is booted: calls in flight fail, the VM and the test go on; default false
 ---@field disks? DiskOptions[] in this order behind those of the profile; up to 8 together
 ---@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60

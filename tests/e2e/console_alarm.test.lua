@@ -137,6 +137,37 @@ test("never", function() end)
     t:assert_match(out, "false%s+x%.test%.lua:4: vm:run: VM a: the console")
   end)
 
+test("who writes of a panic kills nothing", function(t)
+  local v = provium:vm("writes"):boot()
+  for _, text in ipairs({ "no Kernel panic seen", "Kernel panic",
+    "log: Kernel panic - not syncing: of an earlier boot" }) do
+    v:run({ "/bin/sh", "-c", 'echo "$0" >/dev/console', text },
+      { check = true })
+    v:console():expect(text .. "\r\n", 60)
+    t:assert(v:run("true"):ok())
+  end
+  t:assert_eq(v:state(), "booted")
+end)
+
+test("a guest that may panic restarts, and the test goes on", function(t)
+  local v = provium:vm("again",
+    { panic = true, kernel_cmdline_append = "panic=1" }):boot()
+  local function boot_id()
+    return v:run("cat /proc/sys/kernel/random/boot_id",
+      { check = true }).stdout
+  end
+  local first = boot_id()
+  local ok, err = pcall(v.run, v, "echo c >/proc/sysrq-trigger; sleep 1000")
+  t:assert(not ok)
+  t:assert_contains(err, "the guest's kernel panicked: ")
+  t:assert_eq(v:state() == "dead", false)
+  wait_until(function()
+    local is_up, id = pcall(boot_id)
+    return is_up and id ~= first
+  end, { timeout = 120, desc = "the guest is up again" })
+  t:assert_contains(v:console():read_log(), "Kernel panic - not syncing")
+end)
+
 test("a panic kills, and fails the test even when swallowed",
   function(t)
     local out, status = run(t, [[
@@ -150,7 +181,8 @@ test("panic in a boot", function(t)
     kernel_cmdline_append = "panic_on_warn=1 init=/x root=/dev/x " ..
       "oops=panic",
     files = {{path = "/init", mode = 493, content =
-      "#!/bin/sh\necho 'Kernel panic - said' >/dev/console\nsleep 1000\n"}},
+      "#!/bin/sh\nmount -t proc proc /proc\n" ..
+      "echo c >/proc/sysrq-trigger\nsleep 1000\n"}},
   })
   -- The agent may answer before init gets to its line.
   t:log(tostring(pcall(function() vm:boot():run("sleep 1000") end)),

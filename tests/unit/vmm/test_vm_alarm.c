@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
+#include "vmm/vm_private.h"
 
 static const char *const bug[] = {"BUG:"};
 
@@ -182,6 +183,107 @@ static void a_panic_is_told_as_one(void **state)
 	assert_int_equal(f->deaths, 1);
 }
 
+static void a_panic_is_the_kernels_own_line(void **state)
+{
+	static const char *const panics[] = {
+	    "Kernel panic - not syncing: sysrq triggered crash",
+	    "[    2.345678] Kernel panic - not syncing: x",
+	    "[12345.000001][    T1] Kernel panic - not syncing",
+	    "[    0.000000][   C12] Kernel panic - not syncing: x",
+	    "login: [   42.000001] Kernel panic - not syncing: x",
+	    "[ [    1.000000] Kernel panic - not syncing: x",
+	};
+	static const char *const others[] = {
+	    "",
+	    "Kernel panic",
+	    "no Kernel panic - not syncing: seen",
+	    " Kernel panic - not syncing: x",
+	    "[    2.345678] no Kernel panic - not syncing",
+	    "[    2.345678] ---[ end Kernel panic - not syncing: x ]---",
+	    "[    2.345678]Kernel panic - not syncing",
+	    "[    2.345678][    X1] Kernel panic - not syncing",
+	    "[    2.345678][    T] Kernel panic - not syncing",
+	    "[    2.345678][    T1 Kernel panic - not syncing",
+	    "[    2] Kernel panic - not syncing",
+	    "[ .345678] Kernel panic - not syncing",
+	    "[2.] Kernel panic - not syncing",
+	    "[    2.345678] Kernel panic - not syncin",
+	    "[",
+	    "[1",
+	    "[1.",
+	    "[1.2",
+	    "[1.2]",
+	    "[1.2][",
+	    "[1.2][T",
+	    "[1.2] ",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(panics); i++)
+		assert_true(vm_is_panic(panics[i]));
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_false(vm_is_panic(others[i]));
+}
+
+/* Also behind a line that a program has not ended. */
+static void a_panic_behind_a_prompt_is_seen(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+
+	watch(f, &told);
+	assert_int_equal(boot(f), 0);
+	free(vm_exec_out(f, "printf 'no Kernel panic - not syncing: ' "
+			    ">/dev/console; sleep 1"));
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	vm_exec(f, "echo c >/proc/sysrq-trigger");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	assert_int_equal(told.panics, 1);
+}
+
+static void a_guest_that_may_panic_lives_on(void **state)
+{
+	struct fixture *f = *state;
+	struct told told;
+	unsigned restarts;
+
+	f->spec.may_panic = true;
+	f->spec.cmdline = "panic=1";
+	watch(f, &told);
+	assert_int_equal(boot(f), 0);
+	restarts = vm_restarts(f->vm);
+	free(vm_exec_out(f, "touch /left-over"));
+	vm_exec(f, "echo c >/proc/sysrq-trigger; sleep 1000");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	vm_expect_text(f->exec->op.err.text, "the guest's kernel panicked: ");
+	int64_t deadline_ns = clock_deadline_ns(BOOT_NS);
+	while (vm_restarts(f->vm) == restarts && clock_now_ns() < deadline_ns)
+		loop_turn(f->loop);
+	while (!is_new(f) && clock_now_ns() < deadline_ns)
+		loop_poll(f->loop);
+	vm_ping(f);
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	assert_int_equal(told.panics + told.texts + f->deaths, 0);
+}
+
+static void a_panic_while_booting_is_the_end_all_the_same(void **state)
+{
+	static const char agent[] = "#!/bin/busybox nonexistent\n";
+	struct fixture *f = *state;
+	struct told told;
+
+	f->spec.may_panic = true;
+	f->spec.cmdline = "panic=1";
+	/* Without a usable rdinit the kernel looks for a root file system. */
+	f->spec.agent = agent;
+	f->spec.agent_n = strlen(agent);
+	watch(f, &told);
+	assert_int_equal(boot(f), -EHOSTDOWN);
+	vm_expect_text(f->op.err.text, "the guest's kernel panicked");
+	assert_int_equal(vm_state(f->vm), VM_DEAD);
+	assert_int_equal(told.panics, 1);
+}
+
 static void an_alarm_does_not_stop_a_shutdown(void **state)
 {
 	struct fixture *f = *state;
@@ -206,6 +308,10 @@ static const struct CMUnitTest tests[] = {
     T(an_alarm_ends_a_reset_and_the_guest_comes_back),
     T(an_alarm_while_booting_ends_the_boot),
     T(a_panic_is_told_as_one),
+    cmocka_unit_test(a_panic_is_the_kernels_own_line),
+    T(a_panic_behind_a_prompt_is_seen),
+    T(a_guest_that_may_panic_lives_on),
+    T(a_panic_while_booting_is_the_end_all_the_same),
     T(an_alarm_does_not_stop_a_shutdown),
 };
 
