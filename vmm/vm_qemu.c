@@ -9,6 +9,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "vmm/cmdline.h"
 #include "vmm/qemu_argv.h"
 #include "vmm/vm_private.h"
 
@@ -170,6 +171,7 @@ int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err)
 {
 	const struct vm_spec *spec = &vm->copy.spec;
 	CLEANUP(strvec_done) struct strvec argv = {0};
+	CLEANUP(free_ptr) char *user = NULL;
 	CLEANUP(free_ptr) char *cmdline = NULL;
 	CLEANUP(free_ptr) char *initrd = NULL;
 	struct qemu_disk disks[VM_DISKS_MAX];
@@ -178,7 +180,9 @@ int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err)
 	struct inherited in = {.n = 0};
 	struct qemu_spec qemu;
 
-	cmdline = kernel_cmdline(spec->cmdline, spec->accel, spec->cpus, err);
+	user = cmdline_complete(spec->cmdline, spec->qemu_args,
+				spec->n_qemu_args, spec->n_alarms > 0);
+	cmdline = kernel_cmdline(user, spec->accel, spec->cpus, err);
 	if (!cmdline)
 		return err->code;
 	fill_spec(vm, f, &qemu);

@@ -258,3 +258,23 @@ test("a reset waits as long as a boot may", function(t)
   t:assert_contains(e, "vm:reset: ")
   t:assert(span >= timeout - 0.1 and span < 58, span)
 end)
+
+for _, how in ipairs({
+  { args = { "-serial", "null" } },
+  { args = { "-serial", "null", "-serial", "null", "-serial", "null" } },
+  { args = { "-chardev", "null,id=x", "-device", "isa-serial,chardev=x" } },
+  { args = { "-chardev", "null,id=x", "-device", "pci-serial,chardev=x" },
+    port = "ttyS4" },
+}) do
+  test("a second serial port leaves the console: " ..
+    table.concat(how.args, " "), function(t)
+    local v = provium:vm("two", { qemu_args = how.args }):boot()
+    v:run("echo on the first >/dev/ttyS0", { check = true })
+    v:console():expect("on the first\r\n", 60)
+    -- Where there is no such port, this would write a file.
+    local other = "/dev/" .. (how.port or "ttyS1")
+    v:run("test -c " .. other .. " && echo on the second >" .. other,
+      { check = true })
+    t:assert(not v:console():read_log():find("on the second", 1, true))
+  end)
+end

@@ -137,6 +137,19 @@ test("never", function() end)
     t:assert_match(out, "false%s+x%.test%.lua:4: vm:run: VM a: the console")
   end)
 
+for _, words in ipairs({ "quiet", "loglevel=0", "quiet loglevel=3" }) do
+  test("warnings are seen under " .. words, function(t)
+    local v = provium:vm("hushed", { kernel_cmdline_append = words }):boot()
+    local e = t:assert_raises(function()
+      v:run("echo '<4>BUG: a warning' >/dev/kmsg; sleep 1000")
+    end)
+    t:assert_contains(e, "the console shows `BUG:`: ")
+    t:assert_contains(e, "BUG: a warning")
+    -- It has only what alarms may wait for.
+    t:assert(not v:console():read_log():find("Linux version", 1, true))
+  end)
+end
+
 test("who writes of a panic kills nothing", function(t)
   local v = provium:vm("writes"):boot()
   for _, text in ipairs({ "no Kernel panic seen", "Kernel panic",
