@@ -205,7 +205,7 @@ static int open_dump(struct capture *c, const struct capture_options *o,
 	if (o->snaplen > CAPTURE_SNAPLEN)
 		return err_set(err, -EINVAL, "snaplen is %u, %u is the most",
 			       o->snaplen, CAPTURE_SNAPLEN);
-	return dump_init(&c->dump, o->filter,
+	return dump_init(&c->dump, o->filter, o->scope,
 			 o->snaplen ? o->snaplen : CAPTURE_SNAPLEN, err);
 }
 

@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 #include "agent-proto/err.h"
+#include "streams/filter.h"
 #include "streams/loop.h"
 #include "streams/stream.h"
 
@@ -30,10 +31,11 @@
 struct capture;
 
 struct capture_options {
-	/* pcap-filter(7); NULL: everything. Names in it are looked up on the
-	 * host, which may take its time: give addresses. */
-	const char *filter;
-	uint32_t snaplen; /* bytes kept of each packet; 0: CAPTURE_SNAPLEN */
+	const char *filter; /* pcap-filter(7); NULL: everything */
+	uint32_t snaplen;   /* bytes kept of each packet; 0: CAPTURE_SNAPLEN */
+	/* The names in the filter (streams/filter.h); borrowed for the call;
+	 * NULL: nobody has one. */
+	const struct filter_scope *scope;
 };
 
 /* The stream was closed: forget c, which is freed when this returns. Comes

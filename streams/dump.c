@@ -31,18 +31,8 @@ static int open_dumper(struct dump *d)
 	return d->dumper ? 0 : -EIO;
 }
 
-static int compile(struct dump *d, const char *filter, struct err *err)
-{
-	/* The netmask serves only "ip broadcast", which then is an error. */
-	if (pcap_compile(d->pcap, &d->filter, filter, 1, PCAP_NETMASK_UNKNOWN) <
-	    0)
-		return err_set(err, -EINVAL, "filter '%s': %s", filter,
-			       pcap_geterr(d->pcap));
-	d->has_filter = true;
-	return 0;
-}
-
-int dump_init(struct dump *d, const char *filter, uint32_t snaplen,
+int dump_init(struct dump *d, const char *filter,
+	      const struct filter_scope *scope, uint32_t snaplen,
 	      struct err *err)
 {
 	int code;
@@ -52,9 +42,10 @@ int dump_init(struct dump *d, const char *filter, uint32_t snaplen,
 	if (!d->pcap)
 		return err_set(err, -ENOMEM, "cannot start libpcap");
 	if (filter) {
-		code = compile(d, filter, err);
+		code = filter_compile(d->pcap, filter, scope, &d->filter, err);
 		if (code < 0)
 			return code;
+		d->has_filter = true;
 	}
 	code = open_dumper(d);
 	if (code < 0)

@@ -15,6 +15,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/err.h"
+#include "streams/filter.h"
 
 struct dump {
 	pcap_t *pcap;
@@ -26,11 +27,13 @@ struct dump {
 };
 
 /*
- * filter: NULL for everything; snaplen is the most that is kept of a packet.
- * d stays where it is until dump_done(), which also follows an error: -EINVAL,
- * the filter is bad. Then out holds the file header.
+ * filter and scope are those of filter_compile(); filter NULL: everything.
+ * snaplen is the most that is kept of a packet. d stays where it is until
+ * dump_done(), which also follows an error: -EINVAL, the filter is bad. Then
+ * out holds the file header.
  */
-int dump_init(struct dump *d, const char *filter, uint32_t snaplen,
+int dump_init(struct dump *d, const char *filter,
+	      const struct filter_scope *scope, uint32_t snaplen,
 	      struct err *err);
 void dump_done(struct dump *d);
 

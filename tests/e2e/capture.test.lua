@@ -322,6 +322,53 @@ test("it says what it is and where it was opened", function(t)
   t:assert_eq(site.line, line + 1)
 end)
 
+test("a filter knows the names of the bridge", function(t)
+  local filters = { "icmp and host c", "icmp and (src c.lan or dst c)",
+    "ether host c and icmp" }
+  local caps = {}
+  for i, filter in ipairs(filters) do
+    caps[i] = lan:capture({ filter = filter })
+  end
+  ping(a, b, 1)
+  ping(c, b, 2)
+  for i, cap in ipairs(caps) do
+    t:assert_eq(#packets(cap), 4, filters[i])
+    cap:close()
+  end
+  local cap = lan:nic(c):capture({ filter = "icmp and host gateway.lan" })
+  c:run("ping -c 1 -w 60 gateway", { check = true })
+  t:assert_eq(#packets(cap), 2)
+end)
+
+test("a filter knows the broadcast address of the bridge", function(t)
+  local cap = lan:capture({ filter = "icmp and ip broadcast" })
+  ping(a, b, 1)
+  t:assert_eq(#packets(cap), 0)
+  a:run("ping -c 1 -W 1 " .. lan:nic(a):ip():gsub("%d+$", "255"))
+  t:assert_eq(#packets(cap), 1)
+end)
+
+test("a filter that no frame can match is refused by name", function(t)
+  for filter, word in pairs({ ["inbound"] = "inbound",
+    ["not outbound"] = "outbound", ["ifindex 1"] = "ifindex",
+    ["inbound or icmp"] = "inbound" }) do
+    raises(t, "filter '" .. filter .. "': '" .. word .. "' is known only of a "
+      .. "live interface", function() lan:capture({ filter = filter }) end)
+    raises(t, "nic:capture: filter '" .. filter .. "': '" .. word .. "' is",
+      function() lan:nic(a):capture({ filter = filter }) end)
+  end
+end)
+
+test("a name of nobody on the bridge is refused, not looked up", function(t)
+  for _, filter in ipairs({ "host nobody", "ether host nobody",
+    "icmp or host nobody.example.com", "net nobody", "gateway nobody",
+    "port nobody" }) do
+    raises(t, "bridge:capture: filter '" .. filter .. "': 'nobody", function()
+      lan:capture({ filter = filter })
+    end)
+  end
+end)
+
 test("what is wrong is said in libpcap's words", function(t)
   raises(t, "bridge:capture: filter 'icmpp': can't parse filter expression: "
     .. "syntax error", function() lan:capture({ filter = "icmpp" }) end)

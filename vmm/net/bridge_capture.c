@@ -92,18 +92,28 @@ static int start_sniff(struct bridge_tap *t, const struct port *only,
 	return t->sniff ? 0 : err->code;
 }
 
+/* As filter_scope's find. */
+static bool find_host(void *ctx, const char *name, struct filter_host *ret)
+{
+	return names_find_host(ctx, name, ret);
+}
+
 struct stream *bridge_capture(struct bridge *b, struct port *only,
 			      const struct capture_options *o,
 			      const struct stream_label *label, struct err *err)
 {
 	struct bridge_tap *t = mem_zalloc(sizeof(*t));
+	const struct filter_scope scope = {
+	    .netmask = NET_MASK, .find = find_host, .ctx = b};
+	struct capture_options options = *o;
 	struct stream *s;
 
 	t->bridge = b;
 	t->tap = (struct vtap){
 	    .seen = on_seen, .ctx = t, .only = only ? &only->swport : NULL};
-	s = capture_new(b->loop, o, b->net->spool_dir, label, &b->captures,
-			on_closed, t, &t->capture, err);
+	options.scope = &scope;
+	s = capture_new(b->loop, &options, b->net->spool_dir, label,
+			&b->captures, on_closed, t, &t->capture, err);
 	if (!s) {
 		free(t);
 		return NULL;

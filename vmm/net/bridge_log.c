@@ -152,7 +152,7 @@ int bridge_log(struct bridge *b, const char *dir, struct err *err)
 
 	l->fd = -1;
 	l->tap = (struct vtap){.seen = on_seen, .ctx = l};
-	r = dump_init(&l->dump, NULL, CAPTURE_SNAPLEN, err);
+	r = dump_init(&l->dump, NULL, NULL, CAPTURE_SNAPLEN, err);
 	if (r == 0) {
 		buf_append(&l->header, buf_data(&l->dump.out), l->dump.out.len);
 		r = claim_stem(l, dir, b->name, err);

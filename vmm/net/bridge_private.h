@@ -148,6 +148,9 @@ bool names_find_address6(const struct port *asker, const char *name,
 			 uint8_t ret_ip[IPV6_LEN]);
 bool names_find_name6(const struct port *asker, const uint8_t ip[IPV6_LEN],
 		      char ret[DNS_NAME_MAX]);
+/* As seen from the bridge itself, which sees those that it has a route to. */
+bool names_find_host(const struct bridge *b, const char *name,
+		     struct filter_host *ret);
 /* Nothing that a bridge could have said: the host's name server may know. */
 bool names_is_foreign(const struct port *asker, const char *name);
 

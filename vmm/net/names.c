@@ -101,6 +101,44 @@ bool names_find_address6(const struct port *asker, const char *name,
 	return true;
 }
 
+static void tell_host(const struct owner *o, struct filter_host *ret)
+{
+	const struct bridge *b = o->bridge;
+
+	*ret = (struct filter_host){.ip = o->port	 ? o->port->ip
+					  : o->is_uplink ? b->gateway.uplink_ip
+							 : b->gateway.ip,
+				    .has_mac = true,
+				    .has_ip6 =
+					!o->is_uplink && bridge_has_ipv6(b)};
+	memcpy(ret->mac, o->port ? o->port->mac : b->gateway.mac, MAC_LEN);
+	if (!ret->has_ip6)
+		return;
+	/* One that has not booted will have the address of its MAC. */
+	if (!o->port)
+		memcpy(ret->ip6, b->gateway.ip6, IPV6_LEN);
+	else if (!port_ip6(o->port, ret->ip6))
+		port_make_ip6(o->port, ret->ip6);
+}
+
+bool names_find_host(const struct bridge *b, const char *name,
+		     struct filter_host *ret)
+{
+	struct bridge *const *all = b->net->bridges;
+	struct owner o = find_on(b, name);
+
+	for (size_t i = 0; !o.bridge && i < BRIDGES_MAX; i++)
+		if (all[i] && bridge_is_routed(b, all[i]))
+			o = find_on(all[i], name);
+	if (!o.bridge)
+		return false;
+	tell_host(&o, ret);
+	/* Frames of another bridge have the MAC address of the gateway here. */
+	if (o.bridge != b)
+		memcpy(ret->mac, b->gateway.mac, MAC_LEN);
+	return true;
+}
+
 /* --- the other way ---------------------------------------------------------
  */
 

@@ -57,7 +57,7 @@ static void on_closed(void *ctx, struct capture *c)
 static struct stream *try_open(struct fixture *f, const char *filter,
 			       uint32_t snaplen, struct err *err)
 {
-	const struct capture_options o = {filter, snaplen};
+	const struct capture_options o = {.filter = filter, .snaplen = snaplen};
 	const struct stream_label label = {.kind = "bridge_capture",
 					   .detail = "lan",
 					   .file = "a.test.lua",

@@ -64,10 +64,14 @@ struct use {
 };
 
 static const struct use cases[] = {
-    {{NULL, 65535}, ARRAY_LEN(shapes)},	 {{NULL, 96}, ARRAY_LEN(shapes)},
-    {{NULL, 20}, ARRAY_LEN(shapes)},	 {{"icmp", 65535}, 2},
-    {{"arp or udp dst port 53", 60}, 3}, {{"ip6", 65535}, 1},
-    {{"greater 1000", 200}, 4},		 {{"not ip", 65535}, 3},
+    {{NULL, 65535, NULL}, ARRAY_LEN(shapes)},
+    {{NULL, 96, NULL}, ARRAY_LEN(shapes)},
+    {{NULL, 20, NULL}, ARRAY_LEN(shapes)},
+    {{"icmp", 65535, NULL}, 2},
+    {{"arp or udp dst port 53", 60, NULL}, 3},
+    {{"ip6", 65535, NULL}, 1},
+    {{"greater 1000", 200, NULL}, 4},
+    {{"not ip", 65535, NULL}, 3},
 };
 
 /* Where each tcpdump writes. */
