@@ -51,22 +51,27 @@
 
 struct wanted {
 	const char *name;
-	unsigned boot; /* transports that cannot start without it */
+	unsigned boot; /* transports with which it is loaded at boot */
+	bool may_lack; /* else no guest starts without one that is for boot */
 	bool net;      /* NICs cannot be used without it */
 	bool disk;     /* nor disks */
 };
 
 static const struct wanted wanted[] = {
-    {"virtio_pci", FOR_VSOCK | FOR_SERIAL, false, false},
-    {"virtio_console", FOR_SERIAL, false, false},
-    {"vsock", FOR_VSOCK, false, false},
-    {"vmw_vsock_virtio_transport", FOR_VSOCK, false, false},
-    {"virtio_mmio", 0, false, false},
-    {"virtio_net", 0, true, false},
-    {"virtio_blk", 0, false, true},
-    {"virtio_rng", 0, false, false},
-    {"af_packet", 0, true, false},
-    {"button", 0, false, false},
+    {.name = "virtio_pci", .boot = FOR_VSOCK | FOR_SERIAL},
+    {.name = "virtio_console", .boot = FOR_SERIAL},
+    {.name = "vsock", .boot = FOR_VSOCK},
+    {.name = "vmw_vsock_virtio_transport", .boot = FOR_VSOCK},
+    {.name = "virtio_mmio"},
+    {.name = "virtio_net", .net = true},
+    {.name = "virtio_blk", .disk = true},
+    {.name = "virtio_rng"},
+    {.name = "af_packet", .net = true},
+    {.name = "button"},
+    /* They tell QEMU of a panic that the console does not show. The second is
+     * what the first needs, or the whole driver (Linux before 5.13). */
+    {.name = "pvpanic_mmio", .boot = FOR_VSOCK | FOR_SERIAL, .may_lack = true},
+    {.name = "pvpanic", .boot = FOR_VSOCK | FOR_SERIAL, .may_lack = true},
 };
 
 void guest_parts_done(struct guest_parts *p)
@@ -143,14 +148,14 @@ static int load_module(struct guest_parts *p, struct kmod_index *x,
 	return r < 0 ? r : kmod_read(file, &m->bytes, err);
 }
 
-/* Adds the paths of a wanted module; only those for booting must exist. */
+/* Adds the paths of a wanted module. */
 static int choose(struct kmod_index *x, const struct wanted *w,
 		  struct strvec *ret, struct err *err)
 {
 	struct err why = {0};
 	int r = kmod_closure(x, w->name, ret, &why);
 
-	if (r == 0 || (r == -ENOENT && !w->boot))
+	if (r == 0 || (r == -ENOENT && (!w->boot || w->may_lack)))
 		return 0;
 	return err_set(err, r, "the kernel is of no use as a guest: %s",
 		       why.text);

@@ -183,6 +183,23 @@ for _, how in ipairs({
   end)
 end
 
+for _, how in ipairs({
+  { name = "of a guest that turned its console off", cmdline = "",
+    first = "echo 0 >/proc/sys/kernel/printk; " },
+  { name = "under loglevel=0", cmdline = "loglevel=0", first = "" },
+}) do
+  test("a panic " .. how.name .. " is noticed at once", function(t)
+    local v = provium:vm("hushed", { kernel_cmdline_append = how.cmdline })
+    v:boot()
+    local e = t:assert_raises(function()
+      v:run(how.first .. "echo c >/proc/sysrq-trigger; sleep 1000")
+    end)
+    t:assert_contains(e, "the guest's kernel panicked")
+    t:assert_eq(v:state(), "dead")
+    t:assert(not v:console():read_log():find("Kernel panic", 1, true))
+  end)
+end
+
 test("calls of other guests go on", function(t)
   local dies, lives = provium:vm("dies"), provium:vm("lives")
   provium.all(function() dies:boot() end, function() lives:boot() end)

@@ -291,6 +291,38 @@ static void each_transport_has_its_modules_in_order(void **state)
 	expect_list(f, TRANSPORT_VSOCK, vsock, ARRAY_LEN(vsock));
 }
 
+/* Over any transport; the test before is about a kernel that has none. */
+static void the_driver_for_panics_is_loaded_where_there_is_one(void **state)
+{
+	static const char dep[] =
+	    DEP "kernel/pvpanic/pvpanic.ko:\n"
+		"kernel/pvpanic/pvpanic-mmio.ko: kernel/pvpanic/pvpanic.ko\n";
+	static const char *const serial[] = {
+	    "/" IN "kernel/ring.ko",
+	    "/" IN "kernel/virtio_pci.ko",
+	    "/" IN "kernel/virtio_console.ko",
+	    "/" IN "kernel/pvpanic/pvpanic.ko",
+	    "/" IN "kernel/pvpanic/pvpanic-mmio.ko",
+	};
+	static const char *const vsock[] = {
+	    "/" IN "kernel/ring.ko",
+	    "/" IN "kernel/virtio_pci.ko",
+	    "/" IN "kernel/vmw_vsock_virtio_transport.ko",
+	    "/" IN "kernel/pvpanic/pvpanic.ko",
+	    "/" IN "kernel/pvpanic/pvpanic-mmio.ko",
+	};
+	struct fix *f = *state;
+	char *dir = mem_printf("%s/" REL, f->modules);
+
+	put_module(dir, "kernel/pvpanic/pvpanic.ko", UNPACK_NONE);
+	put_module(dir, "kernel/pvpanic/pvpanic-mmio.ko", UNPACK_NONE);
+	put(dir, "modules.dep", dep, strlen(dep));
+	assert_int_equal(find(f), 0);
+	expect_list(f, TRANSPORT_SERIAL, serial, ARRAY_LEN(serial));
+	expect_list(f, TRANSPORT_VSOCK, vsock, ARRAY_LEN(vsock));
+	free(dir);
+}
+
 static void nics_have_modules_beside_those_of_a_transport(void **state)
 {
 	struct fix *f = *state;
@@ -886,6 +918,7 @@ int main(void)
 	    T(initrd_has_a_shell_and_no_init),
 	    T(modules_are_uncompressed_and_only_the_wanted),
 	    T(each_transport_has_its_modules_in_order),
+	    T(the_driver_for_panics_is_loaded_where_there_is_one),
 	    T(nics_have_modules_beside_those_of_a_transport),
 	    T(initrd_has_a_program_for_nics),
 	    T(images_of_an_older_format_are_made_again),
