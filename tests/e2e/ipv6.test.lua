@@ -49,6 +49,13 @@ test("and their gateway, which is their router", function(t)
   t:assert_contains(r.stdout, "default via fd77:7072:6f76:1::1 dev eth0")
 end)
 
+test("which answers pings in fragments", function(t)
+  for _, size in ipairs({ 1452, 1453, 2896, 9000, 65487 }) do
+    local r = a:run("ping -6 -c 1 -w 30 -s " .. size .. " fd77:7072:6f76:1::1")
+    t:assert(r:ok(), size .. ": " .. r.stdout)
+  end
+end)
+
 test("names have addresses of both kinds", function(t)
   t:assert_contains(lookup(a, "b", "aaaa"), lan:nic(b):ip6())
   t:assert_contains(lookup(a, "b.lan", "aaaa"), lan:nic(b):ip6())

@@ -69,6 +69,18 @@ test("bridges are isolated from each other", function(t)
   t:assert(a:nic("lan"):counters().rx_packets > before)
 end)
 
+test("the gateway answers pings in fragments", function(t)
+  for _, size in ipairs({ 1472, 1473, 2952, 9000, 65507 }) do
+    local cap = lan:nic(a):capture({ filter = "src 10.77.1.1 and ip[9] == 1" })
+    local r = a:run("ping -c 1 -w 30 -s " .. size .. " 10.77.1.1")
+    t:assert(r:ok(), size .. ": " .. r.stdout)
+    for p in cap:packets(0) do
+      t:assert(p.len <= 1514, p.len)
+    end
+    cap:close()
+  end
+end)
+
 test("a broadcast reaches all", function(t)
   local ip = a:nic("lan"):ip()
   local before = {}

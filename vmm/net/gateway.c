@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "vmm/net/dns.h"
 #include "vmm/net/gateway_private.h"
@@ -15,6 +16,7 @@ struct asked {
 	const uint8_t *src_mac;
 	struct ipv4_view ip;
 	struct udp_view udp;
+	bool is_assembled; /* of several frames; the last of them is frame */
 };
 
 static struct packet_path path_to(const struct gateway *g, const uint8_t *mac,
@@ -153,7 +155,7 @@ static size_t on_dns(struct asked *a)
 	if (a->ip.dst != g->ip)
 		return 0;
 	n = gateway_resolve(g, a->from, &a->udp, UDP_PAYLOAD(g->reply));
-	if (n == DNS_FOREIGN)
+	if (n == DNS_FOREIGN && !a->is_assembled)
 		g->owner->send_out(g->ctx, a->from, a->frame);
 	if (!n || n == DNS_FOREIGN)
 		return 0;
@@ -189,9 +191,34 @@ static size_t on_tcp(struct asked *a)
 {
 	const struct gateway *g = a->g;
 
-	if (g->uplink_ip && a->ip.dst == g->ip && tcp_dport(&a->ip) == DNS_PORT)
+	if (!a->is_assembled && g->uplink_ip && a->ip.dst == g->ip &&
+	    tcp_dport(&a->ip) == DNS_PORT)
 		g->owner->send_out(g->ctx, a->from, a->frame);
 	return 0;
+}
+
+/* False: it is not whole. */
+static bool assemble(struct asked *a)
+{
+	struct fragment f = {
+	    .from = a->from,
+	    .id = a->ip.id,
+	    .version = 4,
+	    .protocol = a->ip.protocol,
+	    .offset = a->ip.offset,
+	    .has_more = a->ip.has_more,
+	    .body = a->ip.body,
+	    .len = a->ip.len,
+	    .now_ns = a->frame->now_ns,
+	};
+
+	be_put32(f.src, a->ip.src);
+	be_put32(f.dst, a->ip.dst);
+	a->ip.body =
+	    gateway_assemble(a->g, &f, UINT16_MAX - IPV4_HEADER, &a->ip.len);
+	a->ip.is_fragment = false;
+	a->is_assembled = true;
+	return a->ip.body;
 }
 
 /* Not an address that a single host can have (RFC 1122, 3.2.1.3). */
@@ -206,11 +233,12 @@ static size_t on_ipv4(struct gateway *g, struct swport *from,
 	struct asked a = {
 	    .g = g, .from = from, .frame = f, .src_mac = eth->src};
 
-	if (!ipv4_parse(&a.ip, eth->body, eth->len) || a.ip.is_fragment ||
-	    is_nobody(a.ip.src))
+	if (!ipv4_parse(&a.ip, eth->body, eth->len) || is_nobody(a.ip.src))
 		return 0;
 	if (a.ip.dst != g->ip && a.ip.dst != IPV4_BROADCAST &&
 	    a.ip.dst != (g->ip | ~g->mask))
+		return 0;
+	if (a.ip.is_fragment && (a.ip.dst != g->ip || !assemble(&a)))
 		return 0;
 	switch (a.ip.protocol) {
 	case IPV4_ICMP:
@@ -275,6 +303,7 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 	struct eth_view eth;
 	struct ipv4_view ip;
 
+	g->is_cut = false;
 	if (!eth_parse(&eth, f->data, f->len) || mac_is_group(eth.src) ||
 	    (!mac_is_group(eth.dst) && memcmp(eth.dst, g->mac, MAC_LEN) != 0))
 		return 0;
@@ -292,6 +321,45 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 	}
 }
 
+/* --- fragments ----------------------------------------------------------- */
+
+const uint8_t *gateway_assemble(struct gateway *g, const struct fragment *f,
+				size_t max, size_t *ret_len)
+{
+	const uint8_t *p;
+
+	if (!g->fragments)
+		g->fragments = reassembly_new();
+	p = reassembly_add(g->fragments, f, ret_len);
+	/* The reply is as long, and must be a packet. */
+	if (!p || *ret_len > max)
+		return NULL;
+	g->is_cut = true;
+	return p;
+}
+
+/* The reply of n bytes, in frames of the MTU. */
+static void send_fragments(struct gateway *g, size_t n, int64_t now_ns)
+{
+	CLEANUP(free_ptr) uint8_t *frame = mem_alloc(FRAME_MIN + g->mtu);
+	bool is_ipv4 = be_get16(g->reply + 12) == ETHER_IPV4;
+	size_t offset = 0, len;
+
+	g->last_id++;
+	do {
+		len = (is_ipv4 ? ipv4_fragment : ipv6_fragment)(
+		    frame, g->reply, n, g->mtu, g->last_id, &offset);
+		if (len)
+			vswitch_input(&g->port,
+				      &(struct frame){frame, len, now_ns});
+	} while (len);
+}
+
+void gateway_done(struct gateway *g)
+{
+	g->fragments = reassembly_free(g->fragments);
+}
+
 /* --- on the switch ------------------------------------------------------- */
 
 static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
@@ -299,7 +367,10 @@ static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 	struct gateway *g = ctx;
 	size_t n = gateway_answer(g, from, f);
 	struct frame reply = {g->reply, n, f->now_ns};
-	if (n)
+
+	if (g->is_cut && n > FRAME_MIN + g->mtu)
+		send_fragments(g, n, f->now_ns);
+	else if (n)
 		vswitch_input(&g->port, &reply);
 	return true;
 }
@@ -313,4 +384,5 @@ void gateway_join(struct gateway *g, struct vswitch *sw)
 void gateway_leave(struct gateway *g)
 {
 	vswitch_remove(&g->port);
+	gateway_done(g);
 }

@@ -2,9 +2,9 @@
 /*
  * The bridge's own port on its switch: it answers ARP and ICMP echo for its
  * address, DHCP and DNS over UDP, and nothing else; and for IPv6 what
- * gateway6.c says. Fragments are ignored. What
- * is for another network is its owner's to forward (RFC 1812), or answered by
- * what is wrong with it.
+ * gateway6.c says. It puts fragments together (reassembly.h), and then answers
+ * in fragments. What is for another network is its owner's to forward (RFC
+ * 1812), or answered by what is wrong with it.
  */
 #ifndef VMM_NET_GATEWAY_H
 #define VMM_NET_GATEWAY_H
@@ -15,6 +15,7 @@
 #include "vmm/net/dhcp.h"
 #include "vmm/net/dns_name.h"
 #include "vmm/net/packet.h"
+#include "vmm/net/reassembly.h"
 #include "vmm/net/switch.h"
 
 /* What the gateway must be told. from: the port through which the guest
@@ -66,14 +67,20 @@ struct gateway {
 	uint32_t uplink_ip;
 	const struct gateway_owner *owner; /* borrowed, as is... */
 	void *ctx;			   /* ...this */
+	struct reassembly *fragments;	   /* NULL: none came so far */
+	uint32_t last_id;		   /* of what it sent in fragments */
+	bool is_cut; /* the reply is to leave in fragments of its MTU */
 	uint8_t reply[FRAME_MAX];
 };
 
 /* mac, ip, mask, those of IPv6, owner and ctx are set, the rest is zero. */
+/* Also after a gateway that was never on a switch. */
+void gateway_done(struct gateway *g);
 void gateway_join(struct gateway *g, struct vswitch *sw);
 void gateway_leave(struct gateway *g);
 
-/* The core, without a switch: the length of the frame in g->reply, 0: none. */
+/* The core, without a switch: the length of the frame in g->reply, whole where
+ * is_cut, too; 0: none. */
 size_t gateway_answer(struct gateway *g, struct swport *from,
 		      const struct frame *f);
 

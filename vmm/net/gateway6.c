@@ -37,6 +37,7 @@ struct asked6 {
 	const struct frame *frame;
 	const uint8_t *src_mac;
 	struct ipv6_view ip;
+	bool is_assembled;
 };
 
 static bool is_ours(const struct gateway *g, const uint8_t *ip)
@@ -148,7 +149,8 @@ static size_t on_neighbour_solicit(struct asked6 *a,
 
 static size_t on_near(struct asked6 *a, const struct icmp_view *icmp)
 {
-	if (a->ip.hops != IPV6_HOPS_NEAR || icmp->code)
+	/* RFC 6980: these are never in fragments. */
+	if (a->ip.hops != IPV6_HOPS_NEAR || icmp->code || a->is_assembled)
 		return 0;
 	return icmp->type == ICMP6_ROUTER_SOLICIT
 		   ? on_router_solicit(a, icmp)
@@ -245,6 +247,33 @@ static size_t forward(struct asked6 *a)
 	return code < 0 ? 0 : complain(a, ICMP6_UNREACHABLE, (uint8_t)code);
 }
 
+/* False: it is not whole, or not for us. */
+static bool assemble(struct asked6 *a)
+{
+	struct ipv6_fragment_view v;
+
+	if (!is_ours(a->g, a->ip.dst) || !ipv6_parse_fragment(&v, &a->ip))
+		return false;
+	struct fragment f = {
+	    .from = a->from,
+	    .id = v.id,
+	    .version = 6,
+	    .protocol = v.next,
+	    .offset = v.offset,
+	    .has_more = v.has_more,
+	    .body = v.body,
+	    .len = v.len,
+	    .now_ns = a->frame->now_ns,
+	};
+	memcpy(f.src, a->ip.src, IPV6_LEN);
+	memcpy(f.dst, a->ip.dst, IPV6_LEN);
+	a->ip.next = v.next;
+	a->ip.body =
+	    gateway_assemble(a->g, &f, UINT16_MAX - IPV6_HEADER, &a->ip.len);
+	a->is_assembled = true;
+	return a->ip.body;
+}
+
 size_t gateway6_answer(struct gateway *g, struct swport *from,
 		       const struct frame *f, const struct eth_view *eth)
 {
@@ -256,6 +285,8 @@ size_t gateway6_answer(struct gateway *g, struct swport *from,
 		return 0;
 	if (!mac_is_group(eth->dst) && is_elsewhere(g, a.ip.dst))
 		return forward(&a);
+	if (a.ip.next == IPV6_FRAGMENT && !assemble(&a))
+		return 0;
 	switch (a.ip.next) {
 	case IPV6_ICMP:
 		return on_icmp6(&a);

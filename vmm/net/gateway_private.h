@@ -10,6 +10,11 @@
 size_t gateway_resolve(struct gateway *g, struct swport *from,
 		       const struct udp_view *udp, uint8_t *ret);
 
+/* A fragment of a datagram for the gateway; as reassembly_add(). The reply to a
+ * whole one is cut. */
+const uint8_t *gateway_assemble(struct gateway *g, const struct fragment *f,
+				size_t max, size_t *ret_len);
+
 /* As gateway_answer(), of a frame that is for the gateway, or for all. */
 size_t gateway6_answer(struct gateway *g, struct swport *from,
 		       const struct frame *f, const struct eth_view *eth);

@@ -8,7 +8,9 @@
 #define ARP_ETHERNET  1u
 #define IPV4_TTL      64u
 #define IPV4_DONT     0x4000u /* fragment */
-#define IPV4_FRAGMENT 0x3fffu /* more fragments, or an offset */
+#define IPV4_MORE     0x2000u /* fragments follow */
+#define IPV4_OFFSET   0x1fffu /* in units of 8 bytes */
+#define IPV4_FRAGMENT (IPV4_MORE | IPV4_OFFSET)
 
 /* --- checksums ----------------------------------------------------------- */
 
@@ -78,6 +80,9 @@ bool ipv4_parse(struct ipv4_view *ret, const uint8_t *p, size_t n)
 	    inet_checksum(0, p, header))
 		return false;
 	ret->is_fragment = be_get16(p + 6) & IPV4_FRAGMENT;
+	ret->id = be_get16(p + 4);
+	ret->offset = (be_get16(p + 6) & IPV4_OFFSET) * 8u;
+	ret->has_more = be_get16(p + 6) & IPV4_MORE;
 	ret->ttl = p[8];
 	ret->protocol = p[9];
 	ret->src = be_get32(p + 12);
@@ -195,6 +200,27 @@ size_t udp_finish(uint8_t *frame, const struct packet_path *path, size_t n)
 	/* 0 would say that there is none; this is the same sum. */
 	be_put16(p + 6, sum ? sum : 0xffff);
 	return ipv4_put(frame, path, IPV4_UDP, len);
+}
+
+size_t ipv4_fragment(uint8_t *ret, const uint8_t *frame, size_t n, size_t mtu,
+		     uint32_t id, size_t *offset)
+{
+	const size_t head = FRAME_MIN + IPV4_HEADER;
+	size_t left = n - head - *offset, most = (mtu - IPV4_HEADER) & ~7u;
+	size_t len = left < most ? left : most;
+	uint8_t *p = ret + FRAME_MIN;
+
+	if (!len)
+		return 0;
+	memcpy(ret, frame, head);
+	memcpy(ret + head, frame + head + *offset, len);
+	be_put16(p + 2, (uint16_t)(IPV4_HEADER + len));
+	be_put16(p + 4, (uint16_t)id);
+	be_put16(p + 6, (uint16_t)((len < left ? IPV4_MORE : 0) | *offset / 8));
+	be_put16(p + 10, 0);
+	be_put16(p + 10, inet_checksum(0, p, IPV4_HEADER));
+	*offset += len;
+	return head + len;
 }
 
 size_t arp_build(uint8_t *frame, const struct packet_path *path, uint16_t op)

@@ -94,6 +94,11 @@ struct ipv4_view {
 	uint8_t ttl;
 	uint8_t protocol;
 	bool is_fragment;
+	/* Of a fragment: whose, where its body begins in bytes, and whether
+	 * it is not the last. */
+	uint16_t id;
+	size_t offset;
+	bool has_more;
 	const uint8_t *body; /* behind the options */
 	size_t len;	     /* without padding of the frame */
 };
@@ -142,6 +147,15 @@ size_t icmp_finish(uint8_t *frame, const struct packet_path *path, uint8_t type,
 size_t udp_finish(uint8_t *frame, const struct packet_path *path, size_t n);
 /* A whole ARP packet, with the path's addresses as sender and target. */
 size_t arp_build(uint8_t *frame, const struct packet_path *path, uint16_t op);
+
+/*
+ * Cuts a frame that *_finish() has built, for a link of that MTU: writes the
+ * fragment whose body begins at *offset, at first 0, and moves *offset behind
+ * it. ret has room for mtu bytes behind the Ethernet header. Returns its
+ * length; 0: that was the last.
+ */
+size_t ipv4_fragment(uint8_t *ret, const uint8_t *frame, size_t n, size_t mtu,
+		     uint32_t id, size_t *offset);
 
 /* One hop less, in a frame whose packet ipv4_parse() has taken. */
 void ipv4_age(uint8_t *frame);

@@ -22,6 +22,26 @@ bool ipv6_parse(struct ipv6_view *ret, const uint8_t *p, size_t n)
 	return true;
 }
 
+#define FRAGMENT_MORE 1u
+
+bool ipv6_parse_fragment(struct ipv6_fragment_view *ret,
+			 const struct ipv6_view *ip)
+{
+	const uint8_t *p = ip->body;
+
+	if (ip->next != IPV6_FRAGMENT || ip->len < IPV6_FRAGMENT_HEADER)
+		return false;
+	*ret = (struct ipv6_fragment_view){
+	    .next = p[0],
+	    .offset = be_get16(p + 2) & ~7u,
+	    .has_more = be_get16(p + 2) & FRAGMENT_MORE,
+	    .id = be_get32(p + 4),
+	    .body = p + IPV6_FRAGMENT_HEADER,
+	    .len = ip->len - IPV6_FRAGMENT_HEADER,
+	};
+	return true;
+}
+
 /* Of addresses, length and protocol: what inet_checksum() begins with. */
 static uint32_t pseudo_sum(const uint8_t *src, const uint8_t *dst, size_t n,
 			   uint8_t next)
@@ -120,6 +140,28 @@ size_t udp6_finish(uint8_t *frame, const struct packet_path6 *path, size_t n)
 			    len);
 	be_put16(p + 6, sum ? sum : 0xffff);
 	return ipv6_put(frame, path, IPV4_UDP, len);
+}
+
+size_t ipv6_fragment(uint8_t *ret, const uint8_t *frame, size_t n, size_t mtu,
+		     uint32_t id, size_t *offset)
+{
+	const size_t head = FRAME_MIN + IPV6_HEADER;
+	size_t most = (mtu - IPV6_HEADER - IPV6_FRAGMENT_HEADER) & ~7u;
+	size_t left = n - head - *offset, len = left < most ? left : most;
+	uint8_t *p = ret + FRAME_MIN, *h = ret + head;
+
+	if (!len)
+		return 0;
+	memcpy(ret, frame, head);
+	be_put16(p + 4, (uint16_t)(IPV6_FRAGMENT_HEADER + len));
+	h[0] = p[6];
+	h[1] = 0;
+	p[6] = IPV6_FRAGMENT;
+	be_put16(h + 2, (uint16_t)(*offset | (len < left ? FRAGMENT_MORE : 0)));
+	be_put32(h + 4, id);
+	memcpy(h + IPV6_FRAGMENT_HEADER, frame + head + *offset, len);
+	*offset += len;
+	return head + IPV6_FRAGMENT_HEADER + len;
 }
 
 void ipv6_age(uint8_t *frame)

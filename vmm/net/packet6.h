@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The same as vmm/net/packet.h for IPv6, ICMPv6 and UDP over it (RFC 8200,
- * 4443, 4861; checksums with the pseudo-header of 8200, 8.1). Extension headers
- * are not looked into: what is behind them is of an unknown protocol. Addresses
- * are bytes in network order.
+ * 4443, 4861; checksums with the pseudo-header of 8200, 8.1). Of extension
+ * headers only that of a fragment is known, and only where it is the first:
+ * what is behind others is of an unknown protocol. Addresses are bytes in
+ * network order.
  */
 #ifndef VMM_NET_PACKET6_H
 #define VMM_NET_PACKET6_H
@@ -20,7 +21,8 @@
 /* Of neighbour discovery: it has made no hop (RFC 4861, 6.1.1). */
 #define IPV6_HOPS_NEAR 255u
 
-enum { IPV6_ICMP = 58 };
+enum { IPV6_FRAGMENT = 44, IPV6_ICMP = 58 };
+#define IPV6_FRAGMENT_HEADER 8u
 enum {
 	ICMP6_UNREACHABLE = 1,
 	ICMP6_TIME_EXCEEDED = 3,
@@ -43,6 +45,19 @@ struct ipv6_view {
 	size_t len; /* without padding of the frame */
 };
 bool ipv6_parse(struct ipv6_view *ret, const uint8_t *p, size_t n);
+
+/* RFC 8200, 4.5. */
+struct ipv6_fragment_view {
+	uint8_t next;  /* header, of the whole datagram */
+	size_t offset; /* of body, in bytes */
+	bool has_more;
+	uint32_t id;
+	const uint8_t *body;
+	size_t len;
+};
+/* False: it is no fragment, or one that is cut off. */
+bool ipv6_parse_fragment(struct ipv6_fragment_view *ret,
+			 const struct ipv6_view *ip);
 
 /* With a right checksum; as icmp_parse() and udp_parse(). */
 bool icmp6_parse(struct icmp_view *ret, const struct ipv6_view *ip);
@@ -67,6 +82,10 @@ struct packet_path6 {
 size_t icmp6_finish(uint8_t *frame, const struct packet_path6 *path,
 		    uint8_t type, uint8_t code, size_t n);
 size_t udp6_finish(uint8_t *frame, const struct packet_path6 *path, size_t n);
+
+/* As ipv4_fragment(). */
+size_t ipv6_fragment(uint8_t *ret, const uint8_t *frame, size_t n, size_t mtu,
+		     uint32_t id, size_t *offset);
 
 /* One hop less, in a frame whose packet ipv6_parse() has taken. */
 void ipv6_age(uint8_t *frame);

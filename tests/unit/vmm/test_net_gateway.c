@@ -121,6 +121,7 @@ static int setup(void **state)
 	memcpy(f->g.mac, mac, MAC_LEN);
 	f->g.ip = SELF;
 	f->g.mask = IP(255, 255, 255, 0);
+	f->g.mtu = 1500;
 	f->g.owner = &owner;
 	f->g.ctx = f;
 	memcpy(f->path.src_mac, guest_mac, MAC_LEN);
@@ -135,7 +136,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	free(*state);
+	struct fix *f = *state;
+
+	gateway_done(&f->g);
+	free(f);
 	return 0;
 }
 
@@ -277,15 +281,94 @@ static void frames_for_others_are_left_alone(void **state)
 	}
 }
 
-static void fragments_are_left_alone(void **state)
+/* Sends the frame of n bytes in fragments, the last one first; the length of
+ * what is answered to the one that was missing. */
+static size_t ask_in_fragments(struct fix *f, size_t n, uint32_t id)
+{
+	uint8_t *whole = mem_dup(f->frame, n);
+	size_t starts[64] = {0}, count = 0, at = 0, r = 0;
+
+	while (ipv4_fragment(f->frame, whole, n, 1500, id, &at))
+		starts[++count] = at;
+	while (count--) {
+		assert_int_equal(0, r);
+		at = starts[count];
+		r = ask(f, ipv4_fragment(f->frame, whole, n, 1500, id, &at));
+	}
+	memcpy(f->frame, whole, n);
+	free(whole);
+	return r;
+}
+
+static void an_echo_in_fragments_comes_back_in_fragments(void **state)
+{
+	static const size_t sizes[] = {1473, 2952, 5000, 65507};
+	struct fix *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		size_t n = frame_ping(f->frame, &f->path, 7, sizes[i]);
+
+		assert_int_equal(n, ask_in_fragments(f, n, 1));
+		assert_true(f->g.is_cut);
+		assert_memory_equal(f->frame + 38, f->g.reply + 38, n - 38);
+		assert_int_equal(ICMP_ECHO_REPLY, f->g.reply[34]);
+	}
+	/* Whole ones are answered whole, whatever their size. */
+	assert_true(ask(f, frame_ping(f->frame, &f->path, 8, 8000)));
+	assert_false(f->g.is_cut);
+}
+
+static void a_fragment_alone_is_left_alone(void **state)
 {
 	struct fix *f = *state;
-	size_t n = frame_ping(f->frame, &f->path, 1, 8);
+	size_t n = frame_ping(f->frame, &f->path, 1, 3000), at = 0;
+	uint8_t *whole = mem_dup(f->frame, n);
 
-	be_put16(f->frame + 20, 0x2000);
-	be_put16(f->frame + 24, 0);
-	be_put16(f->frame + 24, inet_checksum(0, f->frame + 14, 20));
-	assert_int_equal(0, ask(f, n));
+	assert_int_equal(
+	    0, ask(f, ipv4_fragment(f->frame, whole, n, 1500, 3, &at)));
+	/* Of another datagram. */
+	assert_int_equal(
+	    0, ask(f, ipv4_fragment(f->frame, whole, n, 1500, 4, &at)));
+	free(whole);
+}
+
+static void a_datagram_too_long_for_its_answer_is_left_alone(void **state)
+{
+	struct fix *f = *state;
+	size_t n;
+
+	/* 65535 bytes behind the header, which is no IP packet. */
+	for (size_t offset = 0; offset < 65535; offset += 1480) {
+		n = frame_ping(f->frame, &f->path, 1, 1472);
+		if (offset + 1480 > 65535)
+			n = frame_ping(f->frame, &f->path, 1, 65527 - offset);
+		be_put16(f->frame + 18, 9);
+		be_put16(f->frame + 20,
+			 (uint16_t)((offset + 1480 > 65535 ? 0 : 0x2000) |
+				    offset / 8));
+		be_put16(f->frame + 24, 0);
+		be_put16(f->frame + 24, inet_checksum(0, f->frame + 14, 20));
+		assert_int_equal(0, ask(f, n));
+	}
+}
+
+/* Without a name server of its own the gateway sends on whole frames. */
+static void a_question_in_fragments_is_not_sent_out(void **state)
+{
+	struct fix *f = *state;
+	uint8_t body[2000] = {0};
+	size_t n;
+
+	n = dns_query(body, 1, "www.example.org", 1);
+	f->path.sport = 5353;
+	f->path.dport = 53;
+	n = frame_udp(f->frame, &f->path, body, n);
+	uint8_t *whole = mem_dup(f->frame, n);
+	size_t at = 0, r;
+	while ((r = ipv4_fragment(f->frame, whole, n, 36, 1, &at)))
+		assert_int_equal(0, ask(f, r));
+	free(whole);
+	assert_int_equal(0, f->sent_out);
 }
 
 static void tagged_frames_are_left_alone(void **state)
@@ -556,7 +639,10 @@ int main(void)
 	    T(an_echo_comes_back_as_it_was),
 	    T(what_is_no_echo_for_us_is_left_alone),
 	    T(frames_for_others_are_left_alone),
-	    T(fragments_are_left_alone),
+	    T(an_echo_in_fragments_comes_back_in_fragments),
+	    T(a_fragment_alone_is_left_alone),
+	    T(a_datagram_too_long_for_its_answer_is_left_alone),
+	    T(a_question_in_fragments_is_not_sent_out),
 	    T(tagged_frames_are_left_alone),
 	    T(an_offer_goes_to_the_client_alone),
 	    T(a_refusal_goes_to_all),

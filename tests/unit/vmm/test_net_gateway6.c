@@ -128,7 +128,10 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	free(*state);
+	struct fix *f = *state;
+
+	gateway_done(&f->g);
+	free(f);
 	return 0;
 }
 
@@ -323,6 +326,68 @@ static void an_address_that_is_about_to_be_taken_is_seen(void **state)
 /* --- what is for the gateway ------------------------------------------------
  */
 
+/* As ipv6_fragment() makes them of f->frame, each answered but with the last
+ * one. */
+static size_t ask_in_fragments(struct fix *f, size_t n, size_t mtu)
+{
+	uint8_t *whole = mem_dup(f->frame, n);
+	size_t at = 0, len, r = 0;
+
+	while ((len = ipv6_fragment(f->frame, whole, n, mtu, 77, &at))) {
+		assert_int_equal(0, r);
+		r = ask(f, len);
+	}
+	memcpy(f->frame, whole, n);
+	free(whole);
+	return r;
+}
+
+static void an_echo_in_fragments_comes_back_in_fragments(void **state)
+{
+	static const size_t sizes[] = {1453, 2896, 65487};
+	struct fix *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		size_t n = icmp6_finish(f->frame, &f->path, ICMP6_ECHO_REQUEST,
+					0, 4 + sizes[i]);
+		struct icmp_view icmp;
+
+		assert_int_equal(n, ask_in_fragments(f, n, 1500));
+		assert_true(f->g.is_cut);
+		icmp = icmp_reply(f, n, f->g.ip6, f->path.src);
+		assert_int_equal(ICMP6_ECHO_REPLY, icmp.type);
+		assert_int_equal(4 + sizes[i], icmp.len);
+	}
+}
+
+/* RFC 6980. */
+static void neighbours_are_not_solicited_in_fragments(void **state)
+{
+	struct fix *f = *state;
+	uint8_t *p = ICMP6_PAYLOAD(f->frame);
+	size_t n;
+
+	f->path.hops = IPV6_HOPS_NEAR;
+	memset(p, 0, 4);
+	memcpy(p + 4, f->g.ip6, IPV6_LEN);
+	n = icmp6_finish(f->frame, &f->path, ICMP6_NEIGHBOUR_SOLICIT, 0,
+			 4 + IPV6_LEN);
+	assert_int_equal(0, ask_in_fragments(f, n, 64));
+	assert_true(ask(f, n) > 0);
+}
+
+static void a_fragment_that_is_cut_off_is_left_alone(void **state)
+{
+	struct fix *f = *state;
+	size_t n = icmp6_finish(f->frame, &f->path, ICMP6_ECHO_REQUEST, 0, 4);
+
+	f->frame[FRAME_MIN + 6] = IPV6_FRAGMENT;
+	for (uint16_t len = 0; len <= 8; len++) {
+		be_put16(f->frame + FRAME_MIN + 4, len);
+		assert_int_equal(0, ask(f, n));
+	}
+}
+
 static void an_echo_comes_back_as_it_was(void **state)
 {
 	struct fix *f = *state;
@@ -476,6 +541,9 @@ int main(void)
 	    T(a_solicitation_is_answered_with_the_prefix),
 	    T(neighbours_learn_the_gateways_mac),
 	    T(an_address_that_is_about_to_be_taken_is_seen),
+	    T(an_echo_in_fragments_comes_back_in_fragments),
+	    T(neighbours_are_not_solicited_in_fragments),
+	    T(a_fragment_that_is_cut_off_is_left_alone),
 	    T(an_echo_comes_back_as_it_was),
 	    T(names_are_resolved),
 	    T(a_datagram_wants_a_checksum),
