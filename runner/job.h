@@ -10,12 +10,15 @@
 #include <stdint.h>
 
 #include "agent-proto/mem.h"
+#include "runner/output_mark.h"
 
 struct job {
-	const char *file;     /* absolute path of the *.test.lua */
-	const char *display;  /* the path as reports show it */
-	const char *config;   /* path of the config in use, or "" for none */
-	const char *run_dir;  /* private to the worker, exists, 0700 */
+	const char *file;    /* absolute path of the *.test.lua */
+	const char *display; /* the path as reports show it */
+	const char *config;  /* path of the config in use, or "" for none */
+	const char *run_dir; /* private to the worker, exists, 0700 */
+	/* What parts its output, at each event; NULL: nothing. Borrowed. */
+	const struct output_mark *mark;
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */
 	bool keeps_logs;      /* also those that cost something: of packets */

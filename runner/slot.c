@@ -460,8 +460,11 @@ static int slot_spawn(struct slot *s, struct err *err)
 	    .shuffle = o->shuffle,
 	    .verbose = o->verbose,
 	};
+	struct output_mark mark;
 	struct duty duty = {.env = s->env, .job = &job};
 
+	output_mark_init(&mark);
+	job.mark = &mark;
 	s->end_by_ns = CLOCK_NEVER;
 	s->parked_ns = 0;
 	s->bad_before = slot_failures(s);
@@ -469,8 +472,8 @@ static int slot_spawn(struct slot *s, struct err *err)
 	job.run_dir = s->dir;
 	track_worker_start(&s->track, &job.skip, clock_now_ns());
 	if (s->dir)
-		s->proc = worker_proc_new(s->env->loop, be_worker, &duty, &ops,
-					  s, err);
+		s->proc = worker_proc_new(s->env->loop, be_worker, &duty, &mark,
+					  &ops, s, err);
 	strvec_done(&job.skip);
 	if (!s->proc)
 		return err->code;

@@ -32,6 +32,7 @@
 #include "runner/park.h"
 #include "runner/select.h"
 #include "runner/vm_factory.h"
+#include "runner/worker_proc.h"
 #include "streams/io.h"
 #include "vmm/snapshot.h"
 
@@ -319,6 +320,8 @@ void worker_run_file(struct worker *w)
 struct fd_sink {
 	struct event_sink sink;
 	int fd;
+	const struct output_mark *mark; /* or NULL */
+	uint64_t n_events;		/* sent */
 	bool is_broken;
 };
 
@@ -337,6 +340,10 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 	struct fd_sink *s = CONTAINER_OF(sink, struct fd_sink, sink);
 	struct buf line = {0};
 
+	/* What was printed until now is before it. */
+	fflush(stdout);
+	if (s->mark)
+		output_mark_write(s->mark, WORKER_OUTPUT_FD, ++s->n_events);
 	event_encode(ev, &line);
 	int r = s->is_broken ? 0 : io_write(s->fd, buf_data(&line), line.len);
 	if (r < 0)
@@ -346,7 +353,8 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 
 int worker_main(lua_State *take_L, const struct job *job, int fd)
 {
-	struct fd_sink sink = {.sink = {.event = fd_sink_event}, .fd = fd};
+	struct fd_sink sink = {
+	    .sink = {.event = fd_sink_event}, .fd = fd, .mark = job->mark};
 	struct worker w;
 	struct err err = {0};
 

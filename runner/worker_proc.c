@@ -5,6 +5,12 @@
  * When it ended, its group is killed while the zombie keeps its number from
  * being used again, what the kernel still buffers is read, and only then is it
  * reaped.
+ *
+ * A worker writes a mark into its output before it sends an event. So when an
+ * event is there, its mark is in the pipe: the output is read up to it first.
+ * When a mark is read whose event is not there yet, the output is held. A mark
+ * that does not come (a test may close what it likes) holds up nothing: the
+ * event is passed on when the pipe is empty.
  */
 #include "runner/worker_proc.h"
 
@@ -49,6 +55,11 @@ struct worker_proc {
 	struct buf down; /* answers still to be sent */
 	size_t output_n;
 	bool is_output_cut; /* in the middle of a line that was too long */
+	bool has_mark;
+	struct output_mark mark;
+	uint64_t n_events; /* passed on */
+	uint64_t n_marked; /* the last event whose mark was read */
+	bool is_over;	   /* it ended: nothing is held any more */
 	bool is_overlong;
 };
 
@@ -70,18 +81,32 @@ static ssize_t first_line(struct lines *in)
 	return end - data;
 }
 
-static void drain(struct lines *in);
+static bool lines_read(struct lines *in);
+static void feed_output(struct lines *in);
+
+static bool is_held(const struct worker_proc *w)
+{
+	return w->n_marked > w->n_events && !w->is_over;
+}
+
+/* Reads the output up to the mark of the next event, or all that there is. */
+static void catch_output(struct worker_proc *w)
+{
+	for (int i = 0; i < DRAIN_READS && !is_held(w); i++)
+		if (!lines_read(&w->output))
+			break;
+}
 
 static void feed_events(struct lines *in)
 {
 	struct worker_proc *w = in->w;
 
-	/* What was printed before these events were sent comes before them,
-	 * though it took another way: a test's output stays its own. */
-	drain(&w->output);
 	for (ssize_t n; !w->is_overlong && (n = first_line(in)) >= 0;) {
+		catch_output(w);
 		w->ops.event(w->ctx, (char *)buf_data(&in->buf), (size_t)n);
 		buf_consume(&in->buf, (size_t)n + 1);
+		w->n_events++;
+		feed_output(&w->output);
 	}
 	if (!w->is_overlong && in->buf.len > EVENT_LINE_MAX) {
 		w->is_overlong = true;
@@ -104,26 +129,55 @@ static void pass_output(struct worker_proc *w, const char *line, size_t n)
 		w->ops.output(w->ctx, note, sizeof(note) - 1);
 }
 
+/* A line, or what a mark ends. */
+static void take_output_line(struct worker_proc *w, const char *line, size_t n)
+{
+	uint64_t event;
+	size_t before = n;
+	bool is_marked =
+	    w->has_mark && output_mark_find(&w->mark, line, n, &event, &before);
+
+	if (is_marked && event > w->n_marked)
+		w->n_marked = event;
+	if (before > WORKER_OUTPUT_LINE)
+		before = WORKER_OUTPUT_LINE;
+	/* A mark that begins a line is no line. */
+	if (!w->is_output_cut && (before || !is_marked))
+		pass_output(w, line, before);
+	w->is_output_cut = false;
+}
+
 static void feed_output(struct lines *in)
 {
 	struct worker_proc *w = in->w;
 
-	for (ssize_t n; (n = first_line(in)) >= 0;) {
-		size_t shown = (size_t)n;
-		if (shown > WORKER_OUTPUT_LINE)
-			shown = WORKER_OUTPUT_LINE;
-		if (!w->is_output_cut)
-			pass_output(w, (char *)buf_data(&in->buf), shown);
-		w->is_output_cut = false;
+	for (ssize_t n; !is_held(w) && (n = first_line(in)) >= 0;) {
+		take_output_line(w, (char *)buf_data(&in->buf), (size_t)n);
 		buf_consume(&in->buf, (size_t)n + 1);
 	}
-	if (in->buf.len <= WORKER_OUTPUT_LINE)
+	if (in->watch)
+		watch_set(in->watch, is_held(w) ? 0 : LOOP_READ);
+	/* A mark in what is dropped would end in it. */
+	if (is_held(w) || in->buf.len <= WORKER_OUTPUT_LINE + OUTPUT_MARK_N)
 		return;
 	if (!w->is_output_cut)
 		pass_output(w, (char *)buf_data(&in->buf), WORKER_OUTPUT_LINE);
 	w->is_output_cut = true;
-	buf_reset(&in->buf);
-	in->searched = 0;
+	buf_consume(&in->buf, in->buf.len - OUTPUT_MARK_N);
+	in->searched = in->buf.len;
+}
+
+/* The rest of the output, and a last line that does not end. */
+static void finish_output(struct worker_proc *w)
+{
+	struct buf *b = &w->output.buf;
+
+	w->is_over = true;
+	feed_output(&w->output);
+	for (int i = 0; i < DRAIN_READS && lines_read(&w->output); i++)
+		;
+	if (b->len && !w->is_output_cut)
+		pass_output(w, (char *)buf_data(b), b->len);
 }
 
 static void lines_stop(struct lines *in)
@@ -240,11 +294,8 @@ static void on_exit_of(void *ctx, int fd, unsigned ready)
 	(void)fd;
 	(void)ready;
 	kill(-w->pid, SIGKILL);
-	drain(&w->output);
 	drain(&w->events);
-	if (w->output.buf.len && !w->is_output_cut)
-		pass_output(w, (char *)buf_data(&w->output.buf),
-			    w->output.buf.len);
+	finish_output(w);
 	lines_stop(&w->output);
 	lines_stop(&w->events);
 	w->pid_watch = watch_free(w->pid_watch);
@@ -276,11 +327,12 @@ static bool take_fds(int sock, int out)
 {
 	int null;
 
-	/* WORKER_FD may be either of them. */
+	/* WORKER_FD may be either of them, and WORKER_OUTPUT_FD too. */
 	if (dup2(out, 1) < 0 || dup2(out, 2) < 0 ||
-	    (sock != WORKER_FD && dup3(sock, WORKER_FD, O_CLOEXEC) < 0))
+	    (sock != WORKER_FD && dup3(sock, WORKER_FD, O_CLOEXEC) < 0) ||
+	    dup3(1, WORKER_OUTPUT_FD, O_CLOEXEC) < 0)
 		return false;
-	closefrom(WORKER_FD + 1);
+	closefrom(WORKER_OUTPUT_FD + 1);
 	/* It is empty, so that neither this process nor QEMU reads what the
 	 * user types. */
 	null = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -352,6 +404,7 @@ static int start(struct worker_proc *w, worker_body *body, void *ctx,
 
 struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
 				    void *body_ctx,
+				    const struct output_mark *mark,
 				    const struct worker_proc_ops *ops,
 				    void *ctx, struct err *err)
 {
@@ -359,6 +412,9 @@ struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
 
 	w->ops = *ops;
 	w->ctx = ctx;
+	w->has_mark = mark != NULL;
+	if (mark)
+		w->mark = *mark;
 	w->pid_fd = -1;
 	w->events = (struct lines){.w = w, .fd = -1, .feed = feed_events};
 	w->output = (struct lines){.w = w, .fd = -1, .feed = feed_output};

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A worker process, seen from its parent: forked from it, and named
- * WORKER_NAME, in a process group of its own, with one end of a socketpair and
- * no other descriptor of the parent's. Answers go down, events come up, as
- * lines. Whatever it or its children print arrives line by line too.
+ * WORKER_NAME, in a process group of its own, with one end of a socketpair, a
+ * pipe for what it prints, and no other descriptor of the parent's. Answers go
+ * down, events come up, as lines. Whatever it or its children print arrives
+ * line by line too, where the worker marked it: between its events.
  *
  * A worker dies with its parent; when it ends, what is left of its process
  * group is killed.
@@ -14,10 +15,15 @@
 #include <stddef.h>
 
 #include "agent-proto/err.h"
+#include "runner/output_mark.h"
 #include "streams/loop.h"
 
 /* As comm(5) of proc has it: at most 15 bytes. */
 #define WORKER_NAME "provium-worker"
+
+/* Where the worker finds the pipe that is its standard output and error at
+ * first, whatever the test makes of those: for marks. */
+#define WORKER_OUTPUT_FD 4
 
 /* Longer lines of output are cut here, */
 #define WORKER_OUTPUT_LINE 4096
@@ -45,11 +51,13 @@ struct worker_proc_ops {
 	void (*exited)(void *ctx, int status);
 };
 
-/* The new process finds what body_ctx points to as it is now. Standard input,
- * output and error of this process must be open. NULL with err if it could
- * not be started. */
+/* The new process finds what body_ctx points to as it is now. mark is copied;
+ * NULL: it marks nothing, so its output is what arrives before an event.
+ * Standard input, output and error of this process must be open. NULL with err
+ * if it could not be started. */
 struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
 				    void *body_ctx,
+				    const struct output_mark *mark,
 				    const struct worker_proc_ops *ops,
 				    void *ctx, struct err *err);
 /* Kills it if it still runs, without calling anything. */

@@ -78,6 +78,56 @@ timeout 60 "$provium" report - <e.json >out 2>err
 [ $? = 1 ] || complain "the status is not 1"
 out "2 passed, 2 failed, 1 skipped"
 
+file o/o.test.lua <<'END'
+io.stderr:write("of the file\n")
+test("quiet", function(t)
+  local soon = os.time() + 1
+  while os.time() < soon do end
+end)
+test("stderr", function(t)
+  io.stderr:write("x\n")
+  io.write("no newline")
+end)
+test("silent", function(t) end)
+test("child", function(t)
+  os.execute("echo y; echo z >&2")
+  t:log("between")
+  os.execute("printf w")
+end)
+test("closes", function(t)
+  require("ffi").cdef("int close(int);")
+  io.write("v\n")
+  require("ffi").C.close(1)
+  os.execute("exec >&2; echo u")
+end)
+test("last", function(t) io.stderr:write("t\n") end)
+END
+
+claim "output is the test's that wrote it"
+run 0 run --junit o.xml --events o.json o
+valid o.xml
+python3 - <<'END' >out 2>err || complain "output is not where it was written"
+import json
+import xml.etree.ElementTree as xml
+want = {"quiet": None, "stderr": "x\nno newline\n", "silent": None,
+        "child": "y\nz\nbetween\nw\n", "closes": "v\nu\n", "last": "t\n"}
+suite = xml.parse("o.xml").getroot()[0]
+for case in suite.findall("testcase"):
+    assert case.findtext("system-out") == want.pop(case.get("name")), \
+        (case.get("name"), case.findtext("system-out"))
+assert not want, want
+assert suite.findtext("system-out") == "of the file\n"
+now = None
+for line in open("o.json"):
+    event = json.loads(line)
+    if event["event"] == "test_start":
+        now = event["test"]
+    elif event["event"] == "test_end":
+        now = None
+    elif event["event"] == "output":
+        assert event.get("test") == now, event
+END
+
 claim "TAP has standard output, the report standard error"
 run 1 run --tap t
 [ "$(head -n 1 out)" = "TAP version 13" ] || complain "no version"

@@ -12,10 +12,12 @@
 
 #include "agent-proto/buf.h"
 #include "runner/job.h"
+#include "runner/worker_proc.h"
 
 struct fake {
 	int fd;
 	const struct job *job;
+	uint64_t n_events; /* sent */
 };
 
 static void put(int fd, const char *s, size_t n)
@@ -36,9 +38,18 @@ static void put_line(int fd, const char *s)
 	free(line);
 }
 
+static void do_raw(struct fake *f, const char *arg)
+{
+	f->n_events++;
+	put_line(f->fd, arg);
+}
+
 static void do_emit(struct fake *f, const char *arg)
 {
-	put_line(f->fd, arg);
+	if (f->job->mark)
+		output_mark_write(f->job->mark, WORKER_OUTPUT_FD,
+				  f->n_events + 1);
+	do_raw(f, arg);
 }
 
 static void do_long(struct fake *f, const char *arg)
@@ -184,7 +195,7 @@ static const struct step {
 	const char *name;
 	void (*run)(struct fake *f, const char *arg);
 } steps[] = {
-    {"emit", do_emit},	   {"raw", do_emit},	  {"long", do_long},
+    {"emit", do_emit},	   {"raw", do_raw},	  {"long", do_long},
     {"print", do_print},   {"part", do_part},	  {"flood", do_flood},
     {"die", do_die},	   {"exit", do_exit},	  {"hang", do_hang},
     {"deaf", do_deaf},	   {"close", do_close},	  {"pid", do_pid},

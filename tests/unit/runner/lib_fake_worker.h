@@ -2,7 +2,7 @@
 /*
  * A worker that does what its test file says, a line a step:
  *
- *	emit JSON	an event
+ *	emit JSON	an event, and its mark in the output
  *	raw TEXT	bytes and a newline on the socket
  *	long		a line without end on the socket
  *	print TEXT	on standard output

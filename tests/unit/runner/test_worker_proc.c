@@ -28,8 +28,20 @@ struct probe {
 	unsigned outputs;
 	bool has_ended;
 	int status;
-	char last[16]; /* of the output */
+	char last[16];	 /* of the output */
+	char order[256]; /* "text " or "bytes* " an output, "! " an event */
 };
+
+static void append(struct probe *p, size_t n, const char *text)
+{
+	size_t at = strlen(p->order);
+
+	if (n > 16)
+		snprintf(p->order + at, sizeof(p->order) - at, "%zu* ", n);
+	else
+		snprintf(p->order + at, sizeof(p->order) - at, "%.*s ", (int)n,
+			 text);
+}
 
 static void on_event(void *ctx, const char *line, size_t n)
 {
@@ -39,6 +51,7 @@ static void on_event(void *ctx, const char *line, size_t n)
 	(void)n;
 	assert_false(p->has_ended);
 	p->events++;
+	append(p, 1, "!");
 }
 
 static void on_output(void *ctx, const char *line, size_t n)
@@ -48,6 +61,7 @@ static void on_output(void *ctx, const char *line, size_t n)
 	assert_false(p->has_ended);
 	p->outputs++;
 	snprintf(p->last, sizeof(p->last), "%.*s", (int)n, line);
+	append(p, n, line);
 }
 
 static void on_nothing(void *ctx)
@@ -118,7 +132,7 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	struct job job = {.file = file, .run_dir = ""};
 	struct loop *l = loop_new(&err);
 	struct worker_proc *w =
-	    worker_proc_new(l, do_script, &job, &ops, &p, &err);
+	    worker_proc_new(l, do_script, &job, job.mark, &ops, &p, &err);
 	assert_non_null(w);
 	assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
 	while (!p.has_ended)
@@ -131,6 +145,78 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	assert_int_equal(p.events, EVENTS);
 	assert_int_equal(p.outputs, 2);
 	assert_string_equal(p.last, "two");
+}
+
+/* Runs the script with marks, looking only when it has ended, or at once;
+ * expects that order. */
+static void keeps_order(const char *text, bool looks_late, const char *want)
+{
+	CLEANUP(buf_done) struct buf script = {0};
+	struct probe p = {0};
+	struct err err = {0};
+	struct output_mark mark;
+	siginfo_t info;
+
+	output_mark_init(&mark);
+	buf_printf(&script, "%s", text);
+	CLEANUP(free_ptr) char *file = write_script(&script);
+	struct job job = {.file = file, .run_dir = "", .mark = &mark};
+	struct loop *l = loop_new(&err);
+	struct worker_proc *w =
+	    worker_proc_new(l, do_script, &job, job.mark, &ops, &p, &err);
+	assert_non_null(w);
+	if (looks_late)
+		assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
+	while (!p.has_ended)
+		loop_turn(l);
+	worker_proc_free(w);
+	loop_free(l);
+	unlink(file);
+	assert_string_equal(p.order, want);
+}
+
+static void output_stands_where_it_was_printed(void **state)
+{
+	static const char script[] = "print a\nemit x\nprint b\nprint c\n"
+				     "emit y\nemit z\npart d\nemit u\n"
+				     "print e\npart f\nexit 0\n";
+	static const char want[] = "a ! b c ! ! d ! e f ";
+
+	(void)state;
+	keeps_order(script, true, want);
+	keeps_order(script, false, want);
+	/* Slower than who looks. */
+	keeps_order("print a\nnap 20\nemit x\nprint b\nnap 20\nemit y\n"
+		    "nap 20\nprint c\nexit 0\n",
+		    false, "a ! b ! c ");
+}
+
+/* A line that may be longer than is shown, with an event before it ends. */
+static void a_mark_is_found_behind_a_line_without_end(void **state)
+{
+	(void)state;
+	for (int n = WORKER_OUTPUT_LINE - 60; n < WORKER_OUTPUT_LINE + 120;
+	     n += 7) {
+		CLEANUP(buf_done) struct buf script = {0};
+		CLEANUP(free_ptr)
+		char *want =
+		    mem_printf("%d* ! b ",
+			       n < WORKER_OUTPUT_LINE ? n : WORKER_OUTPUT_LINE);
+
+		for (int i = 0; i < n; i++)
+			buf_printf(&script, i % 2000 ? "y" : "\npart y");
+		buf_printf(&script, "\nemit x\nprint b\nexit 0\n%c", 0);
+		keeps_order((char *)buf_data(&script) + 1, true, want);
+		keeps_order((char *)buf_data(&script) + 1, false, want);
+	}
+}
+
+static void a_mark_that_is_lost_holds_up_nothing(void **state)
+{
+	(void)state;
+	keeps_order("raw x\nprint a\nraw y\nexit 0\n", true, "a ! ! ");
+	keeps_order("raw x\nprint a\nemit y\nprint b\nexit 0\n", true,
+		    "a ! ! b ");
 }
 
 /* It may be asked before it has set anything up. */
@@ -151,8 +237,8 @@ static void a_worker_can_be_asked_from_its_first_moment(void **state)
 	sigprocmask(SIG_BLOCK, &asked, &before);
 	for (int i = 0; i < 50; i++) {
 		struct probe p = {0};
-		struct worker_proc *w =
-		    worker_proc_new(l, do_script, &job, &ops, &p, &err);
+		struct worker_proc *w = worker_proc_new(
+		    l, do_script, &job, job.mark, &ops, &p, &err);
 
 		assert_non_null(w);
 		worker_proc_ask_state(w);
@@ -171,6 +257,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(all_that_was_said_comes_before_the_exit),
+	    cmocka_unit_test(output_stands_where_it_was_printed),
+	    cmocka_unit_test(a_mark_is_found_behind_a_line_without_end),
+	    cmocka_unit_test(a_mark_that_is_lost_holds_up_nothing),
 	    cmocka_unit_test(a_worker_can_be_asked_from_its_first_moment),
 	};
 
