@@ -104,10 +104,12 @@ static void task_end(struct task *t)
 	t->waits_for = LUA_NOREF;
 }
 
-/* A task is over. Unless that decides, the others go on. */
+/* A task is over. Unless that decides, the others go on. The group may be over
+ * already, by its deadline. */
 static void group_count(struct group *g, bool decides)
 {
-	if (--g->n_left == 0 || decides)
+	g->n_left--;
+	if ((!g->n_left || decides) && !op_is_done(&g->op))
 		op_finish(&g->op, 0, NULL);
 }
 

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include <cmocka.h>
 
@@ -145,6 +146,26 @@ static void the_tests_time_out_ends_tasks(void **state)
 	lua_run_done(&r);
 }
 
+/* The group's own deadline passes before its tasks have their turn. */
+static void a_group_that_is_late_ends_once(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "test('x', {timeout = '50ms'}, function(t)\n"
+		    "  provium.all(function()\n"
+		    "    wait_until(function() end, {interval = 9})\n"
+		    "  end, function()\n"
+		    "    local from = os.clock()\n"
+		    "    while os.clock() < from + 0.35 do end\n"
+		    "  end)\nend)\n");
+	assert_string_equal(lua_run_end(&r, "x", "status"), "failed");
+	assert_non_null(
+	    strstr(lua_run_end(&r, "x", "message"), "timed out after 50ms"));
+	lua_run_done(&r);
+}
+
 static void misuse_is_an_error(void **state)
 {
 	(void)state;
@@ -165,6 +186,7 @@ int main(void)
 	    cmocka_unit_test(plain_coroutines_may_wait),
 	    cmocka_unit_test(the_tests_time_out_hides_no_failure),
 	    cmocka_unit_test(the_tests_time_out_ends_tasks),
+	    cmocka_unit_test(a_group_that_is_late_ends_once),
 	    cmocka_unit_test(misuse_is_an_error),
 	};
 
