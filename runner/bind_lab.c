@@ -14,6 +14,7 @@
 #include "runner/bind.h"
 #include "runner/bind_bridge.h"
 #include "runner/bind_claim.h"
+#include "runner/bind_on_console.h"
 #include "runner/bind_pack.h"
 #include "runner/bind_vm.h"
 #include "runner/vm_factory.h"
@@ -251,14 +252,7 @@ static void set_timeout(lua_State *L, struct worker *w)
 
 static void set_on_console(lua_State *L, struct worker *w)
 {
-	struct strvec *alarms = bind_push_strvec(L);
-
-	arg_strings(L, "provium", 3, "on_console", alarms);
-	for (size_t i = 0; i < alarms->n; i++)
-		if (!*alarms->v[i])
-			bind_fail_arg(L, "provium", "on_console[%zu] is empty",
-				      i + 1);
-	vm_factory_set_alarms(worker_vms(w), alarms);
+	bind_on_console(L, 3, vm_factory_alarms(worker_vms(w)));
 }
 
 static void set_reset(lua_State *L, struct worker *w)

@@ -27,7 +27,7 @@ struct vm_factory {
 	struct loop *loop;
 	const struct config *config;
 	const char *run_dir;
-	struct strvec alarms;
+	struct alarm_rules alarms;
 	char *qemu;		  /* NULL until found */
 	struct guest_image guest; /* key NULL until there */
 	struct buf agent;	  /* $PROVIUM_AGENT's bytes, or empty */
@@ -50,7 +50,7 @@ struct vm_factory *vm_factory_free(struct vm_factory *f)
 {
 	if (!f)
 		return NULL;
-	strvec_done(&f->alarms);
+	alarm_rules_done(&f->alarms);
 	free(f->qemu);
 	guest_image_done(&f->guest);
 	buf_done(&f->agent);
@@ -58,11 +58,9 @@ struct vm_factory *vm_factory_free(struct vm_factory *f)
 	return NULL;
 }
 
-void vm_factory_set_alarms(struct vm_factory *f, const struct strvec *alarms)
+struct alarm_rules *vm_factory_alarms(struct vm_factory *f)
 {
-	strvec_done(&f->alarms);
-	for (size_t i = 0; i < alarms->n; i++)
-		strvec_add(&f->alarms, alarms->v[i]);
+	return &f->alarms;
 }
 
 int vm_factory_check_profile(struct vm_factory *f, const char *name,
@@ -383,8 +381,7 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 	spec->n_net_modules = d->net_modules.n;
 	spec->disk_modules = (const char *const *)d->disk_modules.v;
 	spec->n_disk_modules = d->disk_modules.n;
-	spec->alarms = (const char *const *)f->alarms.v;
-	spec->n_alarms = f->alarms.n;
+	spec->alarms = &f->alarms;
 	return 0;
 }
 
@@ -423,8 +420,7 @@ struct vm *vm_factory_restore(struct vm_factory *f, const char *name,
 	int rc = 0;
 
 	snapshot_spec(s, &spec);
-	spec.alarms = (const char *const *)f->alarms.v;
-	spec.n_alarms = f->alarms.n;
+	spec.alarms = &f->alarms;
 	if (!f->qemu)
 		f->qemu = host_find_qemu(err);
 	spec.qemu = f->qemu;

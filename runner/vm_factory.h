@@ -50,9 +50,9 @@ struct vm_factory *vm_factory_new(struct loop *l, const struct config *c,
 				  const char *run_dir);
 struct vm_factory *vm_factory_free(struct vm_factory *f);
 
-/* Console strings that fail a test, beside "Kernel panic"; copied. They hold
- * for VMs that are made from then on. */
-void vm_factory_set_alarms(struct vm_factory *f, const struct strvec *alarms);
+/* Lines of the console that fail a test, beside a panic: to be changed by the
+ * caller. They hold for VMs that are made from then on. */
+struct alarm_rules *vm_factory_alarms(struct vm_factory *f);
 
 /* -ENOENT with err listing the profiles there are; NULL: the default. */
 int vm_factory_check_profile(struct vm_factory *f, const char *name,

@@ -31,8 +31,9 @@ struct console;
 
 /* Of a line with an alarm: the most that is told before it, and after it. */
 #define CONSOLE_LINE_MAX 1024
-/* How long a line that holds an alarm may take to end. */
-#define CONSOLE_LINE_WAIT_NS (100 * NS_PER_MS)
+/* How long a line that holds an alarm may take to end: its rest may excuse it,
+ * and a busy host stops a guest in the middle of a line. */
+#define CONSOLE_LINE_WAIT_NS (1 * NS_PER_SEC)
 
 /* An alarm string was seen; line is the console line holding it, escaped,
  * without its end. Comes once a line for each alarm, when the line is

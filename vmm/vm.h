@@ -48,6 +48,7 @@
 #include "streams/loop.h"
 #include "streams/op.h"
 #include "streams/stream.h"
+#include "vmm/alarm_rules.h"
 #include "vmm/disk.h"
 #include "vmm/host.h"
 #include "vmm/net/bridge.h"
@@ -111,8 +112,7 @@ struct vm_spec {
 	unsigned spare_nics;	      /* without a cable, behind the others */
 	const char *const *qemu_args; /* appended */
 	size_t n_qemu_args;
-	const char *const *alarms; /* see enum vm_alarm */
-	size_t n_alarms;
+	const struct alarm_rules *alarms; /* see enum vm_alarm; NULL: none */
 	const void *agent; /* the agent program, borrowed for the VM's life */
 	size_t agent_n;
 };
@@ -125,7 +125,7 @@ typedef void (*vm_dead_cb)(void *ctx, const struct err *err);
 
 /* What the guest's console showed. */
 enum vm_alarm {
-	VM_ALARM_TEXT, /* a line with a string of spec.alarms */
+	VM_ALARM_TEXT, /* a line that spec.alarms speak of */
 	/* Its kernel panicked (or QEMU was told so), and the VM is dead. */
 	VM_ALARM_PANIC,
 };

@@ -81,15 +81,6 @@ void vm_panicked(struct vm *vm, const struct err *err)
 	vm_kick(vm);
 }
 
-/* One of spec.alarms may have the same text. */
-static bool is_alarm(const struct vm *vm, const char *text)
-{
-	for (size_t i = 0; i < vm->copy.spec.n_alarms; i++)
-		if (strcmp(vm->copy.spec.alarms[i], text) == 0)
-			return true;
-	return false;
-}
-
 static void on_alarm(void *ctx, const char *alarm, const char *line)
 {
 	struct vm *vm = ctx;
@@ -101,7 +92,8 @@ static void on_alarm(void *ctx, const char *alarm, const char *line)
 		vm_panicked(vm, &err);
 		return;
 	}
-	if (!is_alarm(vm, alarm))
+	/* One of them may have the text of a panic. */
+	if (!alarm_rules_hold(vm->copy.spec.alarms, alarm, line))
 		return;
 	err_set(&err, -EHOSTDOWN, "the console shows `%s`: %s", alarm, line);
 	if (vm->state == VM_BOOTING) {
@@ -115,16 +107,15 @@ static void on_alarm(void *ctx, const char *alarm, const char *line)
 
 void vm_set_alarms(struct vm *vm)
 {
-	const struct vm_spec *spec = &vm->copy.spec;
-	const char **alarms =
-	    mem_realloc_array(NULL, spec->n_alarms + 1, sizeof(*alarms));
+	const struct alarm_rules *rules = vm->copy.spec.alarms;
+	const char **texts =
+	    mem_realloc_array(NULL, rules->n + 1, sizeof(*texts));
 
-	alarms[0] = panic_text;
-	for (size_t i = 0; i < spec->n_alarms; i++)
-		alarms[i + 1] = spec->alarms[i];
-	console_set_alarms(vm->console, alarms, spec->n_alarms + 1, on_alarm,
-			   vm);
-	free(alarms);
+	texts[0] = panic_text;
+	for (size_t i = 0; i < rules->n; i++)
+		texts[i + 1] = rules->v[i].text;
+	console_set_alarms(vm->console, texts, rules->n + 1, on_alarm, vm);
+	free(texts);
 }
 
 void vm_on_alarm(struct vm *vm, vm_alarm_cb cb)

@@ -181,7 +181,7 @@ int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err)
 	struct qemu_spec qemu;
 
 	user = cmdline_complete(spec->cmdline, spec->qemu_args,
-				spec->n_qemu_args, spec->n_alarms > 0);
+				spec->n_qemu_args, spec->alarms->n > 0);
 	cmdline = kernel_cmdline(user, spec->accel, spec->cpus, err);
 	if (!cmdline)
 		return err->code;

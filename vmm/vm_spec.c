@@ -62,7 +62,9 @@ void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
 	c->spec.net_setup = keep(c, spec->net_setup);
 	c->spec.qemu_args =
 	    keep_list(&c->qemu_args, spec->qemu_args, spec->n_qemu_args);
-	c->spec.alarms = keep_list(&c->alarms, spec->alarms, spec->n_alarms);
+	if (spec->alarms)
+		alarm_rules_copy(&c->alarms, spec->alarms);
+	c->spec.alarms = &c->alarms;
 	keep_files(c, spec);
 	keep_disks(c, spec);
 }
@@ -74,7 +76,7 @@ void vm_spec_copy_done(struct vm_spec_copy *c)
 	strvec_done(&c->net_modules);
 	strvec_done(&c->disk_modules);
 	strvec_done(&c->qemu_args);
-	strvec_done(&c->alarms);
+	alarm_rules_done(&c->alarms);
 	for (size_t i = 0; i < c->spec.n_files; i++)
 		free(c->contents[i]);
 	free(c->contents);

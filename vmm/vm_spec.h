@@ -13,7 +13,7 @@ struct vm_spec_copy {
 	struct strvec net_modules;
 	struct strvec disk_modules;
 	struct strvec qemu_args;
-	struct strvec alarms;
+	struct alarm_rules alarms;
 	struct disk_spec *disks;
 	struct overlay_file *files;
 	char **contents;

@@ -59,10 +59,15 @@
 ---@field out_bufs string[] the buffers as the call left them
 ---@field out_data? string of ioctl: its data as the call left it
 
+---A text, at [1], that fails the running test when a console line holds it.
+---@class OnConsoleRule
+---@field [1] string
+---@field except? string|string[] texts: a line that holds one of them is excused
+
 ---The root lab, and settings of the file.
 ---@class Provium: Lab
 ---@field timeout? Duration of each test of the file
----@field on_console? string[] console strings that fail the running test
+---@field on_console? (string|OnConsoleRule)[] texts: a console line that holds one fails the running test
 ---@field reset_between_tests? boolean each test but the first begins with what the file's chunk has made, restored
 local Provium = {}
 

@@ -122,6 +122,55 @@ test("unharmed", function(t) t:assert(vm:run("true"):ok()) end)
     t:assert_match(out, "the console shows `BUG:`: [^\n]*BUG: a kernel line")
   end)
 
+test("a rule excuses lines", function(t)
+    local out, status = run(t, [[
+provium.on_console = {"BUG:", {"WARNING:", except = {"harmless", "a\tb"}},
+  {"taint", except = "no taint"}}
+local vm = provium:vm("a"):boot()
+local function say(line)
+  vm:run({"/bin/sh", "-c", "printf '%s\\n' \"$0\" >/dev/ttyS0", line},
+    {check = true})
+  vm:console():expect(line .. "\r\n", 60)
+end
+test("excused", function()
+  say("a harmless WARNING: one")
+  say("WARNING: a\tb")
+  say("there is no taint")
+  vm:run("true")
+end)
+test("not of the other rule", function() say("BUG: harmless") end)
+test("not excused", function() say("WARNING: other") end)
+test("nor here", function() say("taint") end)
+]])
+    t:assert_eq(status, 1, out)
+    t:assert_contains(out, "1 passed, 3 failed")
+    t:assert_contains(out, "the console shows `BUG:`: BUG: harmless")
+    t:assert_contains(out, "the console shows `WARNING:`: WARNING: other")
+    t:assert_contains(out, "the console shows `taint`: taint")
+  end)
+
+test("a rule that says nothing is refused", function(t)
+    for bad, why in pairs({
+      ["'BUG:'"] = "on_console must be a list of strings and tables",
+      ["{5}"] = "on_console[1] must be a string, got a number",
+      ["{''}"] = "on_console[1] is empty",
+      ["{'a\\0b'}"] = "on_console[1] holds a NUL byte",
+      ["{'a', nil, 'b'}"] = "on_console",
+      ["{{}}"] = "on_console[1] needs one text",
+      ["{{'a', 'b'}}"] = "on_console[1] needs one text",
+      ["{{except = 'a'}}"] = "on_console[1] needs one text",
+      ["{{1}}"] = "on_console[1][1] must be a string, got a number",
+      ["{{'a', unless = 'b'}}"] = "on_console[1] has an unknown key 'unless'",
+      ["{{'a', except = 5}}"] = "on_console[1].except must be a string",
+      ["{'a', {'b', except = {'c', ''}}}"] =
+        "on_console[2].except[2] is empty",
+    }) do
+      local out, status = run(t, "provium.on_console = " .. bad)
+      t:assert(status ~= 0, bad)
+      t:assert_contains(out, why)
+    end
+  end)
+
 test("an alarm outside of tests fails the file", function(t)
     local out, status = run(t, [[
 provium.on_console = {"BUG:"}

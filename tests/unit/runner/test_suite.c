@@ -522,8 +522,10 @@ static void file_settings_are_checked(void **state)
 	expect_file_error("provium.timeot = 1",
 			  "unknown setting 'timeot'; valid: timeout");
 	expect_file_error("provium.timeout = 'x'", "timeout 'x' is no");
-	expect_file_error("provium.on_console = {1, {}}",
-			  "on_console[2] must be a string, got a table");
+	expect_file_error("provium.on_console = {'a', 1}",
+			  "on_console[2] must be a string, got a number");
+	expect_file_error("provium.on_console = {'a', {}}",
+			  "on_console[2] needs one text");
 	lua_run_expect("provium.timeout = 1", FAILS,
 		       "a setting of the file, not of a test");
 }
