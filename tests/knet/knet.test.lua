@@ -227,6 +227,14 @@ test("pipes of several rules hold together", function(t)
   t:assert_eq(qdiscs(), {})
 end)
 
+test("a frame may be lost, with netem or without", function(t)
+  lan:drop_rate({ from = a, to = b, p = 100 })
+  t:assert(is_cut_off(a, ip(b)))
+  t:assert(reaches(a, ip(c)))
+  lan:reset()
+  t:assert(reaches(a, ip(b)))
+end)
+
 test("what the kernel cannot do fails where it is asked for", function(t)
   raises(t, "netem takes no seed", function() lan:seed(1) end)
   if pcall(lan.add_latency, lan, 1) then
@@ -236,7 +244,9 @@ test("what the kernel cannot do fails where it is asked for", function(t)
   end
   lan:partition(a, b)
   raises(t, "this kernel has no netem", function() lan:add_latency(5) end)
-  raises(t, "this kernel has no netem", function() lan:drop_rate(5) end)
+  raises(t, "this kernel has no netem", function()
+    lan:duplicate_rate(5)
+  end)
   -- And all is as it was.
   t:assert_eq({ lan:latency_ms(), lan:drop_rate_pct() }, { 0, 0 })
   t:assert(is_cut_off(a, ip(b)))

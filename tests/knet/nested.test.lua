@@ -27,7 +27,8 @@ test("the kernel's netem does what rules say", function(t)
   t:assert_contains(r.stdout, "[  PASSED  ]")
   for _, name in ipairs({ "latency_delays",
     "what_is_on_its_way_is_cut", "jitter_keeps_the_order",
-    "loss_loses_its_part", "duplicates_come_twice", "reordering_loses_nothing",
+    "loss_loses_its_part", "loss_and_duplicates_are_independent",
+    "duplicates_come_twice", "reordering_loses_nothing",
     "corruption_flips_a_bit", "pipes_and_latencies_add_up" }) do
     t:assert_contains(r.stdout, "[       OK ] " .. name)
   end

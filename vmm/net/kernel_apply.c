@@ -73,7 +73,7 @@ static int explain(const struct kernel_plan *p, struct err *err)
 	if (p->has_netem && strstr(err->text, "qdisc kind is unknown"))
 		return err_set(err, -ENOTSUP,
 			       "this kernel has no netem (sch_netem), by which "
-			       "it would delay, lose, duplicate, reorder and "
+			       "it would delay, duplicate, reorder and "
 			       "corrupt frames: load that module, or make the "
 			       "bridge with network = \"user\"");
 	if (p->has_duplicates && strstr(err->text, "netem"))

@@ -12,6 +12,11 @@
  * handle. Newer kernels take a netem that duplicates only as the one netem of a
  * device: senders with equal rules of which one is to duplicate share a class.
  *
+ * netem puts a copy in at the root of its device, from where it goes the same
+ * way. A loss of netem's would be drawn for each of the two, and a frame that
+ * it both duplicates and loses passes once. So nftables loses frames, before
+ * the device is chosen: copies do not come by there.
+ *
  * A pipe's queue is as long as the shaper's (shaper.h). Below a netem it begins
  * when the latency is over, so the order is another one than the shaper's, and
  * the outcome the same.
@@ -40,6 +45,8 @@
 #define RATE_NONE "100gbit"
 /* So much of a class before it is the next one's turn: two frames. */
 #define QUANTUM 3028u
+/* Out of so many random numbers. */
+#define LOSS_SURE (UINT64_C(1) << 32)
 /* The least that HTB takes. */
 #define BPS_MIN UINT64_C(8)
 
@@ -48,6 +55,14 @@ struct planner {
 	const struct kernel_view *view;
 	const struct impair_table *rules;
 	struct buf cut, map; /* elements for nft */
+	struct loss_plan *losses;
+	size_t n_losses;
+};
+
+/* The pairs whose frames are lost by the same chance. */
+struct loss_plan {
+	uint64_t below; /* of 2^32: the frame is lost */
+	struct buf pairs;
 };
 
 static void add_item(struct kernel_plan *p, const char *object, const char *dev,
@@ -140,22 +155,17 @@ static void add_sender(struct kernel_plan *p, const char *dev, unsigned handle,
 
 /* --- what is no pipe ------------------------------------------------------ */
 
-static void add_chance(struct buf *b, const char *name, double p)
-{
-	if (p > 0)
-		buf_printf(b, " %s %.7g%%", name, p * 100);
-}
-
 static bool is_netem(const struct impairment *i)
 {
 	bool is = i->latency_ns || i->jitter_ns;
 
 	for (size_t c = 0; c < CHANCES; c++)
-		is = is || i->chance[c] > 0;
+		is = is || (c != CHANCE_DROP && i->chance[c] > 0);
 	return is;
 }
 
-/* NULL: none is wanted. */
+/* NULL: none is wanted. It says all that it can: a netem that is changed keeps
+ * some of what is not said, and forgets the rest. */
 static char *netem_text(const struct impairment *i)
 {
 	CLEANUP(buf_done) struct buf b = {0};
@@ -167,18 +177,13 @@ static char *netem_text(const struct impairment *i)
 	if (reorder > 0 && !latency_ns)
 		latency_ns = KERNEL_REORDER_NS;
 	buf_printf(&b, "netem limit %u", KERNEL_NETEM_LIMIT);
-	if (latency_ns || i->jitter_ns)
-		buf_printf(&b, " delay %.3fus", (double)latency_ns / 1e3);
-	if (i->jitter_ns)
-		buf_printf(&b, " %.3fus", (double)i->jitter_ns / 1e3);
-	add_chance(&b, "loss", i->chance[CHANCE_DROP]);
-	add_chance(&b, "duplicate", i->chance[CHANCE_DUPLICATE]);
+	buf_printf(&b, " delay %.3fus %.3fus", (double)latency_ns / 1e3,
+		   (double)i->jitter_ns / 1e3);
+	buf_printf(&b, " duplicate %.7g%%", i->chance[CHANCE_DUPLICATE] * 100);
 	/* Of two of which each may overtake the other one can. */
-	add_chance(&b, "reorder", reorder / (1 + reorder));
-	/* A netem that is changed keeps this where it is not said. */
+	buf_printf(&b, " reorder %.7g%%", reorder / (1 + reorder) * 100);
 	buf_printf(&b, " corrupt %.7g%%", i->chance[CHANCE_CORRUPT] * 100);
-	if (i->jitter_ns)
-		buf_printf(&b, " rate " RATE_NONE);
+	buf_printf(&b, " rate " RATE_NONE);
 	buf_append(&b, "", 1);
 	return mem_strdup((const char *)buf_data(&b));
 }
@@ -207,6 +212,26 @@ static void add_element(struct buf *b, const char *from, const char *to)
 	buf_printf(b, "%s\"%s\" . \"%s\"", b->len ? ", " : "", from, to);
 }
 
+static void add_loss(struct planner *pl, const char *from, const char *to,
+		     double p)
+{
+	uint64_t below = (uint64_t)(p * (double)LOSS_SURE);
+	size_t i = 0;
+
+	if (!(p > 0))
+		return;
+	/* The least chance is one. */
+	below = below ? below : 1;
+	while (i < pl->n_losses && pl->losses[i].below != below)
+		i++;
+	if (i == pl->n_losses) {
+		pl->losses =
+		    mem_realloc_array(pl->losses, i + 1, sizeof(*pl->losses));
+		pl->losses[pl->n_losses++] = (struct loss_plan){.below = below};
+	}
+	add_element(&pl->losses[i].pairs, from, to);
+}
+
 static void plan_lane(struct planner *pl, const struct kernel_port *from,
 		      const struct kernel_port *to, uint64_t shared,
 		      struct lane_plan *ret)
@@ -219,6 +244,7 @@ static void plan_lane(struct planner *pl, const struct kernel_port *from,
 		add_element(&pl->cut, from->tap, to->tap);
 		return;
 	}
+	add_loss(pl, from->tap, to->tap, path.all.chance[CHANCE_DROP]);
 	ret->own = bps_of(pl, from->swport, to->swport);
 	ret->netem = netem_text(&path.all);
 	if (ret->netem || ret->own || shared) {
@@ -371,6 +397,28 @@ static void fill(struct buf *nft, const char *kind, const char *table,
 			   (char *)buf_data(elements));
 }
 
+static void fill_losses(struct planner *pl)
+{
+	struct buf *nft = &pl->plan->nft;
+	const char *table = pl->view->name;
+
+	buf_printf(nft, "flush chain bridge %s loss\n", table);
+	for (size_t i = 0; i < pl->n_losses; i++) {
+		struct loss_plan *l = &pl->losses[i];
+
+		buf_printf(nft,
+			   "add rule bridge %s loss iifname . oifname "
+			   "{ %.*s } ",
+			   table, (int)l->pairs.len,
+			   (const char *)buf_data(&l->pairs));
+		if (l->below < LOSS_SURE)
+			buf_printf(nft, "meta random < %" PRIu64 " ", l->below);
+		buf_printf(nft, "drop\n");
+		buf_done(&l->pairs);
+	}
+	free(pl->losses);
+}
+
 void kernel_plan_make(struct kernel_plan *ret, const struct kernel_view *view,
 		      const struct impair_table *rules)
 {
@@ -384,6 +432,7 @@ void kernel_plan_make(struct kernel_plan *ret, const struct kernel_view *view,
 	}
 	fill(&ret->nft, "set", view->name, "cut", &pl.cut);
 	fill(&ret->nft, "map", view->name, "class", &pl.map);
+	fill_losses(&pl);
 	buf_done(&pl.cut);
 	buf_done(&pl.map);
 }
@@ -423,9 +472,11 @@ void kernel_tables_make(const struct kernel_view *view, struct buf *ret_nft)
 		   "table bridge %s {\n"
 		   "set cut { type ifname . ifname; }\n"
 		   "map class { type ifname . ifname : classid; }\n"
+		   "chain loss { }\n"
 		   "chain forward {\n"
 		   "type filter hook forward priority 0; policy accept;\n"
 		   "iifname . oifname @cut drop\n"
+		   "jump loss\n"
 		   "meta priority set iifname . oifname map @class\n"
 		   "}\n"
 		   "}\n",

@@ -7,6 +7,7 @@
  * Of frames from TAP a to TAP b:
  *
  *	cut		dropped in nftables' forward hook, by the set `cut`
+ *	loss		the same, by a random number, in the chain `loss`
  *	bandwidth	of (a, any) and (any, any): on the way in, where a's TAP
  *			redirects to the bridge's IFB, whose HTB has a class for
  *			each sender
@@ -65,7 +66,7 @@ struct kernel_item {
 struct kernel_plan {
 	struct kernel_item *items; /* each behind what it needs */
 	size_t n_items;
-	struct buf nft; /* fills set and map, whatever is in them */
+	struct buf nft; /* fills set, map and chain, whatever is in them */
 	bool has_ifb;
 	bool has_netem, has_duplicates;
 };

@@ -644,7 +644,8 @@ static void loss_loses_its_part(void **state)
 {
 	struct fix *f = *state;
 
-	NEEDS_NETEM(f);
+	NEEDS_KERNEL(f);
+	introduce(f);
 	rule(f, 0, 1)->chance[CHANCE_DROP] = 1;
 	apply(f);
 	assert_int_equal(0, pass(f, 100));
@@ -655,6 +656,54 @@ static void loss_loses_its_part(void **state)
 	rule(f, 0, 1)->chance[CHANCE_DROP] = 0;
 	apply(f);
 	assert_int_equal(100, pass(f, 100));
+}
+
+#define ROUNDS	   4
+#define OF_A_ROUND 250
+
+/* Sends frames in rounds, and counts those of which none, one and two came. */
+static void pass_each(struct fix *f, int ret_came[3])
+{
+	uint8_t frame[2048];
+
+	memset(ret_came, 0, 3 * sizeof(*ret_came));
+	for (int i = 0; i < ROUNDS; i++) {
+		unsigned came[256] = {0};
+
+		for (int n = 0; n < OF_A_ROUND; n++)
+			say(f, 0, port_mac(f->p[1]), (uint8_t)n);
+		while (hear(f, 1, 2 * SILENT_MS, frame, sizeof(frame)))
+			came[frame[FRAME_MIN]]++;
+		for (int n = 0; n < OF_A_ROUND; n++) {
+			assert_in_range(came[n], 0, 2);
+			ret_came[came[n]]++;
+		}
+	}
+}
+
+/* The bounds are eight standard deviations from what is to be. */
+static void loss_and_duplicates_are_independent(void **state)
+{
+	struct fix *f = *state;
+	int came[3];
+
+	NEEDS_NETEM(f);
+	rule(f, -1, 1)->chance[CHANCE_DROP] = 1;
+	rule(f, -1, 1)->chance[CHANCE_DUPLICATE] = 1;
+	apply(f);
+	pass_each(f, came);
+	assert_int_equal(ROUNDS * OF_A_ROUND, came[0]);
+	rule(f, -1, 1)->chance[CHANCE_DROP] = 0.5;
+	apply(f);
+	pass_each(f, came);
+	assert_int_equal(0, came[1]);
+	assert_in_range(came[2], 374, 626);
+	rule(f, -1, 1)->chance[CHANCE_DUPLICATE] = 0.5;
+	apply(f);
+	pass_each(f, came);
+	assert_in_range(came[0], 374, 626);
+	assert_in_range(came[1], 141, 359);
+	assert_in_range(came[2], 141, 359);
 }
 
 static void duplicates_come_twice(void **state)
@@ -845,6 +894,7 @@ int main(void)
 	    TEST(what_is_on_its_way_is_cut),
 	    TEST(jitter_keeps_the_order),
 	    TEST(loss_loses_its_part),
+	    TEST(loss_and_duplicates_are_independent),
 	    TEST(duplicates_come_twice),
 	    TEST(duplicates_beside_others_are_done_or_refused),
 	    TEST(reordering_loses_nothing),

@@ -108,7 +108,8 @@ static void remake(struct fix *f)
 	kernel_plan_make(&f->plan, &f->view, &f->rules);
 }
 
-#define NO_NFT "flush set bridge br cut\nflush map bridge br class\n"
+#define NO_LOSS "flush chain bridge br loss\n"
+#define NO_NFT	"flush set bridge br cut\nflush map bridge br class\n" NO_LOSS
 
 static void without_rules_there_is_nothing(void **state)
 {
@@ -130,7 +131,7 @@ static void a_cut_is_a_pair_of_the_set(void **state)
 	assert_step(f, "",
 		    "flush set bridge br cut\n"
 		    "add element bridge br cut { \"ta\" . \"tb\" }\n"
-		    "flush map bridge br class\n");
+		    "flush map bridge br class\n" NO_LOSS);
 	rule(f, 0, 1)->cuts = 0;
 	rule(f, 2, -1)->cuts = CUT_ISOLATION;
 	rule(f, -1, 2)->cuts = CUT_ISOLATION;
@@ -138,7 +139,7 @@ static void a_cut_is_a_pair_of_the_set(void **state)
 		    "flush set bridge br cut\n"
 		    "add element bridge br cut { \"tc\" . \"ta\", "
 		    "\"tc\" . \"tb\", \"ta\" . \"tc\", \"tb\" . \"tc\" }\n"
-		    "flush map bridge br class\n");
+		    "flush map bridge br class\n" NO_LOSS);
 }
 
 static void latency_is_a_netem_in_the_senders_class(void **state)
@@ -154,18 +155,20 @@ static void latency_is_a_netem_in_the_senders_class(void **state)
 	    "qdisc add dev tb root handle 1: htb default 0xf\n"
 	    "class add dev tb parent 1: classid 1:1 htb rate 100gbit ceil "
 	    "100gbit quantum 3028\n"
-	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
-	    "qdisc add dev tb parent 1:10 handle 10: netem limit 20000 delay "
-	    "25000.000us 1500.000us corrupt 0% rate 100gbit\n"
-	    "class add dev tb parent 1:1 classid 1:12 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
-	    "qdisc add dev tb parent 1:12 handle 12: netem limit 20000 delay "
-	    "5000.000us corrupt 0%\n",
+	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
+	    "qdisc add dev tb parent 1:10 handle 10: netem limit 20000 "
+	    "delay 25000.000us 1500.000us duplicate 0% reorder 0% corrupt "
+	    "0% rate 100gbit\n"
+	    "class add dev tb parent 1:1 classid 1:12 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
+	    "qdisc add dev tb parent 1:12 handle 12: netem limit 20000 "
+	    "delay 5000.000us 0.000us duplicate 0% reorder 0% corrupt 0% "
+	    "rate 100gbit\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
 	    "add element bridge br class { \"ta\" . \"tb\" : 1:10, "
-	    "\"tc\" . \"tb\" : 1:12 }\n");
+	    "\"tc\" . \"tb\" : 1:12 }\n" NO_LOSS);
 	/* What changes is changed where it stands, the rest is left alone. */
 	rule(f, 0, 1)->jitter_ns = 0;
 	rule(f, 0, 1)->chance[CHANCE_DROP] = 0.25;
@@ -173,17 +176,54 @@ static void latency_is_a_netem_in_the_senders_class(void **state)
 	assert_step(
 	    f,
 	    "qdisc change dev tb parent 1:10 handle 10: netem limit 20000 "
-	    "delay 25000.000us loss 25% corrupt 1%\n",
+	    "delay 25000.000us 0.000us duplicate 0% reorder 0% corrupt "
+	    "1% rate 100gbit\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
 	    "add element bridge br class { \"ta\" . \"tb\" : 1:10, "
-	    "\"tc\" . \"tb\" : 1:12 }\n");
+	    "\"tc\" . \"tb\" : 1:12 }\n" NO_LOSS
+	    "add rule bridge br loss iifname . oifname { \"ta\" . \"tb\" } "
+	    "meta random < 1073741824 drop\n");
 	rule(f, -1, 1)->latency_ns = 0;
 	rule(f, 0, 1)->cuts = CUT_PARTITION;
 	assert_step(f, "qdisc delete dev tb root handle 1:\n",
 		    "flush set bridge br cut\n"
 		    "add element bridge br cut { \"ta\" . \"tb\" }\n"
-		    "flush map bridge br class\n");
+		    "flush map bridge br class\n" NO_LOSS);
+}
+
+static void pairs_of_one_chance_are_one_rule(void **state)
+{
+	struct fix *f = *state;
+
+	rule(f, -1, -1)->chance[CHANCE_DROP] = 0.5;
+	rule(f, 0, 1)->chance[CHANCE_DROP] = 0.5;
+	rule(f, 2, 0)->chance[CHANCE_DROP] = 1;
+	rule(f, -1, 2)->cuts = CUT_PARTITION;
+	assert_step(f, "",
+		    "flush set bridge br cut\n"
+		    "add element bridge br cut { \"ta\" . \"tc\", "
+		    "\"tb\" . \"tc\" }\n"
+		    "flush map bridge br class\n" NO_LOSS
+		    "add rule bridge br loss iifname . oifname "
+		    "{ \"tb\" . \"ta\", \"tc\" . \"tb\" } "
+		    "meta random < 2147483648 drop\n"
+		    "add rule bridge br loss iifname . oifname "
+		    "{ \"tc\" . \"ta\" } drop\n"
+		    "add rule bridge br loss iifname . oifname "
+		    "{ \"ta\" . \"tb\" } "
+		    "meta random < 3221225472 drop\n");
+	assert_false(f->plan.has_netem);
+}
+
+static void the_least_chance_is_one(void **state)
+{
+	struct fix *f = *state;
+
+	rule(f, 0, 1)->chance[CHANCE_DROP] = 1e-12;
+	assert_step(f, "",
+		    NO_NFT "add rule bridge br loss iifname . oifname "
+			   "{ \"ta\" . \"tb\" } meta random < 1 drop\n");
 }
 
 static void a_class_that_goes_takes_its_netem_along(void **state)
@@ -194,12 +234,13 @@ static void a_class_that_goes_takes_its_netem_along(void **state)
 	rule(f, 2, 1)->latency_ns = 20 * NS_PER_MS;
 	remake(f);
 	rule(f, 0, 1)->latency_ns = 0;
-	assert_step(f,
-		    "qdisc delete dev tb parent 1:10 handle 10:\n"
-		    "class delete dev tb parent 1:1 classid 1:10\n",
-		    "flush set bridge br cut\n"
-		    "flush map bridge br class\n"
-		    "add element bridge br class { \"tc\" . \"tb\" : 1:12 }\n");
+	assert_step(
+	    f,
+	    "qdisc delete dev tb parent 1:10 handle 10:\n"
+	    "class delete dev tb parent 1:1 classid 1:10\n",
+	    "flush set bridge br cut\n"
+	    "flush map bridge br class\n"
+	    "add element bridge br class { \"tc\" . \"tb\" : 1:12 }\n" NO_LOSS);
 }
 
 /* Where nothing is on its way there is nothing to overtake. */
@@ -214,13 +255,14 @@ static void reordering_brings_a_latency(void **state)
 	    "qdisc add dev tb root handle 1: htb default 0xf\n"
 	    "class add dev tb parent 1: classid 1:1 htb rate 100gbit ceil "
 	    "100gbit quantum 3028\n"
-	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
-	    "qdisc add dev tb parent 1:10 handle 10: netem limit 20000 delay "
-	    "10000.000us reorder 50% corrupt 0%\n",
+	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
+	    "qdisc add dev tb parent 1:10 handle 10: netem limit 20000 "
+	    "delay 10000.000us 0.000us duplicate 0% reorder 50% corrupt "
+	    "0% rate 100gbit\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
-	    "add element bridge br class { \"ta\" . \"tb\" : 1:10 }\n");
+	    "add element bridge br class { \"ta\" . \"tb\" : 1:10 }\n" NO_LOSS);
 }
 
 /* Newer kernels take one netem a device, where it duplicates. */
@@ -235,46 +277,51 @@ static void equal_senders_share_what_duplicates(void **state)
 	    "qdisc add dev ta root handle 1: htb default 0xf\n"
 	    "class add dev ta parent 1: classid 1:1 htb rate 100gbit ceil "
 	    "100gbit quantum 3028\n"
-	    "class add dev ta parent 1:1 classid 1:11 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
+	    "class add dev ta parent 1:1 classid 1:11 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
 	    "qdisc add dev ta parent 1:11 handle 11: netem limit 20000 "
-	    "duplicate 50% corrupt 0%\n"
+	    "delay 0.000us 0.000us duplicate 50% reorder 0% corrupt 0% "
+	    "rate 100gbit\n"
 	    "qdisc add dev tb root handle 1: htb default 0xf\n"
 	    "class add dev tb parent 1: classid 1:1 htb rate 100gbit ceil "
 	    "100gbit quantum 3028\n"
-	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
+	    "class add dev tb parent 1:1 classid 1:10 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
 	    "qdisc add dev tb parent 1:10 handle 10: netem limit 20000 "
-	    "duplicate 50% corrupt 0%\n"
+	    "delay 0.000us 0.000us duplicate 50% reorder 0% corrupt 0% "
+	    "rate 100gbit\n"
 	    "qdisc add dev tc root handle 1: htb default 0xf\n"
 	    "class add dev tc parent 1: classid 1:1 htb rate 100gbit ceil "
 	    "100gbit quantum 3028\n"
-	    "class add dev tc parent 1:1 classid 1:10 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
+	    "class add dev tc parent 1:1 classid 1:10 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
 	    "qdisc add dev tc parent 1:10 handle 10: netem limit 20000 "
-	    "duplicate 50% corrupt 0%\n",
+	    "delay 0.000us 0.000us duplicate 50% reorder 0% corrupt 0% "
+	    "rate 100gbit\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
 	    "add element bridge br class { \"tb\" . \"ta\" : 1:11, "
 	    "\"tc\" . \"ta\" : 1:11, \"ta\" . \"tb\" : 1:10, "
 	    "\"tc\" . \"tb\" : 1:10, \"ta\" . \"tc\" : 1:10, "
-	    "\"tb\" . \"tc\" : 1:10 }\n");
+	    "\"tb\" . \"tc\" : 1:10 }\n" NO_LOSS);
 	/* Others do not. */
 	rule(f, 0, 1)->latency_ns = NS_PER_MS;
 	assert_step(
 	    f,
 	    "qdisc change dev tb parent 1:10 handle 10: netem limit 20000 "
-	    "delay 1000.000us duplicate 50% corrupt 0%\n"
-	    "class add dev tb parent 1:1 classid 1:12 htb rate 100gbit ceil "
-	    "100gbit quantum 3028\n"
+	    "delay 1000.000us 0.000us duplicate 50% reorder 0% corrupt "
+	    "0% rate 100gbit\n"
+	    "class add dev tb parent 1:1 classid 1:12 htb rate 100gbit "
+	    "ceil 100gbit quantum 3028\n"
 	    "qdisc add dev tb parent 1:12 handle 12: netem limit 20000 "
-	    "duplicate 50% corrupt 0%\n",
+	    "delay 0.000us 0.000us duplicate 50% reorder 0% corrupt 0% "
+	    "rate 100gbit\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
 	    "add element bridge br class { \"tb\" . \"ta\" : 1:11, "
 	    "\"tc\" . \"ta\" : 1:11, \"ta\" . \"tb\" : 1:10, "
 	    "\"tc\" . \"tb\" : 1:12, \"ta\" . \"tc\" : 1:10, "
-	    "\"tb\" . \"tc\" : 1:10 }\n");
+	    "\"tb\" . \"tc\" : 1:10 }\n" NO_LOSS);
 	for (size_t i = 0; i < f->plan.n_items; i++)
 		netems += !strncmp(f->plan.items[i].what, "netem", 5);
 	assert_int_equal(4, netems);
@@ -291,20 +338,21 @@ static void pipes_to_one_are_classes_of_its_tap(void **state)
 	assert_step(
 	    f,
 	    "qdisc add dev tb root handle 1: htb default 0xf\n"
-	    "class add dev tb parent 1: classid 1:1 htb rate 8000000bit ceil "
-	    "8000000bit quantum 3028\n"
-	    "class add dev tb parent 1:1 classid 1:10 htb rate 1000000bit ceil "
-	    "1000000bit quantum 3028\n"
+	    "class add dev tb parent 1: classid 1:1 htb rate 8000000bit "
+	    "ceil 8000000bit quantum 3028\n"
+	    "class add dev tb parent 1:1 classid 1:10 htb rate 1000000bit "
+	    "ceil 1000000bit quantum 3028\n"
 	    "qdisc add dev tb parent 1:10 handle 10: bfifo limit 24576\n"
-	    "class add dev tb parent 1:1 classid 1:12 htb rate 4000000bit ceil "
-	    "8000000bit quantum 3028\n"
-	    "qdisc add dev tb parent 1:12 handle 12: netem limit 20000 delay "
-	    "1000.000us corrupt 0%\n"
+	    "class add dev tb parent 1:1 classid 1:12 htb rate 4000000bit "
+	    "ceil 8000000bit quantum 3028\n"
+	    "qdisc add dev tb parent 1:12 handle 12: netem limit 20000 "
+	    "delay 1000.000us 0.000us duplicate 0% reorder 0% corrupt 0% "
+	    "rate 100gbit\n"
 	    "qdisc add dev tb parent 12:1 handle 1012: bfifo limit 100000\n",
 	    "flush set bridge br cut\n"
 	    "flush map bridge br class\n"
 	    "add element bridge br class { \"ta\" . \"tb\" : 1:10, "
-	    "\"tc\" . \"tb\" : 1:12 }\n");
+	    "\"tc\" . \"tb\" : 1:12 }\n" NO_LOSS);
 }
 
 static void pipes_from_one_are_classes_of_the_ifb(void **state)
@@ -375,7 +423,7 @@ static void what_was_on_a_tap_that_is_gone_is_forgotten(void **state)
 		    "flush set bridge br cut\n"
 		    "flush map bridge br class\n"
 		    "add element bridge br class { \"tb\" . \"ta\" : 1:11, "
-		    "\"ta\" . \"tb\" : 1:10 }\n");
+		    "\"ta\" . \"tb\" : 1:10 }\n" NO_LOSS);
 }
 
 static void extremes_are_what_tc_takes(void **state)
@@ -393,7 +441,7 @@ static void extremes_are_what_tc_takes(void **state)
 	buf_append(&f->tc, "", 1);
 	text = (const char *)buf_data(&f->tc);
 	assert_non_null(strstr(text, "htb rate 8bit ceil 8bit"));
-	assert_non_null(strstr(text, "delay 3600000000.000us loss 100%"));
+	assert_non_null(strstr(text, "delay 3600000000.000us 0.000us"));
 	assert_non_null(strstr(text, "rate 1000000000000bit"));
 	assert_non_null(strstr(text, "bfifo limit 16777216"));
 }
@@ -486,6 +534,8 @@ int main(void)
 	    TEST(without_rules_there_is_nothing),
 	    TEST(a_cut_is_a_pair_of_the_set),
 	    TEST(latency_is_a_netem_in_the_senders_class),
+	    TEST(pairs_of_one_chance_are_one_rule),
+	    TEST(the_least_chance_is_one),
 	    TEST(a_class_that_goes_takes_its_netem_along),
 	    TEST(reordering_brings_a_latency),
 	    TEST(equal_senders_share_what_duplicates),
