@@ -64,9 +64,9 @@ struct msg_list {
 #define MSG_MKDIR_FIELDS(F)      F(STR, path) F(U32, perm) F(U8, parents)
 #define MSG_UNLINK_FIELDS(F)     F(STR, path)
 #define MSG_RENAME_FIELDS(F)     F(STR, from) F(STR, to)
-#define MSG_READ_FILE_FIELDS(F)  F(STR, path)
+#define MSG_READ_FILE_FIELDS(F)  F(STR, path) F(U8, flags)
 /* perm: MSG_PERM_DEFAULT keeps an existing file's mode, 0644 for a new one. */
-#define MSG_WRITE_FILE_FIELDS(F) F(STR, path) F(U32, perm)
+#define MSG_WRITE_FILE_FIELDS(F) F(STR, path) F(U32, perm) F(U8, flags)
 #define MSG_FILE_OPEN_FIELDS(F)                                                \
 	F(U64, handle) F(STR, path) F(U32, flags) F(U32, perm)
 #define MSG_FILE_READ_FIELDS(F)   F(U64, handle) F(U64, count)
@@ -112,6 +112,9 @@ struct msg_list {
 #define MSG_ENTROPY_MAX	 256
 
 #define MSG_PERM_DEFAULT UINT32_MAX
+
+/* READ_FILE and WRITE_FILE flags: the data are records, see sparse.h. */
+#define MSG_FILE_SPARSE 1u
 
 /* FILE_OPEN flags; at least one of the first three. */
 #define MSG_OPEN_READ	   1u

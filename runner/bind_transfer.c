@@ -12,10 +12,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
@@ -27,10 +29,15 @@
 #include "runner/bind_stream.h"
 #include "runner/bind_vm.h"
 #include "runner/worker.h"
+#include "streams/io.h"
 #include "streams/spool_file.h"
 #include "streams/tail.h"
 
 #define ASIDE_TRIES 100
+#define PERM_MAX    07777u
+/* Bytes of a file that does not tell its size, and of one read of it. */
+#define MADE_MAX   (64u << 20)
+#define MADE_PIECE 65536u
 
 /* --- push ----------------------------------------------------------------- */
 
@@ -38,6 +45,8 @@ struct push_call {
 	struct guest_call base;
 	int fd; /* of the host's file */
 	char *path;
+	bool is_made;	 /* is_made_when_read() */
+	struct buf text; /* what it holds, where its size does not tell */
 };
 
 static void push_release(void *p)
@@ -47,6 +56,7 @@ static void push_release(void *p)
 	call_free(pc->base.call);
 	fd_closep(&pc->fd);
 	free(pc->path);
+	buf_done(&pc->text);
 }
 
 static int push_finish(lua_State *L, void *p)
@@ -75,6 +85,58 @@ static int open_source(struct push_call *pc, struct stat *st, struct err *err)
 	return 0;
 }
 
+/* A file that the kernel makes as it is read: its size is 0, or a guess. */
+static bool is_made_when_read(int fd, const struct stat *st)
+{
+	struct statfs fs;
+
+	return !st->st_size ||
+	       (fstatfs(fd, &fs) == 0 &&
+		(fs.f_type == PROC_SUPER_MAGIC || fs.f_type == SYSFS_MAGIC ||
+		 fs.f_type == SECURITYFS_MAGIC ||
+		 fs.f_type == CGROUP2_SUPER_MAGIC));
+}
+
+/* Reads such a file to its end. */
+static int read_made(struct push_call *pc, struct err *err)
+{
+	ssize_t n;
+
+	do {
+		if (pc->text.len > MADE_MAX)
+			return err_set(err, -EFBIG,
+				       "'%s' on the host does not tell its "
+				       "size, and has more than %u bytes",
+				       pc->path, MADE_MAX);
+		n = io_read(pc->fd, buf_room(&pc->text, MADE_PIECE),
+			    MADE_PIECE);
+		if (n < 0)
+			return err_set(err, (int)n,
+				       "cannot read '%s' on the host: %s",
+				       pc->path, strerror((int)-n));
+		buf_commit(&pc->text, (size_t)n);
+	} while (n == (ssize_t)MADE_PIECE);
+	return 0;
+}
+
+static void push_start(struct push_call *pc, struct msg *m,
+		       const struct stat *st, int64_t deadline)
+{
+	size_t size = (size_t)st->st_size;
+
+	/* st_blocks counts 512 bytes each, whatever the file system (stat(2)).
+	 */
+	if (pc->is_made) {
+		call_start(pc->base.call, m, buf_data(&pc->text), pc->text.len,
+			   deadline);
+	} else if (st->st_blocks * 512 < st->st_size) {
+		m->write_file.flags = MSG_FILE_SPARSE;
+		call_start_sparse(pc->base.call, m, pc->fd, size, deadline);
+	} else {
+		call_start_file(pc->base.call, m, pc->fd, size, deadline);
+	}
+}
+
 static int vm_push_file(lua_State *L)
 {
 	static const char method[] = "vm:push_file";
@@ -96,11 +158,13 @@ static int vm_push_file(lua_State *L)
 	bind_fixture_used_file(L, pc->path);
 	if (open_source(pc, &st, &err))
 		bind_fail_err(L, method, &err);
+	pc->is_made = is_made_when_read(pc->fd, &st);
+	if (pc->is_made && read_made(pc, &err))
+		bind_fail_err(L, method, &err);
 	/* A program that is pushed stays one. */
-	m.write_file.perm = mode == UINT32_MAX ? st.st_mode & 0777 : mode;
+	m.write_file.perm = mode == UINT32_MAX ? st.st_mode & PERM_MAX : mode;
 	pc->base.call = call_new(c);
-	call_start_file(pc->base.call, &m, pc->fd, (size_t)st.st_size,
-			deadline);
+	push_start(pc, &m, &st, deadline);
 	return await(L, pc, &pc->base.call->op, push_finish);
 }
 
@@ -115,9 +179,11 @@ struct pull_call {
 	bool is_writing;
 	struct loop *loop;
 	int64_t deadline;
-	char *target; /* as the author means it */
-	char *real;   /* behind symbolic links; NULL: there is none yet */
-	char *aside;  /* NULL: the target itself is written */
+	char *target;	/* as the author means it */
+	char *real;	/* behind symbolic links; NULL: there is none yet */
+	char *aside;	/* NULL: the target itself is written */
+	bool is_sparse; /* the guest sends records */
+	mode_t mode;	/* that aside gets at the end */
 };
 
 static const char pull_method[] = "vm:pull_file";
@@ -146,10 +212,12 @@ static int fail_host(const struct pull_call *pc, int code, const char *what,
 		       pc->target, strerror(code));
 }
 
-/* A file of a new name beside the target, with the target's mode. */
+/* A file of a new name beside the target, with the target's mode, or that of
+ * the guest's file. */
 static int make_aside(struct pull_call *pc, const struct stat *old,
 		      struct err *err)
 {
+	mode_t mode = old ? old->st_mode : (mode_t)pc->open.start;
 	const char *beside = pc->real ? pc->real : pc->target;
 	const char *slash = strrchr(beside, '/');
 	int dir_n = slash ? (int)(slash - beside) + 1 : 0;
@@ -171,7 +239,8 @@ static int make_aside(struct pull_call *pc, const struct stat *old,
 		return fail_host(pc, errno, "create", err);
 	}
 	/* Where that is not ours to say, it has the mode of a new file. */
-	if (old && fchmod(fd, old->st_mode & 07777))
+	pc->mode = mode & PERM_MAX;
+	if (fchmod(fd, pc->mode | S_IWUSR))
 		errno = 0;
 	close(fd);
 	return 0;
@@ -214,6 +283,9 @@ static int pull_written(lua_State *L, void *p)
 	}
 	if (!pc->aside)
 		return 0;
+	/* Writing clears the set-id bits unless root writes. */
+	if (chmod(pc->aside, pc->mode))
+		errno = 0;
 	if (rename(pc->aside, pc->real ? pc->real : pc->target)) {
 		fail_host(pc, errno, "create", &err);
 		bind_fail_err(L, pull_method, &err);
@@ -235,16 +307,26 @@ static int pull_opened(lua_State *L, void *p)
 	pc->open.stream = NULL;
 	if (choose_file(pc, &err))
 		bind_fail_err(L, pull_method, &err);
-	pc->spool = spool_file_new(pc->loop, pc->stream,
-				   pc->aside  ? pc->aside
-				   : pc->real ? pc->real
-					      : pc->target,
-				   &err);
+	const char *path = pc->aside  ? pc->aside
+			   : pc->real ? pc->real
+				      : pc->target;
+	pc->spool =
+	    pc->is_sparse
+		? spool_file_new_sparse(pc->loop, pc->stream, path, &err)
+		: spool_file_new(pc->loop, pc->stream, path, &err);
 	if (!pc->spool)
 		bind_fail_err(L, pull_method, &err);
 	pc->is_writing = true;
 	spool_file_wait(pc->spool, &pc->written, pc->deadline);
 	return await_again(L, p, &pc->written, pull_written);
+}
+
+/* A pipe or a device, where no hole can be left out. */
+static bool is_special(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
 }
 
 static int vm_pull_file(lua_State *L)
@@ -266,6 +348,8 @@ static int vm_pull_file(lua_State *L)
 	pc->deadline = deadline;
 	pc->loop = worker_of(L)->loop;
 	stream_label_here(L, "pull_file", m.read_file.path, &site, &label);
+	pc->is_sparse = !is_special(pc->target);
+	m.read_file.flags = pc->is_sparse ? MSG_FILE_SPARSE : 0;
 	pc->is_opening = true;
 	tail_open_start(&pc->open, c, &m, &label, guest_streams(g), deadline);
 	return await(L, pc, &pc->open.op, pull_opened);

@@ -180,11 +180,55 @@ static void send_file(struct client_user *u)
 	link_kick(u->client);
 }
 
+/* Makes the next record of the file; false after a failure. */
+static bool make_record(struct call *call)
+{
+	uint8_t record[SPARSE_HEADER + PIECE_MAX];
+	uint64_t hole = sparse_hole_at(&call->body_map, call->body_fd,
+				       call->body_sent, call->body_len);
+	size_t left, n = 0;
+
+	if (hole > call->body_len - call->body_sent)
+		hole = call->body_len - call->body_sent;
+	call->body_sent += hole;
+	left = call->body_len - call->body_sent;
+	if (left)
+		n = read_piece(call, record + SPARSE_HEADER,
+			       left < PIECE_MAX ? left : PIECE_MAX);
+	if (left && !n)
+		return false;
+	call->body_sent += n;
+	sparse_encode(record, hole, n);
+	buf_append(&call->body_record, record, SPARSE_HEADER + n);
+	return true;
+}
+
+static void send_sparse(struct client_user *u)
+{
+	struct call *call = call_of(u);
+	struct buf *b = &call->body_record;
+	bool is_last;
+
+	do {
+		if (!b->len && !make_record(call))
+			return;
+		is_last = call->body_sent == call->body_len;
+		buf_consume(b,
+			    chan_write(u->chan, buf_data(b), b->len, is_last));
+	} while (!b->len && !is_last);
+	u->fin_sent = is_last && !b->len;
+	link_kick(u->client);
+}
+
 static void send_body(struct client_user *u)
 {
 	struct call *call = call_of(u);
 	size_t left = call->body_len - call->body_sent;
 
+	if (call->body_is_sparse) {
+		send_sparse(u);
+		return;
+	}
 	if (call->body_fd >= 0) {
 		send_file(u);
 		return;
@@ -212,6 +256,7 @@ void call_done(struct call *call)
 	op_done(&call->op);
 	buf_done(&call->reply_bytes);
 	buf_done(&call->data);
+	buf_done(&call->body_record);
 }
 
 struct call *call_new(struct client *c)
@@ -236,6 +281,13 @@ void call_start_file(struct call *call, const struct msg *req, int body_fd,
 {
 	call->body_fd = body_fd;
 	call_start(call, req, NULL, body_len, deadline_ns);
+}
+
+void call_start_sparse(struct call *call, const struct msg *req, int body_fd,
+		       size_t body_len, int64_t deadline_ns)
+{
+	call->body_is_sparse = true;
+	call_start_file(call, req, body_fd, body_len, deadline_ns);
 }
 
 void call_start(struct call *call, const struct msg *req, const void *body,

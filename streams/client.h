@@ -16,6 +16,7 @@
 #include "agent-proto/err.h"
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
+#include "agent-proto/sparse.h"
 #include "streams/loop.h"
 #include "streams/op.h"
 
@@ -110,6 +111,9 @@ struct call {
 	int body_fd;	     /* has it in place of body; -1: no */
 	size_t body_len;
 	size_t body_sent;
+	bool body_is_sparse;	    /* body_fd is sent as records */
+	struct sparse_map body_map; /* of body_fd */
+	struct buf body_record;	    /* records there was no room for yet */
 	bool has_reply;
 	bool is_refused; /* op.err holds what the agent said */
 };
@@ -131,6 +135,10 @@ void call_start(struct call *call, const struct msg *req, const void *body,
  */
 void call_start_file(struct call *call, const struct msg *req, int body_fd,
 		     size_t body_len, int64_t deadline_ns);
+/* The same as records (sparse.h): holes of the file are not sent. req says
+ * MSG_FILE_SPARSE. fd's offset is moved. */
+void call_start_sparse(struct call *call, const struct msg *req, int body_fd,
+		       size_t body_len, int64_t deadline_ns);
 struct call *call_free(struct call *call);
 
 /* Fire and forget: the reply is dropped (RELEASE of a closed handle). */

@@ -20,6 +20,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "agent-proto/sparse.h"
 #include "streams/io.h"
 
 #define PIECE_MAX ((size_t)256 << 10)
@@ -37,6 +38,8 @@ struct spool_file {
 	struct watch *watch; /* until it is writable; NULL: it is */
 	struct op *waiter;   /* borrowed */
 	bool has_ended;
+	bool is_sparse;
+	struct sparse_reader records;
 	struct err err;	   /* of the file; code 0: none */
 	struct err broken; /* of the stream */
 };
@@ -67,6 +70,22 @@ static void tell(struct spool_file *sp)
 		op_finish(op, sp->has_ended, NULL);
 }
 
+/* The last hole makes the file longer, though nothing is written there. */
+static void seal(struct spool_file *sp)
+{
+	off_t at;
+
+	if (!sp->is_sparse || !sp->has_ended || sp->err.code)
+		return;
+	at = lseek(sp->fd, 0, SEEK_CUR);
+	if (at < 0 || ftruncate(sp->fd, at) < 0)
+		fail(sp, "write", -errno);
+	else if (!sparse_is_whole(&sp->records))
+		err_set(&sp->err, -EPROTO,
+			"the agent broke the protocol: a record of the file "
+			"breaks off");
+}
+
 /* Nothing more is written. Whoever waits is told, as the last thing. */
 static void end(struct spool_file *sp)
 {
@@ -74,6 +93,8 @@ static void end(struct spool_file *sp)
 	op_cancel(&sp->w.op);
 	sp->watch = watch_free(sp->watch);
 	timer_set(sp->next, CLOCK_NEVER);
+	if (sp->fd >= 0)
+		seal(sp);
 	/* Where the last bytes may be refused: a file system of a network. */
 	if (sp->fd >= 0 && close(sp->fd) && errno != EINTR)
 		fail(sp, "write", -errno);
@@ -84,19 +105,45 @@ static void end(struct spool_file *sp)
 /* --- writing --------------------------------------------------------------
  */
 
+/* Takes the headers of records that are next, and leaves their holes out.
+ * Returns how many bytes of data follow, or -errno. */
+static ssize_t take_headers(struct spool_file *sp)
+{
+	const struct buf *b = &sp->w.bytes;
+	uint64_t hole;
+	size_t n = 0;
+
+	while (sp->at < b->len &&
+	       !(n = sparse_data(&sp->records, b->len - sp->at))) {
+		sp->at += sparse_take_header(&sp->records, buf_data(b) + sp->at,
+					     b->len - sp->at, &hole);
+		if (hole > INT64_MAX)
+			return -EFBIG;
+		if (hole && lseek(sp->fd, (off_t)hole, SEEK_CUR) < 0)
+			return -errno;
+	}
+	return (ssize_t)n;
+}
+
 /* Writes what was read, as far as it goes: 0, -EAGAIN, or another error. */
 static int write_piece(struct spool_file *sp)
 {
 	const struct buf *b = &sp->w.bytes;
 
 	while (sp->at < b->len) {
-		ssize_t n = io_write_some(sp->fd, buf_data(b) + sp->at,
-					  b->len - sp->at);
+		ssize_t n = sp->is_sparse ? take_headers(sp)
+					  : (ssize_t)(b->len - sp->at);
+
+		if (n <= 0)
+			return (int)n;
+		n = io_write_some(sp->fd, buf_data(b) + sp->at, (size_t)n);
 
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
 			return -errno;
+		if (sp->is_sparse)
+			sparse_used(&sp->records, (size_t)n);
 		sp->at += (size_t)n;
 		sp->written += (uint64_t)n;
 	}
@@ -201,8 +248,9 @@ static int open_file(const char *path, struct err *err)
 	return fd;
 }
 
-struct spool_file *spool_file_new(struct loop *l, struct stream *s,
-				  const char *path, struct err *err)
+static struct spool_file *new_spool(struct loop *l, struct stream *s,
+				    const char *path, bool is_sparse,
+				    struct err *err)
 {
 	if (stream_is_busy(s)) {
 		err_set(err, -EBUSY, "another call is waiting on this stream");
@@ -218,12 +266,25 @@ struct spool_file *spool_file_new(struct loop *l, struct stream *s,
 	sp->stream = s;
 	sp->path = mem_strdup(path);
 	sp->fd = fd;
+	sp->is_sparse = is_sparse;
 	sp->next = timer_new(l, on_next, sp);
 	stream_wait_init(&sp->w, s);
 	read_on(sp);
 	if (op_is_done(&sp->w.op))
 		advance(sp);
 	return sp;
+}
+
+struct spool_file *spool_file_new(struct loop *l, struct stream *s,
+				  const char *path, struct err *err)
+{
+	return new_spool(l, s, path, false, err);
+}
+
+struct spool_file *spool_file_new_sparse(struct loop *l, struct stream *s,
+					 const char *path, struct err *err)
+{
+	return new_spool(l, s, path, true, err);
 }
 
 /* The same as advance(), for good: waits for a file that is full. */

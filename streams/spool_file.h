@@ -21,6 +21,10 @@ struct spool_file;
  */
 struct spool_file *spool_file_new(struct loop *l, struct stream *s,
 				  const char *path, struct err *err);
+/* The same of a stream that is records (sparse.h): holes are left out of path,
+ * a regular file. Records that break off are -EPROTO. */
+struct spool_file *spool_file_new_sparse(struct loop *l, struct stream *s,
+					 const char *path, struct err *err);
 /* Everything that is pending is written now, and the file is complete. A file
  * that takes no more (a pipe that nobody reads) is waited for no longer than
  * SPOOL_FILE_PATIENCE_NS, then that is its error. To be called before the

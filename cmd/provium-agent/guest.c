@@ -13,6 +13,10 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/handle.h"
+
+/* Descriptors of the agent: each handle may have one, and there are others. */
+#define NOFILE_WANTED (HANDLES_MAX + 1024)
 
 /* linux/mount.h; spelt here because old headers lack them. */
 #define FS_OPEN_CLOEXEC	     1u
@@ -138,12 +142,15 @@ static void reset_signals(void)
 
 void guest_protect_agent(struct guest *g)
 {
-	struct rlimit many = {g->nofile.rlim_max, g->nofile.rlim_max};
+	struct rlimit allowed = {g->nofile.rlim_max, g->nofile.rlim_max};
+	struct rlimit many = {NOFILE_WANTED, NOFILE_WANTED};
 	CLEANUP(fd_closep) int fd = -1;
 
 	reset_signals();
 	signal(SIGPIPE, SIG_IGN);
-	setrlimit(RLIMIT_NOFILE, &many);
+	if (allowed.rlim_max >= NOFILE_WANTED ||
+	    setrlimit(RLIMIT_NOFILE, &many) < 0)
+		setrlimit(RLIMIT_NOFILE, &allowed);
 	if (g->proc_fd < 0 || !g->owns_machine)
 		return;
 	fd = openat(g->proc_fd, "self/oom_score_adj", O_WRONLY | O_CLOEXEC);

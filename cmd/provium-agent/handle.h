@@ -10,8 +10,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#define HANDLES_MAX    4096
-#define HANDLE_BUCKETS 256
+#define HANDLES_MAX    65536
+#define HANDLE_BUCKETS 4096
 
 enum handle_kind { HANDLE_PROC, HANDLE_FILE };
 

@@ -46,6 +46,6 @@ void op_read_mem(const struct req *r)
 		req_error(r, -rc, "read %" PRIu64 " bytes at 0x%" PRIx64, q->n,
 			  q->address);
 	else
-		source_start(r, TAKE_FD(fd), (int64_t)q->n,
+		source_start(r, TAKE_FD(fd), false, (int64_t)q->n,
 			     mem_printf("read memory"));
 }

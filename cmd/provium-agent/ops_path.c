@@ -46,6 +46,9 @@ static int mkdir_exact(const char *path, mode_t perm)
 	int rc = mkdir(path, perm) < 0 ? -errno : 0;
 
 	umask(mask);
+	/* mkdir(2) leaves the set-id bits out. */
+	if (!rc && perm & (S_ISUID | S_ISGID) && chmod(path, perm) < 0)
+		rc = -errno;
 	return rc;
 }
 

@@ -17,18 +17,22 @@
 void op_read_file(const struct req *r)
 {
 	const char *path = r->m->read_file.path;
+	bool is_sparse = r->m->read_file.flags & MSG_FILE_SPARSE;
 	/* A FIFO without a writer must not block us; nor does it end before
 	 * one came, for poll(2) waits for the first. */
 	CLEANUP(fd_closep)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
-	if (fd < 0 || fstat(fd, &st) < 0)
+	if (r->m->read_file.flags & ~MSG_FILE_SPARSE)
+		req_error(r, EINVAL, "read '%s'", path);
+	else if (fd < 0 || fstat(fd, &st) < 0)
 		req_error(r, errno, "open '%s'", path);
 	else if (S_ISDIR(st.st_mode))
 		req_error(r, EISDIR, "read '%s'", path);
 	else
-		source_start(r, TAKE_FD(fd), st.st_size,
+		source_start(r, TAKE_FD(fd), is_sparse,
+			     is_sparse ? (int64_t)st.st_mode : st.st_size,
 			     mem_printf("read '%s'", path));
 }
 
@@ -39,7 +43,7 @@ void op_fd_stream(const struct req *r)
 	if (fd < 0)
 		req_error(r, errno, "stream fd %d", r->m->fd_stream.fd);
 	else
-		source_start(r, fd, 0,
+		source_start(r, fd, false, 0,
 			     mem_printf("read fd %d", r->m->fd_stream.fd));
 }
 
@@ -66,7 +70,8 @@ static int open_to_write(const char *path, uint32_t perm)
 void op_write_file(const struct req *r)
 {
 	const struct msg_write_file *q = &r->m->write_file;
-	int fd = open_to_write(q->path, q->perm);
+	bool is_known = !(q->flags & ~MSG_FILE_SPARSE);
+	int fd = is_known ? open_to_write(q->path, q->perm) : -EINVAL;
 	struct sink *s;
 
 	if (fd < 0) {
@@ -78,6 +83,9 @@ void op_write_file(const struct req *r)
 	s->owns_fd = true;
 	s->on_stop = free_sink;
 	sink_init(s, mem_printf("write '%s'", q->path));
+	s->is_sparse = q->flags & MSG_FILE_SPARSE;
+	if (q->perm != MSG_PERM_DEFAULT && s->is_regular)
+		s->perm = (int32_t)(q->perm & PERM_MASK);
 	task_start(&s->t, r, &sink_ops);
 	sink_go(s);
 }

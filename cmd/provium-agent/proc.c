@@ -77,6 +77,7 @@ static void proc_exited(struct proc *p, int wstatus)
 	LIST_INSERT_HEAD(&ps->exited, p, link);
 	spool_mark_exit(&p->out[0]);
 	spool_mark_exit(&p->out[1]);
+	proc_stdin_exited(p);
 	proc_tell_exit(p);
 	proc_unref(p);
 }

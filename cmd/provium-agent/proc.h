@@ -73,6 +73,8 @@ void proc_unref(struct proc *p);
  * reads. */
 void proc_stdin_init(struct proc *p);
 void proc_stdin_close(struct proc *p);
+/* The process has exited: closes its stdin, unless a grandchild reads it. */
+void proc_stdin_exited(struct proc *p);
 /* ops_proc.c: answers EXITED to all who wait. */
 void proc_tell_exit(struct proc *p);
 

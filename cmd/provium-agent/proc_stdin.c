@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -93,6 +94,16 @@ void proc_stdin_close(struct proc *p)
 {
 	watch_stop(p->srv, &p->stdin_w);
 	fd_closep(&p->stdin_fd);
+}
+
+void proc_stdin_exited(struct proc *p)
+{
+	struct pollfd pfd = {.fd = p->stdin_fd};
+
+	/* POLLERR: no reader is left (poll(2)). Who is writing finds out. */
+	if (p->stdin_fd >= 0 && TAILQ_EMPTY(&p->stdin_queue) &&
+	    poll(&pfd, 1, 0) > 0 && pfd.revents & POLLERR)
+		proc_stdin_close(p);
 }
 
 static void stdin_data(struct task *t, const uint8_t *bytes, size_t n,

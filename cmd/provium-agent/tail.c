@@ -469,7 +469,8 @@ static void tail_start(const struct req *r, int take_fd, uint8_t whence,
 	else if ((rc = seek_device(fd, whence, offset)) < 0)
 		req_error(r, -rc, "tail '%s' from %" PRId64, what, offset);
 	else
-		source_start(r, TAKE_FD(fd), 0, mem_printf("tail '%s'", what));
+		source_start(r, TAKE_FD(fd), false, 0,
+			     mem_printf("tail '%s'", what));
 }
 
 void op_tail(const struct req *r)

@@ -125,6 +125,32 @@ static bool source_excuses(struct source *s, ssize_t *n)
 	return is_passing(s->fd);
 }
 
+/* Sends the hole at the position, if there is one. False: it ended the source,
+ * or sent something. */
+static bool source_skips_hole(struct source *s)
+{
+	uint8_t header[SPARSE_HEADER];
+	struct stat st;
+	uint64_t hole;
+
+	if (!s->can_seek || s->pos < s->map.data_end || fstat(s->fd, &st) < 0)
+		return false;
+	hole = sparse_hole_at(&s->map, s->fd, s->pos, (uint64_t)st.st_size);
+	/* Some files of procfs have no position: nor have they holes. */
+	if (lseek(s->fd, (off_t)(s->pos + hole), SEEK_SET) < 0 &&
+	    (hole || errno != ESPIPE)) {
+		task_end_error(&s->t, errno, "%s", s->label);
+		return true;
+	}
+	if (!hole)
+		return false;
+	s->pos += hole;
+	sparse_encode(header, hole, 0);
+	buf_append(&s->rest, header, sizeof(header));
+	source_send_rest(s);
+	return true;
+}
+
 /*
  * Always asks for a whole piece, even when there is less room: a read of a
  * record (a datagram, a log's line, a counter) that is too small for it loses
@@ -133,8 +159,9 @@ static bool source_excuses(struct source *s, ssize_t *n)
 static void source_step(struct task *t)
 {
 	struct source *s = CONTAINER_OF(t, struct source, t);
+	size_t before = s->is_sparse ? SPARSE_HEADER : 0;
 	uint8_t *piece = server_scratch(t->srv);
-	size_t want = PIECE_MAX;
+	size_t want = PIECE_MAX - before;
 	ssize_t n;
 
 	if (s->rest.len) {
@@ -146,9 +173,11 @@ static void source_step(struct task *t)
 		task_sleep(t);
 		return;
 	}
+	if (source_skips_hole(s))
+		return;
 	if (want > s->left)
 		want = (size_t)s->left;
-	n = read(s->fd, piece, want);
+	n = read(s->fd, piece + before, want);
 	if (n < 0 && source_excuses(s, &n))
 		return;
 	if (n < 0) {
@@ -157,8 +186,11 @@ static void source_step(struct task *t)
 	}
 	s->skipped = false;
 	s->left -= (uint64_t)n;
+	s->pos += (uint64_t)n;
 	s->at_end = !n || !s->left;
-	source_send(s, piece, (size_t)n);
+	if (before)
+		sparse_encode(piece, 0, (uint64_t)n);
+	source_send(s, piece, before + (size_t)n);
 }
 
 static void source_stop(struct task *t)
@@ -183,11 +215,15 @@ static void free_source(struct source *s)
 	free(s);
 }
 
-void source_start(const struct req *r, int take_fd, int64_t value,
-		  char *take_label)
+void source_start(const struct req *r, int take_fd, bool is_sparse,
+		  int64_t value, char *take_label)
 {
 	struct source *s = mem_zalloc(sizeof(*s));
+	struct stat st;
 
+	s->is_sparse = is_sparse;
+	s->can_seek =
+	    is_sparse && fstat(take_fd, &st) == 0 && S_ISREG(st.st_mode);
 	s->fd = take_fd;
 	s->owns_fd = true;
 	s->left = UINT64_MAX;
@@ -216,10 +252,12 @@ void sink_init(struct sink *s, char *take_label)
 
 	s->label = take_label;
 	s->wait.fd = -1;
+	s->perm = -1;
 	watch_init(&s->wait.w, sink_on_ready);
 	s->write_max = SSIZE_MAX;
 	if (fstat(s->fd, &st) < 0)
 		return;
+	s->is_regular = S_ISREG(st.st_mode);
 	/* Only of these is it certain that poll(2) knows of writing: a driver
 	 * may report nothing but input, and would be waited for in vain. */
 	s->asks_first = S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) ||
@@ -239,8 +277,8 @@ void sink_go(struct sink *s)
  * together: it may be a line for a device, or a record for a pipe. */
 static bool sink_has_work(const struct sink *s)
 {
-	return s->pending.len &&
-	       (!s->partial || s->fin || s->pending.len >= CHAN_WINDOW);
+	return s->zeros || (s->pending.len && (!s->partial || s->fin ||
+					       s->pending.len >= CHAN_WINDOW));
 }
 
 /* What is not written counts as used: the host may send its rest. */
@@ -250,8 +288,41 @@ static void sink_fail(struct sink *s, int errnum)
 	task_end_error(&s->t, errnum, "%s", s->label);
 }
 
+/* Writing clears the set-uid and set-gid bits unless root writes (the kernel's
+ * file_remove_privs()), so the mode is set behind the data. What the kernel
+ * leaves out of it without a word is an error. */
+static int set_perm(int fd, mode_t perm)
+{
+	struct stat st;
+
+	if (fchmod(fd, perm) < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return perm & ~st.st_mode & (S_ISUID | S_ISGID) ? -EPERM : 0;
+}
+
+/* The last hole makes the file longer, though nothing is written there. */
+static int sink_seal(struct sink *s)
+{
+	off_t at;
+
+	if (s->is_sparse && !sparse_is_whole(&s->records))
+		return -EINVAL;
+	if (s->is_sparse && s->is_regular) {
+		at = lseek(s->fd, 0, SEEK_CUR);
+		if (at < 0 || ftruncate(s->fd, at) < 0)
+			return -errno;
+	}
+	return s->perm < 0 ? 0 : set_perm(s->fd, (mode_t)s->perm);
+}
+
 static void sink_end(struct sink *s)
 {
+	int rc = sink_seal(s);
+
+	if (rc < 0) {
+		sink_fail(s, -rc);
+		return;
+	}
 	if (s->owns_fd) {
 		s->owns_fd = false;
 		if (close(s->fd) < 0) {
@@ -268,17 +339,79 @@ static bool sink_waits(struct sink *s)
 	       wait_start(&s->t, &s->wait, s->fd, EPOLLOUT);
 }
 
+static void sink_consume(struct sink *s, size_t n)
+{
+	buf_consume(&s->pending, n);
+	chan_consumed(s->t.ch, n);
+}
+
+/* Takes the headers of records that are next. A hole is left out of a regular
+ * file, and zeros in others. 0 or -errno. */
+static int sink_take_headers(struct sink *s)
+{
+	uint64_t hole;
+
+	while (s->pending.len && !s->zeros && !s->records.left) {
+		sink_consume(s, sparse_take_header(&s->records,
+						   buf_data(&s->pending),
+						   s->pending.len, &hole));
+		if (!s->is_regular)
+			s->zeros = hole;
+		else if (hole > INT64_MAX)
+			return -EFBIG;
+		else if (hole && lseek(s->fd, (off_t)hole, SEEK_CUR) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* What is to be written next, n bytes at the most. */
+static const void *sink_next(const struct sink *s, size_t *ret_n)
+{
+	static const uint8_t zeros[4096];
+
+	*ret_n = s->pending.len;
+	if (s->zeros) {
+		*ret_n =
+		    s->zeros < sizeof(zeros) ? (size_t)s->zeros : sizeof(zeros);
+		return zeros;
+	}
+	if (s->is_sparse)
+		*ret_n = sparse_data(&s->records, s->pending.len);
+	return buf_data(&s->pending);
+}
+
+static void sink_wrote(struct sink *s, size_t n)
+{
+	s->written += (int64_t)n;
+	if (s->zeros) {
+		s->zeros -= n;
+		return;
+	}
+	if (s->is_sparse)
+		sparse_used(&s->records, n);
+	sink_consume(s, n);
+}
+
 static void sink_write(struct sink *s)
 {
 	while (sink_has_work(s)) {
-		size_t n = s->pending.len;
+		int rc = s->is_sparse ? sink_take_headers(s) : 0;
+		size_t n;
+		const void *p = sink_next(s, &n);
 		ssize_t done;
 
+		if (rc < 0) {
+			sink_fail(s, -rc);
+			return;
+		}
+		if (!n)
+			continue;
 		if (s->wait.w.fd >= 0 || (s->asks_first && sink_waits(s)))
 			return;
 		if (n > s->write_max)
 			n = s->write_max;
-		done = write(s->fd, buf_data(&s->pending), n);
+		done = write(s->fd, p, n);
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0) {
@@ -287,9 +420,7 @@ static void sink_write(struct sink *s)
 				sink_fail(s, errnum);
 			return;
 		}
-		buf_consume(&s->pending, (size_t)done);
-		chan_consumed(s->t.ch, (size_t)done);
-		s->written += done;
+		sink_wrote(s, (size_t)done);
 	}
 	if (s->fin && s->going)
 		sink_end(s);

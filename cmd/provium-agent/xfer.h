@@ -9,6 +9,7 @@
 #define AGENT_XFER_H
 
 #include "agent-proto/buf.h"
+#include "agent-proto/sparse.h"
 #include "cmd/provium-agent/server.h"
 
 /* Waiting for an fd that may be in the loop already: under a dup of it. */
@@ -27,6 +28,10 @@ struct source {
 	struct buf rest; /* read, but there was no room to send it */
 	bool at_end;	 /* nothing comes after rest */
 	bool skipped;	 /* the last read told of a gap in a device's log */
+	bool is_sparse;	 /* sends records, see sparse.h */
+	bool can_seek;	 /* a regular file, where holes are looked for */
+	uint64_t pos;	 /* of a regular file */
+	struct sparse_map map;
 	/* The last call: free what the source is embedded in. */
 	void (*on_stop)(struct source *s);
 };
@@ -36,9 +41,10 @@ extern const struct task_ops source_ops;
 void source_init(struct source *s, char *take_label);
 /* Answers DONE with value and lets the bytes flow, then fin. */
 void source_go(struct source *s, int64_t value);
-/* Answers r with DONE value and everything that fd gives. */
-void source_start(const struct req *r, int take_fd, int64_t value,
-		  char *take_label);
+/* Answers r with DONE value and everything that fd gives, as records where it
+ * is_sparse. */
+void source_start(const struct req *r, int take_fd, bool is_sparse,
+		  int64_t value, char *take_label);
 
 struct sink {
 	struct task t;
@@ -53,6 +59,11 @@ struct sink {
 	bool asks_first;  /* poll before each write */
 	size_t write_max; /* what a writable fd takes without blocking */
 	int64_t written;
+	bool is_sparse;	 /* gets records, see sparse.h */
+	bool is_regular; /* holes are left out, not written */
+	uint64_t zeros;	 /* of a hole, still to be written */
+	int32_t perm;	 /* to be set at the end; -1: none */
+	struct sparse_reader records;
 	void (*on_stop)(struct sink *s);
 };
 

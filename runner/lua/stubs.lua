@@ -341,13 +341,17 @@ function VM:write_file(path, data, options) end
 ---@return string "127.0.0.1:port"
 function VM:forward(port) end
 
----Copies a file of the host, with its mode, into the guest.
+---Copies a file of the host into the guest, with its mode: set-id and sticky bits
+---too. Holes stay holes. A file that the kernel makes as it is read (in /proc,
+---/sys) arrives whole; it may have up to 64 MiB.
 ---@param host_path string relative to the calling file
 ---@param guest_path string
 ---@param options? {mode?: integer}
 function VM:push_file(host_path, guest_path, options) end
 
----Copies a file of the guest to the host.
+---Copies a file of the guest to the host. A new file gets the mode of the
+---guest's, set-id and sticky bits too; one that exists keeps its own. Holes stay
+---holes.
 ---@param guest_path string
 ---@param host_path string relative to the calling file
 function VM:pull_file(guest_path, host_path) end

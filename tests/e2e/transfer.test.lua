@@ -131,6 +131,82 @@ test("what is pulled takes the target's place when it is complete",
     t:assert_eq(names(dir), "dangling\nfresh\nlink\nold\n")
   end)
 
+local function output(command)
+  local p = assert(io.popen(command))
+  local text = p:read("*a")
+  p:close()
+  return text
+end
+
+test("the mode goes along, both ways, with set-id and sticky bits",
+  function(t)
+    local dir = t:tmpdir()
+    for _, mode in ipairs({ "7751", "4755", "2710", "1777", "444" }) do
+      write_host(dir .. "/f", "x")
+      output(("chmod %s %s/f"):format(mode, dir))
+      vm:push_file(dir .. "/f", "/tmp/mode" .. mode)
+      t:assert_eq(vm:run("stat -c %a /tmp/mode" .. mode).stdout, mode .. "\n")
+      vm:pull_file("/tmp/mode" .. mode, dir .. "/back" .. mode)
+      t:assert_eq(output(("stat -c %%a %s/back%s"):format(dir, mode)),
+        mode .. "\n")
+      os.remove(dir .. "/f")
+    end
+    vm:mkdir("/tmp/setgid", { perm = tonumber("2775", 8) })
+    t:assert_eq(vm:run("stat -c %a /tmp/setgid").stdout, "2775\n")
+  end)
+
+-- The kernel takes the bits away when who is not root writes.
+test("a worker that is not root sets the mode behind the data", function(t)
+  local w = vm:spawn_worker()
+  t:assert_eq(w:syscall(105, 1000).ret, 0)
+  w:write_file("/tmp/of-worker", noise, { mode = tonumber("4755", 8) })
+  t:assert_eq(vm:run("stat -c '%a %u' /tmp/of-worker").stdout, "4755 1000\n")
+end)
+
+test("files that the kernel makes as they are read arrive whole", function(t)
+  local paths = output("ls /proc/version /proc/cpuinfo "
+    .. "/proc/sys/kernel/ostype /sys/kernel/mm/transparent_hugepage/enabled "
+    .. "/sys/kernel/uevent_seqnum 2>/dev/null")
+  local count = 0
+  for path in paths:gmatch("[^\n]+") do
+    local want = read_host(path)
+    vm:push_file(path, "/tmp/made")
+    local got = vm:read_file("/tmp/made")
+    -- Frequencies are other ones each time.
+    want, got = want:gsub("MHz[^\n]*", ""), got:gsub("MHz[^\n]*", "")
+    t:assert_eq(got, want, path)
+    count = count + 1
+  end
+  t:assert(count >= 3, paths)
+  fails(t, "/proc/kcore", function() vm:push_file("/proc/kcore", "/tmp/x") end)
+end)
+
+test("holes of a file stay holes, both ways, and cost nothing", function(t)
+  local dir = t:tmpdir()
+  local size = 2 * 1024 * MB
+  output(("truncate -s 1G %s/f; printf middle >>%s/f; truncate -s %d %s/f")
+    :format(dir, dir, size, dir))
+  -- 43 s where each zero is sent.
+  t:assert(tonumber(output(("du -k %s/f | cut -f1"):format(dir))) < 1024)
+  provium.race(function()
+    vm:push_file(dir .. "/f", "/tmp/holes")
+    vm:pull_file("/tmp/holes", dir .. "/back")
+  end, function()
+    wait_until(function() return false end, { timeout = 10,
+      desc = "2 GiB of holes have passed, which takes no time" })
+  end)
+  t:assert_eq(vm:stat("/tmp/holes").size, size)
+  t:assert(tonumber(vm:run("du -k /tmp/holes | cut -f1").stdout) < 1024)
+  local f = vm:open_file("/tmp/holes", { read = true })
+  f:seek(1024 * MB)
+  t:assert_eq(f:read(6), "middle")
+  f:close()
+  t:assert_eq(output(("cmp %s/f %s/back && stat -c %%s %s/back")
+    :format(dir, dir, dir)), size .. "\n")
+  t:assert(tonumber(output(("du -k %s/back | cut -f1"):format(dir))) < 1024)
+  vm:unlink("/tmp/holes")
+end)
+
 test("a target that is no regular file is written itself", function(t)
   local dir = t:tmpdir()
   os.execute(("mkfifo %s/fifo; cat %s/fifo >%s/got &"):format(dir, dir, dir))

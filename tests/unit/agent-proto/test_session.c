@@ -81,7 +81,7 @@ static void a_host_reports_an_agent_of_another_version(void **state)
 	assert_int_equal(err.code, -EPROTO);
 	assert_string_equal(
 	    err.text,
-	    "agent speaks protocol 7, this provium speaks 4: rebuild the "
+	    "agent speaks protocol 7, this provium speaks 5: rebuild the "
 	    "guest with this provium");
 	assert_false(session_is_established(host.s));
 	end_expect(&host, "");

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
+#include "agent-proto/sparse.h"
 #include "tests/unit/agent/lib_agent_peer.h"
 
 #define BIG (3u << 20)
@@ -402,13 +403,139 @@ static void handles_are_limited(void **state)
 	m.file_open.path = "/dev/null";
 	m.file_open.flags = MSG_OPEN_READ;
 	/* descriptors or handles: whichever runs out first */
-	for (uint64_t i = 0; !errnum && i < 5000; i++) {
+	for (uint64_t i = 0; !errnum && i < 70000; i++) {
 		m.file_open.handle = i;
 		x = peer_call(p, &m);
 		errnum = x->errnum;
 	}
 	assert_int_equal(errnum, EMFILE);
 	assert_int_equal(peer_done(p, &ping), 1);
+}
+
+/* --- records ---------------------------------------------------------- */
+
+static struct exchange *write_records(struct peer *p, const char *path,
+				      const void *bytes, size_t n)
+{
+	struct msg m = {.type = MSG_WRITE_FILE};
+	struct exchange *x;
+
+	m.write_file.path = path;
+	m.write_file.perm = 06751;
+	m.write_file.flags = MSG_FILE_SPARSE;
+	x = peer_send(p, &m, false);
+	peer_body(x, bytes, n, true);
+	peer_wait_fin(x);
+	return x;
+}
+
+static size_t add_record(uint8_t *to, uint64_t hole, const char *data)
+{
+	sparse_encode(to, hole, strlen(data));
+	memcpy(to + SPARSE_HEADER, data, strlen(data));
+	return SPARSE_HEADER + strlen(data);
+}
+
+#define HOLE (UINT64_C(1) << 31)
+
+/* 2 GiB of holes each way: only what is data is sent, and stored. */
+static void holes_stay_holes(void **state)
+{
+	struct peer *p = *state;
+	const char *path = peer_tmp("holes");
+	struct msg m = msg_of_read(path);
+	uint8_t records[128];
+	struct exchange *x;
+	struct stat st;
+	size_t n = 0;
+
+	n += add_record(records + n, 0, "begin");
+	n += add_record(records + n, HOLE, "middle");
+	n += add_record(records + n, HOLE, "");
+	x = write_records(p, path, records, n);
+	assert_int_equal(x->errnum, 0);
+	assert_int_equal(x->reply.done.value, 11);
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_size, 11 + 2 * HOLE);
+	assert_true(st.st_blocks < 4096);
+	assert_int_equal(st.st_mode & 07777, 06751);
+	m.read_file.flags = MSG_FILE_SPARSE;
+	x = peer_call(p, &m);
+	assert_int_equal(x->reply.done.value, st.st_mode);
+	assert_true(x->data.len < (1u << 20));
+	/* The same file comes of what was read. */
+	const char *copy = peer_tmp("copy");
+	x = write_records(p, copy, buf_data(&x->data), x->data.len);
+	assert_int_equal(x->errnum, 0);
+	assert_int_equal(stat(copy, &st), 0);
+	assert_int_equal(st.st_size, 11 + 2 * HOLE);
+	assert_true(st.st_blocks < 4096);
+	FILE *f = fopen(copy, "r");
+	char middle[7] = "";
+	assert_non_null(f);
+	assert_int_equal(fseek(f, (long)(5 + HOLE), SEEK_SET), 0);
+	assert_int_equal(fread(middle, 1, 6, f), 6);
+	fclose(f);
+	assert_string_equal(middle, "middle");
+}
+
+/* Their size is 0, or what a page holds, and they have no holes. */
+static void files_made_when_read_arrive_whole_as_records(void **state)
+{
+	struct peer *p = *state;
+	struct msg m = msg_of_read("/proc/version");
+	struct exchange *plain = peer_call(p, &m), *x;
+
+	m.read_file.flags = MSG_FILE_SPARSE;
+	x = peer_call(p, &m);
+	assert_true(plain->data.len > 0);
+	assert_true(x->data.len >= SPARSE_HEADER + plain->data.len);
+	assert_memory_equal(buf_data(&x->data) + SPARSE_HEADER,
+			    buf_data(&plain->data), plain->data.len);
+}
+
+static void records_that_make_no_sense_are_refused(void **state)
+{
+	struct peer *p = *state;
+	const char *path = peer_tmp("bad");
+	uint8_t record[64];
+	struct msg m = {.type = MSG_WRITE_FILE, .write_file.path = path};
+
+	add_record(record, 0, "data");
+	assert_int_equal(write_records(p, path, record, 17)->errnum, EINVAL);
+	assert_int_equal(write_records(p, path, record, 3)->errnum, EINVAL);
+	sparse_encode(record, UINT64_MAX, 0);
+	assert_int_equal(write_records(p, path, record, 16)->errnum, EFBIG);
+	sparse_encode(record, INT64_MAX, 0);
+	assert_int_not_equal(write_records(p, path, record, 16)->errnum, 0);
+	m.write_file.flags = 0x80;
+	peer_fails(p, &m, EINVAL, "bad");
+	m = msg_of_read(path);
+	m.read_file.flags = 0x80;
+	peer_fails(p, &m, EINVAL, "bad");
+}
+
+/* A pipe has no holes: it gets zeros. */
+static void a_hole_is_zeros_where_nothing_can_be_left_out(void **state)
+{
+	struct peer *p = *state;
+	const char *path = peer_tmp("zeros");
+	uint8_t records[64];
+	uint64_t h;
+	char script[300];
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	snprintf(script, sizeof(script), "exec <%s; echo up; wc -c", path);
+	int keep = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(keep >= 0);
+	h = peer_sh(p, script);
+	struct exchange *out = peer_output(p, h, 1, 0);
+	peer_wait_data(out, 3);
+	size_t n = add_record(records, 100000, "abc");
+	assert_int_equal(write_records(p, path, records, n)->errnum, 0);
+	close(keep);
+	peer_wait_fin(out);
+	assert_data(out, "up\n100003\n");
 }
 
 /* --- fd_stream ------------------------------------------------------------ */
@@ -486,6 +613,10 @@ int main(void)
 	    PEER_TEST(open_with_perm_ignores_the_umask),
 	    PEER_TEST(handle_in_use_is_eexist),
 	    PEER_TEST(handles_are_limited),
+	    PEER_TEST(holes_stay_holes),
+	    PEER_TEST(files_made_when_read_arrive_whole_as_records),
+	    PEER_TEST(records_that_make_no_sense_are_refused),
+	    PEER_TEST(a_hole_is_zeros_where_nothing_can_be_left_out),
 	    PEER_TEST(fd_stream_of_a_file_ends_at_its_end),
 	    PEER_TEST(fd_stream_of_a_fifo_follows_it),
 	    PEER_TEST(fd_stream_of_a_closed_fd_is_ebadf),

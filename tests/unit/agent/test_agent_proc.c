@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Processes: how they start, what goes in, how they end. */
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -383,6 +384,53 @@ static void stdin_much_larger_than_a_window_passes(void **state)
 	free(bytes);
 }
 
+static int fds_of(const struct peer *p)
+{
+	char path[64];
+	int n = 0;
+
+	snprintf(path, sizeof(path), "/proc/%d/fd", p->pid);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	while (readdir(d))
+		n++;
+	closedir(d);
+	return n;
+}
+
+static void an_ended_process_keeps_no_descriptor(void **state)
+{
+	struct peer *p = *state;
+	const char *const argv[] = {"true", NULL};
+	int before = fds_of(p);
+
+	for (int i = 0; i < 20; i++) {
+		uint64_t h = peer_spawn(p, argv, MSG_SPAWN_STDIN_PIPE);
+		assert_int_equal(peer_wait_exit(p, h).status, 0);
+		peer_wait_fin(peer_output(p, h, 1, 0));
+		peer_wait_fin(peer_output(p, h, 2, 0));
+	}
+	assert_int_equal(fds_of(p), before);
+}
+
+/* A grandchild may read it still. */
+static void stdin_stays_open_for_who_reads_it(void **state)
+{
+	struct peer *p = *state;
+	const char *const argv[] = {"sh", "-c", "exec 3<&0; cat <&3 & exit 0",
+				    NULL};
+	uint64_t h = peer_spawn(p, argv, MSG_SPAWN_STDIN_PIPE);
+	struct exchange *out = peer_output(p, h, 1, 0), *x;
+
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+	x = send_stdin(p, h, true);
+	peer_body(x, "late", 4, true);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, 0);
+	peer_wait_fin(out);
+	assert_data(out, "late");
+}
+
 static void stdin_without_a_pipe_is_epipe(void **state)
 {
 	struct peer *p = *state;
@@ -418,6 +466,8 @@ int main(void)
 	    PEER_TEST(unread_stdin_pushes_back),
 	    PEER_TEST(stdin_much_larger_than_a_window_passes),
 	    PEER_TEST(stdin_without_a_pipe_is_epipe),
+	    PEER_TEST(an_ended_process_keeps_no_descriptor),
+	    PEER_TEST(stdin_stays_open_for_who_reads_it),
 	};
 
 	setenv("PROVIUM_TEST_ENV", "original", 1);
