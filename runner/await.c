@@ -320,6 +320,7 @@ static void turn_until_done(struct worker *w, struct op *op)
 	a->depth++;
 	while (!op_is_done(op)) {
 		park_check(w);
+		suite_tell_mark(&w->suite);
 		/* A task that yields by itself is ready again at once: the
 		 * loop must have its turn all the same. */
 		if (a->depth == 1 && !a->running && task_resume_ready(w))

@@ -7,9 +7,11 @@
  *
  * A worker sends more, which is for its parent alone: ask {id, kind, memory,
  * cpus, what, place}, withdraw {id}, give_back {memory, cpus}, parked {asks}
- *are about the pool (runner/pool.h); deferred in place of a plan asks that the
+ * are about the pool (runner/pool.h); deferred in place of a plan asks that the
  * file be run later, and alone. A file of which that is possible is not told of
- * before its plan.
+ * before its plan. marked has what test_end will have of the failure of the
+ * test that runs, or no message where that was taken back: what ends the worker
+ * loses no failure.
  *
  * timeout is how long the worker will let the chunk (file_start) or the test
  * run, in seconds; without it the job's default counts. A worker that is

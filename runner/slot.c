@@ -392,12 +392,14 @@ static void on_exited(void *ctx, int status)
 
 	s->proc = worker_proc_free(s->proc);
 	s->member = share_leave(s->member);
+	if (s->is_held) {
+		prompt_cancel(s->env->prompt);
+		s->is_held = false;
+		slot_park(s, false);
+	}
 	timer_set(s->timer, CLOCK_NEVER);
 	timer_set(s->slow_timer, CLOCK_NEVER);
 	timer_set(s->tell_timer, CLOCK_NEVER);
-	if (s->is_held)
-		prompt_cancel(s->env->prompt);
-	s->is_held = false;
 	if (s->is_deferred)
 		s->is_deferred = !s->env->is_ending;
 	else if (s->is_file_late)

@@ -84,13 +84,6 @@ void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
 	suite_mark(s, L, text, n);
 }
 
-void suite_unmark(struct suite *s)
-{
-	failure_done(&s->failure);
-	s->is_of_task = false;
-	s->marks++;
-}
-
 void suite_alarm(struct suite *s, lua_State *L, const char *text)
 {
 	if (s->running || !s->is_closed)
@@ -278,6 +271,29 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 				    trail_calls(&s->w->await.trail));
 }
 
+void suite_tell_mark(struct suite *s)
+{
+	json_t *ev;
+
+	if (!s->running || !s->is_last_attempt || !s->failure.message ||
+	    s->told == s->marks)
+		return;
+	s->told = s->marks;
+	ev = test_event("marked", s->running);
+	add_failure(s, ev, &s->failure);
+	worker_emit(s->w, ev);
+}
+
+void suite_unmark(struct suite *s)
+{
+	if (s->told == s->marks)
+		worker_emit(s->w, test_event("marked", s->running));
+	s->told = 0;
+	failure_done(&s->failure);
+	s->is_of_task = false;
+	s->marks++;
+}
+
 /* An attempt that failed, where another follows. */
 static void emit_attempt(struct suite *s, const struct suite_test *t,
 			 unsigned n, int64_t started_ns)
@@ -315,6 +331,7 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 	if (t->extra)
 		json_object_set(ev, "meta", t->extra);
 	s->has_failed |= f != NULL;
+	s->told = 0;
 	if (f)
 		add_failure(s, ev, f);
 	else if (skip)
@@ -383,6 +400,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	struct failure raised = {0};
 
 	clear_outcome(s);
+	s->is_last_attempt = is_last;
 	trail_reset(&w->await.trail);
 	w->scope = scope_new(w->L, w->file_scope);
 	s->running = t;
@@ -405,6 +423,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	if (s->failure.message && is_last && w->job->is_debug) {
 		int64_t since_ns = clock_now_ns();
 
+		suite_tell_mark(s);
 		bind_test_push_running(w->L);
 		debug_hold(w, t->name, &s->failure);
 		s->held_ns = clock_now_ns() - since_ns;

@@ -47,6 +47,8 @@ struct suite {
 	struct failure failure; /* its mark */
 	bool is_of_task;	/* which a task's time-out has set */
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
+	unsigned told;		/* the mark that the parent knows; 0: none */
+	bool is_last_attempt;
 	json_t *skipped;      /* owned reason of t:skip(), a string; or NULL */
 	struct failure early; /* a mark before the first test: the file's */
 	int64_t held_ns;      /* that it was held at a prompt */
@@ -87,6 +89,9 @@ void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
 /* The same at a place of the author's, for what went wrong while he was not
  * looking. Before the tests run, the file has failed. */
 void suite_mark_at(struct suite *s, const struct site *at, const char *text);
+/* Before a wait, which may be the test's last: tells the parent of the running
+ * test's mark, where that decides and is not told yet. */
+void suite_tell_mark(struct suite *s);
 /* Takes the running test's mark off. */
 void suite_unmark(struct suite *s);
 /* A guest's console shows what must not be there: marks the running test, or

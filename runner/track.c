@@ -95,6 +95,8 @@ static void stop_running(struct track *t)
 {
 	free(t->running);
 	t->running = NULL;
+	json_decref(t->marked);
+	t->marked = NULL;
 }
 
 static unsigned *counter_of(struct track *t, const char *status)
@@ -151,6 +153,28 @@ static void report_own(struct track *t, const char *test, int64_t line,
 		json_object_set_new(at, "line", json_integer(line));
 		json_object_set_new(ev, "location", at);
 	}
+	report(t, ev);
+}
+
+/* The end of the running test, of whose failure its worker told. why: what
+ * ended the worker, NULL: nothing that is to be told. */
+static void report_marked(struct track *t, const char *why, int64_t duration_ns)
+{
+	json_t *ev = json_copy(t->marked), *fresh = event_new("test_end");
+	const json_t *message = json_object_get(ev, "message");
+	struct buf text = {0};
+
+	buf_append(&text, json_string_value(message),
+		   json_string_length(message));
+	if (why)
+		buf_printf(&text, "\n(then %s)", why);
+	json_object_update(ev, fresh);
+	json_decref(fresh);
+	json_object_set_new(ev, "message",
+			    event_string((char *)buf_data(&text), text.len));
+	json_object_set_new(ev, "status", json_string("failed"));
+	json_object_set_new(ev, "duration", seconds(duration_ns));
+	buf_done(&text);
 	report(t, ev);
 }
 
@@ -245,6 +269,24 @@ static int on_test_start(struct track *t, json_t *ev, int64_t now_ns,
 	return 0;
 }
 
+/* Why the running test will have failed; without a message: it will not. */
+static int on_marked(struct track *t, json_t *ev, int64_t now_ns,
+		     struct err *err)
+{
+	const char *test = test_of(ev, err);
+	bool is_failure = json_string_length(json_object_get(ev, "message"));
+
+	(void)now_ns;
+	if (!test)
+		return -EBADMSG;
+	if (!t->running || strcmp(t->running, test) != 0)
+		return err_set(err, -EBADMSG,
+			       "a mark on test '%s', which does not run", test);
+	json_decref(t->marked);
+	t->marked = is_failure ? json_incref(ev) : NULL;
+	return 0;
+}
+
 static int on_log(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 {
 	(void)now_ns;
@@ -286,6 +328,7 @@ static const struct track_handler handlers[] = {
     {"plan", on_plan},
     {"file_error", on_file_error},
     {"test_start", on_test_start},
+    {"marked", on_marked},
     {"log", on_log},
     {"vm", on_log},
     {"fixture", on_log},
@@ -358,16 +401,21 @@ static unsigned for_missing(struct track *t, const char *why)
 	return n;
 }
 
-/* Reports the test that runs, with that status; false: none does. */
+/* Reports the test that runs, with that status, or with the failure that is
+ * known of it; false: none runs. */
 static bool end_running(struct track *t, const char *status, const char *why,
 			int64_t now_ns)
 {
 	CLEANUP(free_ptr)
 	char *test = t->running ? mem_strdup(t->running) : NULL;
 
-	if (test)
-		report_own(t, test, t->line, status, why,
-			   now_ns - t->test_started_ns);
+	int64_t span_ns = now_ns - t->test_started_ns;
+
+	if (test && t->marked)
+		report_marked(t, strcmp(status, "failed") ? NULL : why,
+			      span_ns);
+	else if (test)
+		report_own(t, test, t->line, status, why, span_ns);
 	return test;
 }
 

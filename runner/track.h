@@ -45,6 +45,7 @@ struct track {
 	json_t *reported; /* object, a key per reported test */
 	char *running;	  /* the test that runs, or NULL */
 	int64_t line;	  /* of it */
+	json_t *marked;	  /* event of its failure, while it runs; or NULL */
 	int64_t test_started_ns;
 	int64_t deadline_ns; /* of it, or of what is between tests */
 	bool is_ended;	     /* the worker sent file_end */
@@ -89,7 +90,7 @@ void track_slow(struct track *t, int64_t now_ns);
 /* What the worker waits for, an array of calls; NULL: it does not say. */
 void track_waiting(struct track *t, const json_t *calls, int64_t now_ns);
 /* The run is being ended from outside: the running test counts as skipped,
- * the rest is not reported. */
+ * unless a failure of it is known; the rest is not reported. */
 void track_interrupt(struct track *t, const char *why, int64_t now_ns);
 /* A failure outside of tests. */
 void track_file_error(struct track *t, const char *message);

@@ -369,18 +369,68 @@ test("fails", function(t)
   t:fail("no")
 end)
 END
-"$provium" run --debug-on-failure held >out 2>err <typing &
-pid=$!
-exec 3>typing
-until_mark held
-for _ in $(seq 100); do
-	! grep -q "provium> " err || break
-	sleep 0.1
+# held_until SIGNAL PID_OF: has a test held at the prompt, and signals that.
+held_until() {
+	"$provium" run --debug-on-failure held >out 2>err <typing &
+	pid=$!
+	exec 3>typing
+	until_mark held
+	for _ in $(seq 100); do
+		! grep -q "provium> " err || break
+		sleep 0.1
+	done
+	kill "-$1" "$($2)"
+	wait "$pid"
+	got=$?
+	exec 3>&-
+}
+
+the_run() {
+	echo "$pid"
+}
+
+the_worker() {
+	ps -o pid= --ppid "$pid"
+}
+
+for signal in INT TERM; do
+	held_until $signal the_run
+	[ "$got" = 2 ] || complain "SIG$signal: status $got"
+	out "interrupted by SIG$signal"
+	out "  FAIL  fails"
+	out "held/a.test.lua:12: no"
+	last_line "0 passed, 1 failed"
+	nothing_left
 done
-kill -TERM "$pid"
+
+claim "who dies at the prompt loses no failure"
+held_until KILL the_worker
+[ "$got" = 1 ] || complain "status $got"
+out "held/a.test.lua:12: no"
+out "(then the worker died: SIGKILL"
+last_line "0 passed, 1 failed"
+nothing_left
+
+claim "a failure that a pcall swallowed is not lost to a signal"
+lua swallowed/a.test.lua <<'END'
+test("fails", function(t)
+  pcall(function() t:assert_eq(1, 2) end)
+  local n = 0
+  wait_until(function()
+    n = n + 1
+    if n == 2 then mark("swallowed") end
+  end, {timeout = "1h"})
+end)
+END
+"$provium" run swallowed >out 2>err </dev/null &
+pid=$!
+until_mark swallowed
+kill -INT "$pid"
 wait "$pid"
-exec 3>&-
-out "interrupted by SIGTERM"
+[ $? = 2 ] || complain "wrong status"
+out "swallowed/a.test.lua:10: values differ"
+last_line "0 passed, 1 failed"
+nothing_left
 
 for signal in INT TERM; do
 	claim "SIG$signal while a guest boots ends all, in order"

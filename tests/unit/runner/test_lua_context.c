@@ -356,6 +356,37 @@ static void a_swallowed_failure_fails_the_test(void **state)
 	FAILS("coroutine.wrap(function() pcall(t.fail, t, 'co') end)()", "co");
 }
 
+/* What is told of it while the test goes on. */
+static void a_mark_is_told_at_the_next_wait(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local function wait() provium.all(function() "
+		    "wait_until(function() return true end) end) end\n"
+		    "test('x', function(t)\n"
+		    "  t:assert_raises(function() pcall(t.fail, t, 'taken') "
+		    "wait() error('back') end)\n"
+		    "  pcall(t.fail, t, 'a') wait() wait() end)\n"
+		    "test('y', {retries = 1}, function(t)\n"
+		    "  pcall(t.fail, t, 'b') wait() end)\n");
+	static const char *const want[] = {"taken", NULL, "a", "b"};
+	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
+		const json_t *ev = lua_run_event(&r, "marked", i);
+		const char *is =
+		    json_string_value(json_object_get(ev, "message"));
+
+		assert_non_null(ev);
+		if (want[i])
+			assert_string_equal(is, want[i]);
+		else
+			assert_null(is);
+	}
+	assert_null(lua_run_event(&r, "marked", ARRAY_LEN(want)));
+	lua_run_done(&r);
+}
+
 static void an_error_that_was_caught_fails_nothing(void **state)
 {
 	(void)state;
@@ -531,6 +562,7 @@ int main(void)
 	    cmocka_unit_test(assert_is_that_of_lua),
 	    cmocka_unit_test(misuse_of_assertions_is_an_error),
 	    cmocka_unit_test(a_swallowed_failure_fails_the_test),
+	    cmocka_unit_test(a_mark_is_told_at_the_next_wait),
 	    cmocka_unit_test(an_error_that_was_caught_fails_nothing),
 	    cmocka_unit_test(assert_raises_restores_the_mark),
 	    cmocka_unit_test(skip_ends_the_test),

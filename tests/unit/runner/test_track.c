@@ -237,6 +237,67 @@ static void an_interrupt_skips_the_running_test(void **state)
 	end(&f);
 }
 
+#define MARKED(name, message)                                                  \
+	"{\"event\":\"marked\",\"test\":\"" name "\",\"line\":3,\"message\":"  \
+	"\"" message "\",\"trace\":\"at\"}"
+
+static void a_failure_that_is_known_is_not_lost(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, MARKED("a", "why"));
+	track_interrupt(&f.t, "interrupted", SEC);
+	got(&f, "plan a b\ntest_start a\ntest_end a failed: why\n");
+	assert_int_equal(f.t.totals.failed, 1);
+	end(&f);
+
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, MARKED("a", "b\\u0000why"));
+	assert_true(track_worker_lost(&f.t, "the worker died", SEC));
+	got(&f, "plan a b\ntest_start a\ntest_end a failed: b\n");
+	end(&f);
+
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, MARKED("a", "why"));
+	track_late(&f.t, "the file took longer", SEC);
+	got(&f, "plan a b\ntest_start a\n"
+		"test_end a failed: why\n(then the file took longer)\n"
+		"test_end b failed: not run: the file took longer\n");
+	end(&f);
+}
+
+static void a_mark_is_of_its_test_alone(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	refuses(&f, MARKED("a", "why"), "which does not run");
+	say(&f, START("a"));
+	refuses(&f, MARKED("b", "why"), "which does not run");
+	say(&f, MARKED("a", "why"));
+	/* It was taken off. */
+	say(&f, "{\"event\":\"marked\",\"test\":\"a\"}");
+	say(&f, END("a", "passed"));
+	say(&f, START("b"));
+	say(&f, MARKED("b", "why"));
+	say(&f, END("b", "failed"));
+	say(&f, FILE_END);
+	track_worker_end(&f.t, NULL, SEC);
+	got(&f, "plan a b\ntest_start a\ntest_end a passed\n"
+		"test_start b\ntest_end b failed\n");
+	end(&f);
+}
+
 static void output_belongs_to_the_running_test(void **state)
 {
 	struct fixture f;
@@ -312,6 +373,8 @@ int main(void)
 	    UNIT(no_test_gets_lost),
 	    UNIT(a_listing_misses_no_test),
 	    UNIT(an_interrupt_skips_the_running_test),
+	    UNIT(a_failure_that_is_known_is_not_lost),
+	    UNIT(a_mark_is_of_its_test_alone),
 	    UNIT(output_belongs_to_the_running_test),
 	    UNIT(deadlines_follow_the_worker),
 	    UNIT(nonsense_is_refused),
