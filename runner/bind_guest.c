@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "runner/bind_guest.h"
 
+#include <errno.h>
+
 #include "agent-proto/clock.h"
 
 struct object *guest_check(lua_State *L, const struct guest_method *m)
@@ -60,6 +62,15 @@ void guest_call_check(lua_State *L, const struct guest_call *gc)
 int guest_finish_nothing(lua_State *L, void *p)
 {
 	guest_call_check(L, p);
+	return 0;
+}
+
+int guest_finish_kill(lua_State *L, void *p)
+{
+	const struct guest_call *gc = p;
+
+	if (gc->call->op.result != -ESRCH)
+		guest_call_check(L, gc);
 	return 0;
 }
 

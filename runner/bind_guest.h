@@ -84,6 +84,9 @@ int guest_ask(lua_State *L, const char *method, struct client *c,
 void guest_call_check(lua_State *L, const struct guest_call *gc);
 /* Finishes that push nothing; the data, as a string; the DONE value. */
 int guest_finish_nothing(lua_State *L, void *p);
+/* As guest_finish_nothing(), of a signal that is to end a process: one that has
+ * ended already (-ESRCH) is no error. */
+int guest_finish_kill(lua_State *L, void *p);
 int guest_finish_data(lua_State *L, void *p);
 int guest_finish_value(lua_State *L, void *p);
 

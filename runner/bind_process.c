@@ -302,7 +302,7 @@ int process_arg_signal(lua_State *L, const char *method, int idx, int otherwise)
 }
 
 static int send_signal(lua_State *L, const char *method, int signo,
-		       bool is_group)
+		       bool is_group, await_cb finish)
 {
 	struct process_object *po = process_check(L, method);
 	struct msg m = {.type = MSG_PROC_SIGNAL};
@@ -310,7 +310,7 @@ static int send_signal(lua_State *L, const char *method, int signo,
 	m.proc_signal.handle = po->handle.id;
 	m.proc_signal.signo = signo;
 	m.proc_signal.group = is_group;
-	return request(L, method, po, &m, 0, guest_finish_nothing);
+	return request(L, method, po, &m, 0, finish);
 }
 
 static int l_kill(lua_State *L)
@@ -318,7 +318,7 @@ static int l_kill(lua_State *L)
 	process_check(L, "process:kill");
 	return send_signal(L, "process:kill",
 			   process_arg_signal(L, "process:kill", 2, SIGTERM),
-			   true);
+			   true, guest_finish_kill);
 }
 
 static int l_signal(lua_State *L)
@@ -328,7 +328,8 @@ static int l_signal(lua_State *L)
 	if (signo < 0)
 		bind_fail_arg(L, "process:signal",
 			      "signal must be a number or a name, got nothing");
-	return send_signal(L, "process:signal", signo, false);
+	return send_signal(L, "process:signal", signo, false,
+			   guest_finish_nothing);
 }
 
 static int l_status(lua_State *L)

@@ -176,7 +176,8 @@ int worker_l_relink(lua_State *L)
 
 /* --- its end --- */
 
-static int signal_it(lua_State *L, const char *method, int signo)
+static int signal_it(lua_State *L, const char *method, int signo,
+		     await_cb finish)
 {
 	struct worker_object *w = worker_check(L, method);
 	struct msg m = {.type = MSG_PROC_SIGNAL};
@@ -184,7 +185,7 @@ static int signal_it(lua_State *L, const char *method, int signo)
 	m.proc_signal.handle = w->handle.id;
 	m.proc_signal.signo = signo;
 	struct client *c = guest_handle_client(L, &w->handle, "worker", method);
-	return guest_ask(L, method, c, &m, 0, guest_finish_nothing);
+	return guest_ask(L, method, c, &m, 0, finish);
 }
 
 static int l_kill(lua_State *L)
@@ -192,13 +193,15 @@ static int l_kill(lua_State *L)
 	static const char method[] = "worker:kill";
 
 	worker_check(L, method);
-	return signal_it(L, method, process_arg_signal(L, method, 2, SIGKILL));
+	return signal_it(L, method, process_arg_signal(L, method, 2, SIGKILL),
+			 guest_finish_kill);
 }
 
 /* Ends the call that it blocks in, with EINTR. */
 static int l_interrupt(lua_State *L)
 {
-	return signal_it(L, "worker:interrupt", MSG_SIGNAL_INTERRUPT);
+	return signal_it(L, "worker:interrupt", MSG_SIGNAL_INTERRUPT,
+			 guest_finish_nothing);
 }
 
 /* Behind what it was asked before; its answer is that it exits. */

@@ -144,17 +144,17 @@ void op_proc_output(const struct req *r)
 	if (!p)
 		return;
 	if (q->fd < 1 || q->fd > 2 || q->flags & ~flags) {
-		req_error(r, EINVAL, "output fd %u of process %" PRIu64, q->fd,
-			  q->handle);
+		req_error(r, EINVAL, "output fd %u of process %d", q->fd,
+			  (int)p->pid);
 		return;
 	}
 	sp = &p->out[q->fd - 1];
 	if (sp->base && !(q->flags & MSG_OUTPUT_HELD)) {
-		req_error(
-		    r, ENODATA,
-		    "output fd %u of process %" PRIu64 ": its first %" PRIu64
-		    " bytes were dropped, the newest %" PRIu64 " are kept",
-		    q->fd, q->handle, sp->base, sp->end - sp->base);
+		req_error(r, ENODATA,
+			  "output fd %u of process %d: its first %" PRIu64
+			  " bytes were dropped, the newest %" PRIu64
+			  " are kept",
+			  q->fd, (int)p->pid, sp->base, sp->end - sp->base);
 		return;
 	}
 	proc_ref(p);

@@ -33,8 +33,8 @@ static bool write_some(struct proc *p, struct proc_stdin *in)
 
 	if (p->stdin_fd < 0 && !only_closes) {
 		chan_consumed(in->t.ch, in->pending.len);
-		task_end_error(&in->t, EPIPE, "stdin of process %" PRIu64,
-			       p->h.id);
+		task_end_error(&in->t, EPIPE, "stdin of process %d",
+			       (int)p->pid);
 		return true;
 	}
 	if (!in->pending.len) {

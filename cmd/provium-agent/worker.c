@@ -195,8 +195,8 @@ void op_worker_link(const struct req *r)
 		return;
 	}
 	if (p->link_task)
-		task_end_error(&p->link_task->t, ECONNRESET,
-			       "worker handle %" PRIu64, handle);
+		task_end_error(&p->link_task->t, ECONNRESET, "worker %d",
+			       (int)p->pid);
 	l = mem_zalloc(sizeof(*l));
 	l->p = p;
 	p->link_task = l;
@@ -207,7 +207,7 @@ void op_worker_link(const struct req *r)
 	rc = watch_start(r->srv, &l->w, p->worker_fd,
 			 EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
 	if (rc < 0)
-		task_end_error(&l->t, -rc, "worker handle %" PRIu64, handle);
+		task_end_error(&l->t, -rc, "worker %d", (int)p->pid);
 	else
 		task_wake(&l->t);
 }

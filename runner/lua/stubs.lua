@@ -506,6 +506,7 @@ function Worker:ioctl(fd, cmd, data, options) end
 ---@return string?, integer?
 function Worker:read_mem(address, n) end
 
+---Does nothing if the worker has ended.
 ---@param signal? Signal default SIGKILL
 function Worker:kill(signal) end
 
@@ -544,11 +545,11 @@ local Process = {}
 ---@return RunResult
 function Process:wait(timeout) end
 
----Signals its whole process group.
+---Signals its whole process group. Does nothing if the process has ended.
 ---@param signal? Signal default SIGTERM
 function Process:kill(signal) end
 
----Signals the process alone.
+---Signals the process alone. Raises if it has ended.
 ---@param signal Signal
 function Process:signal(signal) end
 

@@ -69,6 +69,9 @@ test("signals go by number and by name", function(t)
   t:assert_eq({ r.exit_code, r.status, r.signal, r:ok() },
     { -1, "signalled", 15, false })
   refused(t, "No such process", function() p:signal("term") end)
+  -- What was to end has ended.
+  p:kill()
+  p:kill("kill")
   t:assert_match(t:assert_raises(function() r:assert_ok() end), "SIGTERM")
 end)
 
@@ -104,7 +107,8 @@ test("wait gives what is left of what a stream has read", { timeout = 300 },
       { 0, true, "the end\n" })
     t:assert(#r.stdout < size, #r.stdout)
     -- A stream starts with the first byte, unless it is asked for less.
-    refused(t, "bytes were dropped", function() p:stdout_stream() end)
+    refused(t, ("output fd 1 of process %d: its first "):format(p:pid()),
+      function() p:stdout_stream() end)
   end)
 
 test("nobody has to read what a process writes", { timeout = 120 },
@@ -183,11 +187,12 @@ test("who waits for a process that a stream holds up is told",
 test("stdin that nobody reads any more is an error, not a hang", function(t)
   local p = vm:run_async("exec <&-; echo closed; sleep 1000")
   p:stdout_stream():expect("closed", 60)
-  refused(t, "Broken pipe", function()
+  local text = ("stdin of process %d: Broken pipe"):format(p:pid())
+  refused(t, text, function()
     p:stdin_write(("x"):rep(1024 * 1024))
   end)
   p:close_stdin()
-  refused(t, "stdin", function() p:stdin_write("more") end)
+  refused(t, text, function() p:stdin_write("more") end)
 end)
 
 test("a closed process is gone, and its group with it", function(t)
