@@ -126,10 +126,12 @@ method("skip", function(reason)
 end)
 
 method("log", function(...)
+  local texts = { ... }
   for i = 1, select("#", ...) do
-    local v = select(i, ...)
-    core.log(type(v) == "string" and v or diff.show(v))
+    local v = texts[i]
+    texts[i] = type(v) == "string" and v or diff.show(v)
   end
+  core.log(table.concat(texts, "\t"))
 end)
 
 method("tmpdir", function()

@@ -1045,6 +1045,7 @@ function Context:fail(message) end
 ---@param reason? any
 function Context:skip(reason) end
 
+---Several values make one line, with tabs between, as for print.
 ---A string is kept as it is. Of any other value it shows about 4,000 bytes or 200 values, each table once.
 ---@param ... any
 function Context:log(...) end

@@ -352,7 +352,8 @@ static void print_and_log_become_events(void **state)
 	(void)state;
 	lua_run_init(&r);
 	lua_run(&r, "print('a', 1, nil)\n"
-		    "test('x', function(t) t:log({n = 1}) end)\n");
+		    "test('x', function(t) t:log({n = 1}) "
+		    "t:log('a\\0b', nil, {2}, nil) t:log() end)\n");
 	const json_t *one = lua_run_event(&r, "log", 0);
 	const json_t *two = lua_run_event(&r, "log", 1);
 	assert_string_equal(json_string_value(json_object_get(one, "text")),
@@ -362,6 +363,16 @@ static void print_and_log_become_events(void **state)
 			    "{n = 1}");
 	assert_string_equal(json_string_value(json_object_get(two, "test")),
 			    "x");
+	/* One line each, as of print. */
+	const json_t *three =
+	    json_object_get(lua_run_event(&r, "log", 2), "text");
+	assert_int_equal(json_string_length(three), 15);
+	assert_memory_equal(json_string_value(three), "a\0b\tnil\t{2}\tnil",
+			    15);
+	assert_string_equal(json_string_value(json_object_get(
+				lua_run_event(&r, "log", 3), "text")),
+			    "");
+	assert_null(lua_run_event(&r, "log", 4));
 	lua_run_done(&r);
 }
 
