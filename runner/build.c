@@ -10,21 +10,34 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* In the new process. The command may not outlive us, and its output must not
- * mix with a report or events on standard output. */
-static void __attribute__((noreturn))
-become_shell(const struct config *c, const char *command)
+/* Runs the command, or returns the name of what failed, with errno. */
+static const char *run_shell(const struct config *c, const char *command)
 {
 	char shell[] = "sh";
 	char flag[] = "-c";
 	char *argv[] = {shell, flag, mem_strdup(command), NULL};
 	int null = open("/dev/null", O_RDONLY | O_CLOEXEC);
 
+	if (null < 0 || dup2(null, 0) < 0)
+		return "/dev/null";
+	if (dup2(2, 1) < 0)
+		return "standard error";
+	if (chdir(c->dir) < 0)
+		return c->dir;
+	execv("/bin/sh", argv);
+	return "/bin/sh";
+}
+
+/* In the new process. The command may not outlive us, and its output must not
+ * mix with a report or events on standard output. */
+static void __attribute__((noreturn))
+become_shell(const struct config *c, const char *command)
+{
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (null >= 0 && dup2(null, 0) >= 0 && dup2(2, 1) >= 0 &&
-	    chdir(c->dir) == 0)
-		execv("/bin/sh", argv);
-	fprintf(stderr, "/bin/sh: %s\n", strerror(errno));
+	const char *failed = run_shell(c, command);
+	int code = errno;
+
+	fprintf(stderr, "%s: %s\n", failed, strerror(code));
 	_exit(127);
 }
 

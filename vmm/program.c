@@ -20,11 +20,18 @@
 
 enum { OUT, ERR, FAILED, N_PIPES };
 
+/* What a child tells that could not run its program. */
+struct failed {
+	int errnum;
+	bool is_cwd; /* it could not enter its directory */
+};
+
 /* A child and the read ends of its stdout, stderr and of the pipe that exec
- * closes, or that holds its errno. */
+ * closes, or that holds a struct failed. */
 struct program {
 	const char *name;
-	int in; /* its stdin; -1: /dev/null */
+	const char *cwd; /* NULL: ours */
+	int in;		 /* its stdin; -1: /dev/null */
 	pid_t pid;
 	int fd[N_PIPES];
 	struct buf got[N_PIPES];
@@ -44,8 +51,8 @@ static void child(const char *const *argv, const char *cwd, int in,
 		  const int *wr, pid_t parent)
 {
 	char *const *args = (char *const *)(uintptr_t)argv;
+	struct failed failed = {0};
 	sigset_t none;
-	int e;
 
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
@@ -57,10 +64,13 @@ static void child(const char *const *argv, const char *cwd, int in,
 	if (in < 0)
 		in = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (in >= 0 && dup2(in, 0) >= 0 && dup2(wr[OUT], 1) >= 0 &&
-	    dup2(wr[ERR], 2) >= 0 && (!cwd || chdir(cwd) == 0))
-		execvp(argv[0], args);
-	e = errno;
-	if (write(wr[FAILED], &e, sizeof(e)) < 0)
+	    dup2(wr[ERR], 2) >= 0) {
+		failed.is_cwd = cwd && chdir(cwd) < 0;
+		if (!failed.is_cwd)
+			execvp(argv[0], args);
+	}
+	failed.errnum = errno;
+	if (write(wr[FAILED], &failed, sizeof(failed)) < 0)
 		_exit(126);
 	_exit(127);
 }
@@ -184,12 +194,16 @@ static char *last_line(const struct buf *b)
 static int judge(const struct program *p, int status, struct err *err)
 {
 	CLEANUP(free_ptr) char *line = NULL;
-	int e;
+	struct failed f;
 
-	if (p->got[FAILED].len >= sizeof(e)) {
-		memcpy(&e, buf_data(&p->got[FAILED]), sizeof(e));
-		return err_set(err, -e, "cannot run '%s': %s", p->name,
-			       strerror(e));
+	if (p->got[FAILED].len >= sizeof(f)) {
+		memcpy(&f, buf_data(&p->got[FAILED]), sizeof(f));
+		if (f.is_cwd)
+			return err_set(err, -f.errnum,
+				       "cannot run '%s' in '%s': %s", p->name,
+				       p->cwd, strerror(f.errnum));
+		return err_set(err, -f.errnum, "cannot run '%s': %s", p->name,
+			       strerror(f.errnum));
 	}
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
@@ -234,8 +248,11 @@ int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 		struct buf *ret_out, struct err *err)
 {
 	CLEANUP(program_done)
-	struct program p = {
-	    .name = argv[0], .in = -1, .pid = -1, .fd = {-1, -1, -1}};
+	struct program p = {.name = argv[0],
+			    .cwd = cwd,
+			    .in = -1,
+			    .pid = -1,
+			    .fd = {-1, -1, -1}};
 	int r = run(&p, argv, cwd, deadline_ns, err);
 
 	if (r == 0 && ret_out) {

@@ -62,6 +62,21 @@ static void failure_ends_in_the_last_line(void **state)
 	assert_non_null(strstr(err.text, "signal 9"));
 }
 
+/* Not the program, which is there. */
+static void a_missing_directory_is_named(void **state)
+{
+	const char *argv[] = {"true", NULL};
+	struct err err;
+
+	(void)state;
+	assert_int_equal(program_run(argv, "/no/such",
+				     clock_deadline_ns(60 * NS_PER_SEC), NULL,
+				     &err),
+			 -ENOENT);
+	assert_string_equal(err.text, "cannot run 'true' in '/no/such': No "
+				      "such file or directory");
+}
+
 static int feed(const char *script, const struct buf *input, struct buf *said,
 		struct err *err)
 {
@@ -141,6 +156,7 @@ int main(void)
 	    cmocka_unit_test(failure_ends_in_the_last_line),
 	    cmocka_unit_test(it_reads_what_it_is_fed),
 	    cmocka_unit_test(missing_program_is_enoent),
+	    cmocka_unit_test(a_missing_directory_is_named),
 	    cmocka_unit_test(deadline_kills_it),
 	    cmocka_unit_test(endless_output_is_cut),
 	};
