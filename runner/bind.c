@@ -443,6 +443,15 @@ struct buf *bind_push_buf(lua_State *L)
 	return push_owned(L, sizeof(struct buf), &buf_key);
 }
 
+void bind_push_strings(lua_State *L, const struct strvec *sv)
+{
+	lua_createtable(L, (int)sv->n, 0);
+	for (size_t i = 0; i < sv->n; i++) {
+		lua_pushstring(L, sv->v[i]);
+		lua_rawseti(L, -2, (int)i + 1);
+	}
+}
+
 static void install_owned(lua_State *L, const char *key, lua_CFunction gc)
 {
 	push_key(L, key);

@@ -210,6 +210,8 @@ char *bind_host_path(lua_State *L, const char *path);
 struct strvec *bind_push_strvec(lua_State *L);
 /* The same for bytes. */
 struct buf *bind_push_buf(lua_State *L);
+/* Pushes a list of the vector's strings. May raise: the vector is Lua's. */
+void bind_push_strings(lua_State *L, const struct strvec *sv);
 
 /* --- option tables ----------------------------------------------------------
  */

@@ -3,7 +3,6 @@
  * and the one that waits for QEMU. */
 #include "runner/bind_cable.h"
 
-#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/await.h"
 #include "runner/bind_bridge.h"
@@ -183,18 +182,14 @@ static int core_link(lua_State *L)
 static int core_command(lua_State *L)
 {
 	struct attachment *a = check_pair(L, "bridge:attach", 1, 2);
-	CLEANUP(strvec_done) struct strvec argv = {0};
+	const char *verb = luaL_checkstring(L, 3);
+	struct strvec *argv = bind_push_strvec(L);
 
 	if (attachment_is_live(a->vm))
-		vm_net_command(a->vm->vm, a->port, luaL_checkstring(L, 3),
-			       &argv);
-	if (!argv.n)
+		vm_net_command(a->vm->vm, a->port, verb, argv);
+	if (!argv->n)
 		return 0;
-	lua_createtable(L, (int)argv.n, 0);
-	for (size_t i = 0; i < argv.n; i++) {
-		lua_pushstring(L, argv.v[i]);
-		lua_rawseti(L, -2, (int)i + 1);
-	}
+	bind_push_strings(L, argv);
 	return 1;
 }
 

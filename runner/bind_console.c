@@ -88,18 +88,15 @@ static int l_read(lua_State *L)
 static int l_read_log(lua_State *L)
 {
 	struct console *c = console_check(L, "console:read_log", NULL);
-	luaL_Buffer b;
 	struct err err = {0};
-	struct buf log = {0};
+	struct buf *log = bind_push_buf(L);
 
-	if (console_read_log(c, &log, &err) < 0) {
-		buf_done(&log);
+	if (console_read_log(c, log, &err) < 0)
 		bind_fail_err(L, "console:read_log", &err);
-	}
-	luaL_buffinit(L, &b);
-	luaL_addlstring(&b, (const char *)buf_data(&log), log.len);
-	buf_done(&log);
-	luaL_pushresult(&b);
+	lua_pushlstring(L, log->len ? (const char *)buf_data(log) : "",
+			log->len);
+	/* It may be large; the collector does not know that. */
+	buf_done(log);
 	return 1;
 }
 

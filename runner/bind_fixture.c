@@ -132,6 +132,8 @@ static int core_lookup(lua_State *L)
 struct build_call {
 	struct op op;
 	bool is_started;
+	bool is_built;
+	lua_State *L; /* the main coroutine's, for events */
 	const char *method;
 	char *source; /* owned */
 	struct process *process;
@@ -150,16 +152,6 @@ static void on_build_stop(struct op *op, int reason)
 			c->source);
 }
 
-static void build_release(void *p)
-{
-	struct build_call *c = p;
-
-	if (c->is_started)
-		op_done(&c->op);
-	process_free(c->process);
-	free(c->source);
-}
-
 static void on_build_exit(void *ctx, int status)
 {
 	struct build_call *c = ctx;
@@ -175,9 +167,12 @@ static void tell(lua_State *L, const char *source, const char *state)
 	struct fixtures f = fixtures_of(L);
 	struct fixture_entry e = {.lock_fd = -1};
 	char display[SITE_FILE_MAX];
-	json_t *ev = event_new("fixture");
 	struct err err;
+	json_t *ev;
 
+	if (w->is_over)
+		return;
+	ev = event_new("fixture");
 	load_display(source, display, sizeof(display));
 	json_object_set_new(ev, "fixture",
 			    event_string(display, strlen(display)));
@@ -194,6 +189,18 @@ static void tell(lua_State *L, const char *source, const char *state)
 	worker_emit(w, ev);
 }
 
+static void build_release(void *p)
+{
+	struct build_call *c = p;
+
+	if (c->is_started) {
+		op_done(&c->op);
+		tell(c->L, c->source, c->is_built ? "built" : "failed");
+	}
+	process_free(c->process);
+	free(c->source);
+}
+
 /* 1: the source. */
 static int build_finish(lua_State *L, void *p)
 {
@@ -203,11 +210,9 @@ static int build_finish(lua_State *L, void *p)
 
 	if (c->op.result < 0)
 		bind_fail_err(L, c->method, &c->op.err);
-	if (WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0) {
-		tell(L, c->source, "built");
+	c->is_built = WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0;
+	if (c->is_built)
 		return 0;
-	}
-	tell(L, c->source, "failed");
 	text = bind_push_buf(L);
 	b = process_output(c->process);
 	stream_escape_tail(text, buf_data(b), b->len, OUTPUT_SHOWN);
@@ -246,6 +251,7 @@ static int core_build(lua_State *L)
 		bind_fail_err(L, method, &err);
 	tell(L, c->source, "building");
 	op_init(&c->op, w->loop, on_build_stop);
+	c->L = w->L;
 	c->is_started = true;
 	op_start(&c->op, deadline);
 	return await(L, c, &c->op, build_finish);

@@ -197,21 +197,16 @@ static void restore_release(void *p)
 {
 	struct restore_call *c = p;
 
-	if (c->is_started)
-		op_done(&c->op);
+	if (!c->is_started)
+		return;
+	op_done(&c->op);
+	vm_object_tell_end(c->v, &c->op);
 }
 
 static int restore_finish(lua_State *L, void *p)
 {
 	struct restore_call *c = p;
-	double s = (double)(clock_now_ns() - c->op.started_ns) / NS_PER_SEC;
 
-	if (!object_is_closed(&c->v->obj))
-		vm_object_tell(c->v,
-			       c->op.result < 0
-				   ? "failed"
-				   : vm_state_name(vm_object_state(c->v)),
-			       s);
 	if (c->op.result < 0)
 		bind_fail_err(L, method, &c->op.err);
 	return 0;
@@ -284,19 +279,15 @@ int restore_l_commands(lua_State *L)
 
 	lua_newtable(L);
 	TAILQ_FOREACH (a, &v->attachments, of_vm) {
-		struct strvec argv = {0};
-
-		if (vm_object_state(v) == VM_BOOTED && !port_is_home(a->port))
-			vm_net_command(v->vm, a->port, "up", &argv);
-		if (!argv.n)
+		if (vm_object_state(v) != VM_BOOTED || port_is_home(a->port))
 			continue;
-		lua_newtable(L);
-		for (size_t i = 0; i < argv.n; i++) {
-			lua_pushstring(L, argv.v[i]);
-			lua_rawseti(L, -2, (int)i + 1);
+		struct strvec *argv = bind_push_strvec(L);
+		vm_net_command(v->vm, a->port, "up", argv);
+		if (argv->n) {
+			bind_push_strings(L, argv);
+			lua_rawseti(L, -3, ++n);
 		}
-		strvec_done(&argv);
-		lua_rawseti(L, -2, ++n);
+		lua_pop(L, 1);
 	}
 	return 1;
 }

@@ -171,8 +171,10 @@ static void power_release(void *p)
 {
 	struct power_call *c = p;
 
-	if (c->is_started)
-		op_done(&c->op);
+	if (!c->is_started)
+		return;
+	op_done(&c->op);
+	vm_object_tell_end(c->v, &c->op);
 }
 
 static struct power_call *new_power_call(lua_State *L, const char *method,
@@ -187,34 +189,23 @@ static struct power_call *new_power_call(lua_State *L, const char *method,
 	return c;
 }
 
-static void tell_power(const struct power_call *c, const char *failed)
-{
-	double s = (double)(clock_now_ns() - c->op.started_ns) / NS_PER_SEC;
-	const char *state = vm_state_name(vm_object_state(c->v));
-
-	if (!object_is_closed(&c->v->obj))
-		vm_object_tell(c->v, c->op.result < 0 ? failed : state, s);
-}
-
 static int boot_finish(lua_State *L, void *p)
 {
 	struct power_call *c = p;
 	const struct err *why = &c->op.err;
-	struct buf text = {0};
 
-	tell_power(c, "failed");
 	if (c->op.result >= 0) {
 		lua_settop(L, 1); /* the VM */
 		return 1;
 	}
+	struct buf *text = bind_push_buf(L);
 	if (!object_is_closed(&c->v->obj) && c->v->vm) {
-		console_tail(vm_console(c->v->vm), &text, CONSOLE_EXCERPT);
+		console_tail(vm_console(c->v->vm), text, CONSOLE_EXCERPT);
 		if (vm_death_reason(c->v->vm))
 			why = vm_death_reason(c->v->vm);
 	}
 	lua_pushfstring(L, "%s\nlast console output:\n", why->text);
-	lua_pushlstring(L, text.len ? (char *)buf_data(&text) : "", text.len);
-	buf_done(&text);
+	lua_pushlstring(L, text->len ? (char *)buf_data(text) : "", text->len);
 	lua_concat(L, 2);
 	bind_fail_text(L, "vm:boot", lua_gettop(L));
 }
@@ -291,7 +282,6 @@ static int power_finish(lua_State *L, void *p)
 
 	if (c->op.result < 0)
 		bind_fail_err(L, c->method, &c->op.err);
-	tell_power(c, "failed");
 	return 0;
 }
 

@@ -53,6 +53,9 @@ extern const struct guest_ops vm_guest_ops;
  * that it took is not known. Nothing once the file is over. */
 void vm_object_tell(const struct vm_object *v, const char *state,
 		    double seconds);
+/* The event of an operation on the VM that is over: its state, or "failed". For
+ * the release of a call: that runs for one that was cut off, too. */
+void vm_object_tell_end(const struct vm_object *v, const struct op *op);
 
 /* The same, for vm_on_end(): it uses no memory of the host any more. */
 void vm_object_ended(void *vm_object);

@@ -2,6 +2,7 @@
 /* What events tell of a VM. */
 #include <string.h>
 
+#include "agent-proto/clock.h"
 #include "runner/bind_claim.h"
 #include "runner/bind_vm.h"
 #include "runner/event.h"
@@ -31,6 +32,18 @@ void vm_object_tell(const struct vm_object *v, const char *state,
 		json_object_set_new(ev, "cpus",
 				    json_integer((json_int_t)v->need.cpus));
 	worker_emit(w, ev);
+}
+
+void vm_object_tell_end(const struct vm_object *v, const struct op *op)
+{
+	double s = (double)(clock_now_ns() - op->started_ns) / NS_PER_SEC;
+
+	if (!object_is_closed(&v->obj))
+		vm_object_tell(v,
+			       op->result < 0
+				   ? "failed"
+				   : vm_state_name(vm_object_state(v)),
+			       s);
 }
 
 void vm_object_ended(void *ctx)

@@ -191,7 +191,7 @@ static void on_file_error(struct report_tty *r, const json_t *ev)
 
 static void on_vm(struct report_tty *r, const json_t *ev)
 {
-	static const char *const gone[] = {"ended", "closed", "failed"};
+	static const char *const gone[] = {"ended", "closed"};
 	const char *file = tree_string(ev, "file");
 	const char *vm = tree_string(ev, "vm");
 	const char *state = tree_string(ev, "state");
@@ -207,9 +207,13 @@ static void on_vm(struct report_tty *r, const json_t *ev)
 			return;
 		}
 	}
+	/* What cannot be paused or reset goes on. */
+	if (!strcmp(state, "failed") && json_is_false(json_object_get(vms, vm)))
+		json_object_del(vms, vm);
 	/* A shutdown call that returns follows "ended". */
 	if (!strcmp(state, "booting") || !strcmp(state, "booted"))
-		json_object_set_new(vms, vm, json_true());
+		json_object_set_new(vms, vm,
+				    json_boolean(!strcmp(state, "booted")));
 }
 
 static void on_pool(struct report_tty *r, const json_t *ev)

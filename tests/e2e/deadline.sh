@@ -104,4 +104,51 @@ shows all "in vm:run $(at OF-ALL-1): command"
 shows all "stdout:|OF-ALL-1|"
 shows all 'last bytes: "OF-ALL-2\nmore"'
 
+file p/power.test.lua <<'END'
+local vm = provium:vm("guest"):boot()
+test("cut off", {timeout = 0.3}, function() vm:reset() end)
+test("boot", {timeout = 0.3}, function() provium:vm("second"):boot() end)
+test("fixture", {timeout = 2}, function() provium.vm_fixture("p/slow") end)
+test("dies", function()
+  local other = provium:vm("resetting"):boot()
+  provium.all(function() other:reset() end, function()
+    os.execute("kill -KILL " .. other:pid())
+  end)
+end)
+test("hangs", function()
+  local other = provium:vm("pausing"):boot()
+  os.execute("kill -STOP " .. other:pid())
+  provium.all(function() other:pause() end, function()
+    os.execute("kill -KILL " .. other:pid())
+  end)
+end)
+END
+file p/slow.fixture.lua <<'END'
+os.execute("exec sleep 1000")
+END
+
+# tells EVENT NAME STATE...: the states of it in the events, in this order; but
+# for those that its end brings at any time.
+tells() {
+	python3 - "$@" <<'END' || complain "the states of $2 are not $*"
+import json
+import sys
+
+event, name, *wanted = sys.argv[1:]
+events = [json.loads(line) for line in open("p.json")]
+states = [e["state"] for e in events
+          if e["event"] == event and e[event].split("/")[-1] == name]
+print(name, states)
+sys.exit([s for s in states if s not in ("ended", "closed")] != wanted)
+END
+}
+
+claim "an operation that failed or was cut off is told of"
+run 1 run --events p.json p
+tells vm guest booting booted failed
+tells vm second booting failed
+tells vm resetting booting booted failed
+tells vm pausing booting booted failed
+tells fixture slow.fixture.lua building failed
+
 claims_end
