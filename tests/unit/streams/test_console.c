@@ -825,7 +825,7 @@ static void a_guest_prints_while_the_loop_stands(void **state)
 	struct console_expect x;
 	struct buf all = {0};
 	struct err err;
-	char line[LINE + 1];
+	char line[32];
 
 	console_set_alarms(d->con, alarms, 1, on_alarm, d);
 	console_expect_start(&x, d->con, "line 199998", 11, CLOCK_NEVER);
