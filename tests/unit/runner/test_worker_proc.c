@@ -205,7 +205,8 @@ static void a_mark_is_found_behind_a_line_without_end(void **state)
 
 		for (int i = 0; i < n; i++)
 			buf_printf(&script, i % 2000 ? "y" : "\npart y");
-		buf_printf(&script, "\nemit x\nprint b\nexit 0\n%c", 0);
+		buf_printf(&script, "\nemit x\nprint b\nexit 0\n");
+		buf_append(&script, "", 1);
 		keeps_order((char *)buf_data(&script) + 1, true, want);
 		keeps_order((char *)buf_data(&script) + 1, false, want);
 	}
