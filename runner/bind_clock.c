@@ -2,6 +2,7 @@
 /* What lua/clock.lua, vm:clock, needs of C. */
 #include "agent-proto/clock.h"
 #include "runner/bind.h"
+#include "runner/bind_snapshot.h"
 #include "runner/bind_syscall.h"
 #include "runner/bind_vm.h"
 
@@ -78,6 +79,35 @@ static int core_syscall(lua_State *L)
 	return syscall_await(L, method, c, a, false);
 }
 
+struct resume_opts {
+	const char *clock;
+};
+
+/* sets_clock(vm, options): whether vm:resume() is to set the guest's clock. */
+static int core_sets_clock(lua_State *L)
+{
+	static const char method[] = "vm:resume";
+	static const struct opt opts[] = {
+	    {"clock", OPT_STRING, offsetof(struct resume_opts, clock)},
+	    {NULL, 0, 0},
+	};
+	struct resume_opts o = {0};
+
+	vm_check(L, 1, method);
+	lua_settop(L, 2);
+	bind_options(L, method, arg_opt_table(L, method, 2, "options"), opts,
+		     &o);
+	lua_pushboolean(L, restore_arg_clock(L, method, o.clock));
+	return 1;
+}
+
+/* host_ns(): CLOCK_REALTIME of the host. */
+static int core_host_ns(lua_State *L)
+{
+	bind_push_i64(L, clock_realtime_ns());
+	return 1;
+}
+
 void bind_clock_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
@@ -87,6 +117,9 @@ void bind_clock_register(lua_State *L)
 	    {"signed_ns", core_signed_ns},
 	    {"ns", core_ns},
 	    {"syscall", core_syscall},
+	    {"sets_clock", core_sets_clock},
+	    {"host_ns", core_host_ns},
+	    {"resume", vm_l_resume},
 	    {NULL, NULL},
 	};
 

@@ -63,19 +63,25 @@ static struct object *find_stream(struct worker *w, const struct vm_object *v)
 	return NULL;
 }
 
+bool restore_arg_clock(lua_State *L, const char *as, const char *clock)
+{
+	bool is_now = clock && !strcmp(clock, "now");
+
+	if (clock && !is_now && strcmp(clock, "continue") != 0)
+		bind_fail_arg(L, as,
+			      "clock must be \"continue\" or \"now\", got "
+			      "\"%s\"",
+			      clock);
+	return is_now;
+}
+
 static void read_options(lua_State *L, int idx, struct restoring *r)
 {
 	struct restore_opts o = {.agent_timeout_ns = VM_AGENT_TIMEOUT_NS};
 
 	bind_options(L, method, arg_opt_table(L, method, idx, "options"),
 		     restore_options, &o);
-	if (o.clock && strcmp(o.clock, "now") != 0 &&
-	    strcmp(o.clock, "continue") != 0)
-		bind_fail_arg(L, method,
-			      "clock must be \"continue\" or \"now\", got "
-			      "\"%s\"",
-			      o.clock);
-	r->sets_clock = o.clock && !strcmp(o.clock, "now");
+	r->sets_clock = restore_arg_clock(L, method, o.clock);
 	r->timeout_ns = o.agent_timeout_ns;
 }
 

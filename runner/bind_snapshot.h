@@ -66,6 +66,10 @@ const char *snapshot_arg(lua_State *L, const char *method, int idx,
 void snapshot_check_streams(lua_State *L, const char *method,
 			    const struct vm_object *v);
 
+/* Whether the option clock ("continue", "now", NULL: not given) asks to set the
+ * guest's clock to the host's time; raises for another. */
+bool restore_arg_clock(lua_State *L, const char *as, const char *clock);
+
 /* The parts of vm:snapshot and vm:restore for runner/lua/vm.lua: */
 int snapshot_l_take(lua_State *L);    /* (vm, path?) -> Snapshot */
 int restore_l_check(lua_State *L);    /* (method, snapshot): raises unless it

@@ -335,6 +335,11 @@ POWER(wakeup, .from = 1u << VM_BOOTED | 1u << VM_SUSPENDED, .to = VM_BOOTED)
 POWER(reset, .from = 1u << VM_BOOTED, .to = VM_BOOTED, .ends_handles = true,
       .awaits_agent = true)
 
+int vm_l_resume(lua_State *L)
+{
+	return l_resume(L);
+}
+
 /* --- answers --- */
 
 static int l_name(lua_State *L)
@@ -401,7 +406,6 @@ static int l_tostring(lua_State *L)
 static const struct bind_method methods[] = {
     {"shutdown", l_shutdown, 0},
     {"pause", l_pause, 0},
-    {"resume", l_resume, 0},
     {"reset", l_reset, 0},
     {"power_button", l_power_button, 0},
     {"wakeup", l_wakeup, 0},

@@ -49,6 +49,8 @@ void bind_restore_forget(struct vm_object *v);
 extern const struct object_class vm_class;
 extern const struct guest_ops vm_guest_ops;
 
+/* vm:resume() without its options, which lua/clock.lua reads. */
+int vm_l_resume(lua_State *L);
 /* bind_vm_event.c: the event that says what became of it. seconds below 0:
  * that it took is not known. Nothing once the file is over. */
 void vm_object_tell(const struct vm_object *v, const char *state,

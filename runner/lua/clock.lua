@@ -5,6 +5,9 @@
 --   duration_ns(method, name, value)   the same, from a duration
 --   signed_ns(method, name, value)     which may be negative
 --   syscall(method, vm, is_async, nr, options)   of the guest, for that method
+--   sets_clock(vm, options)     of vm:resume(): whether it is to be set
+--   host_ns()                   the host's
+--   resume(vm)                  lets its CPUs go on
 local methods, core, limits = ...
 local ffi = require("ffi")
 
@@ -108,6 +111,15 @@ function Clock:advance(d)
   })
   if r.ret < 0 then
     check("clock:advance", r)
+  end
+end
+
+-- The guest's clock stood still with its CPUs.
+function methods.resume(vm, options)
+  local sets_clock = core.sets_clock(vm, options)
+  core.resume(vm)
+  if sets_clock then
+    set({ vm = vm }, "vm:resume", core.host_ns())
   end
 end
 

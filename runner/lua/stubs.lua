@@ -259,7 +259,8 @@ function VM:shutdown() end
 function VM:pause() end
 
 ---Lets them go on.
-function VM:resume() end
+---@param options? {clock?: "continue"|"now"} the guest's clock goes on from the pause, or is set to the host's time; default "continue"
+function VM:resume(options) end
 
 ---A hard reset; returns when the agent has answered again. What was open in
 ---the guest is gone.

@@ -98,6 +98,20 @@ test("created", function(t)
   try_all(t, provium:vm("fresh"))
 end)
 
+test("a clock that stood still is set when the CPUs go on", function(t)
+  local vm = provium:vm("stood"):boot()
+  local clock = vm:clock()
+  for _, how in ipairs({ "continue", "now" }) do
+    clock:set(1e9)
+    vm:pause()
+    vm:resume({ clock = how })
+    local off = math.abs(clock:get() - os.time())
+    t:assert_eq(off < 60, how == "now", how)
+  end
+  t:assert_match(t:assert_raises(function() vm:resume({ clock = "then" }) end),
+    'vm:resume: clock must be "continue" or "now", got "then"')
+end)
+
 test("paused", function(t)
   local vm = provium:vm("still"):boot()
   vm:pause()
