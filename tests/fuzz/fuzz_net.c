@@ -54,11 +54,11 @@ static void on_seen(void *ctx, const struct frame *f)
 }
 
 static bool on_lease(void *ctx, const struct swport *from,
-		     const uint8_t mac[MAC_LEN], struct dhcp_lease *ret)
+		     const struct dhcp_client *client, struct dhcp_lease *ret)
 {
 	struct world *w = ctx;
 
-	(void)mac;
+	assert(client->id_len <= DHCP_CLIENT_ID_MAX);
 	assert(from >= w->port && from < w->port + PORTS);
 	*ret = (struct dhcp_lease){.ip = 0x0a4d010a,
 				   .mask = 0xffffff00,
@@ -69,8 +69,10 @@ static bool on_lease(void *ctx, const struct swport *from,
 	return true;
 }
 
-static void on_leased(void *ctx, const struct swport *from, bool is_leased)
+static void on_leased(void *ctx, const struct swport *from,
+		      const struct dhcp_client *client, bool is_leased)
 {
+	(void)client;
 	(void)ctx;
 	(void)from;
 	(void)is_leased;

@@ -84,38 +84,52 @@ static bool is_free(const struct bridge *b, unsigned slot)
 	uint32_t ip;
 
 	bridge_host(b, HOST_FIRST + slot, mac, &ip);
-	return !b->ports[slot] && !mac_is_taken(b->net, NULL, mac);
+	return !b->ports[slot] && !leases_has(b, ip) &&
+	       !mac_is_taken(b->net, NULL, mac);
 }
 
 /* A guest that bridges two networks lets the requests of others through: only
  * their own gateway is to answer them. The port's own MAC may be another's,
  * too: of a guest that was restored twice. */
 static bool on_lease(void *ctx, const struct swport *from,
-		     const uint8_t mac[MAC_LEN], struct dhcp_lease *ret)
+		     const struct dhcp_client *client, struct dhcp_lease *ret)
 {
-	const struct bridge *b = ctx;
+	struct bridge *b = ctx;
 	const struct port *p = port_at(b, from);
+	uint32_t ip;
 
-	if (!p ||
-	    (memcmp(p->mac, mac, MAC_LEN) != 0 && port_mac_is_taken(p, mac)))
+	if (!p || (memcmp(p->mac, client->mac, MAC_LEN) != 0 &&
+		   port_mac_is_taken(p, client->mac)))
+		return false;
+	ip = leases_give(b, p, client);
+	/* An INFORM is about the network, whose address ever it has. */
+	if (!ip && !client->is_asking)
+		ip = p->ip;
+	if (!ip)
 		return false;
 	*ret = (struct dhcp_lease){
-	    .ip = p->ip,
+	    .ip = ip,
 	    .mask = NET_MASK,
 	    .server = b->gateway.ip,
 	    .mtu = NET_MTU,
-	    .host = p->guest,
+	    /* The guest's name is that of its own address. */
+	    .host = ip == p->ip ? p->guest : "",
 	    .domain = b->name,
 	};
 	return true;
 }
 
-static void on_leased(void *ctx, const struct swport *from, bool is_leased)
+static void on_leased(void *ctx, const struct swport *from,
+		      const struct dhcp_client *client, bool is_leased)
 {
 	struct port *p = port_at(ctx, from);
 
-	if (p)
+	if (!p)
+		return;
+	if (leases_give(ctx, p, client) == p->ip)
 		p->has_lease = is_leased;
+	if (!is_leased)
+		leases_return(ctx, p, client);
 }
 
 static bool on_address(void *ctx, const struct swport *from, const char *name,

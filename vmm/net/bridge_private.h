@@ -6,6 +6,7 @@
 #include "vmm/net/bridge.h"
 #include "vmm/net/gateway.h"
 #include "vmm/net/kernel_bridge.h"
+#include "vmm/net/leases.h"
 #include "vmm/net/switch.h"
 #include "vmm/net/uplink.h"
 #include "vmm/net/wire.h"
@@ -59,6 +60,7 @@ struct bridge {
 	TAILQ_HEAD(bridge_tap_list, bridge_tap) taps; /* of those not ended */
 	struct bridge_log *log;			      /* or NULL */
 	unsigned n_holds;
+	struct bridge_lease leases[LEASES_MAX];
 };
 
 struct port {

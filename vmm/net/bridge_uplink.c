@@ -24,11 +24,7 @@ static void on_send(void *ctx, uint8_t *frame, size_t n)
 
 static bool on_find(void *ctx, uint32_t ip, uint8_t ret_mac[MAC_LEN])
 {
-	const struct port *p = bridge_port_at(ctx, ip);
-
-	if (p)
-		memcpy(ret_mac, p->mac, MAC_LEN);
-	return p;
+	return leases_find_host(ctx, ip, ret_mac);
 }
 
 int bridge_enable_uplink(struct bridge *b, struct err *err)

@@ -50,6 +50,7 @@ enum { /* RFC 2132; 119: RFC 3397 */
        OPT_OVERLOAD = 52,
        OPT_TYPE = 53,
        OPT_SERVER = 54,
+       OPT_CLIENT_ID = 61,
        OPT_SEARCH = 119,
        OPT_END = 255,
 };
@@ -72,6 +73,8 @@ struct request {
 	uint32_t ciaddr;
 	uint32_t requested; /* 0: none, as are... */
 	uint32_t server;    /* ...these */
+	const uint8_t *id;  /* of the client, in bytes; NULL: none */
+	size_t id_len;
 };
 
 /* --- parsing ------------------------------------------------------------- */
@@ -87,6 +90,10 @@ static void take_option(struct request *r, uint8_t code, const uint8_t *p,
 		r->requested = be_get32(p);
 	else if (code == OPT_SERVER && n == 4)
 		r->server = be_get32(p);
+	else if (code == OPT_CLIENT_ID && n) {
+		r->id = p;
+		r->id_len = n;
+	}
 }
 
 /* False: an option reaches over the end. The end option may be missing. */
@@ -118,14 +125,28 @@ static bool parse(struct request *r, const uint8_t *p, size_t n)
 	return !(r->overload & 2) || take_options(r, p + OFF_SNAME, SNAME_LEN);
 }
 
-bool dhcp_client(const uint8_t *p, size_t n, uint8_t ret_mac[MAC_LEN])
+static bool is_request(const uint8_t *p, size_t n)
 {
-	if (n < OFF_OPTIONS || p[OFF_OP] != BOOTREQUEST ||
-	    p[OFF_HTYPE] != HTYPE_ETHERNET || p[OFF_HLEN] != MAC_LEN ||
-	    be_get32(p + OFF_GIADDR) || be_get32(p + OFF_MAGIC) != MAGIC ||
-	    mac_is_group(p + OFF_CHADDR))
+	return n >= OFF_OPTIONS && p[OFF_OP] == BOOTREQUEST &&
+	       p[OFF_HTYPE] == HTYPE_ETHERNET && p[OFF_HLEN] == MAC_LEN &&
+	       !be_get32(p + OFF_GIADDR) && be_get32(p + OFF_MAGIC) == MAGIC &&
+	       !mac_is_group(p + OFF_CHADDR);
+}
+
+bool dhcp_client(const uint8_t *p, size_t n, struct dhcp_client *ret)
+{
+	struct request q;
+
+	if (!is_request(p, n) || !parse(&q, p, n))
 		return false;
-	memcpy(ret_mac, p + OFF_CHADDR, MAC_LEN);
+	*ret = (struct dhcp_client){
+	    .id_len = q.id_len,
+	    .wanted = q.requested ? q.requested : q.ciaddr,
+	    .is_asking = q.type == DISCOVER || q.type == REQUEST,
+	};
+	memcpy(ret->mac, p + OFF_CHADDR, MAC_LEN);
+	if (q.id)
+		memcpy(ret->id, q.id, q.id_len);
 	return true;
 }
 
@@ -281,12 +302,11 @@ static void (*const handlers[])(struct dhcp_reply *r, const struct request *q,
 void dhcp_answer(const uint8_t *p, size_t n, const struct dhcp_lease *lease,
 		 struct dhcp_reply *ret)
 {
-	uint8_t mac[MAC_LEN];
 	struct request q;
 
 	ret->len = 0;
 	ret->event = DHCP_NOTHING;
-	if (!dhcp_client(p, n, mac) || !parse(&q, p, n))
+	if (!is_request(p, n) || !parse(&q, p, n))
 		return;
 	if (q.type < ARRAY_LEN(handlers) && handlers[q.type])
 		handlers[q.type](ret, &q, lease);

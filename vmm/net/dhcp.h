@@ -24,6 +24,8 @@
 #define DHCP_CLIENT_PORT 68u
 /* Every client takes a message of this size (RFC 2131, 2). */
 #define DHCP_REPLY_MAX 548u
+/* As long as an option can be. */
+#define DHCP_CLIENT_ID_MAX 255u
 
 /* Addresses in host byte order. A lease never ends: a snapshot that is
  * restored after any time still has it. */
@@ -47,9 +49,18 @@ struct dhcp_reply {
 	uint8_t bytes[DHCP_REPLY_MAX];
 };
 
-/* The client's hardware address; false when it is no request of a client on
- * an Ethernet that is asking us directly. */
-bool dhcp_client(const uint8_t *p, size_t n, uint8_t ret_mac[MAC_LEN]);
+/* Who asks, and for what. */
+struct dhcp_client {
+	uint8_t mac[MAC_LEN];
+	size_t id_len; /* 0: it has no identifier */
+	uint8_t id[DHCP_CLIENT_ID_MAX];
+	uint32_t wanted; /* an address; 0: none */
+	bool is_asking;	 /* for a lease: DISCOVER or REQUEST */
+};
+
+/* False when it is no request of a client on an Ethernet that is asking us
+ * directly. */
+bool dhcp_client(const uint8_t *p, size_t n, struct dhcp_client *ret);
 void dhcp_answer(const uint8_t *p, size_t n, const struct dhcp_lease *lease,
 		 struct dhcp_reply *ret);
 

@@ -72,14 +72,15 @@ static size_t on_dhcp(struct asked *a)
 	struct dhcp_lease lease;
 	struct dhcp_reply reply;
 	struct packet_path path;
-	uint8_t mac[MAC_LEN];
+	struct dhcp_client client;
 
-	if (!dhcp_client(a->udp.body, a->udp.len, mac) ||
-	    !g->owner->lease(g->ctx, a->from, mac, &lease))
+	if (!dhcp_client(a->udp.body, a->udp.len, &client) ||
+	    !g->owner->lease(g->ctx, a->from, &client, &lease))
 		return 0;
 	dhcp_answer(a->udp.body, a->udp.len, &lease, &reply);
 	if (reply.event != DHCP_NOTHING)
-		g->owner->leased(g->ctx, a->from, reply.event == DHCP_GRANTED);
+		g->owner->leased(g->ctx, a->from, &client,
+				 reply.event == DHCP_GRANTED);
 	if (!reply.len)
 		return 0;
 	path = reply.is_broadcast ? path_to(g, everybody, IPV4_BROADCAST)

@@ -21,10 +21,11 @@
 /* What the gateway must be told. from: the port through which the guest
  * asks. */
 struct gateway_owner {
-	/* The lease for who asks with that address; false: no answer. */
+	/* The lease for that client; false: no answer. */
 	bool (*lease)(void *ctx, const struct swport *from,
-		      const uint8_t mac[MAC_LEN], struct dhcp_lease *ret);
-	void (*leased)(void *ctx, const struct swport *from, bool is_leased);
+		      const struct dhcp_client *client, struct dhcp_lease *ret);
+	void (*leased)(void *ctx, const struct swport *from,
+		       const struct dhcp_client *client, bool is_leased);
 	/* As struct dns_directory. */
 	bool (*address)(void *ctx, const struct swport *from, const char *name,
 			uint32_t *ret_ip);

@@ -87,6 +87,7 @@ struct port *port_free(struct port *p)
 	wire_close(&p->wire);
 	bridge_end_captures(p->bridge, p);
 	vswitch_remove(&p->swport);
+	leases_forget(p->bridge, p);
 	p->bridge->ports[p->slot] = NULL;
 	if (p->bridge->kernel)
 		kernel_place_close(p);
@@ -121,6 +122,7 @@ static void let_go(struct port *p)
 {
 	wire_drain(&p->wire);
 	vswitch_forget(&p->swport);
+	leases_forget(p->bridge, p);
 	p->has_lease = p->has_ip6 = false;
 }
 

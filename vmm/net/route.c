@@ -31,10 +31,11 @@ int route_forward(void *ctx, struct swport *from, const struct frame *f,
 {
 	struct bridge *b = ctx;
 	const struct bridge *to = find_bridge(b, ip);
+	uint8_t mac[MAC_LEN];
 
 	if (!to && !bridge_is_outside(b, ip))
 		return ICMP_NO_NETWORK;
-	if (to && !bridge_port_at(to, ip))
+	if (to && !leases_find_host(to, ip, mac))
 		return ICMP_NO_HOST;
 	vswitch_send(from, &b->router, f);
 	return -1;
@@ -72,15 +73,15 @@ int route_forward6(void *ctx, struct swport *from, const struct frame *f,
 	return -1;
 }
 
-/* To p of another bridge, a hop older. */
-static void pass_on(const struct port *p, const struct frame *f,
-		    void (*age)(uint8_t *frame))
+/* To a host behind p of another bridge, a hop older. */
+static void pass_on(const struct port *p, const uint8_t mac[MAC_LEN],
+		    const struct frame *f, void (*age)(uint8_t *frame))
 {
 	struct bridge *to = p->bridge;
 	CLEANUP(free_ptr) uint8_t *copy = mem_dup(f->data, f->len);
 	struct frame sent = {copy, f->len, f->now_ns};
 
-	memcpy(copy, p->mac, MAC_LEN);
+	memcpy(copy, mac, MAC_LEN);
 	memcpy(copy + MAC_LEN, to->gateway.mac, MAC_LEN);
 	age(copy);
 	vswitch_input(&to->router, &sent);
@@ -99,7 +100,7 @@ static void route6(struct bridge *b, const struct frame *f,
 	to = find_bridge6(b, ip.dst);
 	p = to ? bridge_port_at6(to, ip.dst) : NULL;
 	if (p)
-		pass_on(p, f, ipv6_age);
+		pass_on(p, p->mac, f, ipv6_age);
 }
 
 static void route4(struct bridge *b, const struct frame *f,
@@ -107,6 +108,7 @@ static void route4(struct bridge *b, const struct frame *f,
 {
 	const struct bridge *to;
 	const struct port *p;
+	uint8_t mac[MAC_LEN];
 	struct ipv4_view ip;
 
 	if (!ipv4_parse(&ip, eth->body, eth->len) || ip.ttl <= 1)
@@ -118,9 +120,9 @@ static void route4(struct bridge *b, const struct frame *f,
 		return;
 	}
 	to = find_bridge(b, ip.dst);
-	p = to ? bridge_port_at(to, ip.dst) : NULL;
+	p = to ? leases_find_host(to, ip.dst, mac) : NULL;
 	if (p)
-		pass_on(p, f, ipv4_age);
+		pass_on(p, mac, f, ipv4_age);
 }
 
 /* A packet has come to the router, maybe long after it was sent, and with a bit

@@ -79,6 +79,12 @@ size_t dhcp_ask(uint8_t *ret, const struct dhcp_ask *a)
 	}
 	p = put_option32(p, 50, a->requested);
 	p = put_option32(p, 54, a->server);
+	if (a->id) {
+		*p++ = 61;
+		*p++ = (uint8_t)strlen(a->id);
+		memcpy(p, a->id, strlen(a->id));
+		p += strlen(a->id);
+	}
 	*p = 255;
 	return DHCP_ASK_MAX;
 }

@@ -37,6 +37,7 @@ struct dhcp_ask {
 	uint32_t ciaddr;
 	uint32_t requested; /* 0: no such option */
 	uint32_t server;    /* 0: no such option */
+	const char *id;	    /* of the client; NULL: no such option */
 };
 
 enum {

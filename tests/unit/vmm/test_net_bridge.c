@@ -21,6 +21,7 @@
 #include "tests/unit/vmm/lib_peer.h"
 #include "tests/unit/vmm/lib_tap.h"
 #include "vmm/net/bridge_private.h"
+#include "vmm/net/leases.h"
 
 struct fix {
 	struct loop *loop;
@@ -348,6 +349,96 @@ static void a_guest_with_an_address_of_its_own_making_gets_a_lease(void **state)
 	assert_int_equal(port_ip(f->p[1]), be_get32(r + 16));
 }
 
+/* The address that a client behind a guest's NIC is offered, or 0; and takes.
+ */
+static uint32_t take_lease(struct fix *f, int i, uint8_t mac, const char *id,
+			   uint32_t wanted)
+{
+	struct dhcp_ask ask = {.type = D_DISCOVER,
+			       .mac = {2, 0, 0, 0, 0, mac},
+			       .id = id,
+			       .requested = wanted};
+	const uint8_t *r;
+	size_t n;
+
+	if (!mac)
+		memcpy(ask.mac, port_mac(f->p[i]), MAC_LEN);
+	say(f, f->fd[i], frame_dhcp(f->frame, &ask));
+	n = hear(f, f->fd[i]);
+	if (!n)
+		return 0;
+	r = udp_in(f, n, &n, 67, 68);
+	assert_int_equal(D_OFFER, dhcp_type(r, n));
+	ask.requested = be_get32(r + 16);
+	ask.type = D_REQUEST;
+	say(f, f->fd[i], frame_dhcp(f->frame, &ask));
+	n = hear(f, f->fd[i]);
+	r = udp_in(f, n, &n, 67, 68);
+	assert_int_equal(D_ACK, dhcp_type(r, n));
+	assert_int_equal(ask.requested, be_get32(r + 16));
+	while (hear(f, f->fd[!i])) /* of the broadcasts */
+		;
+	return ask.requested;
+}
+
+static void clients_behind_one_nic_have_addresses_of_their_own(void **state)
+{
+	struct fix *f = *state;
+	uint32_t last = (bridge_ip(f->b) & 0xffffff00) | 254;
+
+	assert_int_equal(port_ip(f->p[0]), take_lease(f, 0, 0, NULL, 0));
+	assert_int_equal(last, take_lease(f, 0, 7, NULL, 0));
+	assert_int_equal(last - 1, take_lease(f, 0, 8, NULL, 0));
+	/* By the identifier, where there is one. */
+	assert_int_equal(last - 2, take_lease(f, 0, 9, "x", 0));
+	assert_int_equal(last - 3, take_lease(f, 0, 9, "y", 0));
+	assert_int_equal(last - 2, take_lease(f, 0, 10, "x", 0));
+	/* Each again has what it has, and behind another NIC it is another. */
+	assert_int_equal(last, take_lease(f, 0, 7, NULL, 0));
+	assert_int_equal(port_ip(f->p[0]), take_lease(f, 0, 0, "stage 2", 0));
+	assert_int_equal(port_ip(f->p[1]), take_lease(f, 1, 7, NULL, 0));
+	assert_int_equal(last - 4, take_lease(f, 1, 0, NULL, 0));
+	assert_true(port_has_lease(f->p[0]));
+}
+
+static void a_client_gets_back_what_it_had(void **state)
+{
+	struct fix *f = *state;
+	uint32_t net = bridge_ip(f->b) & 0xffffff00;
+
+	/* That its guest was restored, nobody has told the bridge. */
+	assert_int_equal(net | 200, take_lease(f, 0, 7, NULL, net | 200));
+	assert_int_equal(port_ip(f->p[0]), take_lease(f, 0, 0, NULL, 0));
+	/* Not what is another's, or of another network. */
+	assert_int_equal(net | 254, take_lease(f, 0, 8, NULL, net | 200));
+	assert_int_equal(net | 253, take_lease(f, 0, 9, NULL, net | 1));
+	assert_int_equal(net | 252, take_lease(f, 0, 10, NULL, 0x0a000005));
+	assert_int_equal(net | 251,
+			 take_lease(f, 0, 11, NULL, port_ip(f->p[1])));
+}
+
+static void one_guest_takes_not_all_addresses(void **state)
+{
+	struct fix *f = *state;
+	struct dhcp_ask release = {.type = D_RELEASE,
+				   .mac = {2, 0, 0, 0, 0, 1}};
+	uint8_t i;
+
+	for (i = 1; i <= LEASES_PORT_MAX; i++)
+		assert_int_not_equal(0, take_lease(f, 0, i, NULL, 0));
+	assert_int_equal(0, take_lease(f, 0, i, NULL, 0));
+	while (hear(f, f->fd[1]))
+		;
+	assert_int_not_equal(0, take_lease(f, 1, i, NULL, 0));
+	/* Until one is returned, or the guest goes. */
+	say(f, f->fd[0], frame_dhcp(f->frame, &release));
+	assert_int_not_equal(0, take_lease(f, 0, i, NULL, 0));
+	port_unplug(f->p[0]);
+	close(f->fd[0]);
+	assert_int_equal(0, port_plug(f->p[0], &f->fd[0], NULL));
+	assert_int_equal(port_ip(f->p[0]), take_lease(f, 0, 0, NULL, 0));
+}
+
 /* --- names --------------------------------------------------------------- */
 
 static void guests_of_a_bridge_know_each_other(void **state)
@@ -578,6 +669,9 @@ int main(void)
 	    T(what_is_no_frame_counts_as_an_error),
 	    T(the_longest_frame_passes),
 	    T(the_gateway_answers_pings_of_any_size),
+	    T(clients_behind_one_nic_have_addresses_of_their_own),
+	    T(a_client_gets_back_what_it_had),
+	    T(one_guest_takes_not_all_addresses),
 	    T(a_lease_is_told_until_the_guest_is_off),
 	    T(a_request_that_a_guest_lets_through_is_not_answered),
 	    T(a_guest_with_an_address_of_its_own_making_gets_a_lease),

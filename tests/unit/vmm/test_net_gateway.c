@@ -32,12 +32,12 @@ struct fix {
 static const uint8_t guest_mac[MAC_LEN] = {0x52, 0x54, 0, 0, 1, 10};
 
 static bool on_lease(void *ctx, const struct swport *from,
-		     const uint8_t mac[MAC_LEN], struct dhcp_lease *ret)
+		     const struct dhcp_client *client, struct dhcp_lease *ret)
 {
 	struct fix *f = ctx;
 
 	assert_ptr_equal(&f->from, from);
-	assert_memory_equal(guest_mac, mac, MAC_LEN);
+	assert_memory_equal(guest_mac, client->mac, MAC_LEN);
 	*ret = (struct dhcp_lease){.ip = GUEST,
 				   .mask = f->g.mask,
 				   .server = SELF,
@@ -47,10 +47,12 @@ static bool on_lease(void *ctx, const struct swport *from,
 	return f->is_known;
 }
 
-static void on_leased(void *ctx, const struct swport *from, bool is_leased)
+static void on_leased(void *ctx, const struct swport *from,
+		      const struct dhcp_client *client, bool is_leased)
 {
 	struct fix *f = ctx;
 
+	assert_memory_equal(guest_mac, client->mac, MAC_LEN);
 	assert_ptr_equal(&f->from, from);
 	f->leased = is_leased;
 }
