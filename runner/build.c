@@ -5,13 +5,17 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "vmm/watcher.h"
+
 /* Runs the command, or returns the name of what failed, with errno. */
-static const char *run_shell(const struct config *c, const char *command)
+static const char *run_shell(const struct config *c, const char *command,
+			     char **envp)
 {
 	char shell[] = "sh";
 	char flag[] = "-c";
@@ -24,17 +28,17 @@ static const char *run_shell(const struct config *c, const char *command)
 		return "standard error";
 	if (chdir(c->dir) < 0)
 		return c->dir;
-	execv("/bin/sh", argv);
+	execve("/bin/sh", argv, envp);
 	return "/bin/sh";
 }
 
 /* In the new process. The command may not outlive us, and its output must not
  * mix with a report or events on standard output. */
 static void __attribute__((noreturn))
-become_shell(const struct config *c, const char *command)
+become_shell(const struct config *c, const char *command, char **envp)
 {
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	const char *failed = run_shell(c, command);
+	const char *failed = run_shell(c, command, envp);
 	int code = errno;
 
 	fprintf(stderr, "%s: %s\n", failed, strerror(code));
@@ -44,16 +48,27 @@ become_shell(const struct config *c, const char *command)
 static int build_profile(const struct config *c, const struct config_profile *p,
 			 struct err *err)
 {
+	struct watcher watcher;
 	int status = 0;
 	pid_t pid;
 
+	watcher_init(&watcher);
+	int r = watcher_start(&watcher, 0);
+	if (r < 0)
+		return err_set(err, r, "profile '%s': build: %s", p->name,
+			       strerror(-r));
+	char **envp = watcher_environ(&watcher);
 	fprintf(stderr, "building %s: %s\n", p->name, p->build);
 	pid = fork();
 	if (!pid)
-		become_shell(c, p->build);
-	if (pid < 0 || waitpid(pid, &status, 0) < 0)
-		return err_set(err, -errno, "profile '%s': build: %s", p->name,
-			       strerror(errno));
+		become_shell(c, p->build, envp);
+	r = pid < 0 || waitpid(pid, &status, 0) < 0 ? -errno : 0;
+	free(envp);
+	/* A build may leave a server for the next one. */
+	watcher_dismiss(&watcher);
+	if (r < 0)
+		return err_set(err, r, "profile '%s': build: %s", p->name,
+			       strerror(-r));
 	if (WIFSIGNALED(status))
 		return err_set(err, -EINTR,
 			       "profile '%s': build died of SIG%s: %s", p->name,

@@ -8,6 +8,10 @@
  * when the *thread* that forked ends (prctl(2)): that is the first one, which
  * lives as long as provium. Those that read consoles fork nothing.
  *
+ * The signal reaches the direct child only. A watcher (watcher.h) kills what
+ * that has started, and the child waits for its parent's word until there is
+ * one.
+ *
  * A failing exec is told through a close-on-exec pipe: end of file there means
  * that the program runs. This also orders us after setpgid(), so that the group
  * can be signalled from the start.
@@ -36,6 +40,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "streams/io.h"
+#include "vmm/watcher.h"
 
 #define EXEC_FAILED 127
 #define READ_CHUNK  4096
@@ -46,6 +51,7 @@ struct process {
 	process_exit_cb on_exit;
 	void *ctx;
 	struct buf output;
+	struct watcher watcher;
 	pid_t pid; /* -1: reaped */
 	int pidfd;
 	int out_fd;
@@ -60,6 +66,8 @@ struct child_plan {
 	int null_fd;
 	int out_fd;
 	int status_fd;
+	int go_fd;   /* a byte comes here when a watcher is there */
+	char **envp; /* with its mark */
 };
 
 static void reset_signals(void)
@@ -102,9 +110,11 @@ static _Noreturn void run_child(const struct child_plan *plan)
 	if (getppid() != plan->parent)
 		_exit(EXEC_FAILED);
 	reset_signals();
+	if (read(plan->go_fd, &code, 1) != 1)
+		_exit(EXEC_FAILED);
 	if (set_up_fds(plan) < 0)
 		goto fail;
-	execvp(argv.in[0], argv.out);
+	execvpe(argv.in[0], argv.out, plan->envp);
 fail:
 	code = errno;
 	if (write(plan->status_fd, &code, sizeof(code)) < 0)
@@ -128,7 +138,9 @@ static int start_child(struct process *p, struct child_plan *plan,
 	CLEANUP(fd_closep) int status_rd = -1;
 	CLEANUP(fd_closep) int status_wr = -1;
 	CLEANUP(fd_closep) int out_wr = -1;
-	int status[2], out[2];
+	CLEANUP(fd_closep) int go_rd = -1;
+	CLEANUP(fd_closep) int go_wr = -1;
+	int status[2], out[2], go[2];
 
 	if (null_fd < 0 || pipe2(status, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "cannot start %s: %s",
@@ -140,6 +152,11 @@ static int start_child(struct process *p, struct child_plan *plan,
 			       plan->argv[0], strerror(errno));
 	p->out_fd = out[0];
 	out_wr = out[1];
+	if (pipe2(go, O_CLOEXEC) < 0)
+		return err_set(err, -errno, "cannot start %s: pipe: %s",
+			       plan->argv[0], strerror(errno));
+	plan->go_fd = go_rd = go[0];
+	go_wr = go[1];
 	plan->null_fd = null_fd;
 	plan->out_fd = out_wr;
 	plan->status_fd = status_wr;
@@ -151,7 +168,13 @@ static int start_child(struct process *p, struct child_plan *plan,
 		return err_set(err, -errno, "cannot start %s: fork: %s",
 			       plan->argv[0], strerror(errno));
 	fd_closep(&status_wr);
-	int code = read_exec_status(status_rd);
+	setpgid(p->pid, p->pid); /* whoever is first, the child or we */
+	int code = -watcher_start(&p->watcher, p->pid);
+	if (!code && write(go_wr, "", 1) != 1)
+		code = errno;
+	fd_closep(&go_wr);
+	if (!code)
+		code = read_exec_status(status_rd);
 	if (code)
 		return err_set(err, -code, "cannot start %s: %s", plan->argv[0],
 			       strerror(code));
@@ -216,12 +239,18 @@ static void on_pidfd(void *ctx, int fd, unsigned ready)
 	/* Its children do not outlive it; the group is ours until it is reaped.
 	 */
 	kill(-p->pid, SIGKILL);
+	watcher_end(&p->watcher);
 	if (waitpid(p->pid, &status, WNOHANG) != p->pid)
 		return;
 	p->pid = -1;
 	watch_set(p->exit_watch, 0);
 	read_rest(p);
 	p->on_exit(p->ctx, status);
+}
+
+static void free_environ(char ***envp)
+{
+	free(*envp);
 }
 
 struct process *process_new(struct loop *l, const char *const *argv,
@@ -231,6 +260,9 @@ struct process *process_new(struct loop *l, const char *const *argv,
 	struct process *p = mem_zalloc(sizeof(*p));
 	struct child_plan plan = {.argv = argv, .fds = fds, .n_fds = n_fds};
 
+	watcher_init(&p->watcher);
+	CLEANUP(free_environ) char **envp = watcher_environ(&p->watcher);
+	plan.envp = envp;
 	for (size_t i = 0; i < n_fds; i++)
 		assert(fds[i] > 2);
 	p->on_exit = on_exit;
@@ -269,8 +301,10 @@ struct process *process_free(struct process *p)
 	watch_free(p->out_watch);
 	if (p->pid > 0) {
 		process_kill(p, SIGKILL);
+		watcher_end(&p->watcher);
 		reap(p);
 	}
+	watcher_end(&p->watcher);
 	fd_closep(&p->pidfd);
 	fd_closep(&p->out_fd);
 	buf_done(&p->output);

@@ -51,6 +51,7 @@ struct qmp {
 	size_t logged;
 	int fd;
 	int log_fd;
+	pid_t peer;
 	bool is_freed;
 	char version[QMP_VERSION_MAX];
 };
@@ -270,13 +271,36 @@ static void handle_input(struct qmp *q)
 	lose(q, &err);
 }
 
+static void note_peer(struct qmp *q, struct msghdr *m)
+{
+	struct ucred who;
+
+	for (struct cmsghdr *c = CMSG_FIRSTHDR(m); c; c = CMSG_NXTHDR(m, c)) {
+		if (c->cmsg_level != SOL_SOCKET ||
+		    c->cmsg_type != SCM_CREDENTIALS ||
+		    c->cmsg_len < CMSG_LEN(sizeof(who)))
+			continue;
+		memcpy(&who, CMSG_DATA(c), sizeof(who));
+		q->peer = who.pid;
+	}
+}
+
 /* One read; false when there is nothing (more) to read. */
 static bool read_some(struct qmp *q)
 {
-	ssize_t n =
-	    recv(q->fd, buf_room(&q->in, READ_CHUNK), READ_CHUNK, MSG_DONTWAIT);
+	union {
+		struct cmsghdr align;
+		char space[CMSG_SPACE(sizeof(struct ucred))];
+	} control;
+	struct iovec iov = {buf_room(&q->in, READ_CHUNK), READ_CHUNK};
+	struct msghdr m = {.msg_iov = &iov,
+			   .msg_iovlen = 1,
+			   .msg_control = &control,
+			   .msg_controllen = sizeof(control)};
+	ssize_t n = recvmsg(q->fd, &m, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 
 	if (n > 0) {
+		note_peer(q, &m);
 		buf_commit(&q->in, (size_t)n);
 		handle_input(q);
 	} else if (n == 0 || errno == ECONNRESET) {
@@ -299,6 +323,11 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 		read_some(q);
 }
 
+pid_t qmp_peer(const struct qmp *q)
+{
+	return q->peer;
+}
+
 void qmp_drain(struct qmp *q)
 {
 	while (!q->is_freed && q->state != QMP_LOST && read_some(q))
@@ -309,7 +338,9 @@ struct qmp *qmp_new(struct loop *l, int take_fd, const struct qmp_event *events,
 		    qmp_lost_cb on_lost, void *ctx)
 {
 	struct qmp *q = mem_zalloc(sizeof(*q));
+	const int on = 1;
 
+	setsockopt(take_fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on));
 	q->loop = l;
 	q->events = events;
 	q->on_lost = on_lost;

@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 #include "agent-proto/err.h"
 #include "streams/loop.h"
@@ -45,6 +46,10 @@ struct qmp *qmp_free(struct qmp *q);
 
 /* QEMU's, as it greeted: "7.2.22 Debian 1:7.2+dfsg-7+deb12u18"; "" before. */
 const char *qmp_version(const struct qmp *q);
+
+/* The process that wrote last, which is QEMU itself, also where a wrapper has
+ * started it; 0 before (SCM_CREDENTIALS, unix(7)). */
+pid_t qmp_peer(const struct qmp *q);
 
 /* Handles what has come so far: QEMU ended, and may have said why. */
 void qmp_drain(struct qmp *q);

@@ -303,7 +303,11 @@ unsigned vm_restarts(const struct vm *vm)
 
 pid_t vm_pid(const struct vm *vm)
 {
-	return vm->process ? process_pid(vm->process) : -1;
+	pid_t pid = vm->process ? process_pid(vm->process) : -1;
+	pid_t peer = vm->qmp ? qmp_peer(vm->qmp) : 0;
+
+	/* What we started may be a wrapper that QEMU is a child of. */
+	return pid > 0 && peer > 0 ? peer : pid;
 }
 
 int64_t vm_cid(const struct vm *vm)

@@ -145,8 +145,17 @@ ENDED = "the agent in the guest ended"
 PASSED = "2 passed, 0 failed"  # it was to end
 DIED = -signal.SIGKILL
 
-Row = collections.namedtuple("Row", "victim moment delays status words")
+# QEMU is no child of the worker's, and in a group of its own.
+WRAPPER = """#!/bin/sh
+timeout 1000 qemu-system-x86_64 "$@"
+"""
+
+Row = collections.namedtuple("Row", "victim moment delays status words "
+                             "is_wrapped", defaults=(False,))
 TABLE = (
+    Row("parent", "boot", (0.2, 0.8), DIED, "", True),
+    Row("parent", "call", (0,), DIED, "", True),
+    Row("worker", "call", (0,), 1, WORKER, True),
     Row("parent", "load", (0,), DIED, ""),
     Row("parent", "boot", (0, 0.01, 0.05, 0.2, 0.8, 1.5), DIED, ""),
     Row("parent", "call", (0, 0.3), DIED, ""),
@@ -280,8 +289,13 @@ def killed(row, delay, place):
     """Status and output of a run whose victim was killed at that moment."""
     fifo = f"{place.dir}/moment"
     os.mkfifo(fifo)
+    env = {}
+    if row.is_wrapped:
+        env["PROVIUM_QEMU"] = f"{place.dir}/wrapper"
+        write(env["PROVIUM_QEMU"], WRAPPER)
+        os.chmod(env["PROVIUM_QEMU"], 0o755)
     child = place.start(TEST, MOMENT=fifo, WANT=row.moment, VICTIM=row.victim,
-                        DELAY=str(delay))
+                        DELAY=str(delay), **env)
     with open(fifo, encoding="ascii") as f:
         f.readline()
         if row.victim != "agent":
@@ -349,8 +363,9 @@ def main():
                 if [row.victim, row.moment][:len(only)] == only]
         for (row, delay, *_), bad in zip(rows, pool.map(try_row, rows)):
             counts[not bad] += 1
+            wrapped = ", QEMU in a wrapper" if row.is_wrapped else ""
             print(f"  {'FAIL   ' if bad else 'ok     '} {row.victim} killed, "
-                  f"{delay} s after '{row.moment}': status {row.status}"
+                  f"{delay} s after '{row.moment}'{wrapped}: status {row.status}"
                   f"{', ' if row.words else ''}{row.words}", flush=True)
             if bad:
                 print("    " + bad.replace("\n", "\n    "), flush=True)

@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -311,6 +312,86 @@ static void an_end_is_described_in_words(void **state)
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+/* The number that a script has written into a file. */
+static pid_t read_pid(const char *path)
+{
+	int pid = 0;
+
+	for (int i = 0; i < 6000 && pid <= 0; i++) {
+		FILE *file = fopen(path, "r");
+
+		if (!file || fscanf(file, "%d", &pid) != 1)
+			poll(NULL, 0, 10);
+		if (file)
+			fclose(file);
+	}
+	assert_true(pid > 0);
+	return pid;
+}
+
+/* Writes a script whose child leaves group and session, and forgets its parent:
+ * no signal to a child or to a group reaches it. */
+static void stray_script(char *script, size_t n, char *path)
+{
+	strcpy(path, "/tmp/provium-stray-XXXXXX");
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	close(fd);
+	snprintf(script, n,
+		 "(setsid sh -c 'echo $$ >%s; exec sleep 1000' &) ; "
+		 "exec sleep 1000",
+		 path);
+}
+
+static void free_kills_what_has_left_the_group(void **state)
+{
+	struct fixture *f = *state;
+	char script[300], path[64];
+
+	stray_script(script, sizeof(script), path);
+	start(f, script);
+	pid_t stray = read_pid(path);
+	assert_true(exists(stray));
+	f->process = process_free(f->process);
+	assert_dies(stray);
+	unlink(path);
+}
+
+static void an_exit_kills_what_has_left_the_group(void **state)
+{
+	struct fixture *f = *state;
+	char script[300], path[64];
+
+	stray_script(script, sizeof(script), path);
+	start(f, script);
+	pid_t stray = read_pid(path);
+	kill(process_pid(f->process), SIGTERM);
+	wait_exit(f);
+	assert_dies(stray);
+	unlink(path);
+}
+
+/* The owner is killed at once: it can do nothing any more. */
+static void grandchildren_die_with_the_owner(void **state)
+{
+	struct fixture *f = *state;
+	char script[300], path[64];
+
+	stray_script(script, sizeof(script), path);
+	pid_t owner = fork();
+	if (owner == 0) {
+		start(f, script);
+		for (;;)
+			pause();
+	}
+	pid_t stray = read_pid(path);
+	assert_true(exists(stray));
+	assert_int_equal(kill(owner, SIGKILL), 0);
+	assert_int_equal(waitpid(owner, NULL, 0), owner);
+	assert_dies(stray);
+	unlink(path);
+}
+
 static const struct CMUnitTest tests[] = {
     T(exit_is_told_once_with_its_status),
     T(both_outputs_are_in_at_exit),
@@ -322,6 +403,9 @@ static const struct CMUnitTest tests[] = {
     T(free_kills_and_reaps_without_a_callback),
     T(free_in_the_exit_callback_is_fine),
     T(the_child_dies_with_its_parent),
+    T(free_kills_what_has_left_the_group),
+    T(an_exit_kills_what_has_left_the_group),
+    T(grandchildren_die_with_the_owner),
     T(signals_are_back_to_their_defaults),
     T(an_end_is_described_in_words),
 };

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "agent-proto/buf.h"
@@ -486,8 +487,25 @@ static void the_log_holds_both_directions(void **state)
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+/* A wrapper's child holds the socket, and is who speaks. */
+static void the_peer_is_who_wrote(void **state)
+{
+	struct fixture *f = *state;
+
+	assert_int_equal(qmp_peer(f->qmp), 0);
+	pid_t child = fork();
+	if (child == 0) {
+		ssize_t n = write(f->peer, "\n", 1);
+		_exit(n != 1);
+	}
+	assert_int_equal(waitpid(child, NULL, 0), child);
+	turn(f);
+	assert_int_equal(qmp_peer(f->qmp), child);
+}
+
 static const struct CMUnitTest tests[] = {
     T(nothing_is_sent_before_the_greeting),
+    T(the_peer_is_who_wrote),
     T(the_version_is_what_the_greeting_says),
     T(a_version_may_be_long_or_lacking),
     T(a_reply_finishes_its_command),
