@@ -8,7 +8,7 @@ set -eu
 build="gcc make pkg-config libc6-dev libluajit-5.1-dev libevent-dev libpcap-dev
 libjansson-dev libslirp-dev libzstd-dev liblzma-dev liblz4-dev zlib1g-dev libxxhash-dev
 qemu-system-x86 busybox-static"
-check="libcmocka-dev clang libclang-rt-14-dev clang-format clang-tidy cppcheck
+check="libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck
 valgrind shellcheck mandoc codespell libxml2-utils luajit python3 python3-pexpect cpio
 tcpdump socat iproute2 nftables chromium perl"
 bench="openssh-client bats lua-busted gnuplot-nox"
