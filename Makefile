@@ -14,16 +14,19 @@ mandir  ?= $(prefix)/share/man
 DESTDIR ?=
 
 PKG_CONFIG     ?= pkg-config
-LUAJIT_CFLAGS  ?= $(shell $(PKG_CONFIG) --cflags luajit)
-LUAJIT_LIBS    ?= $(shell $(PKG_CONFIG) --libs luajit)
-EVENT_LIBS     ?= $(shell $(PKG_CONFIG) --libs libevent_core)
-PCAP_LIBS      ?= $(shell $(PKG_CONFIG) --libs libpcap)
-JANSSON_LIBS   ?= $(shell $(PKG_CONFIG) --libs jansson)
-COMPRESS_LIBS  ?= $(shell $(PKG_CONFIG) --libs libzstd liblzma liblz4 zlib)
+# Asks pkg-config once, and only where a recipe needs the answer: `make deps`
+# runs before pkg-config is installed.
+ask_pkg = $(eval $(1) := $$(shell $(PKG_CONFIG) $(2)))$($(1))
+LUAJIT_CFLAGS  ?= $(call ask_pkg,LUAJIT_CFLAGS,--cflags luajit)
+LUAJIT_LIBS    ?= $(call ask_pkg,LUAJIT_LIBS,--libs luajit)
+EVENT_LIBS     ?= $(call ask_pkg,EVENT_LIBS,--libs libevent_core)
+PCAP_LIBS      ?= $(call ask_pkg,PCAP_LIBS,--libs libpcap)
+JANSSON_LIBS   ?= $(call ask_pkg,JANSSON_LIBS,--libs jansson)
+COMPRESS_LIBS  ?= $(call ask_pkg,COMPRESS_LIBS,--libs libzstd liblzma liblz4 zlib)
 # Its .pc file asks for glib's, which is in another package.
 SLIRP_LIBS     ?= -lslirp
-HASH_LIBS      ?= $(shell $(PKG_CONFIG) --libs libxxhash)
-CMOCKA_LIBS    ?= $(shell $(PKG_CONFIG) --libs cmocka)
+HASH_LIBS      ?= $(call ask_pkg,HASH_LIBS,--libs libxxhash)
+CMOCKA_LIBS    ?= $(call ask_pkg,CMOCKA_LIBS,--libs cmocka)
 
 WARN := -Wall -Wextra -Wpedantic -Wshadow -Wstrict-prototypes \
 	-Wmissing-prototypes -Wvla -Wundef -Wformat=2 -Wwrite-strings \
@@ -86,11 +89,11 @@ A_vmm         := $(B)/libvmm.a $(A_streams)
 A_runner      := $(B)/librunner.a $(A_vmm)
 A_agent       := $(A_streams)
 
-LIBS_streams := $(EVENT_LIBS) $(PCAP_LIBS)
-LIBS_agent   := $(LIBS_streams)
-LIBS_vmm     := $(JANSSON_LIBS) $(COMPRESS_LIBS) $(HASH_LIBS) $(SLIRP_LIBS) \
+LIBS_streams = $(EVENT_LIBS) $(PCAP_LIBS)
+LIBS_agent   = $(LIBS_streams)
+LIBS_vmm     = $(JANSSON_LIBS) $(COMPRESS_LIBS) $(HASH_LIBS) $(SLIRP_LIBS) \
 		$(LIBS_streams)
-LIBS_runner  := $(LUAJIT_LIBS) $(LIBS_vmm) -lm -ldl
+LIBS_runner  = $(LUAJIT_LIBS) $(LIBS_vmm) -lm -ldl
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
@@ -103,9 +106,9 @@ $(B)/obj/%.o: %.c
 	$(say) CC $<
 	$(Q)$(COMPILE) $(CFLAGS_$(firstword $(subst /, ,$<))) -c -o $@ $<
 
-CFLAGS_runner := $(LUAJIT_CFLAGS)
-CFLAGS_cmd    := $(LUAJIT_CFLAGS)
-CFLAGS_tests  := $(LUAJIT_CFLAGS) -DPROVIUM_B='"$(B)"'
+CFLAGS_runner = $(LUAJIT_CFLAGS)
+CFLAGS_cmd    = $(LUAJIT_CFLAGS)
+CFLAGS_tests  = $(LUAJIT_CFLAGS) -DPROVIUM_B='"$(B)"'
 
 define layer_rules
 $$(B)/lib$(1).a: $$(call obj,$$(SRC_$(1))) $$(EXTRA_$(1))

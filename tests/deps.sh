@@ -37,12 +37,16 @@ done
 
 echo "installing:$missing"
 sudo=
+# need_root WHY: ends the script with the command that root runs instead.
+need_root() {
+	echo "deps.sh: $1; as root run: apt-get install$missing" >&2
+	exit 1
+}
 if [ "$(id -u)" != 0 ]; then
-	command -v sudo >/dev/null || {
-		echo "deps.sh: not root and no sudo; as root run:" >&2
-		echo "  apt-get install$missing" >&2
-		exit 1
-	}
+	command -v sudo >/dev/null || need_root "you are not root and there is no sudo"
+	# Asks for the password where sudo wants one.
+	sudo -l apt-get >/dev/null 2>&1 ||
+		need_root "sudo does not let you run apt-get"
 	sudo=sudo
 fi
 export DEBIAN_FRONTEND=noninteractive
