@@ -96,6 +96,14 @@ enum vm_state vm_object_state(const struct vm_object *v)
 	return v->vm ? vm_state(v->vm) : VM_CREATED;
 }
 
+/* For users: a guest that restarts is booting, whoever restarted it. */
+static const char *state_name(const struct vm_object *v)
+{
+	bool is_booting = v->vm && vm_is_restarting(v->vm);
+
+	return vm_state_name(is_booting ? VM_BOOTING : vm_object_state(v));
+}
+
 /* What would help, by state. */
 static const char *const state_advice[] = {
     [VM_CREATED] = "call vm:boot() first",
@@ -359,8 +367,7 @@ static int l_profile(lua_State *L)
 
 static int l_state(lua_State *L)
 {
-	lua_pushstring(
-	    L, vm_state_name(vm_object_state(vm_check(L, 1, "vm:state"))));
+	lua_pushstring(L, state_name(vm_check(L, 1, "vm:state")));
 	return 1;
 }
 
@@ -395,8 +402,7 @@ static int l_tostring(lua_State *L)
 	if (object_is_closed(&v->obj))
 		lua_pushfstring(L, "vm (closed): %p", (const void *)v);
 	else
-		lua_pushfstring(L, "vm '%s' (%s): %p", v->name,
-				vm_state_name(vm_object_state(v)),
+		lua_pushfstring(L, "vm '%s' (%s): %p", v->name, state_name(v),
 				(const void *)v);
 	return 1;
 }

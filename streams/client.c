@@ -12,9 +12,11 @@
  *	any of these --end, error, violation--> LOST --client_fail()--> FAILED
  *	any --client_free()--> DEAD
  *
- * A new HELLO is allowed in the first three. Who asks for something in IDLE
- * or HELLO is refused; in LOST he joins those who wait for the reason; in
- * FAILED he is told it at once.
+ * A new HELLO is allowed in the first three; client_link() leads from the first
+ * four to IDLE. A request in IDLE or HELLO is refused; in LOST it joins those
+ * that wait for the reason; in FAILED it fails at once. While the client
+ * postpones, requests in the first four states wait for
+ *client_send_postponed().
  *
  * Users are failed one by one from the head of the list, in a state in which
  * none can join it: their owners may do what they like meanwhile.
@@ -44,41 +46,71 @@ static const struct session_ops session_ops;
 
 static int refuse(const struct client *c, struct err *err)
 {
-	if (!client_is_live(c)) {
-		*err = c->err;
+	const struct err *why = client_is_live(c) ? &c->idle_err : &c->err;
+
+	if (why->code) {
+		*err = *why;
 		return err->code;
 	}
 	return err_set(err, -ENOTCONN,
 		       "there is no session with the guest's agent yet");
 }
 
+static void join(struct client *c, struct client_user *u)
+{
+	u->client = c;
+	TAILQ_INSERT_TAIL(u->is_postponed ? &c->postponed : &c->users, u, link);
+}
+
+/* Opens a channel with the encoded request, and joins the client. */
+static int open_chan(struct client *c, struct client_user *u,
+		     const struct buf *req, bool fin, struct err *err)
+{
+	u->chan = chan_open(c->session, buf_data(req), req->len, fin, u);
+	if (!u->chan)
+		return err_set(err, -EMFILE,
+			       "%u requests are in flight already",
+			       CHANNELS_MAX);
+	u->fin_sent = fin;
+	join(c, u);
+	link_kick(c);
+	return 0;
+}
+
+static bool is_postponing(const struct client *c)
+{
+	return c->postpones && !c->passes && c->state <= CLIENT_LOST;
+}
+
 int client_user_open(struct client *c, struct client_user *u,
 		     const struct msg *req, bool fin, struct err *err)
 {
+	int r;
+
 	u->interrupts = c->interrupts;
-	if (c->state == CLIENT_LOST) {
-		u->client = c;
-		TAILQ_INSERT_TAIL(&c->users, u, link);
+	if (c->state == CLIENT_LOST && !c->postpones) {
+		join(c, u);
 		return 0;
 	}
-	if (c->state != CLIENT_OPEN)
+	if (c->state != CLIENT_OPEN && !is_postponing(c))
 		return refuse(c, err);
 	buf_reset(&c->scratch);
 	if (msg_encode(req, &c->scratch) < 0)
 		return err_set(err, -EMSGSIZE,
 			       "%s: the request is larger than %u MiB",
 			       msg_name(req->type), MSG_MAX >> 20);
-	u->chan = chan_open(c->session, buf_data(&c->scratch), c->scratch.len,
-			    fin, u);
-	if (!u->chan)
-		return err_set(err, -EMFILE,
-			       "%s: %u requests are in flight already",
-			       msg_name(req->type), CHANNELS_MAX);
-	u->client = c;
-	u->fin_sent = fin;
-	TAILQ_INSERT_TAIL(&c->users, u, link);
-	link_kick(c);
-	return 0;
+	if (is_postponing(c)) {
+		u->is_postponed = true;
+		u->fin_sent = fin;
+		buf_append(&u->postponed, buf_data(&c->scratch),
+			   c->scratch.len);
+		join(c, u);
+		return 0;
+	}
+	r = open_chan(c, u, &c->scratch, fin, err);
+	if (r < 0)
+		err_wrap(err, "%s", msg_name(req->type));
+	return r;
 }
 
 static void drop_chan(struct client_user *u, bool reset)
@@ -100,7 +132,9 @@ void client_user_leave(struct client_user *u, bool reset)
 	if (!c)
 		return;
 	drop_chan(u, reset);
-	TAILQ_REMOVE(&c->users, u, link);
+	TAILQ_REMOVE(u->is_postponed ? &c->postponed : &c->users, u, link);
+	u->is_postponed = false;
+	buf_done(&u->postponed);
 	u->client = NULL;
 }
 
@@ -117,6 +151,17 @@ static void fail_users(struct client *c, const struct err *err)
 
 	assert(c->state != CLIENT_OPEN && c->state != CLIENT_LOST);
 	while ((u = TAILQ_FIRST(&c->users)))
+		fail_user(u, err);
+}
+
+/* The same, and those that are postponed: they wait for nothing any more. */
+static void fail_all(struct client *c, const struct err *err)
+{
+	struct client_user *u;
+
+	c->postpones = false;
+	fail_users(c, err);
+	while ((u = TAILQ_FIRST(&c->postponed)))
 		fail_user(u, err);
 }
 
@@ -226,6 +271,7 @@ struct client *client_new_unlinked(struct loop *l, client_lost_cb on_lost,
 	c->nonce = random_start();
 	c->handle = random_start();
 	TAILQ_INIT(&c->users);
+	TAILQ_INIT(&c->postponed);
 	c->session = session_new(SESSION_HOST, 0, &session_ops, c);
 	link_init(c);
 	return c;
@@ -236,8 +282,19 @@ struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 {
 	struct client *c = client_new_unlinked(l, on_lost, ctx);
 
-	link_open(c, take_fd);
+	if (take_fd >= 0)
+		link_open(c, take_fd);
 	return c;
+}
+
+void client_link(struct client *c, int take_fd)
+{
+	assert(c->state < CLIENT_FAILED);
+	link_close(c);
+	c->state = CLIENT_IDLE;
+	c->write_error = 0;
+	c->is_blocked = false;
+	link_open(c, take_fd);
 }
 
 void client_set_owner(struct client *c, client_lost_cb on_lost, void *ctx)
@@ -264,7 +321,7 @@ struct client *client_free(struct client *c)
 	c->state = CLIENT_DEAD;
 	err_set(&c->err, -ECANCELED,
 		"the connection to the guest was given up");
-	fail_users(c, &c->err);
+	fail_all(c, &c->err);
 	fail_hello(c, &c->err);
 	loop_defer_free(c->loop, c, client_destroy);
 	return NULL;
@@ -277,8 +334,56 @@ void client_fail(struct client *c, const struct err *err)
 	link_close(c);
 	c->state = CLIENT_FAILED;
 	c->err = *err;
-	fail_users(c, &c->err);
+	fail_all(c, &c->err);
 	fail_hello(c, &c->err);
+}
+
+void client_end_session(struct client *c, const struct err *err)
+{
+	assert(client_is_live(c));
+	c->state = CLIENT_IDLE;
+	c->idle_err = *err;
+	fail_all(c, &c->idle_err);
+	fail_hello(c, &c->idle_err);
+}
+
+/* --- requests that wait for a guest that restarts ------------------------- */
+
+void client_postpone(struct client *c)
+{
+	c->postpones = true;
+}
+
+void client_pass(struct client *c, bool passes)
+{
+	c->passes = passes;
+}
+
+/* A body that cannot be read fails its call, whose owner may do anything. */
+static void send_one(struct client *c, struct client_user *u)
+{
+	CLEANUP(buf_done) struct buf req = u->postponed;
+	bool fin = u->fin_sent;
+	struct err err;
+
+	TAILQ_REMOVE(&c->postponed, u, link);
+	u->is_postponed = false;
+	u->postponed = (struct buf){0};
+	u->client = NULL;
+	if (open_chan(c, u, &req, fin, &err) < 0)
+		u->ops->fail(u, &err);
+	else if (!fin)
+		u->ops->writable(u);
+}
+
+void client_send_postponed(struct client *c)
+{
+	struct client_user *u;
+
+	c->postpones = false;
+	while (c->state == CLIENT_OPEN && !c->postpones &&
+	       (u = TAILQ_FIRST(&c->postponed)))
+		send_one(c, u);
 }
 
 /* One that was in flight when the interrupt came. */
@@ -287,6 +392,9 @@ static struct client_user *next_interrupted(const struct client *c)
 	struct client_user *u;
 
 	TAILQ_FOREACH (u, &c->users, link)
+		if (u->ops->interrupt && u->interrupts != c->interrupts)
+			return u;
+	TAILQ_FOREACH (u, &c->postponed, link)
 		if (u->ops->interrupt && u->interrupts != c->interrupts)
 			return u;
 	return NULL;
@@ -341,6 +449,7 @@ void client_hello(struct client *c, struct op *op, int64_t deadline_ns)
 	}
 	c->hello = op;
 	c->state = CLIENT_HELLO;
+	c->idle_err.code = 0;
 	/* What was not sent yet belongs to the old session. */
 	buf_reset(&c->out);
 	session_hello(c->session, ++c->nonce);
@@ -356,7 +465,7 @@ void client_hello(struct client *c, struct op *op, int64_t deadline_ns)
 
 bool client_is_idle(const struct client *c)
 {
-	return TAILQ_EMPTY(&c->users);
+	return TAILQ_EMPTY(&c->users) && TAILQ_EMPTY(&c->postponed);
 }
 
 struct loop *client_loop(const struct client *c)
@@ -388,10 +497,15 @@ void client_skip_handles(struct client *c, uint64_t next)
 void client_post(struct client *c, const struct msg *req)
 {
 	struct client_user u = {0};
+	struct err err;
 
-	/* The channel is left to itself: what comes on it is dropped. */
-	if (c->state != CLIENT_OPEN || client_user_open(c, &u, req, true, NULL))
+	if (c->state != CLIENT_OPEN)
 		return;
+	buf_reset(&c->scratch);
+	if (msg_encode(req, &c->scratch) < 0 ||
+	    open_chan(c, &u, &c->scratch, true, &err) < 0)
+		return;
+	/* The channel is left to itself: what comes on it is dropped. */
 	client_user_leave(&u, false);
 }
 

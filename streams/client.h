@@ -30,8 +30,13 @@ struct client;
  */
 typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 
+/* take_fd -1: client_link() gives it its byte stream later. */
 struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 			  void *ctx);
+/* The byte stream of a client that has none, or whose last one is of no use
+ * any more. The session is started anew by client_hello(). on_lost may be
+ * called once more. */
+void client_link(struct client *c, int take_fd);
 /*
  * The session with a worker (WORKER_SPAWN) of outer's agent: a client like any
  * other, whose bytes travel in a channel of outer, opened here. It is lost
@@ -60,6 +65,21 @@ bool client_is_idle(const struct client *c);
  * op_done() before the client.
  */
 void client_hello(struct client *c, struct op *op, int64_t deadline_ns);
+/*
+ * After client_postpone(), later requests wait instead of failing; their
+ * deadlines run. They outlast new sessions and new byte streams meanwhile.
+ * client_send_postponed() sends them in the order in which they were made, and
+ * ends that. client_pass() lets the owner's own requests through: those that
+ * are made while it is true.
+ */
+void client_postpone(struct client *c);
+void client_pass(struct client *c, bool passes);
+void client_send_postponed(struct client *c);
+/*
+ * The agent is gone, but may come back: fails every request and every stream
+ * with err, and later requests at once, until client_hello().
+ */
+void client_end_session(struct client *c, const struct err *err);
 /* The agent's instance number of the last HELLO; 0 before. */
 uint64_t client_instance(const struct client *c);
 
@@ -85,6 +105,8 @@ struct client_user {
 	struct client *client; /* NULL when it is over */
 	struct chan *chan;     /* NULL: none yet, or none any more */
 	bool fin_sent;	       /* or queued: nothing else will be sent */
+	bool is_postponed;     /* waits for client_send_postponed() */
+	struct buf postponed;  /* its request then, encoded */
 	unsigned interrupts;   /* the client's, when it joined */
 	TAILQ_ENTRY(client_user) link;
 };

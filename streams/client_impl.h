@@ -44,8 +44,12 @@ struct client {
 	uint64_t handle;
 
 	struct client_users users; /* have a channel, or wait for a failure */
-	unsigned interrupts;	   /* how often they were interrupted */
-	struct buf scratch;	   /* a message being encoded */
+	struct client_users postponed; /* have no channel yet */
+	bool postpones;		       /* later requests join postponed */
+	bool passes;		       /* but for those that are made now */
+	struct err idle_err;	       /* IDLE: why; code 0: not started yet */
+	unsigned interrupts;	       /* how often they were interrupted */
+	struct buf scratch;	       /* a message being encoded */
 
 	/* link.c */
 	int fd;

@@ -109,6 +109,8 @@ static int64_t next_due(const struct vm *vm)
 
 	if (vm_doom_due(vm) < at)
 		at = vm_doom_due(vm);
+	if (vm->gone_until_ns < at)
+		at = vm->gone_until_ns;
 	if (vm->panic_lingers && vm->linger_until_ns < at)
 		at = vm->linger_until_ns;
 	return at;
@@ -238,6 +240,7 @@ struct vm *vm_new(struct loop *l, const struct vm_spec *spec,
 	vm->on_dead = on_dead;
 	vm->ctx = ctx;
 	vm->kill_at_ns = CLOCK_NEVER;
+	vm->gone_until_ns = CLOCK_NEVER;
 	vm->dial.fd = -1;
 	vm->base_ram_fd = vm->base_initrd_fd = -1;
 	TAILQ_INIT(&vm->streams);
@@ -296,6 +299,12 @@ const char *vm_name(const struct vm *vm)
 	return vm->copy.spec.name;
 }
 
+bool vm_is_restarting(const struct vm *vm)
+{
+	return vm->state == VM_BOOTED && vm->link != LINK_UP &&
+	       vm->link != LINK_GONE;
+}
+
 unsigned vm_restarts(const struct vm *vm)
 {
 	return vm->restarts;
@@ -320,8 +329,8 @@ struct client *vm_client(struct vm *vm)
 	if (vm->state != VM_BOOTED && vm->state != VM_PAUSED &&
 	    vm->state != VM_SUSPENDED)
 		return NULL;
-	/* Over vsock there is none between a reset and the agent's return: the
-	 * last one then says so. */
+	/* Over vsock the connection ended with the agent, and the client with
+	 * it: the last one then says so. */
 	if (!vm->client && vm->n_retired)
 		return vm->retired[vm->n_retired - 1];
 	return vm->client;

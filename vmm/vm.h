@@ -6,7 +6,9 @@
  *	created --boot--> booting --> booted <--pause/resume--> paused
  *	   booted|paused --shutdown, the guest powers off--> shutdown
  *	   shutdown --boot--> ...
- *	   any with a QEMU --QEMU exit, panic, agent lost--> dead
+ *	   any with a QEMU --QEMU exit, panic--> dead
+ *	   booting --agent lost--> dead
+ *	   booted|paused --agent lost, then silence of VM_AGENTLESS_NS--> dead
  *	   booting --alarm--> dead
  *
  * | state    | legal                                                      |
@@ -27,8 +29,10 @@
  * through client_fail() with a text that ends in the last console lines. A
  * guest that powers itself off is not dead but shutdown; calls in flight fail
  * with "the guest powered off". A reset (the guest's own, or vm_reset_start)
- * leaves the VM booted: calls and streams fail with -ECONNRESET; those that
- * follow fail until the agent is back. A line of the console that holds one of
+ * leaves the VM booted: calls and streams fail with -ECONNRESET; later ones
+ * wait until the guest is as a boot leaves it (vm_is_restarting()). When the
+ * agent ends alone, calls fail in the same way; later ones fail at once, until
+ * QEMU tells of a power-off or a reset. A line of the console that holds one of
  * spec.alarms fails calls in flight, reset among them, and leaves the VM as it
  * is.
  */
@@ -88,6 +92,9 @@ struct vm_spec {
 	/* What its real-time clock starts with, at each boot: seconds since
 	 * 1970, UTC; 0: the host's time. */
 	int64_t initial_time;
+	/* After its agent ended, the nanoseconds for the guest to power off or
+	 * to restart before the VM is dead; 0: two minutes. */
+	int64_t agentless_ns;
 	/* What QEMU's random numbers come from; else from the host's. */
 	bool has_rng_seed;
 	uint64_t rng_seed;
@@ -265,6 +272,9 @@ unsigned vm_restarts(const struct vm *vm);
 pid_t vm_pid(const struct vm *vm);	 /* QEMU's, -1: none */
 int64_t vm_cid(const struct vm *vm);	 /* -1 where vsock is not used */
 struct client *vm_client(struct vm *vm); /* NULL unless booted or paused */
+/* The guest of a booted VM was reset, and is not yet as a boot leaves it:
+ * requests to its client wait for that. */
+bool vm_is_restarting(const struct vm *vm);
 struct console *vm_console(struct vm *vm);
 struct stream_list *vm_streams(struct vm *vm);
 /* Why it is dead; NULL otherwise. */

@@ -77,7 +77,12 @@ static void on_client_lost(void *ctx, const struct err *err)
 		vm_kick(vm);
 		return;
 	}
-	vm_condemn(vm, err->code == -EPROTO ? DOOM_ALARM : DOOM_LOST, err);
+	/* A connection over vsock ends with the agent. */
+	vm_condemn(vm,
+		   err->code == -EPROTO ? DOOM_ALARM
+		   : vm->cid		? DOOM_AGENT
+					: DOOM_LOST,
+		   err);
 }
 
 static void start_hello(struct vm *vm)
@@ -94,10 +99,16 @@ static void start_hello(struct vm *vm)
 		vm_kick(vm);
 }
 
+/* Over vsock a client has its first connection later than its first requests,
+ * after a reset, and may have several until the agent answers. */
 static void start_client(struct vm *vm, int take_fd)
 {
-	vm->client = client_new(vm->loop, take_fd, on_client_lost, vm);
-	client_skip_handles(vm->client, vm_revival_handles(vm));
+	if (vm->client) {
+		client_link(vm->client, take_fd);
+	} else {
+		vm->client = client_new(vm->loop, take_fd, on_client_lost, vm);
+		client_skip_handles(vm->client, vm_revival_handles(vm));
+	}
 	start_hello(vm);
 }
 
@@ -215,6 +226,7 @@ void vm_retire_client(struct vm *vm, const struct err *err)
 void vm_stop_qemu(struct vm *vm)
 {
 	vm->link = LINK_NONE;
+	vm->gone_until_ns = CLOCK_NEVER;
 	dial_done(&vm->dial);
 	qmp_call_done(&vm->greet);
 	qmp_call_done(&vm->probe);
@@ -229,26 +241,39 @@ void vm_stop_qemu(struct vm *vm)
 	vm_remove_boot_files(vm);
 }
 
-/* The guest starts anew, and so does the conversation. */
-static void handle_reset(struct vm *vm)
+/* Over vsock a reset ends the connection. The users of the last client keep it,
+ * failed; the new one has no connection yet. */
+static void redial(struct vm *vm)
 {
 	struct err err;
 
+	err_set(&err, -ECONNRESET, "the guest was reset");
+	vm_retire_client(vm, &err);
+	if (vm->is_freed)
+		return;
+	vm->client = client_new(vm->loop, -1, on_client_lost, vm);
+	client_postpone(vm->client);
+	start_dial(vm);
+}
+
+/* The guest starts anew, and so does the conversation. */
+static void handle_reset(struct vm *vm)
+{
 	vm->reset_seen = false;
 	vm->resets++;
 	vm->restarts++;
-	if (vm->doom == DOOM_LOST)
+	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
 		vm->doom = DOOM_NONE;
+	vm->gone_until_ns = CLOCK_NEVER;
 	console_mark_boot(vm->console);
-	if (!vm->client)
-		return; /* still dialing */
+	if (vm->link == LINK_DIALING)
+		return;
 	if (vm->cid) {
-		err_set(&err, -ECONNRESET, "the guest was reset");
-		vm_retire_client(vm, &err);
-		if (!vm->is_freed)
-			start_dial(vm);
+		redial(vm);
 		return;
 	}
+	/* What is asked from now on waits until the guest is up. */
+	client_postpone(vm->client);
 	start_hello(vm);
 }
 
@@ -265,9 +290,8 @@ static void hello_failed(struct vm *vm)
 	struct err err = vm->hello.err;
 
 	if (vm->cid && err.code != -EPROTO) {
-		vm_retire_client(vm, &err);
-		if (!vm->is_freed)
-			start_dial(vm);
+		op_done(&vm->hello);
+		start_dial(vm);
 		return;
 	}
 	vm->link = LINK_NONE;
@@ -283,7 +307,9 @@ static void link_up(struct vm *vm)
 	vm->link = LINK_UP;
 	if (vm->state == VM_SUSPENDED)
 		vm_set_state(vm, VM_BOOTED);
-	if (vm->state != VM_BOOTING)
+	if (vm->state != VM_BOOTING || !err.code)
+		client_send_postponed(vm->client);
+	if (vm->is_freed || vm->state != VM_BOOTING)
 		return;
 	if (err.code) {
 		vm_die(vm, &err);
@@ -314,7 +340,7 @@ static void revived(struct vm *vm)
 static void forget_loss(struct vm *vm)
 {
 	qmp_call_done(&vm->probe);
-	if (vm->doom == DOOM_LOST)
+	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
 		vm->doom = DOOM_NONE;
 }
 
@@ -352,7 +378,7 @@ static void on_port(void *ctx, const json_t *data)
 	}
 	/* An agent that has answered has it open, whatever was told. */
 	if ((!vm->port_opened && vm->link < LINK_NET) || vm->probe.command ||
-	    vm->state == VM_SUSPENDED)
+	    vm->state == VM_SUSPENDED || vm->link == LINK_GONE)
 		return;
 	vm->resets_at_closing = vm->resets;
 	qmp_call_start(&vm->probe, vm->qmp, "query-status", NULL, CLOCK_NEVER);
@@ -372,7 +398,7 @@ static void probed(struct vm *vm)
 		return;
 	err_set(&err, -EHOSTDOWN, "the agent in the guest ended%s",
 		vm->link == LINK_HELLO ? " before it had answered" : "");
-	vm_condemn(vm, DOOM_LOST, &err);
+	vm_condemn(vm, DOOM_AGENT, &err);
 }
 
 void vm_step_link(struct vm *vm)

@@ -18,7 +18,7 @@ void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err)
 {
 	int64_t wait_ns = 0;
 
-	if (doom == DOOM_LOST)
+	if (doom == DOOM_LOST || doom == DOOM_AGENT)
 		wait_ns = vm->copy.spec.may_suspend ? VM_SUSPEND_GRACE_NS
 						    : VM_LOST_GRACE_NS;
 	if (doom <= vm->doom || vm->state == VM_DEAD)
@@ -34,7 +34,7 @@ int64_t vm_doom_due(const struct vm *vm)
 {
 	if (vm->doom == DOOM_NONE)
 		return CLOCK_NEVER;
-	if (vm->doom == DOOM_LOST &&
+	if ((vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT) &&
 	    (vm->guest_off || (vm->is_shutting_down && vm_has_parted(vm))))
 		return vm->doom_at_ns + VM_OFF_GRACE_NS;
 	return vm->doom_at_ns;
@@ -228,6 +228,46 @@ static bool step_exit(struct vm *vm)
 	return true;
 }
 
+/*
+ * The agent ended, and nothing better came up since. QEMU lives, so that the
+ * guest may be on its way to a power-off or a restart: its init kills every
+ * process first. Calls are told; provium waits for QEMU's word.
+ */
+static void lose_agent(struct vm *vm)
+{
+	struct err err = vm->doom_err;
+	int64_t span_ns = vm->copy.spec.agentless_ns
+			      ? vm->copy.spec.agentless_ns
+			      : VM_AGENTLESS_NS;
+
+	vm->doom = DOOM_NONE;
+	vm->link = LINK_GONE;
+	vm->gone_until_ns = clock_deadline_ns(span_ns);
+	err_set(&vm->gone_err, err.code,
+		"%s; the guest neither powered off nor restarted within %lld s",
+		err.text, (long long)(span_ns / NS_PER_SEC));
+	err_wrap(&err, "VM %s lost its agent", vm_name(vm));
+	vm_add_console(vm, &err);
+	if (vm->cid)
+		vm_retire_client(vm, &err);
+	else
+		client_end_session(vm->client, &err);
+}
+
+/* The guest has had its time. */
+static void step_gone(struct vm *vm)
+{
+	if (vm->link == LINK_GONE && clock_now_ns() >= vm->gone_until_ns)
+		vm_condemn(vm, DOOM_ALARM, &vm->gone_err);
+}
+
+/* A guest without an agent can end or restart, but only once it was up. */
+static bool may_outlive_agent(const struct vm *vm)
+{
+	return vm->doom == DOOM_AGENT && vm->state != VM_BOOTING &&
+	       !vm->is_shutting_down && vm->client;
+}
+
 bool vm_step_death(struct vm *vm)
 {
 	if (vm->panic_lingers &&
@@ -237,10 +277,15 @@ bool vm_step_death(struct vm *vm)
 		return true;
 	if (vm->has_exited && vm->doom < DOOM_ALARM && vm->process)
 		return step_exit(vm);
+	step_gone(vm);
 	if (clock_now_ns() < vm_doom_due(vm))
 		return false;
+	if (may_outlive_agent(vm)) {
+		lose_agent(vm);
+		return vm->is_freed;
+	}
 	/* It is to end, and there is nobody left who would do it. */
-	if (vm->doom == DOOM_LOST && vm->is_shutting_down) {
+	if (vm->doom <= DOOM_LOST && vm->is_shutting_down) {
 		vm->doom = DOOM_NONE;
 		process_kill(vm->process, SIGKILL);
 		return false;

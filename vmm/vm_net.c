@@ -325,7 +325,9 @@ bool vm_net_start(struct vm *vm)
 	vm->link = LINK_NET;
 	vm->net_setup = exec_new(vm->client);
 	vm->net_setup->max_output = NET_OUTPUT_MAX;
+	client_pass(vm->client, true);
 	exec_start(vm->net_setup, &spec, CLOCK_NEVER);
+	client_pass(vm->client, false);
 	vm->net_setup->op.on_done = vm_on_op;
 	vm->net_setup->op.done_ctx = vm;
 	if (op_is_done(&vm->net_setup->op))

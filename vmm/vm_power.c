@@ -120,7 +120,9 @@ void vm_start_command(struct vm *vm, const char *command,
 static void send_parting(struct vm *vm, const struct msg *m)
 {
 	vm->parting = call_new(vm->client);
+	client_pass(vm->client, true);
 	call_start(vm->parting, m, NULL, 0, CLOCK_NEVER);
+	client_pass(vm->client, false);
 	vm->parting->op.on_done = vm_on_op;
 	vm->parting->op.done_ctx = vm;
 }

@@ -18,6 +18,11 @@
 /* After a connection broke, so long the reason is waited for: on a busy machine
  * a QEMU that ends closes its sockets long before its exit can be seen. */
 #define VM_LOST_GRACE_NS (1000 * NS_PER_MS)
+/* After the agent ended, the time for the guest to power off or to restart. An
+ * init kills every process first: systemd 257 then waits up to 90 s for those
+ * that do not end (DefaultTimeoutStopSec), and unmounts (systemd-shutdown(8)).
+ */
+#define VM_AGENTLESS_NS (120 * NS_PER_SEC)
 /* The same where the reason is known: the guest is being powered off, or its
  * agent has said that it will be. */
 #define VM_OFF_GRACE_NS (30 * NS_PER_SEC)
@@ -30,6 +35,7 @@
 /* What is going to kill the VM, the better known the higher. */
 enum vm_doom {
 	DOOM_NONE,
+	DOOM_AGENT, /* the agent ended; the guest may follow, or restart */
 	DOOM_LOST,  /* a connection broke; there must be a reason */
 	DOOM_EXIT,  /* QEMU ended */
 	DOOM_ALARM, /* the guest or its agent said it; it holds at once */
@@ -50,10 +56,12 @@ enum vm_ask {
 	ASK_SHUTDOWN
 };
 
-/* Where the agent's link stands. In LINK_NET it is there, and configures the
- * guest's NICs; in LINK_WORD it is told of a restore. */
+/* The state of the agent's link. In LINK_NET the agent configures the guest's
+ * NICs; in LINK_WORD provium tells it of a restore. In LINK_GONE the agent has
+ * ended, and provium waits for the guest to power off or to restart. */
 enum vm_link {
 	LINK_NONE,
+	LINK_GONE,
 	LINK_DIALING,
 	LINK_HELLO,
 	LINK_NET,
@@ -134,6 +142,9 @@ struct vm {
 	struct dial dial;
 	struct op hello;
 	bool hello_lost; /* the connection under the hello broke */
+	/* LINK_GONE: when the VM is given up; else CLOCK_NEVER. */
+	int64_t gone_until_ns;
+	struct err gone_err; /* LINK_GONE: the cause of death then */
 	struct client *client;
 	/* Clients of earlier links, failed for good: who holds a stream or a
 	 * process of one may still ask it. Freed with the VM. */

@@ -51,7 +51,8 @@ static void on_finished(struct fake_agent *a, struct chan *ch)
 static void on_request(struct fake_agent *a, struct chan *ch,
 		       const struct msg *m)
 {
-	/* A channel that is over is freed: the next one may lie where it was. */
+	/* A channel that is over is freed: the next one may lie where it was.
+	 */
 	taken.ch = m->type == MSG_PING ? NULL : ch;
 	if (m->type == MSG_PING)
 		fake_done(a, ch, m->ping.value, true);

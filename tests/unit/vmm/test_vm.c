@@ -363,14 +363,21 @@ static void the_death_of_the_agent_is_noticed(void **state)
 {
 	struct fixture *f = *state;
 
+	f->spec.agentless_ns = NS_PER_SEC;
 	vm_must_boot(f);
 	/* QEMU tells of one change of a port a second. */
 	free(vm_exec_out(f, "sleep 1.2"));
 	vm_exec(f, "kill -9 $PPID; sleep 1000");
 	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
 	vm_expect_text(f->exec->op.err.text,
-		       "VM a: the agent in the guest ended");
-	assert_int_equal(vm_state(f->vm), VM_DEAD);
+		       "VM a lost its agent: the agent in the guest ended");
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	assert_int_equal(f->deaths, 0);
+	vm_wait_state(f, VM_DEAD);
+	assert_int_equal(f->deaths, 1);
+	vm_expect_text(f->death.text,
+		       "VM a: the agent in the guest ended; the guest neither "
+		       "powered off nor restarted within 1 s");
 }
 
 static void freeing_a_booting_vm_kills_it(void **state)

@@ -11,6 +11,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
 #include "vmm/vm_private.h"
 
 /* Agents as process 1: each opens the port, as provium-agent does. */
@@ -79,11 +81,70 @@ a_guest_whose_agent_ends_when_it_is_to_shut_down_is_forced(void **state)
 	assert_true(clock_now_ns() - start_ns < VM_OFF_GRACE_NS);
 }
 
+/* As an init does: every process ends long before the machine. */
+static void kill_agent(struct fixture *f, const char *then)
+{
+	CLEANUP(free_ptr)
+	char *script = mem_printf("(sleep 4; echo %s >/proc/sysrq-trigger) & "
+				  "sleep 1.2; kill -9 $PPID; sleep 1000",
+				  then);
+
+	vm_must_boot(f);
+	vm_exec(f, script);
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	vm_expect_text(f->exec->op.err.text, "VM a lost its agent");
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	assert_false(vm_is_restarting(f->vm));
+}
+
+static void a_guest_may_power_off_after_its_agent_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	kill_agent(f, "o");
+	vm_wait_state(f, VM_SHUTDOWN);
+	assert_int_equal(f->deaths, 0);
+}
+
+static void a_guest_may_restart_after_its_agent_ended(void **state)
+{
+	struct fixture *f = *state;
+
+	kill_agent(f, "b");
+	while (!vm_restarts(f->vm))
+		loop_turn(f->loop);
+	assert_true(vm_is_restarting(f->vm));
+	/* It waits for the guest, and needs no second try. */
+	vm_ping(f);
+	assert_false(vm_is_restarting(f->vm));
+	assert_int_equal(f->deaths, 0);
+}
+
+static void a_guest_without_an_agent_can_be_reset_and_shut_down(void **state)
+{
+	struct fixture *f = *state;
+
+	kill_agent(f, "h");
+	vm_reset_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	vm_ping(f);
+	f->exec = exec_free(f->exec);
+	vm_exec(f, "sleep 1.2; kill -9 $PPID; sleep 1000");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	vm_shutdown_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	assert_int_equal(vm_state(f->vm), VM_SHUTDOWN);
+	assert_int_equal(f->deaths, 0);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, vm_setup, vm_teardown)
 static const struct CMUnitTest tests[] = {
     T(an_agent_that_ends_while_it_boots_is_told_at_once),
     T(a_reset_while_it_boots_is_no_end_of_the_agent),
     T(a_guest_whose_agent_ends_when_it_is_to_shut_down_is_forced),
+    T(a_guest_may_power_off_after_its_agent_ended),
+    T(a_guest_may_restart_after_its_agent_ended),
+    T(a_guest_without_an_agent_can_be_reset_and_shut_down),
 };
 
 int main(void)
