@@ -49,9 +49,14 @@ static bool take(struct json_reader *r, char c)
 	return true;
 }
 
+static bool is_space(char c)
+{
+	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
+}
+
 static void skip_space(struct json_reader *r)
 {
-	while (r->at < r->n && memchr(" \t\n\r", r->text[r->at], 4))
+	while (r->at < r->n && is_space((char)r->text[r->at]))
 		r->at++;
 }
 

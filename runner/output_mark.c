@@ -49,7 +49,8 @@ bool output_mark_find(const struct output_mark *m, const char *line, size_t n,
 	const char *mark = line + n - all;
 	char number[NUMBER_N + 1];
 
-	if (n < all || *mark != '\036' || memcmp(mark + 1, m->token, token_n))
+	if (n < all || *mark != '\036' ||
+	    memcmp(mark + 1, m->token, token_n) != 0)
 		return false;
 	memcpy(number, mark + 1 + token_n, NUMBER_N);
 	number[NUMBER_N] = '\0';

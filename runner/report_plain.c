@@ -116,7 +116,8 @@ static bool is_quoted(const json_t *ev, const char *console, size_t n)
 {
 	struct tree_text message = tree_text(ev, "message");
 
-	while (n && memchr("\r\n ", console[n - 1], 3))
+	while (n && (console[n - 1] == '\r' || console[n - 1] == '\n' ||
+		     console[n - 1] == ' '))
 		n--;
 	const char *last = print_tail(console, n, 1);
 	size_t len = n - (size_t)(last - console);

@@ -189,7 +189,7 @@ static bool is_swapped(const char *a, const char *b)
 
 const char *text_misspelt(const char *s, const char *const *candidates)
 {
-	char a[NEAREST_MAX + 1], b[NEAREST_MAX + 1];
+	char a[NEAREST_MAX + 1] = "", b[NEAREST_MAX + 1] = "";
 
 	fold(s, a);
 	if (strlen(s) > NEAREST_MAX)

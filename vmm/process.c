@@ -155,8 +155,9 @@ static int start_child(struct process *p, struct child_plan *plan,
 	if (pipe2(go, O_CLOEXEC) < 0)
 		return err_set(err, -errno, "cannot start %s: pipe: %s",
 			       plan->argv[0], strerror(errno));
-	plan->go_fd = go_rd = go[0];
+	go_rd = go[0];
 	go_wr = go[1];
+	plan->go_fd = go_rd;
 	plan->null_fd = null_fd;
 	plan->out_fd = out_wr;
 	plan->status_fd = status_wr;
