@@ -3,6 +3,7 @@
 
 #include <ctype.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -19,62 +20,91 @@
 #define LEVEL_QUIET   4
 #define LEVEL_DEBUG   10
 
-/* A word of the line, without the quotes around it. */
-struct word {
-	const char *p;
-	size_t n;
-};
-
-/* The word at *at, which moves behind it; false at the end, which `--` is as
- * well: behind it are the arguments of init. Quotes protect spaces (Linux,
- * lib/cmdline.c, next_arg()). */
-static bool next_word(const char **at, struct word *ret)
+/* As the kernel's isspace() (lib/ctype.c): Latin-1's no-break space counts. */
+static bool is_space(char c)
 {
-	const char *p = *at;
+	return isspace((unsigned char)c) || (uint8_t)c == 0xa0;
+}
+
+/* The end of the word at p; quotes protect spaces. */
+static const char *word_end(const char *p)
+{
 	bool is_quoted = false;
 
-	while (isspace((unsigned char)*p))
-		p++;
-	*at = p;
-	ret->p = *p == '"' ? p + 1 : p;
-	for (; *p && (is_quoted || !isspace((unsigned char)*p)); p++)
+	for (; *p && (is_quoted || !is_space(*p)); p++)
 		if (*p == '"')
 			is_quoted = !is_quoted;
-	ret->n = p > ret->p ? (size_t)(p - ret->p) : 0;
-	if (p == *at || (p - *at == 2 && memcmp(*at, "--", 2) == 0))
+	return p;
+}
+
+static struct cmdline_span unquote(struct cmdline_span s)
+{
+	if (!s.n || *s.p != '"')
+		return s;
+	s.p++;
+	s.n--;
+	s.n -= s.n && s.p[s.n - 1] == '"';
+	return s;
+}
+
+bool cmdline_next(const char **at, struct cmdline_word *ret)
+{
+	struct cmdline_span all;
+	const char *equals;
+
+	while (is_space(**at))
+		++*at;
+	all.p = *at;
+	all.n = (size_t)(word_end(*at) - *at);
+	if (!all.n)
 		return false;
-	*at = p;
+	*ret = (struct cmdline_word){.text = all};
+	all = unquote(all);
+	equals = all.n > 1 ? memchr(all.p + 1, '=', all.n - 1) : NULL;
+	ret->key = all;
+	if (equals) {
+		ret->key.n = (size_t)(equals - all.p);
+		ret->value.p = equals + 1;
+		ret->value.n = (size_t)(all.p + all.n - equals - 1);
+		ret->value = unquote(ret->value);
+	} else if (all.n == 2 && memcmp(all.p, "--", 2) == 0) {
+		return false;
+	}
+	*at += ret->text.n;
 	return true;
 }
 
-/* The word is `key`, or key=VALUE. */
-static bool is_key(struct word w, const char *key)
+bool cmdline_is(const struct cmdline_word *w, const char *key)
 {
-	size_t n = strlen(key);
+	if (strlen(key) != w->key.n)
+		return false;
+	for (size_t i = 0; i < w->key.n; i++) {
+		char a = w->key.p[i] == '-' ? '_' : w->key.p[i];
+		char b = key[i] == '-' ? '_' : key[i];
 
-	return w.n >= n && memcmp(w.p, key, n) == 0 &&
-	       (w.n == n || w.p[n] == '=' || w.p[n] == '"');
+		if (a != b)
+			return false;
+	}
+	return true;
 }
 
 /* The console's level that the line asks for, the last word that sets it. *end
  * is where the words for the kernel end. */
 static int level_of(const char *line, const char **end)
 {
-	static const char key[] = "loglevel=";
 	int level = LEVEL_DEFAULT;
 	bool shows_all = false;
-	struct word w;
+	struct cmdline_word w;
 
-	for (*end = line; next_word(end, &w);) {
-		if (is_key(w, "quiet"))
+	for (*end = line; cmdline_next(end, &w);) {
+		if (cmdline_is(&w, "quiet"))
 			level = LEVEL_QUIET;
-		else if (is_key(w, "debug"))
+		else if (cmdline_is(&w, "debug"))
 			level = LEVEL_DEBUG;
-		else if (is_key(w, "ignore_loglevel"))
+		else if (cmdline_is(&w, "ignore_loglevel"))
 			shows_all = true;
-		else if (w.n >= strlen(key) &&
-			 memcmp(w.p, key, strlen(key)) == 0)
-			level = atoi(w.p + strlen(key));
+		else if (cmdline_is(&w, "loglevel") && w.value.p)
+			level = atoi(w.value.p);
 	}
 	return shows_all ? INT_MAX : level;
 }
@@ -105,8 +135,7 @@ char *cmdline_complete(const char *user, const char *const *qemu_args,
 	buf_append(&out, user, (size_t)(end - user));
 	if (has_alarms && level < CMDLINE_WARNINGS)
 		buf_printf(&out, "%sloglevel=%d%s",
-			   end > user && !isspace((unsigned char)end[-1]) ? " "
-									  : "",
+			   end > user && !is_space(end[-1]) ? " " : "",
 			   CMDLINE_WARNINGS, *end ? " " : "");
 	buf_append(&out, end, strlen(end) + 1);
 	return (char *)out.mem;

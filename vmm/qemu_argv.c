@@ -28,7 +28,6 @@
  */
 #include "vmm/qemu_argv.h"
 
-#include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdbool.h>
@@ -38,6 +37,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "vmm/cmdline.h"
 #include "vmm/net/bridge.h"
 #include "vmm/overlay.h"
 
@@ -262,44 +262,23 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 		strvec_add(argv, s->extra[i]);
 }
 
-/* The end of the parameter that starts at p: quotes protect spaces, as in the
- * kernel's next_arg() (lib/cmdline.c). */
-static const char *param_end(const char *p)
-{
-	bool quoted = false;
-
-	for (; *p && (quoted || !isspace((unsigned char)*p)); p++)
-		if (*p == '"')
-			quoted = !quoted;
-	return p;
-}
-
-/* Finds a `rdinit=` that is not ours, up to `--`, behind which stand the
- * arguments of init. */
+/* Refuses an rdinit= that is not ours. */
 static int refuse_rdinit(const char *user, struct err *err)
 {
-	static const char key[] = "rdinit=";
-	static const char ours[] = "rdinit=" OVERLAY_AGENT_PATH;
-	const char *end;
+	static const char ours[] = OVERLAY_AGENT_PATH;
+	struct cmdline_word w;
 
-	for (const char *p = user; *p; p = end) {
-		if (isspace((unsigned char)*p)) {
-			end = p + 1;
-			continue;
-		}
-		end = param_end(p);
-		size_t n = (size_t)(end - p);
-		if (n == 2 && memcmp(p, "--", 2) == 0)
-			return 0;
-		if (strncmp(p, key, strlen(key)) != 0 ||
-		    (n == strlen(ours) && memcmp(p, ours, n) == 0))
+	while (cmdline_next(&user, &w)) {
+		if (!cmdline_is(&w, "rdinit") || !w.value.p ||
+		    (w.value.n == strlen(ours) &&
+		     memcmp(w.value.p, ours, w.value.n) == 0))
 			continue;
 		return err_set(
 		    err, -EINVAL,
 		    "the kernel command line says '%.*s': provium needs rdinit "
 		    "for its agent, which then starts the image's own /init; "
 		    "remove it",
-		    (int)(n < 128 ? n : 128), p);
+		    (int)(w.text.n < 128 ? w.text.n : 128), w.text.p);
 	}
 	return 0;
 }

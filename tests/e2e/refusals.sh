@@ -150,6 +150,16 @@ END
 run 1 run rdinit
 out "rdinit="
 
+claim "also in quotes, which the kernel strips"
+file quoted/a.test.lua <<'END'
+test("a", function(t)
+  provium:vm("a"):boot({kernel_cmdline_append = '"rdinit=/bin/sh"'})
+end)
+END
+run 1 run quoted
+out "rdinit=/bin/sh"
+out "provium needs rdinit"
+
 claim "a test whose time is up is told which stream held its process up"
 file held/a.test.lua <<'END'
 local vm = provium:vm("a"):boot()

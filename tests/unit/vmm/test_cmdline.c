@@ -48,6 +48,7 @@ static void alarms_raise_a_level_that_hides_warnings(void **state)
 	    {"debug a quiet", "debug a quiet loglevel=5"},
 	    {"loglevel=7 quiet b ", "loglevel=7 quiet b loglevel=5"},
 	    {"quiet=x", "quiet=x loglevel=5"},
+	    {"loglevel=\"4\"", "loglevel=\"4\" loglevel=5"},
 	    {"loglevel=", "loglevel= loglevel=5"},
 	    /* Behind -- are the arguments of init. */
 	    {"quiet -- x", "quiet loglevel=5 -- x"},
@@ -68,6 +69,9 @@ static void alarms_lower_nothing(void **state)
 	    {"quiet loglevel=8", "quiet loglevel=8"},
 	    {"quiet debug", "quiet debug"},
 	    {"quiet ignore_loglevel", "quiet ignore_loglevel"},
+	    {"quiet ignore-loglevel", "quiet ignore-loglevel"},
+	    {"loglevel=\"7\"", "loglevel=\"7\""},
+	    {"\"--\" quiet", "\"--\" quiet"},
 	    {"-- quiet", "-- quiet"},
 	    {"quietly a=\"b quiet c\" xquiet",
 	     "quietly a=\"b quiet c\" xquiet"},

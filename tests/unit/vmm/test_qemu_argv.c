@@ -271,7 +271,11 @@ static void another_rdinit_is_refused(void **state)
 {
 	static const char *const bad[] = {
 	    "rdinit=/bin/sh", "quiet rdinit=/bin/sh",
-	    "rdinit=", "a=\"b c\"\trdinit=/x", "rdinit=/.provium/agent2"};
+	    "rdinit=", "a=\"b c\"\trdinit=/x", "rdinit=/.provium/agent2",
+	    /* The kernel strips these quotes. */
+	    "\"rdinit=/bin/x\"", "quiet \"rdinit=/bin/x\" a",
+	    "rdinit=\"/bin/x\"", "\"rdinit=/bin/x -- y\"", "\"rdinit=/bin/x",
+	    "x\xa0rdinit=/bin/x"};
 	struct err err;
 
 	(void)state;
@@ -285,8 +289,12 @@ static void another_rdinit_is_refused(void **state)
 static void what_only_looks_like_rdinit_is_taken(void **state)
 {
 	static const char *const good[] = {"rdinit=/.provium/agent",
-					   "x=\"a rdinit=/b\"", "nordinit=1",
-					   "quiet -- rdinit=/argument/of/init"};
+					   "x=\"a rdinit=/b\"",
+					   "nordinit=1",
+					   "\"rdinit=/.provium/agent\"",
+					   "rdinit=\"/.provium/agent\"",
+					   "quiet -- rdinit=/argument/of/init",
+					   "\"--\" rdinit=/argument/of/init"};
 	struct err err;
 
 	(void)state;
