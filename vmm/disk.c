@@ -8,9 +8,11 @@
 #include <sys/stat.h>
 
 #include "agent-proto/cleanup.h"
+#include "vmm/disk_magic.h"
 #include "vmm/qcow2.h"
 
 #define QCOW2_SUFFIX ".qcow2"
+#define RAW_SUFFIX   ".raw"
 
 bool disk_id_is_good(const char *id)
 {
@@ -32,11 +34,16 @@ int disk_check_size(uint64_t size, struct err *err)
 		       size, DISK_SECTOR);
 }
 
+static bool has_suffix(const char *path, const char *suffix)
+{
+	size_t n = strlen(path), s = strlen(suffix);
+
+	return n > s && !strcmp(path + n - s, suffix);
+}
+
 static bool is_named_qcow2(const char *path)
 {
-	size_t n = strlen(path), s = strlen(QCOW2_SUFFIX);
-
-	return n > s && !strcmp(path + n - s, QCOW2_SUFFIX);
+	return has_suffix(path, QCOW2_SUFFIX);
 }
 
 /* See the header for why names decide. */
@@ -61,6 +68,22 @@ static int inspect_qcow2(const char *path, bool will_write, const uint8_t *p,
 	return 0;
 }
 
+/* The guest would get the container's own bytes as its disk. */
+static int refuse_container(const char *path, const uint8_t *p, size_t n,
+			    struct err *err)
+{
+	const struct disk_container *c = disk_magic_find(p, n);
+
+	if (!c || has_suffix(path, RAW_SUFFIX))
+		return 0;
+	return err_set(err, -ENOTSUP,
+		       "it begins like %s: %s, or give it a name that ends "
+		       "in " RAW_SUFFIX " if the guest is to read these bytes",
+		       c->name,
+		       c->is_packed ? "unpack it"
+				    : "convert it (qemu-img convert -O qcow2)");
+}
+
 static int inspect_fd(int fd, const char *path, bool will_write,
 		      struct disk_image *ret, struct err *err)
 {
@@ -82,6 +105,8 @@ static int inspect_fd(int fd, const char *path, bool will_write,
 		return err_set(err, -EBADMSG, "it is no qcow2 image");
 	if (!st.st_size)
 		return err_set(err, -EINVAL, "it is empty");
+	if (refuse_container(path, head, (size_t)n, err) < 0)
+		return err->code;
 	/* As QEMU does: the rest of the last sector reads as zeros. */
 	*ret = (struct disk_image){
 	    .size = ((uint64_t)st.st_size + DISK_SECTOR - 1) / DISK_SECTOR *

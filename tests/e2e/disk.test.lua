@@ -115,6 +115,10 @@ test("images that are none are refused at the boot", function(t)
     { { path = write_host(dir .. "/raw.img", qcow2) }, "which a guest may" },
     { { template = write_host(dir .. "/evil.img", names_a_file) },
       "names other files, which a guest may have written" },
+    { { template = write_host(dir .. "/x.vmdk", "KDMV\1\0\0\0") },
+      "begins like a VMDK image: convert it" },
+    { { path = write_host(dir .. "/x.img", "\31\139\8\0" .. IMAGE) },
+      "begins like a gzip file: unpack it" },
   }) do
     local vm = provium:vm("bad" .. i, { disks = { case[1] } })
     local err = tostring(t:assert_raises(function() vm:boot() end))

@@ -105,6 +105,27 @@ static void other_bytes_are_a_raw_image(void **state)
 	assert_int_equal(image.size, 512);
 }
 
+static void containers_are_refused_unless_named_raw(void **state)
+{
+	CLEANUP(free_ptr) char *vmdk = path_of(state, "x.vmdk");
+	CLEANUP(free_ptr) char *gz = path_of(state, "x.img.gz");
+	CLEANUP(free_ptr) char *raw = path_of(state, "x.raw");
+	struct disk_image image;
+	struct err err;
+
+	write_image(vmdk, "KDMV\1\0\0\0", 8);
+	assert_int_equal(disk_inspect(vmdk, false, &image, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, vmdk));
+	assert_non_null(strstr(err.text, "a VMDK image: convert it"));
+	assert_int_equal(disk_inspect(vmdk, true, &image, &err), -ENOTSUP);
+	write_image(gz, "\x1f\x8b\x08\0", 4);
+	assert_int_equal(disk_inspect(gz, false, &image, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "a gzip file: unpack it"));
+	write_image(raw, "KDMV\1\0\0\0", 8);
+	assert_int_equal(disk_inspect(raw, true, &image, &err), 0);
+	assert_false(image.is_qcow2);
+}
+
 static void a_header_that_a_guest_may_have_written_is_refused(void **state)
 {
 	CLEANUP(free_ptr) char *raw = path_of(state, "a.img");
@@ -185,6 +206,7 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(an_image_that_was_made_is_read),
     cmocka_unit_test(an_image_of_no_size_is_not_made),
     cmocka_unit_test(other_bytes_are_a_raw_image),
+    cmocka_unit_test(containers_are_refused_unless_named_raw),
     cmocka_unit_test(a_header_that_a_guest_may_have_written_is_refused),
     cmocka_unit_test(a_damaged_header_is_refused),
     cmocka_unit_test(what_is_no_file_is_refused),
