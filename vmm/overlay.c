@@ -17,6 +17,10 @@
 
 #define OVERLAY_DIR "/.provium"
 #define COPY_STEP   (1 << 30)
+/* Zeros behind an initrd. The kernel's reader of LZ4 frames takes the next four
+ * bytes for the size of a block, and fails where it is not 0
+ * (lib/decompress_unlz4.c). */
+#define GAP_MIN 4
 
 /* One step of the fastest way that these two files allow; *way moves on to
  * the next where one is refused before it copied anything. */
@@ -46,7 +50,7 @@ static ssize_t copy_step(int in, int out, int *way)
 
 static int copy_initrd(const char *path, int out, struct err *err)
 {
-	static const char zeros[CPIO_ALIGN];
+	static const char zeros[CPIO_ALIGN + GAP_MIN];
 	CLEANUP(fd_closep) int in = open(path, O_RDONLY | O_CLOEXEC);
 	size_t n = 0, gap;
 	struct stat st;
@@ -64,7 +68,9 @@ static int copy_initrd(const char *path, int out, struct err *err)
 		if (r > 0)
 			n += (size_t)r;
 	} while (r > 0 || r == -EINTR);
-	gap = (CPIO_ALIGN - n % CPIO_ALIGN) % CPIO_ALIGN;
+	gap = CPIO_ALIGN - n % CPIO_ALIGN;
+	if (gap < GAP_MIN)
+		gap += CPIO_ALIGN;
 	if (r == 0)
 		r = io_write(out, zeros, gap);
 	if (r < 0)
@@ -149,6 +155,18 @@ static int check_files(const struct overlay_file *files, size_t n,
 	return r;
 }
 
+/*
+ * The kernel truncates a file that exists, and so changes all its hard links.
+ * For a symlink it unlinks what has the name, and for a file that symlink
+ * (init/initramfs.c, clean_path()). A symlink without a target is skipped.
+ */
+static void add_new_file(struct cpio *c, const char *path, uint32_t mode,
+			 const void *content, size_t n)
+{
+	cpio_add_symlink(c, path, "replaced");
+	cpio_add_file(c, path, mode, content, n);
+}
+
 /* Paths were checked, so that cpio_add_*() cannot refuse. */
 static int write_archive(int fd, const void *agent, size_t agent_n,
 			 const char *config, const struct overlay_file *files,
@@ -159,12 +177,12 @@ static int write_archive(int fd, const void *agent, size_t agent_n,
 
 	cpio_init(&c, fd);
 	cpio_add_dir(&c, OVERLAY_DIR, 0755);
-	cpio_add_file(&c, OVERLAY_AGENT_PATH, 0755, agent, agent_n);
-	cpio_add_file(&c, OVERLAY_CONFIG_PATH, 0644, config, strlen(config));
+	add_new_file(&c, OVERLAY_AGENT_PATH, 0755, agent, agent_n);
+	add_new_file(&c, OVERLAY_CONFIG_PATH, 0644, config, strlen(config));
 	for (size_t i = 0; i < n_files; i++) {
 		const struct overlay_file *f = &files[i];
 
-		cpio_add_file(&c, f->path, f->mode, f->content, f->n);
+		add_new_file(&c, f->path, f->mode, f->content, f->n);
 	}
 	r = cpio_finish(&c);
 	cpio_done(&c);

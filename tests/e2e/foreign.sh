@@ -50,9 +50,29 @@ mount --move /dev /new/dev
 exec switch_root /new /real-init
 END
 
+# Two names of one file.
+mkdir "$work/links"
+(cd "$work/links" && mkdir bin && echo one >bin/one && ln bin/one bin/two &&
+    find . | cpio -o -H newc --quiet) | cat "$image/initrd.cpio" - | gzip -1 >"$work/links.gz"
+
+# lz4_initrd REMAINDER: one whose size leaves that remainder by 512. The kernel's reader
+# takes the four bytes behind it.
+mkdir "$work/pad"
+lz4 -q -l -1 <"$image/initrd.cpio" >"$work/image.lz4"
+lz4_initrd() {
+	: >"$work/pad/pad"
+	while :; do
+		(cd "$work/pad" && echo pad | cpio -o -H newc --quiet) |
+		    lz4 -q -l | cat "$work/image.lz4" - >"$work/lz4-$1.gz"
+		[ $(($(stat -c %s "$work/lz4-$1.gz") % 512)) -ne "$1" ] || return 0
+		head -c 1 /dev/urandom >>"$work/pad/pad"
+	done
+}
+for remainder in 0 509 511; do lz4_initrd $remainder; done
+
 modules=$(sed -n 's|^serial \(.*\)|"\1",|p' "$image/modules.list")
 profile() {
-	echo "$1 = {kernel = '$image/vmlinux', initrd = '$work/$1.gz',
+	echo "$1 = {kernel = '$image/vmlinux', initrd = '$work/${2:-$1}.gz',
 	    modules = {$modules}},"
 }
 mkdir "$work/tests"
@@ -60,6 +80,10 @@ mkdir "$work/tests"
 	echo "return {profiles = {"
 	profile script
 	profile switch
+	profile links
+	profile "['lz4-0']" lz4-0
+	profile "['lz4-509']" lz4-509
+	profile "['lz4-511']" lz4-511
 	echo "}}"
 } >"$work/tests/provium.lua"
 
@@ -80,6 +104,20 @@ test("the agent follows init into another root", function(t)
   t:assert_eq(vm:read_file("/which-root"), "new\n")
   t:assert_eq(vm:run({"busybox", "cat", "/which-root"}).stdout, "new\n")
 end)
+
+test("a file of the boot's takes one name, not all hard links of it", function(t)
+  local vm = provium:vm("c", "links"):boot({
+    files = {{path = "/bin/two", content = "2\n"}}})
+  t:assert_eq(vm:read_file("/bin/one"), "one\n")
+  t:assert_eq(vm:read_file("/bin/two"), "2\n")
+end)
+
+for _, remainder in ipairs({0, 509, 511}) do
+  test("an lz4 initrd of any size boots: " .. remainder, function(t)
+    local vm = provium:vm("d", "lz4-" .. remainder):boot()
+    t:assert_eq(vm:run("echo works").stdout, "works\n")
+  end)
+end
 END
 "$provium" run ${CHECK_LOGS:+--artifacts "$CHECK_LOGS"} \
     --config "$work/tests/provium.lua" "$work/tests"

@@ -95,7 +95,7 @@ static void files_keep_mode_and_bytes(void **state)
 	e = archive_find(a, "etc/motd");
 	assert_string_equal(e->content, "later");
 	assert_int_equal(e->mode, S_IFREG | 0600);
-	for (e = a->e; strcmp(e->name, "etc/motd"); e++)
+	for (e = a->e; strcmp(e->name, "etc/motd") || !S_ISREG(e->mode); e++)
 		;
 	assert_int_equal(e->mode, S_IFREG);
 	assert_int_equal(e->n, 4);
@@ -116,6 +116,56 @@ static void initrd_comes_first_and_unchanged(void **state)
 	f->a = archive_read(&f->bytes);
 	assert_non_null(archive_find(&f->a, ".provium/agent"));
 	free(initrd);
+}
+
+/* The kernel's reader of LZ4 takes four bytes behind the initrd. */
+static void four_zeros_at_least_follow_an_initrd(void **state)
+{
+	static const size_t sizes[] = {1024, 1021, 1022, 1023, 1020, 1019};
+	struct fix *f = *state;
+	char bytes[1024];
+
+	memset(bytes, 'x', sizeof(bytes));
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		char *initrd = tmp_write(f->dir, "initrd", bytes, sizes[i]);
+		size_t start = sizes[i] > 1020 ? 1536 : 1024;
+
+		assert_int_equal(write_files(f, initrd, NULL, 0), 0);
+		f->bytes = tmp_read(f->out);
+		assert_true(f->bytes.len > start);
+		for (size_t k = sizes[i]; k < start; k++)
+			assert_int_equal(buf_data(&f->bytes)[k], 0);
+		buf_consume(&f->bytes, start);
+		f->a = archive_read(&f->bytes);
+		assert_non_null(archive_find(&f->a, ".provium/agent"));
+		archive_done(&f->a);
+		buf_done(&f->bytes);
+		free(initrd);
+	}
+	f->a = (struct archive){0};
+}
+
+/* A file onto a file would change all hard links of that. */
+static void a_symlink_makes_way_for_each_file(void **state)
+{
+	static const struct overlay_file file = {"/bin/tool", "x", 1, 0755};
+	struct fix *f = *state;
+	const struct archive *a;
+	size_t n_files = 0;
+
+	assert_int_equal(write_files(f, NULL, &file, 1), 0);
+	a = read_back(f);
+	for (size_t i = 0; i < a->n; i++) {
+		if (!S_ISREG(a->e[i].mode))
+			continue;
+		assert_true(i > 0);
+		assert_string_equal(a->e[i - 1].name, a->e[i].name);
+		assert_true(S_ISLNK(a->e[i - 1].mode));
+		/* The kernel makes no symlink of an empty one. */
+		assert_true(a->e[i - 1].n > 0);
+		n_files++;
+	}
+	assert_int_equal(n_files, 3);
 }
 
 /* sysfs and procfs refuse copy_file_range; sizes there say 0 or 4096. */
@@ -215,6 +265,8 @@ int main(void)
 	    T(agent_and_config_are_there),
 	    T(files_keep_mode_and_bytes),
 	    T(initrd_comes_first_and_unchanged),
+	    T(four_zeros_at_least_follow_an_initrd),
+	    T(a_symlink_makes_way_for_each_file),
 	    T(initrd_of_any_filesystem_is_copied),
 	    T(bad_paths_are_errors_that_name_them),
 	    T(names_that_only_share_a_prefix_are_fine),
