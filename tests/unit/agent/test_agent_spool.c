@@ -337,16 +337,17 @@ a_reader_of_one_output_waits_for_no_reader_of_the_other(void **state)
 static void unread_outputs_never_hold_each_other_up(void **state)
 {
 	struct peer *p = *state;
-	const int n = 40;
+	const int n = 80;
 	uint64_t small = peer_sh(p, "echo small");
-	uint64_t h[40];
+	uint64_t h[80];
 	size_t before = agent_memory(p);
 
 	for (int i = 0; i < n; i++)
 		h[i] = peer_sh(p, "head -c 9000000 /dev/zero");
 	for (int i = 0; i < n; i++)
 		assert_int_equal(peer_wait_exit(p, h[i]).status, 0);
-	assert_true(agent_memory(p) < before + (300u << 20));
+	/* 256 MiB are kept; AddressSanitizer rounds a chunk up by a quarter. */
+	assert_true(agent_memory(p) < before + (384u << 20));
 	struct exchange *x = peer_output(p, small, 1, 0);
 	peer_wait_fin(x);
 	assert_data(x, "small\n");
@@ -400,5 +401,8 @@ int main(void)
 	    PEER_TEST(only_outputs_can_be_read),
 	};
 
+	/* AddressSanitizer keeps freed memory in quarantine, 256 MB of it: the
+	 * agents that this program starts keep little. */
+	setenv("ASAN_OPTIONS", "quarantine_size_mb=1", 0);
 	return cmocka_run_group_tests_name("agent spool", tests, NULL, NULL);
 }
