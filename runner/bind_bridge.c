@@ -187,11 +187,13 @@ static int l_tostring(lua_State *L)
 
 struct bridge_opts {
 	bool ipv6;
+	int dhcp;	     /* stack index; 0: it does not say */
 	const char *network; /* NULL: it does not say */
 };
 
 static const struct opt bridge_options[] = {
     {"ipv6", OPT_BOOL, offsetof(struct bridge_opts, ipv6)},
+    {"dhcp", OPT_VALUE, offsetof(struct bridge_opts, dhcp)},
     {"network", OPT_STRING, offsetof(struct bridge_opts, network)},
     {NULL, 0, 0},
 };
@@ -225,24 +227,27 @@ static void push_bridge(lua_State *L, const char *name, struct bridge *bridge)
 }
 
 static struct bridge *make_bridge(struct net *net, const char *name,
-				  const struct bridge_opts *o,
+				  const struct bridge_opts *o, bool has_dhcp,
 				  enum network network, struct err *err)
 {
 	struct bridge *b = bridge_new(net, name, err);
 
 	if (b && o->ipv6)
 		bridge_enable_ipv6(b);
+	if (b && !has_dhcp)
+		bridge_disable_dhcp(b);
 	if (b && network == NETWORK_KERNEL && bridge_use_kernel(b, err) < 0)
 		return bridge_free(b);
 	return b;
 }
 
 static void create_bridge(lua_State *L, const char *name,
-			  const struct bridge_opts *o, enum network network)
+			  const struct bridge_opts *o, bool has_dhcp,
+			  enum network network)
 {
 	struct err err = {0};
-	struct bridge *bridge =
-	    make_bridge(worker_net(worker_of(L)), name, o, network, &err);
+	struct bridge *bridge = make_bridge(worker_net(worker_of(L)), name, o,
+					    has_dhcp, network, &err);
 
 	if (!bridge)
 		bind_fail_err(L, "lab:bridge", &err);
@@ -288,6 +293,7 @@ static int lab_bridge(lua_State *L)
 	bind_options(L, method, arg_opt_table(L, method, 3, "options"),
 		     bridge_options, &o);
 	enum network network = check_network(L, method, &o);
+	bool has_dhcp = !o.dhcp || arg_bool(L, method, o.dhcp, "dhcp", true);
 	scope_find(worker_of(L)->scope, L, 1, &bridge_class, name);
 	const struct bridge_object *b = object_test(L, -1, &bridge_class);
 	if (b && o.ipv6 && !bridge_has_ipv6(b->bridge))
@@ -295,13 +301,18 @@ static int lab_bridge(lua_State *L)
 			      "bridge '%s' was made without IPv6: ask for it "
 			      "where it is made",
 			      name);
+	if (b && o.dhcp && has_dhcp != bridge_has_dhcp(b->bridge))
+		bind_fail_arg(L, method,
+			      "bridge '%s' was made with dhcp = %s: ask for "
+			      "another where it is made",
+			      name, has_dhcp ? "false" : "true");
 	if (b) {
 		check_same_network(L, method, b, o.network ? (int)network : -1);
 		return 1;
 	}
 	lua_pop(L, 1);
 	bind_lab_check_not_reserved(L, method, name);
-	create_bridge(L, name, &o, network);
+	create_bridge(L, name, &o, has_dhcp, network);
 	return 1;
 }
 

@@ -280,9 +280,16 @@ static void add_words(struct strvec *argv, const struct vm_nic *nic)
 	strvec_addf(argv, "%s=%s,%s,%s", mac, bridge_name(b), own, gateway);
 }
 
+/* Whether the guest's program configures the NIC of this port (NULL: a spare
+ * NIC). A NIC on a bridge without DHCP belongs to the test. */
+static bool is_set_up(const struct port *p)
+{
+	return p && port_has_link(p) && bridge_has_dhcp(port_bridge(p));
+}
+
 static void add_nic(struct strvec *argv, const struct vm_nic *nic)
 {
-	if (nic->port && port_has_link(nic->port))
+	if (is_set_up(nic->port))
 		add_words(argv, nic);
 	else
 		strvec_add(argv, "-");
@@ -293,7 +300,8 @@ void vm_net_command(const struct vm *vm, const struct port *port,
 {
 	size_t i = find_nic(vm, port);
 
-	if (!vm->copy.spec.net_setup || i == vm->n_nics)
+	if (!vm->copy.spec.net_setup || i == vm->n_nics ||
+	    !bridge_has_dhcp(port_bridge(port)))
 		return;
 	strvec_add(argv, vm->copy.spec.net_setup);
 	strvec_add(argv, verb);
@@ -301,10 +309,10 @@ void vm_net_command(const struct vm *vm, const struct port *port,
 	add_words(argv, &vm->nics[i]);
 }
 
-static bool has_cable(const struct vm *vm)
+static bool has_nic_to_set_up(const struct vm *vm)
 {
 	for (size_t i = 0; i < vm->n_nics; i++)
-		if (vm->nics[i].port && port_has_link(vm->nics[i].port))
+		if (is_set_up(vm->nics[i].port))
 			return true;
 	return false;
 }
@@ -316,7 +324,7 @@ bool vm_net_start(struct vm *vm)
 	struct exec_spec spec = {0};
 
 	vm->net_err.code = 0;
-	if (!program || !has_cable(vm))
+	if (!program || !has_nic_to_set_up(vm))
 		return false;
 	strvec_add(&argv, program);
 	for (size_t i = 0; i < vm->n_nics; i++)
@@ -357,7 +365,7 @@ static void describe(const struct exec *x, struct err *err)
 static void tell_ports(struct vm *vm)
 {
 	for (size_t i = 0; i < vm->n_nics; i++)
-		if (vm->nics[i].port && port_has_link(vm->nics[i].port))
+		if (is_set_up(vm->nics[i].port))
 			port_gave_ip6(vm->nics[i].port);
 }
 

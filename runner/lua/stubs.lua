@@ -98,7 +98,7 @@ function Lab:vm(name, profile, options) end
 
 ---The network of that name, made where there is none.
 ---@param name string
----@param options? {ipv6?: boolean, network?: "user"|"kernel"} ipv6: guests also have addresses of IPv6; network: "kernel" is a Linux bridge with TAPs, which needs rights (default: the config's, else "user")
+---@param options? {ipv6?: boolean, dhcp?: boolean, network?: "user"|"kernel"} ipv6: guests also have addresses of IPv6; dhcp: false: the gateway ignores DHCP clients, and provium configures no NIC on this bridge (default true); network: "kernel" is a Linux bridge with TAPs, which needs rights (default: the config's, else "user")
 ---@return Bridge
 function Lab:bridge(name, options) end
 

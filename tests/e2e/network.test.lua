@@ -21,6 +21,14 @@ local function addresses(vm)
   return list
 end
 
+local function count(cap)
+  local n = 0
+  for _ in cap:packets(0) do
+    n = n + 1
+  end
+  return n
+end
+
 test("a guest has its address when boot returns", function(t)
   t:assert_eq(addresses(a), { eth0 = a:nic("lan"):ip() })
   t:assert_eq(addresses(b), { eth0 = b:nic("lan"):ip(),
@@ -79,6 +87,56 @@ test("the gateway answers pings in fragments", function(t)
     end
     cap:close()
   end
+end)
+
+test("a guest may be the DHCP server of a bridge without DHCP", function(t)
+  local bare = provium:bridge("bare", { dhcp = false })
+  local server, client = provium:vm("server"), provium:vm("client")
+  bare:attach({ server, client })
+  lan:attach(server)
+  provium:boot()
+  t:assert_eq(addresses(client), {})
+  t:assert_eq(addresses(server), { eth1 = server:nic("lan"):ip() })
+
+  -- Nor does provium ask when a cable comes back.
+  local asked = bare:capture({ filter = "udp src port 68" })
+  client:nic("bare"):disconnect()
+  client:nic("bare"):reconnect()
+  t:assert_eq(count(asked), 0)
+
+  -- The gateway hears the client, and keeps silent.
+  local ask = "udhcpc -i eth0 -n -q -f -T 1 -s /bin/true -t "
+  local cap = bare:capture({ filter = "udp src port 67" })
+  client:run("ip link set eth0 up", { check = true })
+  t:assert_contains(client:run(ask .. "2").stderr, "no lease")
+  t:assert(count(asked) > 0)
+  t:assert_eq(count(cap), 0)
+
+  server:write_file("/tmp/udhcpd.conf", "start 10.9.9.7\nend 10.9.9.7\n"
+    .. "interface eth0\nlease_file /tmp/leases\n")
+  server:run("ip link set eth0 up && : >/tmp/leases && "
+    .. "ip address add 10.9.9.1/24 dev eth0", { check = true })
+  server:run_async("udhcpd -f /tmp/udhcpd.conf")
+  local r = client:run(ask .. "30", { check = true })
+  t:assert_contains(r.stderr, "lease of 10.9.9.7 obtained from 10.9.9.1")
+  t:assert(count(cap) > 0)
+  client:run("ip address add 10.9.9.7/24 dev eth0", { check = true })
+  client:run("ping -c 1 -w 30 10.9.9.1", { check = true })
+end)
+
+test("DHCP is asked for where a bridge is made", function(t)
+  local bare = provium:bridge("bare", { dhcp = false })
+  t:assert_eq(provium:bridge("bare"), bare)
+  t:assert_eq(provium:bridge("bare", { dhcp = false }), bare)
+  raises(t, "bridge 'bare' was made with dhcp = false", function()
+    provium:bridge("bare", { dhcp = true })
+  end)
+  raises(t, "bridge 'lan' was made with dhcp = true", function()
+    provium:bridge("lan", { dhcp = false })
+  end)
+  raises(t, "dhcp must be a boolean", function()
+    provium:bridge("x", { dhcp = "no" })
+  end)
 end)
 
 test("a broadcast reaches all", function(t)

@@ -359,6 +359,16 @@ bool bridge_has_ipv6(const struct bridge *b)
 	return b->gateway.has_ip6;
 }
 
+void bridge_disable_dhcp(struct bridge *b)
+{
+	b->gateway.has_no_dhcp = true;
+}
+
+bool bridge_has_dhcp(const struct bridge *b)
+{
+	return !b->gateway.has_no_dhcp;
+}
+
 void bridge_ip6(const struct bridge *b, uint8_t ret[IPV6_LEN])
 {
 	memcpy(ret, b->gateway.ip6, IPV6_LEN);

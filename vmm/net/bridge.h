@@ -62,6 +62,10 @@ bool bridge_is_kernel(const struct bridge *b);
  * have addresses of both kinds. Before any guest is attached. */
 void bridge_enable_ipv6(struct bridge *b);
 bool bridge_has_ipv6(const struct bridge *b);
+/* The gateway ignores DHCP clients from now on. Callers do this before they
+ * attach a guest. */
+void bridge_disable_dhcp(struct bridge *b);
+bool bridge_has_dhcp(const struct bridge *b);
 /* The gateway's. */
 void bridge_ip6(const struct bridge *b, uint8_t ret[IPV6_LEN]);
 /* The gateway's address, host byte order. */

@@ -83,12 +83,12 @@ static json_t *save_routes(const struct bridge *b)
 json_t *bridge_save(const struct bridge *b)
 {
 	return json_pack(
-	    "{s:s, s:I, s:b, s:b, s:b, s:I, s:o, s:o, s:o}", "name", b->name,
-	    "number", (json_int_t)b->number, "ipv6", bridge_has_ipv6(b),
-	    "kernel", bridge_is_kernel(b), "uplink", bridge_has_uplink(b),
-	    "seed", (json_int_t)shaper_get_seed(vswitch_shaper(b->sw)),
-	    "routes", save_routes(b), "ports", save_ports(b), "rules",
-	    save_rules(b));
+	    "{s:s, s:I, s:b, s:b, s:b, s:b, s:I, s:o, s:o, s:o}", "name",
+	    b->name, "number", (json_int_t)b->number, "ipv6",
+	    bridge_has_ipv6(b), "dhcp", bridge_has_dhcp(b), "kernel",
+	    bridge_is_kernel(b), "uplink", bridge_has_uplink(b), "seed",
+	    (json_int_t)shaper_get_seed(vswitch_shaper(b->sw)), "routes",
+	    save_routes(b), "ports", save_ports(b), "rules", save_rules(b));
 }
 
 /* --- loading ---------------------------------------------------------------
@@ -177,6 +177,9 @@ struct bridge *bridge_new_saved(struct net *n, const char *name,
 	b = bridge_new_at(n, name, (unsigned)number, err);
 	if (b && json_is_true(json_object_get(saved, "ipv6")))
 		bridge_enable_ipv6(b);
+	/* Older snapshots lack the key: their bridges have DHCP. */
+	if (b && json_is_false(json_object_get(saved, "dhcp")))
+		bridge_disable_dhcp(b);
 	if (b && json_is_true(json_object_get(saved, "kernel")) &&
 	    bridge_use_kernel(b, err) < 0)
 		return bridge_free(b);

@@ -3,7 +3,7 @@
  * A bridge as JSON: what a snapshot keeps of it, and how it is made again. Its
  * captures, and frames on their way, are no part of that.
  *
- *	{"name", "number", "ipv6", "kernel", "uplink", "seed",
+ *	{"name", "number", "ipv6", "dhcp"?, "kernel", "uplink", "seed",
  *	 "routes": [bridge...], "ports": [{"guest", "slot", "link"}...],
  *	 "rules": [{"from"?, "to"?, "cuts", "latency_ns", ...}...]}
  */

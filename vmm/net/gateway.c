@@ -74,7 +74,7 @@ static size_t on_dhcp(struct asked *a)
 	struct packet_path path;
 	struct dhcp_client client;
 
-	if (!dhcp_client(a->udp.body, a->udp.len, &client) ||
+	if (g->has_no_dhcp || !dhcp_client(a->udp.body, a->udp.len, &client) ||
 	    !g->owner->lease(g->ctx, a->from, &client, &lease))
 		return 0;
 	dhcp_answer(a->udp.body, a->udp.len, &lease, &reply);

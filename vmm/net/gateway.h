@@ -60,6 +60,7 @@ struct gateway {
 	uint8_t mac[MAC_LEN];
 	uint32_t ip;
 	uint32_t mask;
+	bool has_no_dhcp;      /* whether it ignores DHCP clients */
 	bool has_ip6;	       /* else it does not speak it */
 	uint8_t ip6[IPV6_LEN]; /* its /64 is the bridge's */
 	uint8_t link_local[IPV6_LEN];

@@ -462,6 +462,23 @@ static size_t frame_dns(struct fix *f, const char *name, uint16_t type)
 			 dns_query(query, 1, name, type));
 }
 
+static void a_gateway_without_dhcp_ignores_its_clients(void **state)
+{
+	static const uint8_t types[] = {D_DISCOVER, D_REQUEST, D_RELEASE};
+	struct fix *f = *state;
+
+	f->g.has_no_dhcp = true;
+	for (size_t i = 0; i < ARRAY_LEN(types); i++) {
+		struct dhcp_ask a = dhcp_of_guest(types[i]);
+
+		a.requested = GUEST;
+		assert_int_equal(0, ask(f, frame_dhcp(f->frame, &a)));
+		assert_int_equal(-1, f->leased);
+	}
+	/* It is still the gateway. */
+	assert_int_not_equal(0, ask(f, frame_ping(f->frame, &f->path, 1, 8)));
+}
+
 static void names_are_resolved(void **state)
 {
 	struct fix *f = *state;
@@ -650,6 +667,7 @@ int main(void)
 	    T(a_refusal_goes_to_all),
 	    T(leases_are_told_to_the_owner),
 	    T(one_whom_the_owner_does_not_know_gets_nothing),
+	    T(a_gateway_without_dhcp_ignores_its_clients),
 	    T(names_are_resolved),
 	    T(arp_for_the_host_behind_an_uplink_is_answered),
 	    T(foreign_names_are_sent_out_as_they_are),
