@@ -81,21 +81,22 @@ static json_t *shorten(json_t *v)
 {
 	json_t *out, *item;
 	const char *key;
-	size_t i;
 
 	if (json_is_string(v))
 		return shorten_string(v);
 	if (json_is_array(v)) {
 		out = json_array();
-		json_array_foreach (v, i, item)
-			json_array_append_new(out, shorten(item));
+		for (size_t i = 0; i < json_array_size(v); i++)
+			json_array_append_new(out,
+					      shorten(json_array_get(v, i)));
 		return out;
 	}
 	if (!json_is_object(v))
 		return json_incref(v);
 	out = json_object();
-	json_object_foreach (v, key, item)
+	json_object_foreach (v, key, item) {
 		json_object_set_new(out, key, shorten(item));
+	}
 	return out;
 }
 
