@@ -70,10 +70,7 @@ static int verify(struct worker *w, const struct fixture_entry *e,
 	CLEANUP(strvec_done) struct strvec dirs = {0};
 	int r = 0;
 
-	if (e->kind == FIXTURE_LAB)
-		lab_snapshot_parts(e->snapshot, &dirs);
-	else
-		strvec_add(&dirs, e->snapshot);
+	fixture_snapshots(e, &dirs);
 	for (size_t i = 0; r == 0 && i < dirs.n; i++) {
 		struct snapshot s;
 

@@ -14,7 +14,9 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "runner/bind_lab_snapshot.h"
 #include "runner/vm_factory.h"
+#include "vmm/snapshot.h"
 #include "vmm/store.h"
 
 #define JSON_NAME "fixture.json"
@@ -178,6 +180,14 @@ static int read_entry(const char *dir, struct fixture_entry *e, struct err *err)
 	return 0;
 }
 
+void fixture_snapshots(const struct fixture_entry *e, struct strvec *ret)
+{
+	if (e->kind == FIXTURE_LAB)
+		lab_snapshot_parts(e->snapshot, ret);
+	else
+		strvec_add(ret, e->snapshot);
+}
+
 static bool is_fixture_good(void *ctx, const char *source, const char *key)
 {
 	struct fixture_entry e;
@@ -189,6 +199,22 @@ static bool is_fixture_good(void *ctx, const char *source, const char *key)
 	return same;
 }
 
+/* What a restore would refuse has to be built again: another kernel, or images
+ * of disks that have changed. */
+static int check_snapshots(const struct fixture_entry *e, struct err *err)
+{
+	CLEANUP(strvec_done) struct strvec dirs = {0};
+	struct snapshot s;
+
+	fixture_snapshots(e, &dirs);
+	for (size_t i = 0; i < dirs.n; i++) {
+		if (snapshot_open(&s, dirs.v[i], err) < 0)
+			return err->code;
+		snapshot_done(&s);
+	}
+	return 0;
+}
+
 static int check_entry(const struct fixtures *f, const struct fixture_entry *e,
 		       struct err *err)
 {
@@ -196,7 +222,8 @@ static int check_entry(const struct fixtures *f, const struct fixture_entry *e,
 	char *what = deps_changed(json_object_get(e->json, "deps"), f->vms,
 				  is_fixture_good, (void *)(uintptr_t)f);
 
-	return what ? err_set(err, -ENOENT, "%s has changed", what) : 0;
+	return what ? err_set(err, -ENOENT, "%s has changed", what)
+		    : check_snapshots(e, err);
 }
 
 /* The names of entries in a slot. */

@@ -65,6 +65,8 @@ int fixture_list(const struct config *c, struct strvec *ret_names,
 int fixture_lookup(const struct fixtures *f, const char *source,
 		   struct fixture_entry *ret, struct err *err);
 void fixture_entry_done(struct fixture_entry *e);
+/* Appends the folders of its snapshots, one for each VM. */
+void fixture_snapshots(const struct fixture_entry *e, struct strvec *ret);
 
 /* The folder of a source in the cache; owned. */
 char *fixture_slot(const struct config *c, const char *source);

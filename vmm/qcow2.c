@@ -28,6 +28,10 @@
 #define L1_SPAN (CLUSTER * (CLUSTER / 8))
 /* Incompatible feature: the data is in a file of its own. */
 #define FEATURE_DATA_FILE UINT64_C(4)
+/* Header extensions. */
+#define EXT_BACKING_FORMAT UINT32_C(0xe2792aca)
+#define EXT_DATA_FILE	   UINT32_C(0x44415441)
+#define EXT_HEAD	   8 /* type and length */
 
 static void put32(uint8_t *p, uint32_t v)
 {
@@ -78,6 +82,53 @@ int qcow2_parse(const uint8_t *p, size_t n, struct qcow2_info *ret,
 	    .is_encrypted = get32(p + 32) != 0,
 	};
 	return 0;
+}
+
+static void copy_name(char ret[QCOW2_NAME_MAX], const uint8_t *p, size_t n)
+{
+	if (n >= QCOW2_NAME_MAX)
+		return;
+	memcpy(ret, p, n);
+	ret[n] = '\0';
+}
+
+static void find_in_extensions(const uint8_t *p, size_t n, size_t at,
+			       struct qcow2_names *ret)
+{
+	while (at < n && n - at >= EXT_HEAD) {
+		uint32_t type = get32(p + at), len = get32(p + at + 4);
+
+		at += EXT_HEAD;
+		if (!type || len > n - at)
+			return;
+		if (type == EXT_BACKING_FORMAT)
+			ret->backing_is_raw =
+			    len == 3 && !memcmp(p + at, "raw", 3);
+		else if (type == EXT_DATA_FILE)
+			copy_name(ret->data, p + at, len);
+		at += (len + (size_t)7) / 8 * 8;
+	}
+}
+
+bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
+{
+	struct qcow2_info info;
+	struct err err;
+	bool is_v2;
+
+	*ret = (struct qcow2_names){0};
+	if (qcow2_parse(p, n, &info, &err) < 0)
+		return false;
+	is_v2 = get32(p + 4) == 2;
+	if (!info.names_files)
+		return true;
+	if (get64(p + 8) && get64(p + 8) <= n &&
+	    get32(p + 16) <= n - get64(p + 8))
+		copy_name(ret->backing, p + get64(p + 8), get32(p + 16));
+	find_in_extensions(p, n, is_v2 ? HEADER_V2_LEN : get32(p + 100), ret);
+	if (is_v2 || !(get64(p + 72) & FEATURE_DATA_FILE))
+		ret->data[0] = '\0';
+	return true;
 }
 
 static void fill_header(uint8_t *p, uint64_t size, uint32_t n_l1)

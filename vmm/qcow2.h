@@ -41,4 +41,19 @@ int qcow2_create(const char *path, uint64_t size, struct err *err);
 /* The length of the file of such an image, for as long as it has no data. */
 uint64_t qcow2_empty_bytes(uint64_t size);
 
+/* Of the start of a file: in it are the names that QEMU writes. */
+#define QCOW2_NAMES_AT_MAX 65536
+/* Of a name, and its NUL (QEMU, docs/interop/qcow2.txt: 1023 bytes). */
+#define QCOW2_NAME_MAX 1024
+
+/* Empty: there is no such file. */
+struct qcow2_names {
+	char backing[QCOW2_NAME_MAX];
+	char data[QCOW2_NAME_MAX]; /* the external data file */
+	bool backing_is_raw;
+};
+
+/* The names in p[0..n), the start of a file. False: it is no qcow2 image. */
+bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret);
+
 #endif

@@ -56,7 +56,7 @@ struct snapshot_nic {
 /* A disk of the machine. */
 struct snapshot_disk {
 	struct disk_spec spec;	/* its size is that of the disk */
-	const json_t *image_id; /* snapshot_file_id() of its path */
+	const json_t *image_id; /* snapshot_image_id() of its path */
 	size_t n_layers;
 };
 

@@ -9,6 +9,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "vmm/filehash.h"
+#include "vmm/image_chain.h"
 #include "vmm/snapshot.h"
 #include "vmm/snapshot_private.h"
 
@@ -39,6 +40,23 @@ bool snapshot_is_layer_name(const char *name)
 /* --- info.json -------------------------------------------------------------
  */
 
+json_t *snapshot_image_id(const char *path)
+{
+	CLEANUP(strvec_done) struct strvec files = {0};
+	json_t *all;
+
+	image_chain(path, &files);
+	all = snapshot_file_id(path);
+	for (size_t i = 1; i < files.n; i++) {
+		json_t *id = snapshot_file_id(files.v[i]);
+
+		/* A name without UTF-8 has no JSON: NULL, and not kept. */
+		json_array_append_new(all, json_string(files.v[i]));
+		json_array_append_new(all, id);
+	}
+	return all;
+}
+
 json_t *snapshot_describe_disk(const struct disk_spec *spec, uint64_t size,
 			       size_t n_layers)
 {
@@ -51,7 +69,7 @@ json_t *snapshot_describe_disk(const struct disk_spec *spec, uint64_t size,
 	if (!spec->path)
 		return o;
 	json_object_set_new(o, "path", json_string(spec->path));
-	json_object_set_new(o, "image_id", snapshot_file_id(spec->path));
+	json_object_set_new(o, "image_id", snapshot_image_id(spec->path));
 	return o;
 }
 
@@ -98,7 +116,7 @@ static int check_image(const struct snapshot *s, const struct snapshot_disk *d,
 
 	if (!d->spec.path)
 		return 0;
-	now = snapshot_file_id(d->spec.path);
+	now = snapshot_image_id(d->spec.path);
 	same = json_equal(now, d->image_id);
 	json_decref(now);
 	if (same)

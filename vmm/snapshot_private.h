@@ -15,6 +15,9 @@ extern const char *const snapshot_names[SNAPSHOT_FILES];
 /* What tells whether a file of the user is still the same; owned by the caller.
  * */
 json_t *snapshot_file_id(const char *path);
+/* The same for an image of a disk, with all files that belong to it
+ * (image_chain.h). */
+json_t *snapshot_image_id(const char *path);
 
 /* snapshot_remove() but for the folder itself. */
 int snapshot_empty(const char *dir, struct err *err);

@@ -45,7 +45,7 @@ int vm_disk_check_image(const struct vm_disk *d, struct err *err)
 
 	if (!d->image_id)
 		return 0;
-	now = snapshot_file_id(d->spec->path);
+	now = snapshot_image_id(d->spec->path);
 	same = json_equal(now, d->image_id);
 	json_decref(now);
 	return same ? 0
@@ -73,7 +73,7 @@ static int prepare(struct vm *vm, size_t i, struct err *err)
 			d->size = d->image.size;
 	}
 	if (r == 0 && d->spec->path && (!in_place || d->spec->is_readonly))
-		d->image_id = snapshot_file_id(d->spec->path);
+		d->image_id = snapshot_image_id(d->spec->path);
 	if (r == 0 && d->spec->is_mediated)
 		r = vm_mediated_prepare(vm, i, err);
 	else if (r == 0 && vm_disk_has_top(d))

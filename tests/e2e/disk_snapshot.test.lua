@@ -138,3 +138,32 @@ test("a snapshot whose image or file changed is refused", function(t)
   write_host(image, IMAGE .. "longer")
   t:assert_match(refusal(), "the image '.*' of disk 'disk1' is not what it was")
 end)
+
+-- An empty qcow2 image of 1 MiB over another file; 64 KiB a cluster.
+local function overlay_on(name)
+  local head = "QFI\251" .. string.pack(">I4I8I4I4I8I4I4I8I8I4I4I8I8I8I8I4I4",
+    3, 512, #name, 16, 1024 * 1024, 0, 1, 3 * 65536, 65536, 1, 0, 0, 0, 0, 0,
+    4, 104) .. string.pack(">I4I4", 0xe2792aca, 3) .. "raw" .. ("\0"):rep(13)
+  local function cluster(text)
+    return text .. ("\0"):rep(65536 - #text)
+  end
+  return cluster(head .. ("\0"):rep(512 - #head) .. name) ..
+         cluster(string.pack(">I8", 2 * 65536)) ..
+         cluster(("\0\1"):rep(4)) .. cluster("")
+end
+
+test("a snapshot whose template's backing file changed is refused", function(t)
+  local dir = t:tmpdir()
+  write_host(dir .. "/base.img", "base" .. ("\0"):rep(1024 * 1024 - 4))
+  local image = write_host(dir .. "/over.qcow2", overlay_on("base.img"))
+  local vm = provium:vm("a", { disks = { { template = image } } }):boot()
+  t:assert_eq(vm:run("head -c 4 /dev/vda").stdout, "base")
+  vm:snapshot(dir .. "/snap")
+  vm:close()
+  write_host(dir .. "/base.img", "else" .. ("\0"):rep(1024 * 1024 - 4))
+  local other = provium:vm("b")
+  local err = tostring(t:assert_raises(function()
+    other:restore(dir .. "/snap")
+  end))
+  t:assert_match(err, "the image '.*over.qcow2' of disk 'disk0' is not what it was")
+end)

@@ -146,6 +146,35 @@ claim "a file that was only touched does not"
 touch t/pushed.txt t/fix/base.fixture.lua
 run 0 fixture stale
 
+claim "a template that a fixture's own options name counts, with what it lies on"
+mkdir disk
+cat >t/fix/disk.fixture.lua <<'END'
+local vm = provium:vm("disk", {disks = {{template = "../../disk/over.qcow2"}}})
+vm:boot()
+return vm:snapshot()
+END
+# An empty qcow2 image of 64 KiB over base.img: header, refcounts, a table.
+python3 - <<'END'
+import struct
+head = b"QFI\xfb" + struct.pack(">IQIIQIIQQIIQQQQII", 3, 512, 8, 16, 65536, 0, 1,
+                                3 * 65536, 65536, 1, 0, 0, 0, 0, 0, 4, 104)
+head += struct.pack(">II", 0xe2792aca, 3) + b"raw"
+parts = [head.ljust(512, b"\0") + b"base.img", struct.pack(">Q", 2 * 65536),
+         b"\0\1" * 4, b""]
+open("disk/over.qcow2", "wb").write(b"".join(p.ljust(65536, b"\0") for p in parts))
+END
+head -c 65536 /dev/zero >disk/base.img
+run 0 fixture build fix/disk
+run 0 fixture stale fix/disk
+echo changed >disk/base.img
+run 1 fixture stale fix/disk
+out "the image '"
+run 0 fixture list fix/disk
+out "over.qcow2' of disk 'disk0' is not what it was"
+run 0 fixture build fix/disk
+run 0 fixture stale fix/disk
+rm t/fix/disk.fixture.lua
+
 claim "what was built before a change is good again after it is undone"
 n=$(entries)
 echo changed >t/named.txt

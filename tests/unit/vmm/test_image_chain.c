@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/image_chain.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent-proto/cleanup.h"
+#include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_image.h"
+#include "vmm/qcow2.h"
+
+#define NAME_AT 512
+#define EXT_AT	104
+
+static int make_dir(void **state)
+{
+	*state = tmp_new();
+	return 0;
+}
+
+static int remove_dir(void **state)
+{
+	tmp_remove(*state);
+	return 0;
+}
+
+/* An extension; returns where the next begins. */
+static size_t put_ext(uint8_t *p, size_t at, const char *type, const char *text)
+{
+	memcpy(p + at, type, 4);
+	p[at + 7] = (uint8_t)strlen(text);
+	memcpy(p + at + 8, text, strlen(text));
+	return at + 8 + (strlen(text) + 7) / 8 * 8;
+}
+
+/* The start of an image that names files; NULL: does not. */
+static void make_image(const char *dir, const char *file, const char *backing,
+		       const char *format, const char *data)
+{
+	uint8_t p[1024] = "QFI\xfb\0\0\0\3";
+	size_t at = EXT_AT;
+
+	p[29] = 0x10; /* 1 MiB */
+	p[103] = EXT_AT;
+	if (backing) {
+		p[14] = NAME_AT >> 8;
+		p[19] = (uint8_t)strlen(backing);
+		memcpy(p + NAME_AT, backing, strlen(backing));
+	}
+	if (format)
+		at = put_ext(p, at, "\xe2\x79\x2a\xca", format);
+	if (data) {
+		p[79] = 4;
+		put_ext(p, at, "DATA", data);
+	}
+	free(tmp_write(dir, file, p, sizeof(p)));
+}
+
+static void check(const char *dir, const char *file, const char *const *want,
+		  size_t n)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", dir, file);
+	CLEANUP(strvec_done) struct strvec got = {0};
+
+	image_chain(path, &got);
+	assert_int_equal(got.n, n);
+	for (size_t i = 0; i < n; i++) {
+		CLEANUP(free_ptr)
+		char *full = *want[i] == '/'
+				 ? mem_strdup(want[i])
+				 : mem_printf("%s/%s", dir, want[i]);
+
+		assert_string_equal(got.v[i], full);
+	}
+}
+
+static void a_chain_of_any_depth_is_followed(void **state)
+{
+	static const char *const want[] = {"top.qcow2", "top.data", "mid",
+					   "sub/low", "sub/base"};
+
+	make_image(*state, "top.qcow2", "mid", "qcow2", "top.data");
+	make_image(*state, "mid", "file:sub/low", NULL, NULL);
+	make_image(*state, "sub/low", "base", "raw", NULL);
+	/* Raw: a guest may have written it. */
+	make_image(*state, "sub/base", "/etc/passwd", NULL, NULL);
+	check(*state, "top.qcow2", want, ARRAY_LEN(want));
+}
+
+static void a_file_that_is_missing_is_part_of_it(void **state)
+{
+	static const char *const want[] = {"a.qcow2", "/nonexistent/base"};
+
+	make_image(*state, "a.qcow2", "/nonexistent/base", "qcow2", NULL);
+	check(*state, "a.qcow2", want, ARRAY_LEN(want));
+}
+
+static void an_image_without_names_is_alone(void **state)
+{
+	static const char *const want[] = {"b.img"};
+
+	free(tmp_write_str(*state, "b.img", "raw"));
+	check(*state, "b.img", want, 1);
+	make_image(*state, "b.img", NULL, NULL, NULL);
+	check(*state, "b.img", want, 1);
+}
+
+static void a_loop_ends(void **state)
+{
+	CLEANUP(free_ptr)
+	char *path = mem_printf("%s/loop.qcow2", (char *)*state);
+	CLEANUP(strvec_done) struct strvec got = {0};
+
+	make_image(*state, "loop.qcow2", "loop.qcow2", NULL, "x");
+	image_chain(path, &got);
+	assert_true(got.n > 1 && got.n <= IMAGE_CHAIN_MAX);
+}
+
+static void names_beyond_the_bytes_are_none(void **state)
+{
+	uint8_t p[QCOW2_HEADER_MAX] = "QFI\xfb\0\0\0\3";
+	struct qcow2_names names;
+
+	(void)state;
+	p[15] = QCOW2_HEADER_MAX - 2;
+	p[19] = 3;
+	memset(p + 100, 0xff, 4);
+	assert_true(qcow2_find_names(p, sizeof(p), &names));
+	assert_string_equal(names.backing, "");
+	memset(p + 8, 0xff, 12);
+	assert_true(qcow2_find_names(p, sizeof(p), &names));
+	assert_string_equal(names.backing, "");
+	assert_false(qcow2_find_names((const uint8_t *)"raw", 3, &names));
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+	    cmocka_unit_test(a_chain_of_any_depth_is_followed),
+	    cmocka_unit_test(a_file_that_is_missing_is_part_of_it),
+	    cmocka_unit_test(an_image_without_names_is_alone),
+	    cmocka_unit_test(a_loop_ends),
+	    cmocka_unit_test(names_beyond_the_bytes_are_none),
+	};
+
+	return cmocka_run_group_tests_name("image_chain", tests, make_dir,
+					   remove_dir);
+}
