@@ -39,6 +39,8 @@ static int copy_plain(const uint8_t *in, size_t n, size_t max, struct buf *out)
 	return 0;
 }
 
+static bool is_start(enum unpack_format f, const uint8_t *p, size_t n);
+
 static int unpack_gzip(const uint8_t *in, size_t n, size_t max, struct buf *out)
 {
 	z_stream z = {0};
@@ -60,6 +62,9 @@ static int unpack_gzip(const uint8_t *in, size_t n, size_t max, struct buf *out)
 		z.avail_out = (uInt)room;
 		r = inflate(&z, Z_NO_FLUSH);
 		buf_commit(out, room - z.avail_out);
+		if (r == Z_STREAM_END &&
+		    is_start(UNPACK_GZIP, z.next_in, z.avail_in))
+			r = inflateReset(&z);
 	}
 	inflateEnd(&z);
 	if (out->len > max)
@@ -67,7 +72,9 @@ static int unpack_gzip(const uint8_t *in, size_t n, size_t max, struct buf *out)
 	return r == Z_STREAM_END ? 0 : -EBADMSG;
 }
 
-static int unpack_xz(const uint8_t *in, size_t n, size_t max, struct buf *out)
+/* One stream; *ret_n is its length. */
+static int unpack_xz_stream(const uint8_t *in, size_t n, size_t max,
+			    struct buf *out, size_t *ret_n)
 {
 	lzma_stream s = LZMA_STREAM_INIT;
 	lzma_ret r = lzma_stream_decoder(&s, XZ_MEM_MAX, 0);
@@ -85,10 +92,37 @@ static int unpack_xz(const uint8_t *in, size_t n, size_t max, struct buf *out)
 		r = lzma_code(&s, LZMA_RUN);
 		buf_commit(out, room - s.avail_out);
 	}
+	*ret_n = n - s.avail_in;
 	lzma_end(&s);
 	if (out->len > max)
 		return -EFBIG;
 	return r == LZMA_STREAM_END ? 0 : -EBADMSG;
+}
+
+/* Zeros may lie between streams: Stream Padding (xz-file-format.txt, 2.2). */
+static int unpack_xz(const uint8_t *in, size_t n, size_t max, struct buf *out)
+{
+	size_t used;
+	int r;
+
+	do {
+		r = unpack_xz_stream(in, n, max, out, &used);
+		in += used;
+		n -= used;
+		while (r == 0 && n >= 4 && !memcmp(in, "\0\0\0", 4)) {
+			in += 4;
+			n -= 4;
+		}
+	} while (r == 0 && is_start(UNPACK_XZ, in, n));
+	return r;
+}
+
+/* Frames that hold no data, which may lie before, between and behind others
+ * (RFC 8878, 3.1.2). */
+static bool is_skippable(const uint8_t *p, size_t n)
+{
+	return n >= 4 && (p[0] & 0xf0) == 0x50 &&
+	       !memcmp(p + 1, "\x2a\x4d\x18", 3);
 }
 
 static int unpack_zstd(const uint8_t *in, size_t n, size_t max, struct buf *out)
@@ -100,7 +134,7 @@ static int unpack_zstd(const uint8_t *in, size_t n, size_t max, struct buf *out)
 	if (!d)
 		return -ENOMEM;
 	ZSTD_DCtx_setParameter(d, ZSTD_d_windowLogMax, ZSTD_LOG_MAX);
-	/* 0 is the end of the frame; no progress is a cut one. */
+	/* 0 is the end of a frame; no progress is a cut one. */
 	while (r != 0 && !ZSTD_isError(r) && wrote) {
 		ZSTD_outBuffer dst = {0};
 
@@ -111,6 +145,10 @@ static int unpack_zstd(const uint8_t *in, size_t n, size_t max, struct buf *out)
 		r = ZSTD_decompressStream(d, &dst, &src);
 		buf_commit(out, dst.pos);
 		wrote = dst.pos + src.pos - was_in;
+		if (r == 0 &&
+		    (is_start(UNPACK_ZSTD, in + src.pos, n - src.pos) ||
+		     is_skippable(in + src.pos, n - src.pos)))
+			r = 1;
 	}
 	ZSTD_freeDCtx(d);
 	if (out->len > max)
@@ -174,11 +212,16 @@ static const struct {
 };
 static_assert(ARRAY_LEN(formats) == UNPACK_LZ4 + 1, "a row each");
 
+static bool is_start(enum unpack_format f, const uint8_t *p, size_t n)
+{
+	return n >= formats[f].magic_n &&
+	       !memcmp(p, formats[f].magic, formats[f].magic_n);
+}
+
 enum unpack_format unpack_detect(const uint8_t *p, size_t n)
 {
 	for (size_t i = UNPACK_GZIP; i < ARRAY_LEN(formats); i++)
-		if (n >= formats[i].magic_n &&
-		    !memcmp(p, formats[i].magic, formats[i].magic_n))
+		if (is_start((enum unpack_format)i, p, n))
 			return (enum unpack_format)i;
 	return UNPACK_NONE;
 }

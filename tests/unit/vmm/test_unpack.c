@@ -115,6 +115,69 @@ static void bytes_behind_are_ignored(void **state)
 	free(bytes);
 }
 
+/* As `cat a.zst b.zst` makes, and zstd with several threads. */
+static void streams_in_a_row_are_all_unpacked(void **state)
+{
+	uint8_t *bytes = make_bytes(154649);
+
+	(void)state;
+	for (int f = UNPACK_GZIP; f <= UNPACK_LZ4; f++) {
+		struct buf in = pack((enum unpack_format)f, bytes, 5000);
+		struct buf rest =
+		    pack((enum unpack_format)f, bytes + 5000, 154649 - 5000);
+		struct buf out = {0};
+
+		buf_append(&in, buf_data(&rest), rest.len);
+		assert_int_equal(unpack((enum unpack_format)f, buf_data(&in),
+					in.len, 154649, &out),
+				 0);
+		assert_int_equal(out.len, 154649);
+		assert_memory_equal(buf_data(&out), bytes, out.len);
+		buf_done(&out);
+		/* The second is cut: that is no end. */
+		if (f != UNPACK_LZ4)
+			assert_int_equal(unpack((enum unpack_format)f,
+						buf_data(&in), in.len - 5,
+						154649, &out),
+					 -EBADMSG);
+		buf_done(&out);
+		buf_done(&in);
+		buf_done(&rest);
+	}
+	free(bytes);
+}
+
+static void what_holds_no_data_between_streams_is_passed(void **state)
+{
+	static const struct {
+		enum unpack_format format;
+		const char *bytes;
+		size_t n;
+	} gaps[] = {
+	    {UNPACK_XZ, "\0\0\0\0\0\0\0", 8},
+	    {UNPACK_ZSTD, "\x53\x2a\x4d\x18\2\0\0\0ab", 10},
+	};
+	uint8_t *bytes = make_bytes(5000);
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(gaps); i++) {
+		struct buf one = pack(gaps[i].format, bytes, 5000);
+		struct buf in = {0}, out = {0};
+
+		buf_append(&in, buf_data(&one), one.len);
+		buf_append(&in, gaps[i].bytes, gaps[i].n);
+		buf_append(&in, buf_data(&one), one.len);
+		assert_int_equal(unpack(gaps[i].format, buf_data(&in), in.len,
+					1 << 20, &out),
+				 0);
+		assert_int_equal(out.len, 10000);
+		buf_done(&one);
+		buf_done(&in);
+		buf_done(&out);
+	}
+	free(bytes);
+}
+
 static void lz4_blocks_may_not_lie_about_their_size(void **state)
 {
 	static const uint8_t lies[][12] = {
@@ -152,6 +215,8 @@ int main(void)
 	    cmocka_unit_test(limit_is_kept),
 	    cmocka_unit_test(cut_streams_are_damaged),
 	    cmocka_unit_test(bytes_behind_are_ignored),
+	    cmocka_unit_test(streams_in_a_row_are_all_unpacked),
+	    cmocka_unit_test(what_holds_no_data_between_streams_is_passed),
 	    cmocka_unit_test(lz4_blocks_may_not_lie_about_their_size),
 	    cmocka_unit_test(unknown_bytes_are_no_format),
 	};
