@@ -183,7 +183,7 @@ static int watch_button(void)
 	int fd;
 
 	setpriority(PRIO_PROCESS, 0, 19);
-	modules_load(&wanted);
+	modules_try(&wanted);
 	setpriority(PRIO_PROCESS, 0, 0);
 	fd = button_open();
 	if (fd >= 0 && (fcntl(fd, F_SETOWN, getpid()) < 0 ||
@@ -288,9 +288,27 @@ static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0,
 	_exit(init_serve(g, c));
 }
 
+/* The kernel panics, as it does by itself where it can execute no init. */
+static void fail_image_init(void)
+{
+	fprintf(stderr,
+		"provium-agent: the image's " IMAGE_INIT " cannot be executed: "
+		"%s\n",
+		strerror(errno));
+	_exit(1);
+}
+
+static void become_image_init(char **argv)
+{
+	argv[0] = (char[]){IMAGE_INIT};
+	execv(IMAGE_INIT, argv);
+	fail_image_init();
+}
+
 void init_main(char **argv)
 {
-	bool has_init = access(IMAGE_INIT, X_OK) == 0;
+	struct stat st;
+	bool has_init = lstat(IMAGE_INIT, &st) == 0;
 	struct guest g;
 	struct config c;
 	int tell[2] = {-1, -1};
@@ -306,19 +324,16 @@ void init_main(char **argv)
 	}
 	g.foreign_init = has_init;
 	open_console(&g);
+	if (has_init && access(IMAGE_INIT, X_OK) < 0)
+		fail_image_init();
 	config_load(&c, CONFIG_PATH);
 	load_modules(&c.modules);
 	if (!has_init && pipe2(tell, O_CLOEXEC) < 0)
 		perror("provium-agent: pipe");
 	g.button_fd = guest_fd_up(tell[0]);
 	agent = fork_agent(&g, &c, argv[0], tell[1]);
-	if (has_init) {
-		argv[0] = (char[]){IMAGE_INIT};
-		execv(IMAGE_INIT, argv);
-		fprintf(stderr, "provium-agent: exec " IMAGE_INIT ": %s\n",
-			strerror(errno));
-		mount_all();
-	}
+	if (has_init)
+		become_image_init(argv);
 	guest_done(&g);
 	config_done(&c);
 	idle_as_init(agent, tell[1]);

@@ -18,6 +18,7 @@
 #include "agent-proto/cleanup.h"
 
 #define INIT_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE, linux/module.h */
+#define ABSENT		1
 
 /* The text of modules.dep, mapped when first needed. */
 struct dep_file {
@@ -44,27 +45,31 @@ static bool is_compressed(const char *path)
 		       !strcmp(dot, ".gz"));
 }
 
-/* 0, also for EEXIST; -ENOENT when there is no such file. */
+/* 0, also for EEXIST; ABSENT when there is no such file. The kernel says ENOENT
+ * for a symbol that no module has. */
 static int load_file(const char *path)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int flags = is_compressed(path) ? INIT_COMPRESSED : 0;
+	int e;
 
 	if (fd < 0)
-		return -errno;
+		return errno == ENOENT ? ABSENT : -errno;
 	if (syscall(SYS_finit_module, fd, "", flags) == 0 || errno == EEXIST)
 		return 0;
+	e = errno;
 	fprintf(stderr, "provium-agent: module %s: %s\n", path,
-		strerror(errno));
-	return -errno;
+		e == ENOENT ? "a symbol that it needs is missing"
+			    : strerror(e));
+	return -e;
 }
 
 static int load_from_dir(const char *name)
 {
 	char path[PATH_MAX];
-	int rc = -ENOENT;
+	int rc = ABSENT;
 
-	for (size_t i = 0; rc == -ENOENT && i < ARRAY_LEN(suffixes); i++) {
+	for (size_t i = 0; rc == ABSENT && i < ARRAY_LEN(suffixes); i++) {
 		snprintf(path, sizeof(path), MODULES_DIR "/%s%s", name,
 			 suffixes[i]);
 		rc = load_file(path);
@@ -146,7 +151,8 @@ static void load_line(const struct dep_file *d, struct span path,
 	load_span(d, path);
 }
 
-static void load_by_dep(struct dep_file *d, const char *name)
+/* False: no file has the module. */
+static bool load_by_dep(struct dep_file *d, const char *name)
 {
 	const char *at, *end;
 
@@ -165,23 +171,38 @@ static void load_by_dep(struct dep_file *d, const char *name)
 			load_line(d, (struct span){at, (size_t)(colon - at)},
 				  (struct span){colon + 1,
 						(size_t)(eol - colon - 1)});
-			return;
+			return true;
 		}
 		at = eol + 1;
 	}
+	return false;
 }
 
-void modules_load(const struct strvec *names)
+static void load_all(const struct strvec *names, bool tells_absent)
 {
 	struct dep_file dep = {0};
 
 	for (size_t i = 0; i < names->n; i++) {
 		const char *name = names->v[i];
+		int r = *name == '/' ? load_file(name) : load_from_dir(name);
 
-		if (*name == '/')
-			load_file(name);
-		else if (load_from_dir(name) == -ENOENT)
-			load_by_dep(&dep, name);
+		if (r != ABSENT || (*name != '/' && load_by_dep(&dep, name)))
+			continue;
+		if (tells_absent)
+			fprintf(stderr,
+				"provium-agent: module %s: the image has no "
+				"such file\n",
+				name);
 	}
 	dep_close(&dep);
+}
+
+void modules_load(const struct strvec *names)
+{
+	load_all(names, true);
+}
+
+void modules_try(const struct strvec *names)
+{
+	load_all(names, false);
 }

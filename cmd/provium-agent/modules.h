@@ -12,8 +12,11 @@
 
 #define MODULES_DIR "/.provium/modules"
 
-/* In order. What is loaded already, built in or not there is passed over;
- * other failures are printed to stderr. */
+/* In order. A module that is loaded already or built in is passed over. What is
+ * not there, and other failures, are printed to stderr. */
 void modules_load(const struct strvec *names);
+/* The same for modules that the guest need not have: nothing is printed of one
+ * that is not there. */
+void modules_try(const struct strvec *names);
 
 #endif

@@ -70,10 +70,19 @@ lz4_initrd() {
 }
 for remainder in 0 509 511; do lz4_initrd $remainder; done
 
+initrd not-executable </dev/null
+chmod 644 "$work/not-executable/init"
+(cd "$work/not-executable" && echo init | cpio -o -H newc --quiet) |
+    cat "$image/initrd.cpio" - | gzip -1 >"$work/not-executable.gz"
+
+initrd no-interpreter <<'END'
+#!/bin/nobody
+END
+
 modules=$(sed -n 's|^serial \(.*\)|"\1",|p' "$image/modules.list")
 profile() {
 	echo "$1 = {kernel = '$image/vmlinux', initrd = '$work/${2:-$1}.gz',
-	    modules = {$modules}},"
+	    modules = {${3-}$modules}},"
 }
 mkdir "$work/tests"
 {
@@ -81,6 +90,9 @@ mkdir "$work/tests"
 	profile script
 	profile switch
 	profile links
+	profile absent script '"/lib/nope.ko", "nosuch",'
+	profile "['not-executable']" not-executable
+	profile "['no-interpreter']" no-interpreter
 	profile "['lz4-0']" lz4-0
 	profile "['lz4-509']" lz4-509
 	profile "['lz4-511']" lz4-511
@@ -110,6 +122,22 @@ test("a file of the boot's takes one name, not all hard links of it", function(t
     files = {{path = "/bin/two", content = "2\n"}}})
   t:assert_eq(vm:read_file("/bin/one"), "one\n")
   t:assert_eq(vm:read_file("/bin/two"), "2\n")
+end)
+
+for name, why in pairs({["not-executable"] = "Permission denied",
+                        ["no-interpreter"] = "No such file or directory"}) do
+  test("an /init that cannot be executed fails the guest: " .. name, function(t)
+    local e = t:assert_raises(function()
+      provium:vm("e", name):boot():console():expect("never said", 60)
+    end)
+    t:assert_contains(tostring(e), "the image's /init cannot be executed: " .. why)
+  end)
+end
+
+test("modules that the image does not have are told of", function(t)
+  local log = provium:vm("f", "absent"):boot():console():read_log()
+  t:assert_contains(log, "module /lib/nope.ko: the image has no such file")
+  t:assert_contains(log, "module nosuch: the image has no such file")
 end)
 
 for _, remainder in ipairs({0, 509, 511}) do
