@@ -31,7 +31,10 @@ void guest_places_get(struct guest_places *ret)
 {
 	ret->kernel = env_or("PROVIUM_KERNEL", NULL);
 	ret->boot = env_or("PROVIUM_BOOT_DIR", "/boot");
-	ret->modules = env_or("PROVIUM_MODULES_DIR", "/lib/modules");
+	ret->modules = env_or("PROVIUM_MODULES_DIR", NULL);
+	ret->wants_modules = ret->modules;
+	if (!ret->modules)
+		ret->modules = "/lib/modules";
 	ret->busybox = env_or("PROVIUM_BUSYBOX", NULL);
 }
 
@@ -133,7 +136,13 @@ static int take_wish(const struct guest_places *places,
 	ret->kernel = mem_strdup(places->kernel);
 	ret->modules =
 	    find_modules(places->modules, ret->release, "modules.dep");
-	return 0;
+	if (ret->modules || !places->wants_modules)
+		return 0;
+	return err_set(err, -ENOENT,
+		       "PROVIUM_MODULES_DIR is '%s', which holds no modules of "
+		       "the kernel '%s': '%s/modules.dep' is not in it; unset "
+		       "it if the kernel has none",
+		       places->modules, places->kernel, ret->release);
 }
 
 static int fetch(const char *tmp_dir, guest_progress_cb progress, void *ctx,

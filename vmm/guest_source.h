@@ -16,6 +16,7 @@ struct guest_places {
 	const char *kernel;  /* PROVIUM_KERNEL: this one, or NULL */
 	const char *boot;    /* PROVIUM_BOOT_DIR, /boot */
 	const char *modules; /* PROVIUM_MODULES_DIR, /lib/modules */
+	bool wants_modules;  /* PROVIUM_MODULES_DIR is set */
 	const char *busybox; /* PROVIUM_BUSYBOX, or NULL: busybox in PATH */
 };
 void guest_places_get(struct guest_places *ret);

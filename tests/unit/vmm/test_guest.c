@@ -581,6 +581,7 @@ static void kernel_of_the_environment_is_used(void **state)
 
 	put_kernel(f->dir, "bzImage", "7.0-mine", NOTE_PVH);
 	setenv("PROVIUM_KERNEL", mine, 1);
+	unsetenv("PROVIUM_MODULES_DIR");
 	assert_int_equal(find(f), 0);
 	assert_string_equal(f->g.release, "7.0-mine");
 	/* It has no modules: all is built in. */
@@ -593,6 +594,21 @@ static void kernel_of_the_environment_is_used(void **state)
 	assert_int_equal(unlink(mine), 0);
 	assert_int_equal(find(f), -ENOENT);
 	assert_non_null(strstr(f->err.text, "PROVIUM_KERNEL"));
+	free(mine);
+}
+
+/* Such a guest would have no driver, and never answer. */
+static void modules_of_another_kernel_are_refused(void **state)
+{
+	struct fix *f = *state;
+	char *mine = mem_printf("%s/bzImage", f->dir);
+
+	put_kernel(f->dir, "bzImage", "7.0-mine", NOTE_PVH);
+	setenv("PROVIUM_KERNEL", mine, 1);
+	assert_int_equal(find(f), -ENOENT);
+	assert_non_null(strstr(f->err.text, "PROVIUM_MODULES_DIR"));
+	assert_non_null(strstr(f->err.text, f->modules));
+	assert_non_null(strstr(f->err.text, "'7.0-mine/modules.dep'"));
 	free(mine);
 }
 
@@ -932,6 +948,7 @@ int main(void)
 	    T(list_has_the_newest_first),
 	    T(cloud_kernels_then_newer_ones_are_preferred),
 	    T(kernel_of_the_environment_is_used),
+	    T(modules_of_another_kernel_are_refused),
 	    T(kernel_without_virtio_is_refused),
 	    T(busybox_must_be_static_and_there),
 	    T(packages_are_fetched_once_and_unpacked),
