@@ -141,6 +141,16 @@ run 1 run --config silent/provium.lua silent
 out "did not answer within 4 s"
 out "last console output:"
 
+claim "a guest with too little memory is told how much booted"
+file little/a.test.lua <<'END'
+test("a", function(t)
+  provium:vm("a"):boot({memory = "48M", agent_timeout = 4})
+end)
+END
+run 1 run little
+out "did not answer within 4 s"
+out "less than the 80M of memory with which the default guest boots"
+
 claim "a conflicting rdinit= is refused"
 file rdinit/a.test.lua <<'END'
 test("a", function(t)
