@@ -73,7 +73,6 @@ for _, case in ipairs({
     slow = true },
   { "wrong-kind", BROKE .. "what it sent is no frame", "kind 9", slow = true },
   { "half-then-hello", BROKE .. "what it sent is no frame" },
-  { "half-then-end", "the agent in the guest ended" },
   { "opens", BROKE .. "it opens a channel" },
   { "false-credit", BROKE .. "credit that nobody used" },
   { "no-credit", BROKE .. "credit that nobody used", slow = true },
@@ -98,6 +97,24 @@ for _, case in ipairs({
     vm:close()
   end)
 end
+
+test("it ends in the middle of a frame", function(t)
+  local vm = ill("ill"):boot()
+  local lost = "VM ill lost its agent: the agent in the guest ended"
+  local other
+  fails(t, function()
+    provium.all(
+      function() other = select(2, pcall(vm.read_file, vm, "hostile:never")) end,
+      function() vm:mkdir("hostile:half-then-end") end)
+  end, "hostile.test.lua:", lost)
+  t:assert_contains(tostring(other or lost), lost)
+  fails(t, function() vm:stat("/") end, lost)
+  others_are_well(t)
+  -- The machine lives: it can be reset.
+  t:assert_eq(vm:state(), "booted")
+  vm:reset()
+  t:assert_eq(vm:state(), "booted")
+end)
 
 test("it ends the VM: data without credit", function(t)
   local vm = ill("ill"):boot()
