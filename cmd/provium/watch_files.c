@@ -91,51 +91,6 @@ static int add_dir(struct watch_files *w, const char *dir, bool is_deep,
 	return 1;
 }
 
-static int add_tree(struct watch_files *w, const char *dir, int depth,
-		    struct err *err)
-{
-	int r = add_dir(w, dir, true, err);
-	struct dirent *d;
-
-	if (r <= 0 || depth >= DEPTH_MAX)
-		return r < 0 ? r : 0;
-	DIR *list = opendir(dir);
-	r = 0;
-	while (list && r == 0 && (d = readdir(list))) {
-		CLEANUP(free_ptr)
-		char *path = mem_printf("%s/%s", dir, d->d_name);
-		struct stat st;
-
-		if (d->d_name[0] != '.' && stat(path, &st) == 0 &&
-		    S_ISDIR(st.st_mode))
-			r = add_tree(w, path, depth + 1, err);
-	}
-	if (list)
-		closedir(list);
-	return r;
-}
-
-int watch_files_add(struct watch_files *w, const char *path, struct err *err)
-{
-	CLEANUP(free_ptr) char *real = realpath(path, NULL);
-	struct stat st;
-
-	if (!real || stat(real, &st) < 0)
-		return err_set(err, -errno, "'%s': %s", path, strerror(errno));
-	if (S_ISDIR(st.st_mode))
-		return add_tree(w, real, 0, err);
-	*strrchr(real, '/') = '\0';
-	return watch_files_add_flat(w, *real ? real : "/", err);
-}
-
-int watch_files_add_flat(struct watch_files *w, const char *dir,
-			 struct err *err)
-{
-	int r = add_dir(w, dir, false, err);
-
-	return r < 0 ? r : 0;
-}
-
 static bool is_lua(const char *name)
 {
 	size_t n = strlen(name);
@@ -151,6 +106,56 @@ static void add_once(struct strvec *v, const char *s)
 	strvec_add(v, s);
 }
 
+/* Watches dir and all below it. ret, unless NULL, gets the tests that are
+ * there: they may have come before the watch did. */
+static int add_tree(struct watch_files *w, const char *dir, int depth,
+		    struct strvec *ret, struct err *err)
+{
+	int r = add_dir(w, dir, true, err);
+	struct dirent *d;
+
+	if (r <= 0 || depth >= DEPTH_MAX)
+		return r < 0 ? r : 0;
+	DIR *list = opendir(dir);
+	r = 0;
+	while (list && r == 0 && (d = readdir(list))) {
+		CLEANUP(free_ptr)
+		char *path = mem_printf("%s/%s", dir, d->d_name);
+		struct stat st;
+
+		if (d->d_name[0] == '.' || stat(path, &st) < 0)
+			continue;
+		if (S_ISDIR(st.st_mode))
+			r = add_tree(w, path, depth + 1, ret, err);
+		else if (ret && is_lua(d->d_name))
+			add_once(ret, path);
+	}
+	if (list)
+		closedir(list);
+	return r;
+}
+
+int watch_files_add(struct watch_files *w, const char *path, struct err *err)
+{
+	CLEANUP(free_ptr) char *real = realpath(path, NULL);
+	struct stat st;
+
+	if (!real || stat(real, &st) < 0)
+		return err_set(err, -errno, "'%s': %s", path, strerror(errno));
+	if (S_ISDIR(st.st_mode))
+		return add_tree(w, real, 0, NULL, err);
+	*strrchr(real, '/') = '\0';
+	return watch_files_add_flat(w, *real ? real : "/", err);
+}
+
+int watch_files_add_flat(struct watch_files *w, const char *dir,
+			 struct err *err)
+{
+	int r = add_dir(w, dir, false, err);
+
+	return r < 0 ? r : 0;
+}
+
 static void take_event(struct watch_files *w, const struct inotify_event *ev,
 		       struct strvec *ret)
 {
@@ -160,7 +165,7 @@ static void take_event(struct watch_files *w, const struct inotify_event *ev,
 		return;
 	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", at->dir, ev->name);
 	if (ev->mask & IN_ISDIR && at->is_deep && ev->name[0] != '.')
-		add_tree(w, path, 0, NULL);
+		add_tree(w, path, 0, ret, NULL);
 	else if (!(ev->mask & IN_ISDIR) && is_lua(ev->name))
 		add_once(ret, path);
 }

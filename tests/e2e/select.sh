@@ -253,6 +253,14 @@ until_out 1 "changed: $work/t/sub/d.test.lua"
 until_out 1 "^1 passed, 0 failed"
 until_out 1 "watching 2 directories"
 
+claim "the files of a directory that comes whole have changed"
+mkdir -p whole/below
+cp t/c.test.lua whole/below/e.test.lua
+mv whole t/whole
+until_out 1 "changed: $work/t/whole/below/e.test.lua"
+until_out 1 "^1 passed, 0 failed"
+until_out 1 "watching 4 directories"
+
 claim "--watch ends by a signal"
 kill -TERM "$watcher"
 wait "$watcher"
