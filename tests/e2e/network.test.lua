@@ -94,7 +94,7 @@ test("a guest may be the DHCP server of a bridge without DHCP", function(t)
   local server, client = provium:vm("server"), provium:vm("client")
   bare:attach({ server, client })
   lan:attach(server)
-  provium:boot()
+  provium.all(function() server:boot() end, function() client:boot() end)
   t:assert_eq(addresses(client), {})
   t:assert_eq(addresses(server), { eth1 = server:nic("lan"):ip() })
 
