@@ -112,7 +112,7 @@ static void find_in_extensions(const uint8_t *p, size_t n, size_t at,
 
 bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
 {
-	struct qcow2_info info;
+	struct qcow2_info info = {0};
 	struct err err;
 	bool is_v2;
 
