@@ -218,7 +218,13 @@ out "built t/fix/base.fixture.lua"
 
 claim "a build that is killed leaves nothing that counts, and the next one works"
 run 0 fixture clean fix/base
-timeout -s KILL 2 "$provium" fixture build fix/base >out 2>err
+"$provium" fixture build fix/base >out 2>err &
+building=$!
+until grep -q "building fix/base" err || ! kill -0 "$building"; do
+	sleep 0.05
+done
+kill -KILL "$building"
+wait "$building"
 run 1 fixture stale fix/base
 run 0 fixture build fix/base
 [ "$(find cache/fixtures -name 'tmp-*' | wc -l)" = 0 ] || complain "tmp-*"
