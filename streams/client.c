@@ -15,8 +15,8 @@
  * A new HELLO is allowed in the first three; client_link() leads from the first
  * four to IDLE. A request in IDLE or HELLO is refused; in LOST it joins those
  * that wait for the reason; in FAILED it fails at once. While the client
- * postpones, requests in the first four states wait for
- *client_send_postponed().
+ * postpones, requests in the first four states wait until
+ * client_send_postponed() sends them.
  *
  * Users are failed one by one from the head of the list, in a state in which
  * none can join it: their owners may do what they like meanwhile.
@@ -77,6 +77,17 @@ static int open_chan(struct client *c, struct client_user *u,
 	return 0;
 }
 
+/* Into scratch. */
+static int encode(struct client *c, const struct msg *req, struct err *err)
+{
+	buf_reset(&c->scratch);
+	if (msg_encode(req, &c->scratch) < 0)
+		return err_set(err, -EMSGSIZE,
+			       "%s: the request is larger than %u MiB",
+			       msg_name(req->type), MSG_MAX >> 20);
+	return 0;
+}
+
 static bool is_postponing(const struct client *c)
 {
 	return c->postpones && !c->passes && c->state <= CLIENT_LOST;
@@ -94,11 +105,9 @@ int client_user_open(struct client *c, struct client_user *u,
 	}
 	if (c->state != CLIENT_OPEN && !is_postponing(c))
 		return refuse(c, err);
-	buf_reset(&c->scratch);
-	if (msg_encode(req, &c->scratch) < 0)
-		return err_set(err, -EMSGSIZE,
-			       "%s: the request is larger than %u MiB",
-			       msg_name(req->type), MSG_MAX >> 20);
+	r = encode(c, req, err);
+	if (r < 0)
+		return r;
 	if (is_postponing(c)) {
 		u->is_postponed = true;
 		u->fin_sent = fin;
@@ -499,10 +508,7 @@ void client_post(struct client *c, const struct msg *req)
 	struct client_user u = {0};
 	struct err err;
 
-	if (c->state != CLIENT_OPEN)
-		return;
-	buf_reset(&c->scratch);
-	if (msg_encode(req, &c->scratch) < 0 ||
+	if (c->state != CLIENT_OPEN || encode(c, req, &err) < 0 ||
 	    open_chan(c, &u, &c->scratch, true, &err) < 0)
 		return;
 	/* The channel is left to itself: what comes on it is dropped. */

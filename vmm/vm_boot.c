@@ -271,14 +271,20 @@ static void redial(struct vm *vm)
 	start_dial(vm);
 }
 
+/* What had seemed to be a loss has another cause. */
+static void clear_loss(struct vm *vm)
+{
+	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
+		vm->doom = DOOM_NONE;
+}
+
 /* The guest starts anew, and so does the conversation. */
 static void handle_reset(struct vm *vm)
 {
 	vm->reset_seen = false;
 	vm->resets++;
 	vm->restarts++;
-	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
-		vm->doom = DOOM_NONE;
+	clear_loss(vm);
 	vm->gone_until_ns = CLOCK_NEVER;
 	console_mark_boot(vm->console);
 	if (vm->link == LINK_DIALING)
@@ -355,8 +361,7 @@ static void revived(struct vm *vm)
 static void forget_loss(struct vm *vm)
 {
 	qmp_call_done(&vm->probe);
-	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
-		vm->doom = DOOM_NONE;
+	clear_loss(vm);
 }
 
 /* The guest resumes, and its agent with it. */
