@@ -157,6 +157,11 @@ $(B)/inject.so: tests/faults/inject.c
 	$(Q)$(CC) $(filter-out -MMD -MP -Wpedantic,$(BASE)) -O2 -fPIC -shared -o $@ $< \
 	    -ldl
 
+# For test_vm_snapshot: makes QMP commands of a QEMU fail.
+$(B)/qmp_faults.so: tests/unit/vmm/qmp_faults.c
+	$(say) LD $@
+	$(Q)$(CC) $(filter-out -MMD -MP,$(BASE)) -O2 -fPIC -shared -o $@ $< -ldl
+
 $(B)/provium-agent-test: $(call obj,$(SRC_agent)) $(A_agent-proto)
 	$(say) LD $@
 	$(Q)$(CC) $(FLAGS) $(LDMODE) $(LDFLAGS) -o $@ $^
@@ -203,11 +208,12 @@ UNIT := $(foreach l,$(UNIT_LAYERS),$(UNIT_$(l)))
 
 .PHONY: unit unit-build $(addprefix unit-,$(UNIT_LAYERS))
 .SECONDARY:
-unit-build: $(UNIT) $(B)/provium-agent-test
+unit-build: $(UNIT) $(B)/provium-agent-test $(B)/qmp_faults.so
 unit: unit-build
 	$(Q)sh tests/check.sh unit $(B) $(UNIT)
 # One layer's: make unit-vmm
-$(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test
+$(addprefix unit-,$(UNIT_LAYERS)): unit-%: $(B)/provium-agent-test \
+    $(B)/qmp_faults.so
 	$(Q)$(MAKE) --no-print-directory $(UNIT_$*)
 	$(Q)sh tests/check.sh unit $(B) $(UNIT_$*)
 

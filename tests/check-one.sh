@@ -5,6 +5,8 @@
 #   unit   a cmocka program: its summary is counted, its output shown when it
 #          fails
 #   suite  anything that ends with "N passed, N failed": that is counted
+# A unit has UNIT_MAX seconds and a suite SUITE_MAX: an item that hangs is a
+# failure that has a name, and the others are still run.
 # The ends of the logs that `run --artifacts $CHECK_LOGS` kept of what failed
 # are shown: where this runs unattended, nobody can look at them later.
 set -u
@@ -18,6 +20,8 @@ log=$(mktemp) || exit 2
 trap 'rm -f "$log"' EXIT
 trap 'exit 130' INT TERM HUP
 start=$(date +%s)
+UNIT_MAX=900
+SUITE_MAX=3600
 
 unit() {
 	if [ "$status" != 0 ]; then
@@ -59,7 +63,8 @@ suite() {
 }
 
 case $kind in
-unit | suite) ;;
+unit) max=$UNIT_MAX ;;
+suite) max=$SUITE_MAX ;;
 *)
 	echo "check-one.sh: say unit or suite" >&2
 	exit 2
@@ -67,7 +72,8 @@ unit | suite) ;;
 esac
 passed=0
 failed=0
-"$@" >"$log" 2>&1
+timeout --foreground -k 10 "$max" "$@" >"$log" 2>&1
 status=$?
+[ $status != 124 ] || echo "stopped after $max s without an end" >>"$log"
 out=$($kind "$@"; echo "$passed $failed" >>"$counts")
 printf '%s\n' "$out"

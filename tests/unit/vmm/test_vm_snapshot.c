@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Snapshots of real guests under TCG, whose QEMU fails at each step where it
- * is told to (qmp_proxy.py).
+ * is told to (qmp_faults.c).
  */
 #include "tests/unit/vmm/lib_vm.h"
 
@@ -25,7 +25,8 @@
 #include "tests/unit/vmm/lib_image.h"
 #include "vmm/snapshot.h"
 
-#define PROXY	   "tests/unit/vmm/qmp_proxy.py"
+#define FAULTY	   "tests/unit/vmm/qemu_faulty.sh"
+#define FAULTS	   PROVIUM_B "/qmp_faults.so"
 #define RESTORE_NS (120 * NS_PER_SEC)
 #define SHORT_NS   (300 * NS_PER_MS)
 
@@ -45,7 +46,7 @@ static const char *const restoring[] = {
     "migrate-incoming",
 };
 
-/* The test's: where snapshots go, and what the proxy does. */
+/* The test's: where snapshots go, and how QMP fails. */
 struct shelf {
 	char *tmp;
 	char *rule;
@@ -59,6 +60,7 @@ static struct shelf *shelf_of(struct fixture *f)
 
 static int setup(void **state)
 {
+	CLEANUP(free_ptr) char *faults = realpath(FAULTS, NULL);
 	int r = vm_setup(state);
 	struct fixture *f = *state;
 	struct shelf *s = mem_zalloc(sizeof(*s));
@@ -67,7 +69,10 @@ static int setup(void **state)
 	s->rule = mem_printf("%s/rule", s->tmp);
 	s->dir = mem_printf("%s/snapshot", s->tmp);
 	f->user = s;
-	f->spec.qemu = PROXY;
+	f->spec.qemu = FAULTY;
+	if (!faults)
+		fail_msg("'%s' is not built", FAULTS);
+	setenv("PROVIUM_TEST_FAULTS", faults, 1);
 	setenv("PROVIUM_TEST_QEMU", f->qemu, 1);
 	setenv("PROVIUM_TEST_QMP", s->rule, 1);
 	return r;
@@ -327,7 +332,7 @@ static void a_snapshot_may_be_given_up_while_it_copies(void **state)
 
 	vm_must_boot(f);
 	start_snapshot(f, CLOCK_NEVER);
-	while (access(ram, F_OK) != 0)
+	while (!op_is_done(&f->op) && access(ram, F_OK) != 0)
 		loop_turn(f->loop);
 	assert_false(op_is_done(&f->op));
 	op_cancel(&f->op);
