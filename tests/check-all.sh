@@ -71,5 +71,5 @@ queue suite sh tests/e2e/refusals.sh build/provium \
     build/release/provium-agent-other
 queue suite sh tests/e2e/foreign.sh build/provium
 queue suite sh tests/e2e/install.sh
-queue suite sh tests/e2e/fresh.sh
+queue suite sh tests/e2e/fresh.sh build/provium
 run_queue

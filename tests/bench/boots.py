@@ -100,7 +100,7 @@ def bench_boot(b, rounds=10):
 
 
 def snapshot_of(b, memory, rounds):
-    """What tests/bench/snapshot.test.lua finds of a guest of that size:
+    """What tests/bench/snapshot.scripted.lua finds of a guest of that size:
     medians of seconds and bytes by name, QEMU's words, and its folder."""
     folder = os.path.join(b.tmp.name, "snapshot-" + memory)
     found = {}

@@ -8,7 +8,7 @@ import many
 import streams
 
 RAM = {"256M": 256, "512M": 512, "1G": 1024, "2G": 2048, "4G": 4096}
-GUESTS = 3  # as many has tests/bench/snapshot.test.lua at a time
+GUESTS = 3  # as many has tests/bench/snapshot.scripted.lua at a time
 LOGS = (16, 32, 64, 128, 256)
 TRANSFERS = (1, 2, 4, 8, 16, 32, 64)
 FILES = (1, 10, 100, 1000)

@@ -80,16 +80,24 @@ class Bench:
         return [*(f"{self.build}/lib{n}.a" for n in layers), *found,
                 "-lslirp"]
 
+    def test_file(self, name):
+        """The path of a link to tests/bench/NAME.scripted.lua: provium takes
+        files whose names end in .test.lua."""
+        link = os.path.join(self.tmp.name, name + ".test.lua")
+        if not os.path.islink(link):
+            os.symlink(os.path.join(HERE, name + ".scripted.lua"), link)
+        return link
+
     def run_test(self, name, rounds, *options, **env):
-        """Runs tests/bench/NAME.test.lua; returns the lines it wrote."""
+        """Runs tests/bench/NAME.scripted.lua; returns the lines it wrote."""
         out = os.path.join(self.tmp.name, name + ".out")
         done = subprocess.run(
             [self.provium, "run", "--no-history", *options,
-             os.path.join(HERE, name + ".test.lua")],
+             self.test_file(name)],
             env={**os.environ, "BENCH_OUT": out,
                  "BENCH_ROUNDS": str(rounds), **env},
             capture_output=True, text=True)
         if done.returncode:
-            raise Failure(f"{name}.test.lua:\n" + told(done))
+            raise Failure(f"{name}.scripted.lua:\n" + told(done))
         with open(out, encoding="utf-8", errors="replace") as f:
             return f.read().splitlines()

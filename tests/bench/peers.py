@@ -1,6 +1,6 @@
 """What users would pick instead: ssh to a dropbear, and qemu-guest-agent.
 
-Both run in the guest that peers.test.lua boots, beside the agent. The test
+Both run in the guest that peers.scripted.lua boots, beside the agent. The test
 makes its own calls, times them, and between them asks this file, over two
 FIFOs, to make one call of a peer: so all take turns in one guest, and noise
 hits all of them. Nothing of the peers is installed: the packages are
@@ -17,7 +17,7 @@ import subprocess
 import threading
 import time
 
-from harness import Failure, HERE
+from harness import Failure
 
 # The peers and the libraries of theirs that a host may not have.
 PACKAGES = ["dropbear-bin", "qemu-guest-agent", "libtomcrypt1", "libtommath1",
@@ -237,7 +237,7 @@ def serve(peers_of, ask, tell, test):
             peers.ssh.close()
     if test.wait():
         test.log.seek(0)
-        raise Failure(f"peers.test.lua failed:\n{test.log.read()}")
+        raise Failure(f"peers.scripted.lua failed:\n{test.log.read()}")
     return {name: statistics.median(took) for name, took in got.items()}
 
 
@@ -253,7 +253,7 @@ def measure(b, rounds, mib):
     port = free_port()
     log = open(tmp + "/log", "w+", encoding="utf-8")
     test = subprocess.Popen(
-        [b.provium, "run", os.path.join(HERE, "peers.test.lua")],
+        [b.provium, "run", b.test_file("peers")],
         env={**os.environ, "BENCH_DIR": tmp, "BENCH_ROUNDS": str(rounds),
              "BENCH_PORT": str(port)},
         stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)

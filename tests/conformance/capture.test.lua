@@ -9,15 +9,18 @@ local AF_INET, SOCK_DGRAM = 2, 2
 local SYS = {socket = 41, sendto = 44}
 local socket = vm:syscall(SYS.socket, AF_INET, SOCK_DGRAM, 0).ret
 
--- struct sockaddr_in: port 9, where nobody listens.
-local address = string.pack("<I2", AF_INET) .. string.pack(">I2", 9)
-for byte in lan:nic(peer):ip():gmatch("%d+") do
-  address = address .. string.char(byte)
+-- struct sockaddr_in of the peer: port 9, where nobody listens.
+local function address_of_peer()
+  local address = string.pack("<I2", AF_INET) .. string.pack(">I2", 9)
+  for byte in lan:nic(peer):ip():gmatch("%d+") do
+    address = address .. string.char(byte)
+  end
+  return address .. ("\0"):rep(8)
 end
-address = address .. ("\0"):rep(8)
 
 -- One datagram with these bytes.
 local function say(text)
+  local address = address_of_peer()
   local r = vm:syscall(SYS.sendto, {
     args = {socket, 0, #text, 0, 0, #address},
     bufs = {text, address}, ptrs = {1, 4},

@@ -1,10 +1,12 @@
 #!/bin/sh
-# The first command on a fresh machine: make says nothing of tools that it is
-# about to install, and a user who may not install them reads one clear line.
-# Stand-ins for id, dpkg-query and sudo play the fresh machine. Ends with
-# "N passed, N failed".
+# The first commands in a checkout: make says nothing of tools that it is about
+# to install, a user who may not install them reads one clear line, and provium
+# loads every test file that it finds. Stand-ins for id, dpkg-query and sudo
+# play the fresh machine. Ends with "N passed, N failed".
+#   fresh.sh PROVIUM
 set -eu
 
+provium=$(readlink -f "$1")
 cd "$(dirname "$0")/../.."
 fake=$(mktemp -d "${TMPDIR:-/tmp}/provium-fresh.XXXXXX")
 trap 'rm -rf "$fake"' EXIT
@@ -44,6 +46,15 @@ case $said in
 	is "the line names the command that root runs" yes yes ;;
 *) is "the line names the command that root runs" "$said" "..." ;;
 esac
+
+# Suites that need a set-up are started by their scripts alone.
+status=0
+"$provium" list tests/ >"$fake/list" 2>&1 || status=$?
+is "provium list tests/ loads every file" "$status" 0
+found=$(sed -n 's|^tests/\([^/]*\)/.*\.test\.lua$|\1|p' "$fake/list" | sort -u |
+    tr '\n' ' ')
+is "it finds the suites that need no set-up" "$found" \
+    "conformance demo e2e smoke "
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]

@@ -35,4 +35,4 @@ sch_htb sch_netem cls_u32 act_mirred"
 add_modules /knet $wanted
 echo "$wanted" >"$root/knet/modules"
 
-run_outer "$top/tests/knet/nested.test.lua" 512M
+run_outer "$top/tests/knet/nested.scripted.lua" 512M

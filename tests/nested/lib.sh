@@ -44,7 +44,7 @@ run_outer() {
 	(cd "$root" && find . | cpio -o -H newc --quiet) >"$work/nested.cpio"
 	cat "$image/initrd.cpio" "$work/nested.cpio" >"$work/outer.cpio"
 	mkdir "$work/tests"
-	cp "$1" "$work/tests/"
+	cp "$1" "$work/tests/outer.test.lua"
 	cat >"$work/tests/provium.lua" <<END
 return {
   default_profile = "outer",

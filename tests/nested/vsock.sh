@@ -53,4 +53,4 @@ return {
 }
 EOF
 
-run_outer "$top/tests/nested/outer.test.lua" 1G
+run_outer "$top/tests/nested/outer.scripted.lua" 1G

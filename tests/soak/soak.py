@@ -3,9 +3,9 @@
 
     soak.py PROVIUM [--minutes N] [--boots N] [--restores N] [--seed N]
 
-Three phases, one after the other, so that what grows is known: many.test.lua,
-boots.test.lua and restores.test.lua, each a run of its own; a phase of 0 is
-left out. Of each a table of the worker's and the parent's memory and
+Three phases, one after the other, so that what grows is known:
+many.scripted.lua, boots.scripted.lua and restores.scripted.lua, each a run of
+its own; a phase of 0 is left out. Of each a table of the worker's and the parent's memory and
 descriptors is printed. What must hold:
 
   - every verdict is a pass
@@ -124,10 +124,13 @@ class Run:
         here = os.path.dirname(os.path.abspath(__file__))
         self.log = f"{place.work}/{phase.name}.rounds"
         self.parent, stop = [], threading.Event()
+        # provium takes files whose names end in .test.lua.
+        test = f"{place.work}/{phase.name}.test.lua"
+        os.symlink(f"{here}/{phase.name}.scripted.lua", test)
         with open(f"{place.work}/{phase.name}.out", "wb+") as out:
             p = subprocess.Popen(
                 [provium, "run", "--no-history", "--cpu-overcommit", "64",
-                 f"{here}/{phase.name}.test.lua"],
+                 test],
                 env={**env, "SOAK_LOG": self.log}, stdin=subprocess.DEVNULL,
                 stdout=out, stderr=out)
             t = threading.Thread(target=watch, args=(p.pid, self.parent, stop))

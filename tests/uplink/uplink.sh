@@ -27,4 +27,6 @@ python3 "$here/servers.py" >"$work/ready" &
 servers=$!
 read -r word <"$work/ready"
 [ "$word" = ready ]
-"$1" run "$here/uplink.test.lua"
+# provium takes files whose names end in .test.lua.
+ln -s "$here/uplink.scripted.lua" "$work/uplink.test.lua"
+"$1" run "$work/uplink.test.lua"

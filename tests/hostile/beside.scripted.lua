@@ -1,4 +1,4 @@
--- Runs beside hostile.test.lua, and knows nothing of it.
+-- Runs beside hostile.scripted.lua, and knows nothing of it.
 for i = 1, 3 do
   test("a file beside it goes on, " .. i, function(t)
     local vm = provium:vm("beside"):boot()
