@@ -78,22 +78,44 @@ uint64_t ram_copy_bytes(const struct ram_copy *c)
 	return c->done;
 }
 
+/*
+ * Whether the process has given back its memory, which it does before it
+ * becomes a zombie. Every user may read /proc/PID/statm. Its first number, the
+ * size, is 0 then (proc_pid_statm() of Linux' fs/proc/array.c).
+ */
+static bool has_ended(pid_t pid)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("/proc/%d/statm", (int)pid);
+	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char text[2];
+
+	if (fd < 0)
+		return errno == ENOENT;
+	ssize_t r = io_read(fd, text, sizeof(text));
+	return r == -ESRCH || (r == sizeof(text) && !memcmp(text, "0 ", 2));
+}
+
 static int open_proc(const struct ram_map *m, const char *name, int flags,
 		     struct err *err)
 {
 	CLEANUP(free_ptr) char *path = mem_printf("/proc/%d/%s", m->pid, name);
 	int fd = open(path, flags | O_CLOEXEC);
+	int code = -errno;
 
-	if (fd < 0 && (errno == EACCES || errno == EPERM))
+	if (fd >= 0)
+		return fd;
+	/* The kernel refuses a user who is not root the files of a zombie. */
+	if (has_ended(m->pid))
+		return err_set(err, -ESRCH,
+			       "cannot open the memory of QEMU: it has ended");
+	if (code == -EACCES || code == -EPERM)
 		return err_set(err, -EPERM,
 			       "the kernel does not let provium see the memory "
 			       "of its QEMU ('%s': %s): is "
 			       "/proc/sys/kernel/yama/ptrace_scope above 1?",
-			       path, strerror(errno));
-	if (fd < 0)
-		return err_set(err, -errno, "cannot open '%s': %s", path,
-			       strerror(errno));
-	return fd;
+			       path, strerror(-code));
+	return err_set(err, code, "cannot open '%s': %s", path,
+		       strerror(-code));
 }
 
 /* --- reads and writes --------------------------------------------------- */

@@ -379,6 +379,7 @@ static void handle_is_tailed_though_open_for_writing(void **state)
 	open.file_open.handle = 1;
 	open.file_open.path = path;
 	open.file_open.flags = MSG_OPEN_WRITE | MSG_OPEN_CREATE;
+	open.file_open.perm = MSG_PERM_DEFAULT;
 	peer_done(p, &open);
 	m.tail_handle.handle = 1;
 	x = peer_send(p, &m, true);

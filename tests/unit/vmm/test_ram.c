@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -474,11 +475,74 @@ static void a_process_that_is_gone_is_an_error(void **state)
 	assert_int_equal(ram_peek(&f->map, f->have, &f->err), -ESRCH);
 	assert_int_equal(ram_poke(&f->map, f->have, &f->err), -ESRCH);
 	waitpid(f->map.pid, NULL, 0);
-	assert_true(ram_own_bytes(&f->map, &own, &f->err) < 0);
+	assert_int_equal(ram_own_bytes(&f->map, &own, &f->err), -ESRCH);
 	assert_null(ram_save_new(&f->map, RAM_DELTA, f->fd, &f->err));
-	assert_true(ram_peek(&f->map, f->have, &f->err) < 0);
-	assert_true(ram_poke(&f->map, f->have, &f->err) < 0);
+	assert_int_equal(f->err.code, -ESRCH);
+	assert_int_equal(ram_peek(&f->map, f->have, &f->err), -ESRCH);
+	assert_int_equal(ram_poke(&f->map, f->have, &f->err), -ESRCH);
+	assert_non_null(strstr(f->err.text, "of QEMU: it has ended"));
 	f->map.pid = 0;
+}
+
+/* Exit status of a process that looks at the memory of its zombie. */
+enum zombie_verdict {
+	ZOMBIE_OK,
+	ZOMBIE_NO_USER, /* it cannot become an ordinary user */
+	ZOMBIE_PEEK,
+	ZOMBIE_POKE,
+	ZOMBIE_SAVE,
+	ZOMBIE_LOAD,
+	ZOMBIE_TEXT,
+};
+
+/* uid and gid of nobody. */
+#define NOBODY 65534
+
+static bool become_ordinary(void)
+{
+	return getuid() != 0 || (setgroups(0, NULL) == 0 &&
+				 setresgid(NOBODY, NOBODY, NOBODY) == 0 &&
+				 setresuid(NOBODY, NOBODY, NOBODY) == 0 &&
+				 prctl(PR_SET_DUMPABLE, 1) == 0);
+}
+
+static enum zombie_verdict look_at_zombie(struct fixture *f)
+{
+	siginfo_t info;
+
+	if (!become_ordinary())
+		return ZOMBIE_NO_USER;
+	start_child(f, fill_all);
+	kill(f->map.pid, SIGKILL);
+	waitid(P_PID, (id_t)f->map.pid, &info, WEXITED | WNOWAIT);
+	if (ram_peek(&f->map, f->have, &f->err) != -ESRCH)
+		return ZOMBIE_PEEK;
+	if (ram_poke(&f->map, f->have, &f->err) != -ESRCH)
+		return ZOMBIE_POKE;
+	if (ram_save_new(&f->map, RAM_DELTA, f->fd, &f->err) ||
+	    f->err.code != -ESRCH)
+		return ZOMBIE_SAVE;
+	if (ram_load_new(&f->map, f->fd, &f->err) || f->err.code != -ESRCH)
+		return ZOMBIE_LOAD;
+	return strstr(f->err.text, "it has ended") ? ZOMBIE_OK : ZOMBIE_TEXT;
+}
+
+/* The kernel refuses such a user the files of a zombie, but not root. */
+static void an_ordinary_user_is_told_that_qemu_has_ended(void **state)
+{
+	int status;
+	pid_t user = fork();
+
+	assert_true(user >= 0);
+	if (!user)
+		_exit((int)look_at_zombie(*state));
+	assert_int_equal(waitpid(user, &status, 0), user);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == ZOMBIE_NO_USER) {
+		print_message("cannot become an ordinary user here\n");
+		skip();
+	}
+	assert_int_equal(WEXITSTATUS(status), ZOMBIE_OK);
 }
 
 static void memory_that_is_not_mapped_is_an_error(void **state)
@@ -538,6 +602,7 @@ static const struct CMUnitTest tests[] = {
     T(a_delta_that_is_cut_anywhere_is_refused),
     T(another_magic_is_refused),
     T(a_process_that_is_gone_is_an_error),
+    T(an_ordinary_user_is_told_that_qemu_has_ended),
     T(memory_that_is_not_mapped_is_an_error),
     T(a_file_that_cannot_be_written_is_an_error),
     T(what_was_poked_is_peeked),
