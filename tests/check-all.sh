@@ -72,4 +72,5 @@ queue suite sh tests/e2e/refusals.sh build/provium \
 queue suite sh tests/e2e/foreign.sh build/provium
 queue suite sh tests/e2e/install.sh
 queue suite sh tests/e2e/fresh.sh build/provium
+queue suite sh tests/e2e/counts.sh
 run_queue

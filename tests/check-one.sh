@@ -1,9 +1,9 @@
 #!/bin/sh
 # One item of check.sh's queue: check-one.sh COUNTS "KIND COMMAND...", with
 # words that have no spaces. What it prints comes in one piece, when it is
-# over: others run beside it. A line "passed failed" is added to COUNTS.
+# over: others run beside it. A line "passed failed skipped" is added to COUNTS.
 #   unit   a cmocka program: its summary is counted, its output shown when it
-#          fails
+#          fails; a test is skipped by skip_because(), whose reasons are shown
 #   suite  anything that ends with "N passed, N failed": that is counted
 # A unit has UNIT_MAX seconds and a suite SUITE_MAX: an item that hangs is a
 # failure that has a name, and the others are still run.
@@ -30,14 +30,24 @@ unit() {
 		failed=1
 		return
 	fi
-	passed=$(awk '/^\[  PASSED  \] [0-9]+ test/ { n += $4 }
-	    END { print n + 0 }' "$log")
-	if [ "$passed" = 0 ]; then
+	passed=$(tests_that PASSED)
+	skipped=$(tests_that SKIPPED)
+	case $passed-$skipped in
+	0-0)
 		echo "  FAIL    $* ran no test"
 		failed=1
-	else
-		echo "  ok      $* ($passed)"
-	fi
+		;;
+	*-0) echo "  ok      $* ($passed)" ;;
+	0-*) echo "  skip    $* ($skipped skipped)" ;;
+	*) echo "  ok      $* ($passed, $skipped skipped)" ;;
+	esac
+	sed -n 's/^skipped: /            /p' "$log" | sort -u
+}
+
+# tests_that PASSED|SKIPPED: how many, by cmocka's summaries.
+tests_that() {
+	awk -v what="$1" '/^\[  [A-Z]+ +\] [0-9]+ test/ && $2 == what { n += $4 }
+	    END { print n + 0 }' "$log"
 }
 
 show_logs() {
@@ -72,8 +82,9 @@ suite) max=$SUITE_MAX ;;
 esac
 passed=0
 failed=0
+skipped=0
 timeout --foreground -k 10 "$max" "$@" >"$log" 2>&1
 status=$?
 [ $status != 124 ] || echo "stopped after $max s without an end" >>"$log"
-out=$($kind "$@"; echo "$passed $failed" >>"$counts")
+out=$($kind "$@"; echo "$passed $failed $skipped" >>"$counts")
 printf '%s\n' "$out"

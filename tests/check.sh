@@ -1,5 +1,6 @@
 #!/bin/sh
-# Runs tests and counts. Ends with a line "N passed, N failed".
+# Runs tests and counts. Ends with a line "N passed, N failed", which names the
+# unit tests that were skipped where there are any.
 #   check.sh unit BUILD_DIR PROGRAM...   cmocka programs
 #   check.sh memcheck PROGRAM...         cmocka programs under valgrind
 #   check.sh fuzz BUILD_DIR SECONDS      every fuzz target
@@ -97,8 +98,8 @@ esac
 
 leftovers
 # Nothing counted is a failure, too.
-awk '{ p += $1; f += $2 } END {
+awk '{ p += $1; f += $2; s += $3 } END {
 	if (!p && !f) f++
-	print p + 0 " passed, " f + 0 " failed"
+	print p + 0 " passed, " f + 0 " failed" (s ? ", " s " skipped" : "")
 	exit f > 0
 }' "$own/counts"

@@ -22,6 +22,7 @@
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/skip.h"
 
 /* Ethernet's header of zeros, IPv4's and UDP's. */
 #define HEADERS (14u + 20u + 8u)
@@ -112,7 +113,7 @@ static int teardown(void **state)
 #define NEEDS_NET(f)                                                           \
 	do {                                                                   \
 		if (!(f))                                                      \
-			skip();                                                \
+			skip_because("no network namespace can be made");      \
 	} while (0)
 
 static void start(struct fix *f)

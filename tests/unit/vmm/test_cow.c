@@ -15,6 +15,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/tmp.h"
 #include "vmm/store.h"
 
@@ -247,7 +248,7 @@ static void a_flush_that_fails_loses_nothing(void **state)
 	int full = open("/dev/full", O_WRONLY);
 
 	if (full < 0)
-		skip();
+		skip_because("/dev/full cannot be opened");
 	cow_set_top(d->cow, full, false);
 	write_both(d, 0, 3 * COW_BLOCK, 5, false);
 	assert_int_equal(cow_flush(d->cow), -ENOSPC);

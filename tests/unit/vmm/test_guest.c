@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "agent-proto/clock.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/vmm/lib_image.h"
 #include "tests/unit/vmm/lib_pack.h"
 #include "vmm/cpio.h"
@@ -904,10 +905,8 @@ static void this_machine_gets_a_guest(void **state)
 	unsetenv("PROVIUM_MODULES_DIR");
 	guest_places_get(&places);
 	r = find(f);
-	if (r < 0 && !guest_source_is_local(&places)) {
-		print_message("no kernel to be had here: %s\n", f->err.text);
-		skip();
-	}
+	if (r < 0 && !guest_source_is_local(&places))
+		skip_because(f->err.text);
 	if (r < 0)
 		fail_msg("%s", f->err.text);
 	assert_true(f->n_progress > 0);

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "tests/unit/skip.h"
 #include "tests/unit/vmm/lib_image.h"
 #include "tests/unit/vmm/lib_pack.h"
 
@@ -320,7 +321,7 @@ static void modinfo_agrees_with_depmod(void **state)
 	}
 	tmp_remove(dir);
 	if (!known)
-		skip(); /* no kernel with modules is installed here */
+		skip_because("no kernel with modules is installed");
 	kmod_index_free(known);
 	kmod_index_free(scanned);
 }

@@ -17,6 +17,7 @@
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/vmm/lib_frames.h"
 #include "tests/unit/vmm/lib_peer.h"
 #include "tests/unit/vmm/lib_tap.h"
@@ -637,9 +638,9 @@ static void a_real_client_gets_a_lease_pings_and_resolves(void **state)
 	int status;
 
 	if (access("/bin/busybox", X_OK) && access("/usr/bin/busybox", X_OK))
-		skip();
+		skip_because("there is no busybox");
 	if (!tap_host_start(&r.host, port_mac(f->p[0]), client_script))
-		skip();
+		skip_because("no TAP can be made in a network namespace");
 	relay_run(f, &r);
 	status = tap_host_stop(&r.host);
 	buf_append(&r.out, "", 1);

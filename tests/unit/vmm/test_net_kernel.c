@@ -27,6 +27,7 @@
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/vmm/lib_frames.h"
 #include "vmm/net/kernel_host.h"
 #include "vmm/net/kernel_sweep.h"
@@ -73,17 +74,20 @@ static bool enter_as_user(void)
 	       put("/proc/self/uid_map", uid) && put("/proc/self/gid_map", gid);
 }
 
-/* Once for all tests. */
-static bool is_possible(void)
+/* What forbids these tests here, or NULL; looked for once for all of them. */
+static const char *missing(void)
 {
-	static enum { UNKNOWN, NO, YES } known;
+	static bool is_known;
+	static struct err err;
 
-	if (known == UNKNOWN)
-		known = (unshare(CLONE_NEWNET) == 0 || enter_as_user()) &&
-				kernel_host_check(NULL) == 0
-			    ? YES
-			    : NO;
-	return known == YES;
+	if (is_known)
+		return err.code ? err.text : NULL;
+	if (unshare(CLONE_NEWNET) < 0 && !enter_as_user())
+		err_set(&err, -EPERM, "no network namespace can be made");
+	else
+		kernel_host_check(&err);
+	is_known = true;
+	return missing();
 }
 
 static void open_net(struct fix *f)
@@ -104,7 +108,7 @@ static int setup(void **state)
 	struct err err;
 
 	*state = NULL;
-	if (!is_possible())
+	if (missing())
 		return 0;
 	f = *state = mem_zalloc(sizeof(*f));
 	open_net(f);
@@ -153,7 +157,7 @@ static int teardown(void **state)
 #define NEEDS_KERNEL(f)                                                        \
 	do {                                                                   \
 		if (!(f))                                                      \
-			skip();                                                \
+			skip_because(missing());                               \
 	} while (0)
 
 /* --- frames ----------------------------------------------------------------
@@ -553,8 +557,9 @@ static bool has_netem(struct fix *f)
 
 #define NEEDS_NETEM(f)                                                         \
 	do {                                                                   \
-		if (!(f) || !has_netem(f))                                     \
-			skip();                                                \
+		NEEDS_KERNEL(f);                                               \
+		if (!has_netem(f))                                             \
+			skip_because("this kernel has no netem");              \
 		introduce(f);                                                  \
 	} while (0)
 
@@ -565,7 +570,7 @@ static void what_is_refused_has_not_happened(void **state)
 	NEEDS_KERNEL(f);
 	introduce(f);
 	if (has_netem(f))
-		skip();
+		skip_because("this kernel has netem");
 	rule(f, 0, 2)->cuts = CUT_PARTITION;
 	rule(f, 1, 2)->bps = 1000000;
 	apply(f);
