@@ -7,6 +7,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -17,6 +18,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "vmm/watcher.h"
 
 enum { OUT, ERR, FAILED, N_PIPES };
 
@@ -31,14 +33,25 @@ struct failed {
 struct program {
 	const char *name;
 	const char *cwd; /* NULL: ours */
-	int in;		 /* its stdin; -1: /dev/null */
+	char **envp;	 /* with the watcher's mark; owned */
+	struct watcher watcher;
+	int in; /* its stdin; -1: /dev/null */
 	pid_t pid;
 	int fd[N_PIPES];
 	struct buf got[N_PIPES];
 };
 
+static void program_init(struct program *p, const char *name, const char *cwd)
+{
+	*p = (struct program){
+	    .name = name, .cwd = cwd, .in = -1, .pid = -1, .fd = {-1, -1, -1}};
+	watcher_init(&p->watcher);
+	p->envp = watcher_environ(&p->watcher);
+}
+
 static void program_done(struct program *p)
 {
+	free(p->envp);
 	fd_closep(&p->in);
 	for (int i = 0; i < N_PIPES; i++) {
 		fd_closep(&p->fd[i]);
@@ -47,11 +60,12 @@ static void program_done(struct program *p)
 }
 
 /* Only async-signal-safe calls: the parent may have threads. */
-static void child(const char *const *argv, const char *cwd, int in,
+static void child(const struct program *p, const char *const *argv,
 		  const int *wr, pid_t parent)
 {
 	char *const *args = (char *const *)(uintptr_t)argv;
 	struct failed failed = {0};
+	int in = p->in;
 	sigset_t none;
 
 	sigemptyset(&none);
@@ -65,9 +79,9 @@ static void child(const char *const *argv, const char *cwd, int in,
 		in = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	if (in >= 0 && dup2(in, 0) >= 0 && dup2(wr[OUT], 1) >= 0 &&
 	    dup2(wr[ERR], 2) >= 0) {
-		failed.is_cwd = cwd && chdir(cwd) < 0;
+		failed.is_cwd = p->cwd && chdir(p->cwd) < 0;
 		if (!failed.is_cwd)
-			execvp(argv[0], args);
+			execvpe(argv[0], args, p->envp);
 	}
 	failed.errnum = errno;
 	if (write(wr[FAILED], &failed, sizeof(failed)) < 0)
@@ -75,11 +89,11 @@ static void child(const char *const *argv, const char *cwd, int in,
 	_exit(127);
 }
 
-static int start(struct program *p, const char *const *argv, const char *cwd)
+static int start(struct program *p, const char *const *argv)
 {
 	int wr[N_PIPES] = {-1, -1, -1};
 	pid_t parent = getpid();
-	int r = 0;
+	int r = watcher_start(&p->watcher, 0);
 
 	for (int i = 0; i < N_PIPES && r == 0; i++) {
 		int ends[2];
@@ -94,7 +108,7 @@ static int start(struct program *p, const char *const *argv, const char *cwd)
 	if (r == 0) {
 		p->pid = fork();
 		if (p->pid == 0)
-			child(argv, cwd, p->in, wr, parent);
+			child(p, argv, wr, parent);
 		if (p->pid < 0)
 			r = -errno;
 	}
@@ -226,11 +240,11 @@ static int fail(const struct program *p, int r, struct err *err)
 }
 
 /* Until its end; its outputs are in p. */
-static int run(struct program *p, const char *const *argv, const char *cwd,
-	       int64_t deadline_ns, struct err *err)
+static int run(struct program *p, const char *const *argv, int64_t deadline_ns,
+	       struct err *err)
 {
 	int status = 0;
-	int r = start(p, argv, cwd);
+	int r = start(p, argv);
 
 	if (r == 0)
 		r = collect(p, deadline_ns);
@@ -241,6 +255,10 @@ static int run(struct program *p, const char *const *argv, const char *cwd,
 		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
 			;
 	}
+	if (r < 0)
+		watcher_end(&p->watcher);
+	else
+		watcher_dismiss(&p->watcher);
 	return r < 0 ? fail(p, r, err) : judge(p, status, err);
 }
 
@@ -248,12 +266,10 @@ int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 		struct buf *ret_out, struct err *err)
 {
 	CLEANUP(program_done)
-	struct program p = {.name = argv[0],
-			    .cwd = cwd,
-			    .in = -1,
-			    .pid = -1,
-			    .fd = {-1, -1, -1}};
-	int r = run(&p, argv, cwd, deadline_ns, err);
+	struct program p;
+
+	program_init(&p, argv[0], cwd);
+	int r = run(&p, argv, deadline_ns, err);
 
 	if (r == 0 && ret_out) {
 		buf_done(ret_out);
@@ -289,14 +305,15 @@ int program_feed(const char *const *argv, const struct buf *input,
 		 int64_t deadline_ns, struct buf *ret_said, struct err *err)
 {
 	CLEANUP(program_done)
-	struct program p = {
-	    .name = argv[0], .in = -1, .pid = -1, .fd = {-1, -1, -1}};
+	struct program p;
+
+	program_init(&p, argv[0], NULL);
 	int r = open_input(input);
 
 	if (r < 0)
 		return fail(&p, r, err);
 	p.in = r;
-	r = run(&p, argv, NULL, deadline_ns, err);
+	r = run(&p, argv, deadline_ns, err);
 	buf_done(ret_said);
 	*ret_said = p.got[ERR];
 	p.got[ERR] = (struct buf){0};

@@ -20,7 +20,9 @@
  * with 0. Else err names the program and ends in the last line of its stderr:
  * -ENOENT where there is no such program, -ETIME at the deadline (it is
  * killed), -EFBIG, -EIO for any other end. It stays in the caller's process
- * group, so that ^C reaches it, and dies with the caller.
+ * group, so that ^C reaches it. When it is killed or its caller dies, a watcher
+ * (vmm/watcher.h) kills what it has started; what it leaves at its own end goes
+ * on.
  */
 int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 		struct buf *ret_out, struct err *err);

@@ -13,6 +13,10 @@ the agent in the guest. For each row:
   - nothing is new in /dev/shm
   - a snapshot that was being written is none for the next run, or a whole one
 
+A second table has what provium starts beside guests: QEMU's `--version`, build
+commands. Each of them leaves its session, and changes its user: the kernel then
+forgets that it is to die with its parent.
+
 Rows run two at a time, each in directories of its own.
 """
 import argparse
@@ -20,6 +24,7 @@ import collections
 import concurrent.futures
 import ctypes
 import os
+import select
 import shutil
 import signal
 import subprocess
@@ -184,6 +189,32 @@ TABLE = (
 )
 
 
+# Becomes another user; where it may not, it says itself that it is not to die
+# with its parent. Then it starts one like itself in a session of its own.
+STRAY = """#!/usr/bin/python3
+import ctypes, os, time
+moment = open(os.environ["MOMENT"], "w")
+if os.geteuid() == 0:
+    os.setuid(65534)
+else:
+    ctypes.CDLL(None).prctl(1, 0, 0, 0, 0)
+if os.fork() == 0:
+    os.setsid()
+    os.execvp("sleep", ["sleep", "100000"])
+moment.write("now\\n")
+moment.close()
+os.execvp("sleep", ["sleep", "100000"])
+"""
+BUILD = """return {profiles = {default = {
+    build_out = "out", build = "exec %s"}}}
+"""
+Command = collections.namedtuple("Command", "name args is_qemu")
+COMMANDS = (
+    Command("QEMU's --version", ("doctor",), True),
+    Command("a build command", ("run", "--no-history", "."), False),
+)
+
+
 class Overdue(Exception):
     pass
 
@@ -214,8 +245,10 @@ def reap_all():
         return []
     except Overdue:
         left = children(os.getpid())
-        for pid in left:
-            os.kill(pid, signal.SIGKILL)
+        # Those of whoever is killed become ours.
+        while below := children(os.getpid()):
+            os.kill(below[0], signal.SIGKILL)
+            os.waitpid(below[0], 0)
         return left
     finally:
         signal.alarm(0)
@@ -240,9 +273,12 @@ class Place:
             os.symlink(f"{work}/base", f"{self.dir}/base")
 
     def start(self, test, **env):
+        return self.start_command(("run", "--no-history", "."), test, **env)
+
+    def start_command(self, args, test, **env):
         write(f"{self.dir}/test/a.test.lua", test)
         return subprocess.Popen(
-            [self.provium, "run", "--no-history", f"{self.dir}/test"],
+            [self.provium, *args], cwd=f"{self.dir}/test",
             env={**os.environ, "XDG_RUNTIME_DIR": f"{self.dir}/r",
                  "TMPDIR": f"{self.dir}/t", **env},
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -328,11 +364,37 @@ def complaint(row, delay, place):
     return None
 
 
-def try_row(args):
-    row, delay, provium, work = args
+def command_complaint(command, place):
+    """What is left when provium is killed beside that command, or None."""
+    env = {"MOMENT": f"{place.dir}/moment"}
+    stray = f"{place.dir}/stray"
+    os.mkfifo(env["MOMENT"])
+    write(stray, STRAY)
+    os.chmod(stray, 0o755)
+    if command.is_qemu:
+        env["PROVIUM_QEMU"] = stray
+    else:
+        write(f"{place.dir}/test/provium.lua", BUILD % stray)
+    child = place.start_command(command.args, NOTHING, **env)
+    # Open for writing, too: a run that ends early opens it never.
+    fd = os.open(env["MOMENT"], os.O_RDWR)
+    said = select.select([fd], [], [], GONE_WITHIN)[0]
+    word = os.read(fd, 4) if said else b""
+    os.close(fd)
+    child.kill()
+    child.wait()
+    left = reap_all()  # first: who is left holds the output
+    out = child.communicate()[0].decode("utf-8", "replace")
+    if word != b"now\n" or child.returncode != DIED:
+        return f"said {word}, status {child.returncode}\n{out}"
+    return f"processes are left: {left}" if left else None
+
+
+def try_in_place(args):
+    complain, what, provium, work = args
     place = Place(provium, work)
     try:
-        return complaint(row, delay, place)
+        return complain(*what, place)
     finally:
         shutil.rmtree(place.dir)
 
@@ -346,29 +408,49 @@ def make_base(provium, work):
     shutil.rmtree(place.dir)
 
 
+def say(bad, text):
+    print(f"  {'FAIL   ' if bad else 'ok     '} {text}", flush=True)
+    if bad:
+        print("    " + bad.replace("\n", "\n    "), flush=True)
+
+
+def row_text(row, delay):
+    wrapped = ", QEMU in a wrapper" if row.is_wrapped else ""
+    return (f"{row.victim} killed, {delay} s after '{row.moment}'{wrapped}: "
+            f"status {row.status}{', ' if row.words else ''}{row.words}")
+
+
+def jobs(only):
+    """(text, function, its arguments before the place)"""
+    for command in COMMANDS:
+        if only in ([], ["command"]):
+            yield (f"parent killed beside {command.name}: nothing is left",
+                   command_complaint, (command,))
+    for row in TABLE:
+        for delay in row.delays:
+            if [row.victim, row.moment][:len(only)] == only:
+                yield row_text(row, delay), complaint, (row, delay)
+
+
 def main():
     ap = argparse.ArgumentParser()
     ap.add_argument("provium")
-    ap.add_argument("--only", default="", help="VICTIM:MOMENT, or VICTIM")
+    ap.add_argument("--only", default="",
+                    help="VICTIM:MOMENT, or VICTIM, or 'command'")
     args = ap.parse_args()
     provium = os.path.abspath(args.provium)
-    only = args.only.split(":") if args.only else []
     counts = {True: 0, False: 0}
     with tempfile.TemporaryDirectory(prefix="pk", dir="/tmp") as work, \
          concurrent.futures.ProcessPoolExecutor(
              AT_A_TIME, initializer=become_reaper) as pool:
+        os.chmod(work, 0o711)  # for who has become another user
         make_base(provium, work)
-        rows = [(row, delay, provium, work) for row in TABLE
-                for delay in row.delays
-                if [row.victim, row.moment][:len(only)] == only]
-        for (row, delay, *_), bad in zip(rows, pool.map(try_row, rows)):
+        todo = list(jobs(args.only.split(":") if args.only else []))
+        found = pool.map(try_in_place, [(complain, what, provium, work)
+                                        for _, complain, what in todo])
+        for (text, *_), bad in zip(todo, found):
             counts[not bad] += 1
-            wrapped = ", QEMU in a wrapper" if row.is_wrapped else ""
-            print(f"  {'FAIL   ' if bad else 'ok     '} {row.victim} killed, "
-                  f"{delay} s after '{row.moment}'{wrapped}: status {row.status}"
-                  f"{', ' if row.words else ''}{row.words}", flush=True)
-            if bad:
-                print("    " + bad.replace("\n", "\n    "), flush=True)
+            say(bad, text)
     print(f"{counts[True]} passed, {counts[False]} failed")
     sys.exit(1 if counts[False] or not counts[True] else 0)
 

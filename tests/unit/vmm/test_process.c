@@ -20,6 +20,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_stray.h"
 #include "vmm/process.h"
 
 /* Nothing here takes long; this is for a test that hangs. */
@@ -92,25 +93,6 @@ static char *output(struct fixture *f)
 	const struct buf *b = process_output(f->process);
 
 	return mem_strndup(b->len ? (char *)buf_data(b) : "", b->len);
-}
-
-static bool exists(pid_t pid)
-{
-	return kill(pid, 0) == 0;
-}
-
-/* Waits for the death of a process that is not our child. */
-static void assert_dies(pid_t pid)
-{
-	int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pollfd pfd = {.fd = fd, .events = POLLIN};
-
-	if (fd < 0) {
-		assert_int_equal(errno, ESRCH);
-		return;
-	}
-	assert_int_equal(poll(&pfd, 1, PATIENCE_NS / NS_PER_MS), 1);
-	close(fd);
 }
 
 static void exit_is_told_once_with_its_status(void **state)
@@ -215,7 +197,7 @@ static void kill_reaches_the_whole_group(void **state)
 	wait_exit(f);
 	assert_true(WIFSIGNALED(f->status));
 	assert_int_equal(WTERMSIG(f->status), SIGTERM);
-	assert_dies(grandchild);
+	stray_assert_dies(grandchild);
 }
 
 static void free_kills_and_reaps_without_a_callback(void **state)
@@ -225,7 +207,7 @@ static void free_kills_and_reaps_without_a_callback(void **state)
 	start(f, "trap '' TERM; sleep 1000");
 	pid_t pid = process_pid(f->process);
 	f->process = process_free(f->process);
-	assert_false(exists(pid));
+	assert_false(stray_exists(pid));
 	assert_int_equal(waitpid(pid, NULL, WNOHANG), -1);
 	loop_poll(f->loop);
 	assert_int_equal(f->calls, 0);
@@ -277,10 +259,10 @@ static void the_child_dies_with_its_parent(void **state)
 		be_the_parent(out[1]);
 	assert_int_equal(read(out[0], &pid, sizeof(pid)), sizeof(pid));
 	assert_true(pid > 1);
-	assert_true(exists(pid));
+	assert_true(stray_exists(pid));
 	kill(middle, SIGKILL);
 	waitpid(middle, NULL, 0);
-	assert_dies(pid);
+	stray_assert_dies(pid);
 	close(out[0]);
 	close(out[1]);
 }
@@ -312,62 +294,31 @@ static void an_end_is_described_in_words(void **state)
 }
 
 #define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
-/* The number that a script has written into a file. */
-static pid_t read_pid(const char *path)
-{
-	int pid = 0;
-
-	for (int i = 0; i < 6000 && pid <= 0; i++) {
-		FILE *file = fopen(path, "r");
-
-		if (!file || fscanf(file, "%d", &pid) != 1)
-			poll(NULL, 0, 10);
-		if (file)
-			fclose(file);
-	}
-	assert_true(pid > 0);
-	return pid;
-}
-
-/* Writes a script whose child leaves group and session, and forgets its parent:
- * no signal to a child or to a group reaches it. */
-static void stray_script(char *script, size_t n, char *path)
-{
-	strcpy(path, "/tmp/provium-stray-XXXXXX");
-	int fd = mkstemp(path);
-	assert_true(fd >= 0);
-	close(fd);
-	snprintf(script, n,
-		 "(setsid sh -c 'echo $$ >%s; exec sleep 1000' &) ; "
-		 "exec sleep 1000",
-		 path);
-}
-
 static void free_kills_what_has_left_the_group(void **state)
 {
 	struct fixture *f = *state;
-	char script[300], path[64];
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
 
-	stray_script(script, sizeof(script), path);
+	stray_script(script, path);
 	start(f, script);
-	pid_t stray = read_pid(path);
-	assert_true(exists(stray));
+	pid_t stray = stray_read_pid(path);
+	assert_true(stray_exists(stray));
 	f->process = process_free(f->process);
-	assert_dies(stray);
+	stray_assert_dies(stray);
 	unlink(path);
 }
 
 static void an_exit_kills_what_has_left_the_group(void **state)
 {
 	struct fixture *f = *state;
-	char script[300], path[64];
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
 
-	stray_script(script, sizeof(script), path);
+	stray_script(script, path);
 	start(f, script);
-	pid_t stray = read_pid(path);
+	pid_t stray = stray_read_pid(path);
 	kill(process_pid(f->process), SIGTERM);
 	wait_exit(f);
-	assert_dies(stray);
+	stray_assert_dies(stray);
 	unlink(path);
 }
 
@@ -375,20 +326,20 @@ static void an_exit_kills_what_has_left_the_group(void **state)
 static void grandchildren_die_with_the_owner(void **state)
 {
 	struct fixture *f = *state;
-	char script[300], path[64];
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
 
-	stray_script(script, sizeof(script), path);
+	stray_script(script, path);
 	pid_t owner = fork();
 	if (owner == 0) {
 		start(f, script);
 		for (;;)
 			pause();
 	}
-	pid_t stray = read_pid(path);
-	assert_true(exists(stray));
+	pid_t stray = stray_read_pid(path);
+	assert_true(stray_exists(stray));
 	assert_int_equal(kill(owner, SIGKILL), 0);
 	assert_int_equal(waitpid(owner, NULL, 0), owner);
-	assert_dies(stray);
+	stray_assert_dies(stray);
 	unlink(path);
 }
 

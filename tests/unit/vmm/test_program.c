@@ -9,10 +9,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "tests/unit/vmm/lib_stray.h"
 
 static int sh(const char *script, int64_t span_ns, struct buf *out,
 	      struct err *err)
@@ -139,6 +143,59 @@ static void deadline_kills_it(void **state)
 	assert_non_null(strstr(err.text, "in time"));
 }
 
+/* Its own death reaches neither its group nor a session below it. */
+static void a_deadline_kills_what_it_has_started(void **state)
+{
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
+	struct err err;
+
+	(void)state;
+	stray_script(script, path);
+	assert_int_equal(sh(script, NS_PER_SEC, NULL, &err), -ETIME);
+	stray_assert_dies(stray_read_pid(path));
+	unlink(path);
+}
+
+/* The owner is killed at once: it can do nothing any more. */
+static void what_it_has_started_dies_with_the_owner(void **state)
+{
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
+
+	(void)state;
+	stray_script(script, path);
+	pid_t owner = fork();
+	if (owner == 0) {
+		sh(script, 600 * NS_PER_SEC, NULL, NULL);
+		_exit(1);
+	}
+	pid_t stray = stray_read_pid(path);
+	assert_true(stray_exists(stray));
+	assert_int_equal(kill(owner, SIGKILL), 0);
+	assert_int_equal(waitpid(owner, NULL, 0), owner);
+	stray_assert_dies(stray);
+	unlink(path);
+}
+
+/* It may be a server which the next program asks. */
+static void what_a_good_program_has_left_goes_on(void **state)
+{
+	char script[STRAY_SCRIPT_MAX], path[STRAY_PATH_MAX];
+	char *end;
+	struct err err;
+
+	(void)state;
+	stray_script(script, path);
+	end = strrchr(script, ';');
+	assert_non_null(end);
+	/* The stray holds the outputs no longer than it takes to begin. */
+	strcpy(end, ">/dev/null 2>&1");
+	assert_int_equal(sh(script, 60 * NS_PER_SEC, NULL, &err), 0);
+	pid_t stray = stray_read_pid(path);
+	assert_int_equal(kill(stray, SIGKILL), 0);
+	stray_assert_dies(stray);
+	unlink(path);
+}
+
 static void endless_output_is_cut(void **state)
 {
 	struct err err;
@@ -158,6 +215,9 @@ int main(void)
 	    cmocka_unit_test(missing_program_is_enoent),
 	    cmocka_unit_test(a_missing_directory_is_named),
 	    cmocka_unit_test(deadline_kills_it),
+	    cmocka_unit_test(a_deadline_kills_what_it_has_started),
+	    cmocka_unit_test(what_it_has_started_dies_with_the_owner),
+	    cmocka_unit_test(what_a_good_program_has_left_goes_on),
 	    cmocka_unit_test(endless_output_is_cut),
 	};
 
