@@ -11,9 +11,11 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #include <cmocka.h>
 
+#include "agent-proto/mem.h"
 #include "streams/client.h"
 #include "tests/unit/streams/lib_fake_agent.h"
 
@@ -76,6 +78,23 @@ static inline void fixture_done(struct fixture *f)
 	client_free(f->client);
 	fake_agent_free(f->agent);
 	loop_free(f->loop);
+}
+
+/* One of its own, as fixture_init() makes it; for cmocka's state. */
+static inline struct fixture *fixture_new(const struct fake_script *script)
+{
+	struct fixture *f = mem_zalloc(sizeof(*f));
+
+	fixture_init(f, script);
+	return f;
+}
+
+/* The teardown of a test whose state it is. */
+static inline int fixture_free(void **state)
+{
+	fixture_done(*state);
+	free(*state);
+	return 0;
 }
 
 static inline void fixture_on_too_long(void *ctx)

@@ -55,10 +55,7 @@ static const struct fake_script script = {.request = on_request};
 
 static int setup(void **state)
 {
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
-	fixture_init(f, &script);
-	*state = f;
+	*state = fixture_new(&script);
 	return 0;
 }
 
@@ -68,13 +65,6 @@ static int setup_silent(void **state)
 
 	fixture_init_silent(f, &script);
 	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_done(*state);
-	free(*state);
 	return 0;
 }
 
@@ -498,9 +488,9 @@ static void handles_differ_within_and_between_clients(void **state)
 	fixture_done(&g);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_free)
 #define SILENT(name)                                                           \
-	cmocka_unit_test_setup_teardown(name, setup_silent, teardown)
+	cmocka_unit_test_setup_teardown(name, setup_silent, fixture_free)
 static const struct CMUnitTest tests[] = {
     TEST(hello_tells_the_instance),
     SILENT(requests_before_hello_are_refused),

@@ -229,18 +229,8 @@ static const struct fake_script script = {
 
 static int setup(void **state)
 {
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
 	n_sendings = 0;
-	fixture_init(f, &script);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_done(*state);
-	free(*state);
+	*state = fixture_new(&script);
 	return 0;
 }
 
@@ -534,7 +524,7 @@ static void a_posted_request_needs_no_answer(void **state)
 	assert_int_equal(0, f->losses);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_free)
 static const struct CMUnitTest tests[] = {
     TEST(call_gives_the_reply),
     TEST(guest_errors_keep_number_and_text),

@@ -7,12 +7,10 @@
 
 #include <cmocka.h>
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "agent-proto/mem.h"
 #include "tests/unit/streams/client_fixture.h"
 
 /* Paths of the STATs that came, each a letter. */
@@ -56,18 +54,8 @@ static const struct fake_script script = {
 
 static int setup(void **state)
 {
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
 	seen = (struct seen){0};
-	fixture_init(f, &script);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_done(*state);
-	free(*state);
+	*state = fixture_new(&script);
 	return 0;
 }
 
@@ -253,7 +241,7 @@ static void an_agent_that_is_gone_fails_requests_until_it_is_back(void **state)
 	call_free(late);
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_free)
 static const struct CMUnitTest tests[] = {
     T(requests_wait_and_leave_in_their_order),
     T(they_outlast_new_sessions),
