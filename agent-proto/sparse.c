@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/le.h"
@@ -31,10 +32,19 @@ size_t sparse_take_header(struct sparse_reader *r, const uint8_t *p, size_t n,
 	return used;
 }
 
+/* From at to the file's end as it is now. */
+static uint64_t last_hole(int fd, uint64_t at)
+{
+	struct stat st;
+
+	if (fstat(fd, &st) < 0 || (uint64_t)st.st_size < at)
+		return 0;
+	return (uint64_t)st.st_size - at;
+}
+
 /* lseek(2): ENXIO, no data comes behind at; EINVAL, the file system has no
  * SEEK_DATA, as procfs. */
-uint64_t sparse_hole_at(struct sparse_map *map, int fd, uint64_t at,
-			uint64_t size)
+uint64_t sparse_hole_at(struct sparse_map *map, int fd, uint64_t at)
 {
 	off_t data, end;
 
@@ -42,7 +52,7 @@ uint64_t sparse_hole_at(struct sparse_map *map, int fd, uint64_t at,
 		return 0;
 	data = lseek(fd, (off_t)at, SEEK_DATA);
 	if (data < 0 && errno == ENXIO)
-		return size > at ? size - at : 0;
+		return last_hole(fd, at);
 	end = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
 	if (end < 0) {
 		map->data_end = UINT64_MAX;

@@ -48,11 +48,10 @@ struct sparse_map {
 };
 
 /*
- * The hole in fd at offset at: 0 where there is data, or where the file system
- * does not tell. A hole at the file's end is as long as its size (st_size)
- * says. May move the file's offset, unless at is below data_end.
+ * Returns the length of the hole in fd at offset at: 0 where there is data, or
+ * where the file system does not tell. The last hole ends where the file ends
+ * (st_size). May move the file's offset, unless at is below data_end.
  */
-uint64_t sparse_hole_at(struct sparse_map *map, int fd, uint64_t at,
-			uint64_t size);
+uint64_t sparse_hole_at(struct sparse_map *map, int fd, uint64_t at);
 
 #endif

@@ -184,8 +184,8 @@ static void send_file(struct client_user *u)
 static bool make_record(struct call *call)
 {
 	uint8_t record[SPARSE_HEADER + PIECE_MAX];
-	uint64_t hole = sparse_hole_at(&call->body_map, call->body_fd,
-				       call->body_sent, call->body_len);
+	uint64_t hole =
+	    sparse_hole_at(&call->body_map, call->body_fd, call->body_sent);
 	size_t left, n = 0;
 
 	if (hole > call->body_len - call->body_sent)

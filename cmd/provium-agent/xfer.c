@@ -130,12 +130,11 @@ static bool source_excuses(struct source *s, ssize_t *n)
 static bool source_skips_hole(struct source *s)
 {
 	uint8_t header[SPARSE_HEADER];
-	struct stat st;
 	uint64_t hole;
 
-	if (!s->can_seek || s->pos < s->map.data_end || fstat(s->fd, &st) < 0)
+	if (!s->can_seek || s->pos < s->map.data_end)
 		return false;
-	hole = sparse_hole_at(&s->map, s->fd, s->pos, (uint64_t)st.st_size);
+	hole = sparse_hole_at(&s->map, s->fd, s->pos);
 	/* Some files of procfs have no position: nor have they holes. */
 	if (lseek(s->fd, (off_t)(s->pos + hole), SEEK_SET) < 0 &&
 	    (hole || errno != ESPIPE)) {

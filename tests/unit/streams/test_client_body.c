@@ -3,6 +3,7 @@
 #include "streams/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,6 +16,7 @@
 #include <cmocka.h>
 
 #include "agent-proto/mem.h"
+#include "agent-proto/sparse.h"
 #include "tests/unit/streams/client_fixture.h"
 
 /* Every byte follows from its place, and neighbours of 64 KiB differ. */
@@ -24,20 +26,48 @@ static uint8_t byte_at(uint64_t at)
 }
 
 struct taken {
-	uint64_t n;
+	uint64_t n;    /* bytes of the file, its holes too */
+	uint64_t sent; /* bytes that came */
 	bool is_wrong;
+	bool is_sparse; /* what comes are records */
+	struct sparse_reader records;
 	struct chan *ch;
 	bool holds; /* data is not given credit */
 };
 
 static struct taken taken;
 
-static void on_data(struct fake_agent *a, struct chan *ch, const uint8_t *p,
-		    size_t n)
+static void take(const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n; i++)
 		taken.is_wrong |= p[i] != byte_at(taken.n + i);
 	taken.n += n;
+}
+
+static void take_records(const uint8_t *p, size_t n)
+{
+	for (size_t used; n; p += used, n -= used) {
+		uint64_t hole = 0;
+
+		used = sparse_data(&taken.records, n);
+		if (used) {
+			take(p, used);
+			sparse_used(&taken.records, used);
+		} else {
+			used = sparse_take_header(&taken.records, p, n, &hole);
+		}
+		taken.n += hole;
+	}
+}
+
+static void on_data(struct fake_agent *a, struct chan *ch, const uint8_t *p,
+		    size_t n)
+{
+	taken.sent += n;
+	if (taken.is_sparse)
+		take_records(p, n);
+	else
+		take(p, n);
 	if (!taken.holds)
 		fake_consumed(a, ch, n);
 }
@@ -66,18 +96,8 @@ static const struct fake_script script = {
 
 static int setup(void **state)
 {
-	struct fixture *f = mem_zalloc(sizeof(*f));
-
 	taken = (struct taken){0};
-	fixture_init(f, &script);
-	*state = f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	fixture_done(*state);
-	free(*state);
+	*state = fixture_new(&script);
 	return 0;
 }
 
@@ -173,7 +193,83 @@ static void a_file_that_cannot_be_read_fails_the_call_alone(void **state)
 	fixture_check_ping(f);
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+/* --- records --------------------------------------------------------------
+ */
+
+#define MIB ((size_t)1 << 20)
+
+/* Data from the start and from 3 MiB on, a MiB each; the rest are holes. */
+static int make_holes(size_t size)
+{
+	int fd = make_file(4 * MIB);
+
+	assert_int_equal(
+	    0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, MIB,
+			 2 * MIB));
+	assert_int_equal(0, ftruncate(fd, (off_t)size));
+	return fd;
+}
+
+static struct call *send_holes(struct fixture *f, int fd, size_t n)
+{
+	struct msg m = {.type = MSG_WRITE_FILE, .write_file.path = "/x"};
+	struct call *call = call_new(f->client);
+
+	m.write_file.flags = MSG_FILE_SPARSE;
+	taken.is_sparse = true;
+	call_start_sparse(call, &m, fd, n,
+			  clock_deadline_ns(FIXTURE_PATIENCE_NS));
+	return call;
+}
+
+static void holes_of_a_file_are_not_sent(void **state)
+{
+	static const size_t sizes[] = {0, 1, MIB, 4 * MIB, 5 * MIB + 1};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		int fd = make_holes(sizes[i]);
+		struct call *call = send_holes(f, fd, sizes[i]);
+
+		assert_int_equal(0, op_wait(&call->op));
+		assert_int_equal(sizes[i], call->reply.done.value);
+		assert_true(sparse_is_whole(&taken.records));
+		assert_false(taken.is_wrong);
+		assert_true(taken.sent < 2 * MIB + 4096);
+		call_free(call);
+		close(fd);
+		taken.n = taken.sent = 0;
+	}
+}
+
+/* The place of the new end was a hole, or data. */
+static void a_file_with_holes_that_became_shorter_fails_too(void **state)
+{
+	static const size_t ends[] = {2 * MIB, 3 * MIB + 5000};
+	struct fixture *f = *state;
+
+	for (size_t i = 0; i < ARRAY_LEN(ends); i++) {
+		int fd = make_holes(4 * MIB);
+		struct call *call;
+
+		taken = (struct taken){.holds = true};
+		call = send_holes(f, fd, 4 * MIB);
+		while (taken.sent < CHAN_WINDOW)
+			loop_turn(f->loop);
+		assert_int_equal(0, ftruncate(fd, (off_t)ends[i]));
+		taken.holds = false;
+		fake_consumed(f->agent, taken.ch, taken.sent);
+		assert_int_equal(-ENODATA, op_wait(&call->op));
+		assert_non_null(
+		    strstr(call->op.err.text, "has become shorter meanwhile"));
+		assert_false(taken.is_wrong);
+		call_free(call);
+		close(fd);
+		fixture_check_ping(f);
+	}
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_free)
 
 int main(void)
 {
@@ -182,6 +278,8 @@ int main(void)
 	    TEST(what_a_file_has_grown_by_is_not_sent),
 	    TEST(a_file_that_became_shorter_fails_the_call_alone),
 	    TEST(a_file_that_cannot_be_read_fails_the_call_alone),
+	    TEST(holes_of_a_file_are_not_sent),
+	    TEST(a_file_with_holes_that_became_shorter_fails_too),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
