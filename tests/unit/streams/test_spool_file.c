@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
+#include "agent-proto/sparse.h"
 #include "streams/spool_file.h"
 #include "tests/unit/streams/lib_source.h"
 #include "tests/unit/tmp.h"
@@ -53,13 +54,21 @@ static int tear_down(void **state)
 	return 0;
 }
 
-static void begin(struct spooled *t)
+static void
+begin_with(struct spooled *t,
+	   struct spool_file *(*make)(struct loop *l, struct stream *s,
+				      const char *path, struct err *err))
 {
 	struct err err = {0};
 
-	t->sp = spool_file_new(t->f.loop, t->f.src.stream, t->path, &err);
+	t->sp = make(t->f.loop, t->f.src.stream, t->path, &err);
 	if (!t->sp)
 		fail_msg("%s", err.text);
+}
+
+static void begin(struct spooled *t)
+{
+	begin_with(t, spool_file_new);
 }
 
 static int wait_until(struct spooled *t, int64_t deadline_ns)
@@ -410,6 +419,74 @@ static void a_stream_freed_under_it_does_no_harm(void **state)
 	spool_file_finish(t->sp);
 }
 
+/* --- records --------------------------------------------------------------
+ */
+
+static void put_record(struct spooled *t, uint64_t hole, uint64_t n,
+		       const char *data)
+{
+	uint8_t record[SPARSE_HEADER + 64];
+
+	sparse_encode(record, hole, n);
+	memcpy(record + SPARSE_HEADER, data, strlen(data));
+	source_put_bytes(&t->f.src, record, SPARSE_HEADER + strlen(data),
+			 false);
+}
+
+static int end_of_records(struct spooled *t)
+{
+	stream_end(t->f.src.stream, NULL);
+	return wait_for_end(t);
+}
+
+static void holes_are_left_out_of_the_file(void **state)
+{
+	const uint64_t hole = UINT64_C(1) << 31;
+	struct spooled *t = *state;
+	struct stat st;
+
+	begin_with(t, spool_file_new_sparse);
+	put_record(t, 0, 5, "begin");
+	put_record(t, hole, 0, "");
+	put_record(t, 0, 3, "end");
+	put_record(t, hole, 0, "");
+	assert_int_equal(end_of_records(t), 1);
+	assert_null(spool_file_error(t->sp));
+	assert_int_equal(spool_file_written(t->sp), 8);
+	assert_int_equal(stat(t->path, &st), 0);
+	assert_int_equal(st.st_size, 8 + 2 * hole);
+	assert_true(st.st_blocks < 4096);
+}
+
+static void records_that_break_off_are_an_error(void **state)
+{
+	struct spooled *t = *state;
+
+	begin_with(t, spool_file_new_sparse);
+	put_record(t, 2, 5, "beg");
+	assert_int_equal(end_of_records(t), -EPROTO);
+	assert_int_equal(spool_file_error(t->sp)->code, -EPROTO);
+	check_file(t, "\0\0beg", 5);
+}
+
+/* Of a guest that means harm: no file is as long. */
+static void a_hole_without_end_is_an_error(void **state)
+{
+	static const uint64_t holes[] = {UINT64_MAX, INT64_MAX};
+
+	for (size_t i = 0; i < ARRAY_LEN(holes); i++) {
+		struct spooled *t = *state;
+
+		begin_with(t, spool_file_new_sparse);
+		put_record(t, holes[i], 0, "");
+		put_record(t, 1, 0, "");
+		assert_true(end_of_records(t) < 0);
+		assert_non_null(spool_file_error(t->sp));
+		assert_int_equal(tear_down(state), 0);
+		assert_int_equal(set_up(state), 0);
+	}
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 int main(void)
@@ -435,6 +512,9 @@ int main(void)
 	    T(freeing_it_cancels_a_wait_and_leaves_what_is_pending),
 	    T(a_stream_closed_under_it_is_no_end),
 	    T(a_stream_freed_under_it_does_no_harm),
+	    T(holes_are_left_out_of_the_file),
+	    T(records_that_break_off_are_an_error),
+	    T(a_hole_without_end_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
