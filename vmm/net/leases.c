@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/net/leases.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "vmm/net/bridge_private.h"
 
 /* The last host of a /24. */
 #define HOST_LAST 254u
+static_assert(LEASES_MAX == HOST_LAST - HOST_FIRST + 1, "a lease an address");
 
-static bool is_own(const struct port *p, const struct dhcp_client *c)
+static bool is_own(const struct port *p, const uint8_t mac[MAC_LEN])
 {
-	return !memcmp(p->mac, c->mac, MAC_LEN);
+	return !memcmp(p->mac, mac, MAC_LEN);
 }
 
 static bool is_of(const struct bridge_lease *l, const struct port *p,
@@ -18,10 +20,12 @@ static bool is_of(const struct bridge_lease *l, const struct port *p,
 {
 	bool is_same_mac = !memcmp(l->mac, c->mac, MAC_LEN);
 
-	if (l->port != p)
+	if (l->port != p || is_own(p, l->mac) != is_own(p, c->mac))
 		return false;
-	if (is_own(p, c) || !c->id_len)
-		return is_same_mac && (is_own(p, c) || !l->id_len);
+	if (is_own(p, c->mac))
+		return true;
+	if (!c->id_len)
+		return is_same_mac && !l->id_len;
 	return l->id_len == c->id_len && !memcmp(l->id, c->id, c->id_len);
 }
 
@@ -63,7 +67,7 @@ static struct bridge_lease *find_place(struct bridge *b, const struct port *p)
 	return n < LEASES_PORT_MAX ? place : NULL;
 }
 
-/* In the network, and nobody's. */
+/* Whether the address is one of the network's that nobody has. */
 static bool is_spare(const struct bridge *b, uint32_t ip)
 {
 	uint32_t host = ip & ~NET_MASK;
@@ -81,7 +85,7 @@ static uint32_t choose(const struct bridge *b, const struct port *p,
 	uint32_t net = b->gateway.ip & NET_MASK;
 	bool wants_spare = c->wanted && is_spare(b, c->wanted);
 
-	if (!find_ip(b, p->ip) && (is_own(p, c) || !wants_spare))
+	if (!find_ip(b, p->ip) && (is_own(p, c->mac) || !wants_spare))
 		return p->ip;
 	if (wants_spare)
 		return c->wanted;

@@ -4,8 +4,9 @@
  * guest's start has the port's own. Others, as those of macvlan interfaces,
  * have addresses of no port, from the end of the network. Clients are told
  * apart by their client identifier (RFC 2132, 9.14), or by their MAC address
- * where they send none. The MAC address of the NIC is one client, whatever it
- * sends: a guest that boots in stages says something else in each.
+ * where they send none. The MAC address of the NIC is one client, whatever
+ * identifier comes with it: a guest that boots in stages sends another one in
+ * each. No other client shares its lease.
  */
 #ifndef VMM_NET_LEASES_H
 #define VMM_NET_LEASES_H
@@ -16,8 +17,9 @@
 #include "vmm/net/addr.h"
 #include "vmm/net/dhcp.h"
 
-/* Clients of a bridge, and of one port; more get no answer. */
-#define LEASES_MAX	128u
+/* Clients of a bridge, one for each address that it has; those behind one port.
+ * More get no answer. */
+#define LEASES_MAX	245u
 #define LEASES_PORT_MAX 16u
 
 struct bridge;
@@ -31,18 +33,19 @@ struct bridge_lease {
 	uint8_t id[DHCP_CLIENT_ID_MAX];
 };
 
-/* The client's address; 0: there is none for it. One that has none gets one if
- * it is asking for it. */
+/* The client's address; 0: there is none for it. A client without an address
+ * gets one if it asks for it. */
 uint32_t leases_give(struct bridge *b, const struct port *p,
 		     const struct dhcp_client *c);
-/* It has returned that. */
+/* The client returns its address. */
 void leases_return(struct bridge *b, const struct port *p,
 		   const struct dhcp_client *c);
-/* The guest of the port goes. */
+/* The guest of the port goes: ends the leases of all clients behind it. */
 void leases_forget(struct bridge *b, const struct port *p);
-/* A client has the address. */
+/* Whether a client has the address. */
 bool leases_has(const struct bridge *b, uint32_t ip);
-/* The port behind which that host is, and its MAC address; NULL: nobody. */
+/* The port behind which the host with that address is, and the host's MAC
+ * address; NULL: nobody has the address. */
 const struct port *leases_find_host(const struct bridge *b, uint32_t ip,
 				    uint8_t ret_mac[MAC_LEN]);
 
