@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation: the list is checked first, which raises; then the rules
- * are made, which does not.
+ * Theory of operation: the whole list is checked first, which may raise. The
+ * rules are made behind that, which cannot.
  */
 #include "runner/bind_on_console.h"
 
@@ -12,7 +12,7 @@
 static const char method[] = "provium";
 #define NAME_MAX_BYTES 64
 
-/* The value on top is a text for a rule. */
+/* Raises unless the value on top can be the text of a rule. */
 static void check_text(lua_State *L, const char *name)
 {
 	if (lua_type(L, -1) != LUA_TSTRING)
@@ -24,7 +24,7 @@ static void check_text(lua_State *L, const char *name)
 		bind_fail_arg(L, method, "%s holds a NUL byte", name);
 }
 
-/* The value on top is `except` of the i-th rule. */
+/* Raises unless the value on top can be `except` of the i-th rule. */
 static void check_except(lua_State *L, int i)
 {
 	char name[NAME_MAX_BYTES];
@@ -44,7 +44,18 @@ static void check_except(lua_State *L, int i)
 	}
 }
 
-/* The value on top is the i-th rule, a table. */
+static _Noreturn void fail_key(lua_State *L, int i, int key)
+{
+	bool is_string = lua_type(L, key) == LUA_TSTRING;
+
+	bind_fail_arg(L, method,
+		      "on_console[%d] has an unknown key%s%s%s; valid: except",
+		      i, is_string ? " '" : ", ",
+		      is_string ? arg_shown(L, key) : arg_type_name(L, key),
+		      is_string ? "'" : "");
+}
+
+/* Raises unless the table on top can be the i-th rule. */
 static void check_table(lua_State *L, int i)
 {
 	char name[NAME_MAX_BYTES];
@@ -57,21 +68,20 @@ static void check_table(lua_State *L, int i)
 			      "{\"harmless\"}}",
 			      name);
 	for (lua_pushnil(L); lua_next(L, rule); lua_pop(L, 1)) {
-		if (lua_type(L, -2) != LUA_TSTRING) {
+		int key = lua_gettop(L) - 1;
+
+		if (lua_type(L, key) == LUA_TNUMBER) {
 			snprintf(name, sizeof(name), "on_console[%d][1]", i);
 			check_text(L, name);
-		} else if (strcmp(lua_tostring(L, -2), "except") == 0) {
+		} else if (arg_is_key(L, key, "except")) {
 			check_except(L, i);
 		} else {
-			bind_fail_arg(L, method,
-				      "on_console[%d] has an unknown key '%s'; "
-				      "valid: except",
-				      i, lua_tostring(L, -2));
+			fail_key(L, i, key);
 		}
 	}
 }
 
-/* What was checked: the value on top. */
+/* Adds the value on top, which was checked, to the last rule. */
 static void add_excepts(lua_State *L, struct alarm_rules *to)
 {
 	int n = lua_istable(L, -1) ? (int)lua_objlen(L, -1) : 0;
@@ -85,6 +95,7 @@ static void add_excepts(lua_State *L, struct alarm_rules *to)
 	}
 }
 
+/* Adds the value on top, which was checked. */
 static void add_rule(lua_State *L, struct alarm_rules *to)
 {
 	if (!lua_istable(L, -1)) {

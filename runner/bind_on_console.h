@@ -7,9 +7,9 @@
 
 #include "vmm/alarm_rules.h"
 
-/* Replaces the rules by those of the list at idx: texts, and tables of one text
- * and `except`, a text or a list of them. Raises where it is none, and leaves
- * the rules alone then. */
+/* Replaces the rules by those of the list at idx: each is a text, or a table of
+ * one text and `except`, a text or a list of texts. Raises if the list is
+ * wrong, and then leaves the rules as they were. */
 void bind_on_console(lua_State *L, int idx, struct alarm_rules *ret);
 
 #endif

@@ -161,6 +161,10 @@ test("a rule that says nothing is refused", function(t)
       ["{{except = 'a'}}"] = "on_console[1] needs one text",
       ["{{1}}"] = "on_console[1][1] must be a string, got a number",
       ["{{'a', unless = 'b'}}"] = "on_console[1] has an unknown key 'unless'",
+      ["{{'a', ['except\\0x'] = 'b'}}"] =
+        "on_console[1] has an unknown key 'except\\x00x'",
+      ["{{'a', [true] = 'b'}}"] =
+        "on_console[1] has an unknown key, a boolean",
       ["{{'a', except = 5}}"] = "on_console[1].except must be a string",
       ["{'a', {'b', except = {'c', ''}}}"] =
         "on_console[2].except[2] is empty",

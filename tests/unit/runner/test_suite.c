@@ -537,6 +537,10 @@ static void file_settings_are_checked(void **state)
 			  "on_console[2] must be a string, got a number");
 	expect_file_error("provium.on_console = {'a', {}}",
 			  "on_console[2] needs one text");
+	expect_file_error("provium.on_console = {{'a', ['except\\0x'] = 'b'}}",
+			  "on_console[1] has an unknown key 'except\\x00x'");
+	expect_file_error("provium.on_console = {{'a', [true] = 'b'}}",
+			  "on_console[1] has an unknown key, a boolean");
 	lua_run_expect("provium.timeout = 1", FAILS,
 		       "a setting of the file, not of a test");
 }
