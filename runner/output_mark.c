@@ -23,7 +23,7 @@ void output_mark_init(struct output_mark *m)
 {
 	uint64_t random[2] = {0};
 
-	/* Without entropy it is one that a text could have, if it meant to. */
+	/* Without entropy the token is all zeros, which a test could print. */
 	if (getrandom(random, sizeof(random), GRND_NONBLOCK) < 0)
 		random[0] = 0;
 	snprintf(m->token, sizeof(m->token), "%016" PRIx64 "%016" PRIx64,
@@ -46,11 +46,13 @@ bool output_mark_find(const struct output_mark *m, const char *line, size_t n,
 		      uint64_t *ret_event, size_t *ret_before)
 {
 	size_t token_n = strlen(m->token), all = 1 + token_n + NUMBER_N;
-	const char *mark = line + n - all;
 	char number[NUMBER_N + 1];
+	const char *mark;
 
-	if (n < all || *mark != '\036' ||
-	    memcmp(mark + 1, m->token, token_n) != 0)
+	if (n < all)
+		return false;
+	mark = line + n - all;
+	if (*mark != '\036' || memcmp(mark + 1, m->token, token_n) != 0)
 		return false;
 	memcpy(number, mark + 1 + token_n, NUMBER_N);
 	number[NUMBER_N] = '\0';
