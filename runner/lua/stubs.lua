@@ -568,11 +568,10 @@ function Process:stdin_write(data) end
 
 function Process:close_stdin() end
 
----What it writes to stdout, from the first byte, whenever it is opened.
----From the first byte. Raises if bytes were dropped: nobody read the output,
----and it is longer than the 8 MiB that the guest keeps. With `kept` the stream
----begins with the oldest byte that is kept; the second result is the number of
----bytes dropped before it.
+---What the process writes to stdout, from the first byte. Raises if the guest has
+---dropped bytes: it keeps 8 MiB of an output that nobody reads. With `kept` the
+---stream begins with the oldest byte that is kept; the second result is the number
+---of bytes dropped before it.
 ---@param options? {kept?: boolean}
 ---@return Stream, integer?
 function Process:stdout_stream(options) end
@@ -592,7 +591,7 @@ function Process:close() end
 ---@field status "exited"|"signalled"|"timed_out"
 ---@field signal? integer
 ---@field timed_out boolean
----@field truncated boolean the beginning of an output is missing: the guest keeps the newest 8 MiB of each output, less where all outputs together exceed a quarter of its memory; of process:wait() only
+---@field truncated boolean of process:wait() only: the beginning of an output is missing, for the guest keeps the newest 8 MiB of each output, or less if all outputs together exceed a quarter of its memory
 ---@field duration number seconds
 local RunResult = {}
 
@@ -1047,7 +1046,7 @@ function Context:fail(message) end
 function Context:skip(reason) end
 
 ---Several values make one line, with tabs between, as for print.
----A string is kept as it is. Of any other value it shows about 4,000 bytes or 200 values, each table once.
+---A string is logged as it is. Any other value is shown up to about 4,000 bytes or 200 values, each table once.
 ---@param ... any
 function Context:log(...) end
 
