@@ -89,7 +89,8 @@ struct msg_list {
 /* SPAWN flags. env entries are NAME=VALUE, added to the agent's own unless
  * ENV_CLEAR; argv[0] is searched in PATH when it holds no slash; an empty cwd
  * means "/", in a worker its own. Without STDIN_PIPE stdin is /dev/null. With
- * READ a PROC_OUTPUT of each output follows, for which every byte is kept. */
+ * READ the host asks for each output later (PROC_OUTPUT): every byte is kept
+ * until then. */
 #define MSG_SPAWN_ENV_CLEAR  1u
 #define MSG_SPAWN_STDIN_PIPE 2u
 #define MSG_SPAWN_READ	     4u

@@ -22,29 +22,31 @@ struct sparse_reader {
 	uint64_t left;	   /* bytes of the record's data still to come */
 };
 
-/* So many of n bytes belong to the data of a record; 0: a header is next. */
+/* Returns how many of the next n bytes are data of a record; 0: a header is
+ * next. */
 static inline size_t sparse_data(const struct sparse_reader *r, size_t n)
 {
 	return n < r->left ? n : (size_t)r->left;
 }
-/* n bytes of data were used, sparse_data() at the most. */
+/* Notes that n bytes of data were used, at most what sparse_data() returned. */
 static inline void sparse_used(struct sparse_reader *r, size_t n)
 {
 	r->left -= n;
 }
-/* Where a header is next: takes it, or a part, from p[0..n). Returns how many
- * bytes that are; *ret_hole is the hole that follows, 0 for none. */
+/* When a header is next: takes it, or a part of it, from p[0..n). Returns the
+ * number of bytes taken; *ret_hole is the length of the hole that follows, 0:
+ * there is none. */
 size_t sparse_take_header(struct sparse_reader *r, const uint8_t *p, size_t n,
 			  uint64_t *ret_hole);
-/* Between two records: where a sequence may end. */
+/* Whether the reader stands between two records, where a sequence may end. */
 static inline bool sparse_is_whole(const struct sparse_reader *r)
 {
 	return !r->header_n && !r->left;
 }
 
-/* Where a file has data. A zeroed struct is its start. */
+/* The data of a file, as far as it is known; a zeroed struct: not at all. */
 struct sparse_map {
-	uint64_t data_end; /* up to here the bytes are known to be data */
+	uint64_t data_end; /* offset behind the data that is known */
 };
 
 /*

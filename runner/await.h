@@ -105,7 +105,7 @@ bool await_is_expired(const struct await *a);
 /* Pushes what results finish returns; may raise. Its stack holds the values
  * that were kept, from index 1. */
 typedef int (*await_cb)(lua_State *L, void *p);
-/* Pushes a text, or nothing: the output of the call so far. Also may raise. */
+/* Pushes a text, the output of the call so far, or nothing. May raise. */
 typedef void (*await_tell_cb)(lua_State *L, void *p);
 
 /*
@@ -120,7 +120,7 @@ void await_passive(void *p);
 /* What the test's time-out in this call shows, in place of the operation's
  * error. */
 void await_tell(void *p, await_tell_cb tell);
-/* The operation's deadline is so much behind the one of the test. */
+/* Says by how much the operation's deadline is behind the test's. */
 void await_lingers(void *p, int64_t span_ns);
 /* Keeps the value at idx alive as long as the block at block_idx (strings whose
  * bytes the operation borrows, objects it uses); finish finds the kept values

@@ -56,8 +56,8 @@
 /* --- classes and objects ---------------------------------------------------
  */
 
-/* What a test may call. More arguments than it takes are refused; a nil at the
- * end is no argument. */
+/* A function that a test may call. It refuses more arguments than it takes; a
+ * nil at the end is no argument. */
 struct bind_method {
 	const char *name; /* NULL ends the list */
 	lua_CFunction fn;
@@ -66,7 +66,7 @@ struct bind_method {
 
 #define BIND_ANY (-1)
 
-/* What only Lua of provium's own, or Lua itself, calls. */
+/* A function that only provium's own Lua, or Lua itself, calls. */
 struct bind_function {
 	const char *name; /* NULL ends the list */
 	lua_CFunction fn;

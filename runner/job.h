@@ -17,7 +17,8 @@ struct job {
 	const char *display; /* the path as reports show it */
 	const char *config;  /* path of the config in use, or "" for none */
 	const char *run_dir; /* private to the worker, exists, 0700 */
-	/* What parts its output, at each event; NULL: nothing. Borrowed. */
+	/* Borrowed; the mark that stands in its output at each event; NULL:
+	 * none. */
 	const struct output_mark *mark;
 	bool is_shared;	      /* other files run at the same time */
 	bool list_only;	      /* report the tests, run none, boot nothing */

@@ -89,8 +89,9 @@ void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
 /* The same at a place of the author's, for what went wrong while he was not
  * looking. Before the tests run, the file has failed. */
 void suite_mark_at(struct suite *s, const struct site *at, const char *text);
-/* Before a wait, which may be the test's last: tells the parent of the running
- * test's mark, where that decides and is not told yet. */
+/* Tells the parent of the running test's mark, if that decides the test and is
+ * not told yet. Called before each wait, as a signal may end the worker there.
+ */
 void suite_tell_mark(struct suite *s);
 /* Takes the running test's mark off. */
 void suite_unmark(struct suite *s);

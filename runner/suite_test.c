@@ -62,8 +62,8 @@ static bool read_meta_key(lua_State *L, const char *key, int idx,
 	return true;
 }
 
-/* What is no key of the runner's goes into the reports unread: a slip of the
- * pen would be lost there. */
+/* Refuses a key that looks like a misspelt one of the runner's. Other keys go
+ * into the reports unread, where a slip of the pen would be lost. */
 static void check_spelling(lua_State *L, const char *key)
 {
 	static const char *const known[] = {"tags",    "slow",	  "skip",

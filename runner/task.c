@@ -22,7 +22,8 @@
 #include "streams/exec.h"
 
 #define TASKS_MAX 1024
-/* For calls of tasks to end by the test's deadline first, and tell of it. */
+/* So much later does a group's deadline come than the test's: the calls of its
+ * tasks end first, and are told of. */
 #define LINGERS_NS (EXEC_KILL_GRACE_NS + 10 * NS_PER_MS)
 
 struct group;

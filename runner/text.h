@@ -31,8 +31,9 @@ char *text_c_string(const char *s, size_t n);
 const char *text_nearest(const char *s, const char *const *candidates);
 
 /* The candidate that s is a misspelling of, or NULL: it is one edit away, or
- * differs in case and underscores only. For use where other words are legal: so
- * no letter of a candidate of up to four may be replaced ("flow", "slow"). */
+ * differs in case and underscores only. For use where other words are legal.
+ * "flow" is one, no misspelt "slow": in a candidate of up to four letters, a
+ * replaced letter is no misspelling. */
 const char *text_misspelt(const char *s, const char *const *candidates);
 
 #endif

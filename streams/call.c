@@ -180,7 +180,7 @@ static void send_file(struct client_user *u)
 	link_kick(u->client);
 }
 
-/* Makes the next record of the file; false after a failure. */
+/* Makes the next record of the file. Returns false if that failed the call. */
 static bool make_record(struct call *call)
 {
 	uint8_t record[SPARSE_HEADER + PIECE_MAX];

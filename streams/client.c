@@ -163,7 +163,7 @@ static void fail_users(struct client *c, const struct err *err)
 		fail_user(u, err);
 }
 
-/* The same, and those that are postponed: they wait for nothing any more. */
+/* The same, and those that are postponed, which would wait in vain. */
 static void fail_all(struct client *c, const struct err *err)
 {
 	struct client_user *u;

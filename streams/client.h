@@ -33,9 +33,9 @@ typedef void (*client_lost_cb)(void *ctx, const struct err *err);
 /* take_fd -1: client_link() gives it its byte stream later. */
 struct client *client_new(struct loop *l, int take_fd, client_lost_cb on_lost,
 			  void *ctx);
-/* The byte stream of a client that has none, or whose last one is of no use
- * any more. The session is started anew by client_hello(). on_lost may be
- * called once more. */
+/* Gives the client its byte stream, or another one in place of the last.
+ * client_hello() then starts the session anew. on_lost may be called once
+ * more. */
 void client_link(struct client *c, int take_fd);
 /*
  * The session with a worker (WORKER_SPAWN) of outer's agent: a client like any
@@ -69,8 +69,8 @@ void client_hello(struct client *c, struct op *op, int64_t deadline_ns);
  * After client_postpone(), later requests wait instead of failing; their
  * deadlines run. They outlast new sessions and new byte streams meanwhile.
  * client_send_postponed() sends them in the order in which they were made, and
- * ends that. client_pass() lets the owner's own requests through: those that
- * are made while it is true.
+ * ends the postponing. client_pass() lets the owner's own requests through:
+ * those that are made while it is true.
  */
 void client_postpone(struct client *c);
 void client_pass(struct client *c, bool passes);

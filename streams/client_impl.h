@@ -46,7 +46,7 @@ struct client {
 	struct client_users users; /* have a channel, or wait for a failure */
 	struct client_users postponed; /* have no channel yet */
 	bool postpones;		       /* later requests join postponed */
-	bool passes;		       /* but for those that are made now */
+	bool passes;		       /* requests made now are sent at once */
 	struct err idle_err;	       /* IDLE: why; code 0: not started yet */
 	unsigned interrupts;	       /* how often they were interrupted */
 	struct buf scratch;	       /* a message being encoded */

@@ -100,7 +100,7 @@ static void take_block(struct console *c, size_t n)
 			  clock_deadline_ns(CONSOLE_LINE_WAIT_NS));
 }
 
-/* Takes what the thread has read. */
+/* Shows readers and alarms the bytes that the thread has read. */
 static void catch_up(struct console *c)
 {
 	uint64_t size = console_log_size(&c->log);
@@ -134,7 +134,7 @@ static void read_chardev(struct console *c, size_t max)
 	}
 }
 
-/* In a turn. */
+/* Reads in a turn of the loop. */
 static void read_some(struct console *c)
 {
 	if (c->server)
@@ -143,7 +143,7 @@ static void read_some(struct console *c)
 	read_chardev(c, CONSOLE_TURN_MAX);
 }
 
-/* All that there is, in a turn or between two. */
+/* Reads all bytes that there are, in a turn or between two. */
 static void read_all(struct console *c)
 {
 	bool was_away = c->drain && console_drain_take_over(c->drain);

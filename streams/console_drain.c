@@ -1,11 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Theory of operation: is_away says who may read. It is set and cleared by the
- * loop's thread, and the drain's thread looks at it with the mutex held, which
- * it keeps from that look until the block it then reads is in the log. So who
- * has cleared is_away and got the mutex once knows that nothing is on its way.
- * is_away is cleared before the mutex is asked for: a thread that has always
- * something to read would else get the mutex again and again.
+ * Theory of operation: is_away says who may read. The loop's thread sets and
+ * clears it. The drain's thread looks at it with the mutex held, and keeps the
+ * mutex until the block that it then reads is in the log. So after the loop's
+ * thread has cleared is_away and got the mutex once, no block is on its way.
+ * The loop's thread clears is_away before it asks for the mutex: a thread that
+ * always has something to read would else get the mutex again and again.
  *
  * While the loop reads, the thread stays in poll(2) until a first byte comes,
  * and then is parked: it waits for its eventfd alone, until it may read again.
@@ -71,7 +71,7 @@ static ssize_t read_block(struct console_drain *d, uint8_t *out)
 /* --- the thread ------------------------------------------------------------
  */
 
-/* Until there is something to read, or to hear from the loop's thread. */
+/* Waits until there is something to read, or the loop's thread wakes it. */
 static void wait_for_more(const struct console_drain *d, bool is_parked)
 {
 	struct pollfd p[] = {

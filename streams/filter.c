@@ -30,7 +30,7 @@
 #define SERVICES  "/etc/services"
 #define PROTOCOLS "/etc/protocols"
 
-/* What the name behind a qualifier is of. */
+/* The kind of thing that has the name behind a qualifier. */
 enum filter_role {
 	ROLE_HOST,
 	ROLE_NET,
@@ -39,7 +39,7 @@ enum filter_role {
 	ROLE_PROTO,
 };
 
-/* What addresses the qualifiers want. */
+/* The kind of address that the qualifiers ask for. */
 enum filter_family { FAMILY_ANY, FAMILY_IPV4, FAMILY_IPV6, FAMILY_ETHER };
 
 struct filter_walk {
@@ -74,8 +74,8 @@ static const struct {
     {"rarp", AS_IT_IS, FAMILY_IPV4},	  {"ip6", AS_IT_IS, FAMILY_IPV6},
 };
 
-/* The words behind these are none of hosts; libpcap refuses each of them on
- * Ethernet, with a reason of its own. */
+/* The words behind these name no hosts. libpcap refuses each of them on
+ * Ethernet, and gives the reason. */
 static const char *const left_alone[] = {
     "type", "subtype", "dir", "direction", "on",   "ifname",	 "reason",
     "rset", "ruleset", "rnr", "rulenum",   "srnr", "subrulenum", "action",
@@ -87,7 +87,8 @@ static const char *const metadata[] = {"inbound", "outbound", "ifindex"};
 /* --- files of names --------------------------------------------------------
  */
 
-/* The line has the name as its first word or, behind a number, as an alias. */
+/* Whether the line has the name as its first word or, behind a number, as an
+ * alias. */
 static bool line_names(char *line, const char *name)
 {
 	char *rest, *word;
@@ -115,7 +116,7 @@ static bool file_names(const char *path, const char *name)
 	return false;
 }
 
-/* Two ports with a dash between, too. */
+/* Whether the name is a port, or two ports with a dash between. */
 static bool is_port(const char *name)
 {
 	CLEANUP(free_ptr) char *first = mem_strdup(name);
@@ -189,7 +190,7 @@ static int put_as_is(struct filter_walk *w, const struct filter_word *word)
 	return 0;
 }
 
-/* A name of which libpcap's first source is a file here. */
+/* Copies a name that libpcap looks for in a file of the host first. */
 static int put_known(struct filter_walk *w, const struct filter_word *word,
 		     const char *name)
 {
@@ -232,8 +233,8 @@ static int put_name(struct filter_walk *w, const struct filter_word *word)
 	return -EINVAL;
 }
 
-/* A qualifier behind none begins a primitive. Any other keyword leaves the role
- * of the names that follow. */
+/* A qualifier that follows no other begins a primitive. Other keywords do not
+ * change the role of the names that follow. */
 static void note_qualifier(struct filter_walk *w, int role, int family)
 {
 	if (!w->is_head) {

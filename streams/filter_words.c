@@ -58,7 +58,8 @@ static size_t skip_hex(const char *p, const char *end, size_t max)
 	return n;
 }
 
-/* So many groups of that many digits at most, with a sign between. */
+/* Whether these are that many groups of hexadecimal digits, with the sign
+ * between them. */
 static bool is_groups(const char *p, const char *end, unsigned groups,
 		      size_t digits, char sign)
 {
@@ -99,8 +100,9 @@ static bool is_ipv6(const char *p, const char *end)
 /* --- keywords --------------------------------------------------------------
  */
 
-/* What libpcap says of a filter with the word in it; "": it takes that. Neither
- * place makes it look anything up: the names of `ether proto` are a table. */
+/* Returns libpcap's error for the filter `before word`; "": it has none.
+ * Neither filter makes it look a name up: the names of `ether proto` are a
+ * table. */
 static const char *try_word(pcap_t *pcap, const char *before, const char *word)
 {
 	CLEANUP(free_ptr) char *text = mem_printf("%s%s", before, word);

@@ -14,10 +14,9 @@ enum filter_kind {
 	FILTER_END,
 	FILTER_MARK,	   /* white space, or a sign of an operator */
 	FILTER_LITERAL,	   /* a number or an address */
-	FILTER_NO_ADDRESS, /* libpcap takes it for one of IPv6, and looks it up
-			    */
+	FILTER_NO_ADDRESS, /* libpcap would look it up as an IPv6 address */
 	FILTER_KEYWORD,
-	FILTER_NAME, /* somebody would have to know it */
+	FILTER_NAME, /* to be found, or looked up */
 };
 
 struct filter_word {

@@ -81,11 +81,11 @@ void loop_before_wait(struct loop *l, struct loop_hook *h);
 void loop_hook_cancel(struct loop *l, struct loop_hook *h);
 
 /*
- * Who has another thread do something between turns, when this thread is
- * elsewhere: enter() is called when a turn begins, before anything else in it;
- * leave() when it is over. Neither may finish an op, free anything, or add or
- * remove a sentry. The struct is the caller's: zeroed, with enter, leave and
- * ctx set.
+ * For the owner of a second thread, which works between turns while the loop's
+ * thread is elsewhere. The loop calls enter() when a turn begins, before
+ * anything else in it, and leave() when the turn is over. Neither may finish an
+ * op, free anything, or add or remove a sentry. The struct is the caller's:
+ * zeroed, with enter, leave and ctx set.
  */
 struct loop_sentry {
 	void (*enter)(void *ctx);
@@ -94,7 +94,7 @@ struct loop_sentry {
 	TAILQ_ENTRY(loop_sentry) link;
 };
 
-/* Where no turn is on the stack, calls leave() at once. */
+/* Calls leave() at once if no turn is on the stack. */
 void loop_add_sentry(struct loop *l, struct loop_sentry *s);
 /* Calls neither. */
 void loop_remove_sentry(struct loop *l, struct loop_sentry *s);

@@ -70,7 +70,7 @@ static void tell(struct spool_file *sp)
 		op_finish(op, sp->has_ended, NULL);
 }
 
-/* The last hole makes the file longer, though nothing is written there. */
+/* Makes the file as long as its last hole says, where nothing is written. */
 static void seal(struct spool_file *sp)
 {
 	off_t at;

@@ -150,8 +150,8 @@ bool stream_is_closed(const struct stream *s)
 	return s->is_closed;
 }
 
-/* If nobody took so many bytes, the guest's end of the stream may wait for its
- * reader: half a window, for credit is returned in parts. */
+/* Bytes: when so many wait for a reader, the guest's end of the stream may wait
+ * for it, too. Half a window, as credit is returned in parts. */
 #define HELD_UP_MIN (CHAN_WINDOW / 2)
 
 static bool is_held_up(const struct stream *s)

@@ -179,12 +179,12 @@ void stream_read(struct stream_wait *w, size_t max, int64_t deadline_ns);
 /* A wait is in flight, or holds: another would be refused. */
 bool stream_is_busy(const struct stream *s);
 
-/* Appends "; ..." for each stream of list that holds the process (a handle, not
- * 0) up, for nobody reads it: its output, where it was opened, and how many
- * bytes wait. list may be NULL. */
+/* Appends "; nobody reads its ..." for each stream of list that holds up the
+ * process with this handle (not 0): which output it is, where it was opened,
+ * and how many bytes wait. list may be NULL. */
 void stream_list_tell_held_up(const struct stream_list *list, uint64_t process,
 			      struct buf *out);
-/* The same of the process whose output s is, if it is one. */
+/* The same for the process that writes s; nothing if s is no output of one. */
 void stream_tell_held_up(const struct stream *s, struct buf *out);
 
 /* Finishes the waiters of the streams in list with err; the streams go on, and

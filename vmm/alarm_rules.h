@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What of a console is bad news: each rule is a text, and other texts that
- * excuse a line which holds the first.
+ * Which lines of a console are alarms. Each rule has a text, and other texts
+ * that excuse a line with the first.
  */
 #ifndef VMM_ALARM_RULES_H
 #define VMM_ALARM_RULES_H
@@ -24,13 +24,13 @@ struct alarm_rules {
 
 void alarm_rules_done(struct alarm_rules *r);
 void alarm_rules_add(struct alarm_rules *r, const char *text);
-/* For the rule that was added last. */
+/* Has the rule that was added last excuse lines with that text. */
 void alarm_rules_except(struct alarm_rules *r, const char *text);
 /* to must be empty. */
 void alarm_rules_copy(struct alarm_rules *to, const struct alarm_rules *from);
 
-/* Some rule has this text, and does not excuse the line, which is escaped
- * (stream_escape_tail()). */
+/* Whether some rule with this text does not excuse the line. The line is
+ * escaped (stream_escape_tail()). */
 bool alarm_rules_hold(const struct alarm_rules *r, const char *text,
 		      const char *line);
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A LUKS header, a partition table, a file system and a tar archive are what a
- * raw disk may well begin with: they are not here.
+ * A raw disk may begin with a LUKS header, a partition table, a file system or
+ * a tar archive: these are not in the table.
  */
 #include "vmm/disk_magic.h"
 

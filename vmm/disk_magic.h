@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Files that hold a disk, and are none: images of other virtual machines, and
- * compressed ones. Their own bytes as a guest's disk are of use to nobody.
+ * Files that hold a disk in a format of their own: images of other virtual
+ * machines, and compressed files. As a disk, their bytes are of no use to a
+ * guest.
  */
 #ifndef VMM_DISK_MAGIC_H
 #define VMM_DISK_MAGIC_H
@@ -10,16 +11,16 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* So much of a file tells. */
+/* Bytes from the start of a file that are looked at. */
 #define DISK_MAGIC_MAX 72
 
 struct disk_container {
-	const char *name; /* with its article */
+	const char *name; /* with its article: "a VDI image" */
 	bool is_packed;	  /* to be unpacked; else to be converted */
 };
 
-/* The container that p[0..n), the first bytes of a file, begin; NULL: none.
- * Static. */
+/* Returns the container that p[0..n), the start of a file, belongs to; NULL: it
+ * is none. Static. */
 const struct disk_container *disk_magic_find(const uint8_t *p, size_t n);
 
 #endif

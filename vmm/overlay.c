@@ -17,9 +17,9 @@
 
 #define OVERLAY_DIR "/.provium"
 #define COPY_STEP   (1 << 30)
-/* Zeros behind an initrd. The kernel's reader of LZ4 frames takes the next four
- * bytes for the size of a block, and fails where it is not 0
- * (lib/decompress_unlz4.c). */
+/* Zeros behind an initrd, bytes. The kernel's reader of LZ4 takes the next four
+ * bytes for the size of a block, and fails if they are not 0 (Linux,
+ * lib/decompress_unlz4.c). */
 #define GAP_MIN 4
 
 /* One step of the fastest way that these two files allow; *way moves on to

@@ -9,8 +9,8 @@
  * lives as long as provium. Those that read consoles fork nothing.
  *
  * The signal reaches the direct child only. A watcher (watcher.h) kills what
- * that has started, and the child waits for its parent's word until there is
- * one.
+ * that child has started. The child waits until its parent says that there is a
+ * watcher.
  *
  * A failing exec is told through a close-on-exec pipe: end of file there means
  * that the program runs. This also orders us after setpgid(), so that the group

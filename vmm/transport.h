@@ -31,8 +31,8 @@ int transport_pipe_from(int *ret_ours, int *ret_theirs, struct err *err);
 /* The pipe from which QEMU reads what is typed: ours is written. */
 int transport_pipe_to(int *ret_ours, int *ret_theirs, struct err *err);
 
-/* Two seconds of a UART that prints as fast as KVM lets it, some 100 KB/s. A
- * user without privileges has 64 MiB for all pipes. */
+/* Bytes: two seconds of a UART that prints as fast as KVM lets it, some 100
+ * KB/s. A user without privileges has 64 MiB for all pipes (pipe(7)). */
 #define CONSOLE_PIPE_SIZE (256 << 10)
 
 /*

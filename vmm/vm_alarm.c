@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the console shows that is bad news: the kernel's own line about its
- * panic, and the strings of spec.alarms. A panic is a cause of death, unless
- * spec.may_panic; and so is any of them while the VM is booting. Else the VM
- * lives on, to be looked at: the calls that wait for it fail, at once and with
- * the line.
+ * Alarms of the console: the kernel's own line about its panic, and the lines
+ * that spec.alarms tell of. A panic ends the VM, unless spec.may_panic. While
+ * the VM boots, any alarm ends it. Else the VM lives on, so that a test can
+ * look at it: the calls that wait for it fail at once, with the line.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -73,7 +72,7 @@ void vm_panicked(struct vm *vm, const struct err *err)
 		vm_condemn(vm, DOOM_PANIC, err);
 		return;
 	}
-	/* Another alarm, which fails the test, is more than this one. */
+	/* Another alarm, which fails the test, goes before this one. */
 	if (vm->alarm.code)
 		return;
 	vm->alarm = *err;

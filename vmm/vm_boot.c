@@ -155,13 +155,13 @@ static int launch(struct vm *vm, struct err *err)
 	return 0;
 }
 
-/* Why a guest with so little memory may not have answered: its kernel then has
- * no room for the initrd. */
+/* Tells of memory that may be too little: the kernel then has no room for the
+ * initrd, and the guest never answers. */
 static const char *memory_hint(const struct vm *vm)
 {
 	return vm->copy.spec.memory < MEMORY_LEAST
-		   ? "; it has less than the 80M of memory with which the "
-		     "default guest boots at least"
+		   ? "; it has less than 80M of memory, the least with which "
+		     "the default guest boots"
 		   : "";
 }
 
@@ -271,7 +271,7 @@ static void redial(struct vm *vm)
 	start_dial(vm);
 }
 
-/* What had seemed to be a loss has another cause. */
+/* A connection that was lost has another cause than the agent's end. */
 static void clear_loss(struct vm *vm)
 {
 	if (vm->doom == DOOM_LOST || vm->doom == DOOM_AGENT)
@@ -293,7 +293,7 @@ static void handle_reset(struct vm *vm)
 		redial(vm);
 		return;
 	}
-	/* What is asked from now on waits until the guest is up. */
+	/* Requests from now on wait until the guest is up. */
 	client_postpone(vm->client);
 	start_hello(vm);
 }

@@ -176,7 +176,7 @@ struct vm {
 	char base_ram_hash[FILEHASH_TEXT_MAX];
 
 	struct err alarm;	/* one that was seen, and nobody told of */
-	bool is_alarm_expected; /* a panic of a guest that may_panic */
+	bool is_alarm_expected; /* it is a panic of a guest that may_panic */
 
 	/* Its death, pending and done. */
 	enum vm_doom doom;

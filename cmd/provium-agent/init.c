@@ -288,7 +288,8 @@ static pid_t fork_agent(struct guest *g, const struct config *c, char *arg0,
 	_exit(init_serve(g, c));
 }
 
-/* The kernel panics, as it does by itself where it can execute no init. */
+/* The end of process 1 makes the kernel panic. The kernel does so by itself,
+ * too, if it can execute no init. */
 static void fail_image_init(void)
 {
 	fprintf(stderr,

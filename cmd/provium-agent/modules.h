@@ -12,11 +12,11 @@
 
 #define MODULES_DIR "/.provium/modules"
 
-/* In order. A module that is loaded already or built in is passed over. What is
- * not there, and other failures, are printed to stderr. */
+/* Loads them in order. A module that is loaded already is passed over. Prints
+ * each module that is absent, and every other failure, to stderr. */
 void modules_load(const struct strvec *names);
-/* The same for modules that the guest need not have: nothing is printed of one
- * that is not there. */
+/* The same for modules that the guest need not have: prints nothing of an
+ * absent one. */
 void modules_try(const struct strvec *names);
 
 #endif

@@ -100,7 +100,8 @@ void proc_stdin_exited(struct proc *p)
 {
 	struct pollfd pfd = {.fd = p->stdin_fd};
 
-	/* POLLERR: no reader is left (poll(2)). Who is writing finds out. */
+	/* POLLERR: no reader is left (poll(2)). A request that is writing gets
+	 * the error from its own write. */
 	if (p->stdin_fd >= 0 && TAILQ_EMPTY(&p->stdin_queue) &&
 	    poll(&pfd, 1, 0) > 0 && pfd.revents & POLLERR)
 		proc_stdin_close(p);

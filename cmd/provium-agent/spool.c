@@ -123,7 +123,8 @@ static bool is_moot(const struct spool *sp)
 	return TAILQ_EMPTY(&sp->readers) && sp->abandoned;
 }
 
-/* Nobody reads it, and nobody is announced: its oldest bytes may go. */
+/* Whether nobody reads it and nobody is announced: its oldest bytes may then be
+ * dropped. */
 static bool is_unread(const struct spool *sp)
 {
 	return TAILQ_EMPTY(&sp->readers) && !sp->awaits_reader;
@@ -139,7 +140,8 @@ static struct spool *longest_unread(const struct spool_budget *b)
 	return longest;
 }
 
-/* The newest SPOOL_MAX bytes stay, unless all spools together are too long. */
+/* Keeps the newest SPOOL_MAX bytes, or fewer where all spools together are too
+ * long. */
 static void drop_oldest(struct spool *sp)
 {
 	struct spool_budget *b = sp->budget;

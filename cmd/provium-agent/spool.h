@@ -23,9 +23,8 @@
 #include "cmd/provium-agent/server.h"
 
 #define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
-#define SPOOL_MIN                                                              \
-	(64u << 10) /* bytes that each may keep whatever others do             \
-		     */
+/* Bytes that each output may keep, whatever others do. */
+#define SPOOL_MIN (64u << 10)
 /* All spools together, beyond their SPOOL_MIN: a part of the memory. A worker
  * has spools of its own, and there may be many workers. */
 #define SPOOL_SHARE	   4
@@ -68,7 +67,7 @@ struct spool {
 	void (*on_eof)(struct spool *sp);
 };
 
-/* is_worker: of a worker's processes. */
+/* is_worker: the budget is for the processes of a worker. */
 void spool_budget_init(struct spool_budget *b, bool is_worker);
 
 /* Starts to read the pipe take_fd, which must be non-blocking. */
@@ -81,7 +80,7 @@ void spool_done(struct spool *sp);
 void spool_mark_exit(struct spool *sp);
 /* No reader will be added any more. */
 void spool_abandon(struct spool *sp);
-/* A reader is on its way: every byte is kept for it. */
+/* Announces a reader: every byte is kept until it comes. */
 void spool_await_reader(struct spool *sp);
 
 /* Answers r with DONE and the output from the first byte kept. on_gone is

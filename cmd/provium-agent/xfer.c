@@ -287,9 +287,9 @@ static void sink_fail(struct sink *s, int errnum)
 	task_end_error(&s->t, errnum, "%s", s->label);
 }
 
-/* Writing clears the set-uid and set-gid bits unless root writes (the kernel's
- * file_remove_privs()), so the mode is set behind the data. What the kernel
- * leaves out of it without a word is an error. */
+/* Writing clears the set-uid and set-gid bits unless root writes (Linux,
+ * fs/inode.c, file_remove_privs()), so the mode is set behind the data. If the
+ * kernel silently leaves one of these bits out, this is -EPERM. */
 static int set_perm(int fd, mode_t perm)
 {
 	struct stat st;
@@ -299,7 +299,7 @@ static int set_perm(int fd, mode_t perm)
 	return perm & ~st.st_mode & (S_ISUID | S_ISGID) ? -EPERM : 0;
 }
 
-/* The last hole makes the file longer, though nothing is written there. */
+/* Makes the file as long as its last hole says, where nothing is written. */
 static int sink_seal(struct sink *s)
 {
 	off_t at;
@@ -344,8 +344,8 @@ static void sink_consume(struct sink *s, size_t n)
 	chan_consumed(s->t.ch, n);
 }
 
-/* Takes the headers of records that are next. A hole is left out of a regular
- * file, and zeros in others. 0 or -errno. */
+/* Takes the headers of records that are next. Leaves their holes out of a
+ * regular file; any other file gets zeros. 0 or -errno. */
 static int sink_take_headers(struct sink *s)
 {
 	uint64_t hole;
@@ -364,7 +364,7 @@ static int sink_take_headers(struct sink *s)
 	return 0;
 }
 
-/* What is to be written next, n bytes at the most. */
+/* The bytes to be written next; *ret_n is their number. */
 static const void *sink_next(const struct sink *s, size_t *ret_n)
 {
 	static const uint8_t zeros[4096];

@@ -149,7 +149,7 @@ end)
 END
 run 1 run little
 out "did not answer within 4 s"
-out "less than the 80M of memory with which the default guest boots"
+out "it has less than 80M of memory, the least with which the default guest boots"
 
 claim "a conflicting rdinit= is refused"
 file rdinit/a.test.lua <<'END'

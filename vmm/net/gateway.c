@@ -198,7 +198,7 @@ static size_t on_tcp(struct asked *a)
 	return 0;
 }
 
-/* False: it is not whole. */
+/* False: the datagram is not whole yet. */
 static bool assemble(struct asked *a)
 {
 	struct fragment f = {
@@ -332,14 +332,14 @@ const uint8_t *gateway_assemble(struct gateway *g, const struct fragment *f,
 	if (!g->fragments)
 		g->fragments = reassembly_new();
 	p = reassembly_add(g->fragments, f, ret_len);
-	/* The reply is as long, and must be a packet. */
+	/* The reply is as long, and must fit in a packet. */
 	if (!p || *ret_len > max)
 		return NULL;
 	g->is_cut = true;
 	return p;
 }
 
-/* The reply of n bytes, in frames of the MTU. */
+/* Sends the reply of n bytes in frames of the MTU. */
 static void send_fragments(struct gateway *g, size_t n, int64_t now_ns)
 {
 	CLEANUP(free_ptr) uint8_t *frame = mem_alloc(FRAME_MIN + g->mtu);

@@ -75,14 +75,15 @@ struct gateway {
 	uint8_t reply[FRAME_MAX];
 };
 
-/* mac, ip, mask, those of IPv6, owner and ctx are set, the rest is zero. */
-/* Also after a gateway that was never on a switch. */
-void gateway_done(struct gateway *g);
+/* Puts the gateway on the switch: mac, ip, mask, those of IPv6, owner and ctx
+ * are set, the rest is zero. */
 void gateway_join(struct gateway *g, struct vswitch *sw);
 void gateway_leave(struct gateway *g);
+/* For a gateway that was never on a switch; gateway_leave() calls it. */
+void gateway_done(struct gateway *g);
 
-/* The core, without a switch: the length of the frame in g->reply, whole where
- * is_cut, too; 0: none. */
+/* The core, without a switch. Returns the length of the frame in g->reply, 0:
+ * there is none. The frame is whole, even if is_cut. */
 size_t gateway_answer(struct gateway *g, struct swport *from,
 		      const struct frame *f);
 

@@ -247,7 +247,7 @@ static size_t forward(struct asked6 *a)
 	return code < 0 ? 0 : complain(a, ICMP6_UNREACHABLE, (uint8_t)code);
 }
 
-/* False: it is not whole, or not for us. */
+/* False: the datagram is not whole yet, or not for us. */
 static bool assemble(struct asked6 *a)
 {
 	struct ipv6_fragment_view v;

@@ -10,8 +10,8 @@
 size_t gateway_resolve(struct gateway *g, struct swport *from,
 		       const struct udp_view *udp, uint8_t *ret);
 
-/* A fragment of a datagram for the gateway; as reassembly_add(). The reply to a
- * whole one is cut. */
+/* Takes a fragment of a datagram for the gateway, as reassembly_add(). A whole
+ * datagram of more than max bytes is dropped. The reply to one is cut. */
 const uint8_t *gateway_assemble(struct gateway *g, const struct fragment *f,
 				size_t max, size_t *ret_len);
 

@@ -28,9 +28,10 @@ static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 	port_receive(ctx, p, n);
 }
 
-/* Onto the bridge, where it passes frames: kernel_place_settle() follows. That
- * is no line of this batch. A change by ip(8) is announced to the bridge, which
- * then enables each port that is up (br_port_carrier_check() of Linux). */
+/* Puts the TAP onto the bridge, where it passes frames until
+ * kernel_place_settle(). That cannot be a line of this batch: after a change by
+ * ip(8) the bridge enables each port that is up (Linux, net/bridge/br_if.c,
+ * br_port_carrier_check()). */
 static int join_bridge(const struct port *p, struct err *err)
 {
 	CLEANUP(buf_done) struct buf ip = {0};

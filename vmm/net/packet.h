@@ -94,8 +94,8 @@ struct ipv4_view {
 	uint8_t ttl;
 	uint8_t protocol;
 	bool is_fragment;
-	/* Of a fragment: whose, where its body begins in bytes, and whether
-	 * it is not the last. */
+	/* Of a fragment: the number of its datagram, the offset of its body
+	 * there in bytes, and whether others follow. */
 	uint16_t id;
 	size_t offset;
 	bool has_more;

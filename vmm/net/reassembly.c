@@ -21,7 +21,7 @@ struct datagram {
 
 struct reassembly {
 	struct datagram slots[REASSEMBLY_MAX];
-	uint8_t *whole; /* what the last call gave, or NULL */
+	uint8_t *whole; /* the datagram that the last call returned, or NULL */
 };
 
 struct reassembly *reassembly_new(void)
@@ -129,7 +129,7 @@ static size_t count_blocks(const struct datagram *d, size_t from, size_t to)
 	return n;
 }
 
-/* It contradicts what is known of the end. */
+/* Whether the fragment contradicts the end that is known. */
 static bool is_beyond(const struct datagram *d, const struct fragment *f)
 {
 	size_t end = f->offset + f->len;

@@ -2,7 +2,7 @@
 /*
  * Puts datagrams together from their fragments (RFC 791, 3.2; RFC 8200, 4.5):
  * a bounded number at a time, for a bounded time. Fragments of one datagram
- * that overlap make it void (RFC 5722). One that came before is passed over.
+ * that overlap make it void (RFC 5722). A fragment that came before is ignored.
  */
 #ifndef VMM_NET_REASSEMBLY_H
 #define VMM_NET_REASSEMBLY_H
@@ -38,9 +38,10 @@ struct fragment {
 };
 
 struct reassembly *reassembly_new(void);
-/* NULL. */
+/* Returns NULL. */
 struct reassembly *reassembly_free(struct reassembly *r);
-/* The whole datagram, valid until the next call; NULL: it is not whole. */
+/* Adds a fragment. Returns the datagram that is whole now, valid until the next
+ * call; NULL: it is not whole, or void. */
 const uint8_t *reassembly_add(struct reassembly *r, const struct fragment *f,
 			      size_t *ret_len);
 
