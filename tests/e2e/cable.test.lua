@@ -1,5 +1,6 @@
 -- Cables that move while guests run: nic:disconnect, nic:reconnect, and
 -- bridge:attach and bridge:detach of a VM that is booted.
+local count = require("captured").count
 local lan, wan = provium:bridge("lan"), provium:bridge("wan")
 local a = provium:vm("a", { spare_nics = 1 })
 local b = provium:vm("b")
@@ -52,14 +53,6 @@ end)
 -- From vm, one frame to everybody that nobody answers.
 local function broadcast(vm)
   vm:run("arping -c 1 -w 1 -I eth0 10.77.1.99")
-end
-
-local function count(cap)
-  local n = 0
-  for _ in cap:packets(0) do
-    n = n + 1
-  end
-  return n
 end
 
 test("nothing is captured of a NIC without a link", function(t)

@@ -1,4 +1,5 @@
 -- Networks of real guests: addresses, names, traffic, isolation, lifetimes.
+local count = require("captured").count
 local lan = provium:bridge("lan")
 local wan = provium:bridge("wan")
 local a, b, c = provium:vm("a"), provium:vm("b"), provium:vm("c")
@@ -19,14 +20,6 @@ local function addresses(vm)
     list[nic] = ip
   end
   return list
-end
-
-local function count(cap)
-  local n = 0
-  for _ in cap:packets(0) do
-    n = n + 1
-  end
-  return n
 end
 
 test("a guest has its address when boot returns", function(t)

@@ -16,6 +16,15 @@ mkdir -m 700 "$XDG_RUNTIME_DIR"
 cd "$work" || exit 2
 . "$top/tests/e2e/claims.sh"
 
+# boot_fails NAME OPTIONS: runs a test in a directory of that name, which fails
+# as it boots a VM with these options.
+boot_fails() {
+	file "$1/a.test.lua" <<END
+test("a", function(t) provium:vm("a"):boot($2) end)
+END
+	run 1 run "$1"
+}
+
 file boot/a.test.lua <<'END'
 test("a", function(t) provium:vm("a"):boot() end)
 END
@@ -119,10 +128,7 @@ PROVIUM_QEMU=/no/qemu run 1 run boot
 out "/no/qemu"
 
 claim "a QEMU that refuses its arguments is quoted"
-file args/a.test.lua <<'END'
-test("a", function(t) provium:vm("a"):boot({qemu_args = {"-bogus"}}) end)
-END
-run 1 run args
+boot_fails args '{qemu_args = {"-bogus"}}'
 out "-bogus: invalid option"
 
 claim "an agent of another protocol is refused at once"
@@ -142,31 +148,16 @@ out "did not answer within 4 s"
 out "last console output:"
 
 claim "a guest with too little memory is told how much booted"
-file little/a.test.lua <<'END'
-test("a", function(t)
-  provium:vm("a"):boot({memory = "48M", agent_timeout = 4})
-end)
-END
-run 1 run little
+boot_fails little '{memory = "48M", agent_timeout = 4}'
 out "did not answer within 4 s"
 out "it has less than 80M of memory, the least with which the default guest boots"
 
 claim "a conflicting rdinit= is refused"
-file rdinit/a.test.lua <<'END'
-test("a", function(t)
-  provium:vm("a"):boot({kernel_cmdline_append = "rdinit=/bin/sh"})
-end)
-END
-run 1 run rdinit
+boot_fails rdinit '{kernel_cmdline_append = "rdinit=/bin/sh"}'
 out "rdinit="
 
 claim "also in quotes, which the kernel strips"
-file quoted/a.test.lua <<'END'
-test("a", function(t)
-  provium:vm("a"):boot({kernel_cmdline_append = '"rdinit=/bin/sh"'})
-end)
-END
-run 1 run quoted
+boot_fails quoted '{kernel_cmdline_append = [["rdinit=/bin/sh"]]}'
 out "rdinit=/bin/sh"
 out "provium needs rdinit"
 

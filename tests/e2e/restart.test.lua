@@ -12,6 +12,13 @@ local function kill_all_then(last)
   return "trap '' TERM; kill -TERM -1; sleep 3; " .. last
 end
 
+-- A booted VM of that name, on a bridge of its own.
+local function boot_on_bridge(name)
+  local vm = provium:vm(name)
+  provium:bridge("lan-" .. name):attach(vm)
+  return vm:boot()
+end
+
 test("a guest powers off after its processes ended", function(t)
   local vm = provium:vm("a"):boot()
   local err = tostring(t:assert_raises(function()
@@ -27,10 +34,7 @@ test("a guest powers off after its processes ended", function(t)
 end)
 
 test("a guest restarts after its processes ended", function(t)
-  local lan = provium:bridge("lan")
-  local vm = provium:vm("b")
-  lan:attach(vm)
-  vm:boot()
+  local vm = boot_on_bridge("b")
   local address = vm:run("ip -4 -o addr show eth0").stdout
   t:assert_contains(address, "inet ")
   pcall(vm.run, vm, kill_all_then("reboot -f"))
@@ -42,10 +46,7 @@ test("a guest restarts after its processes ended", function(t)
 end)
 
 test("calls wait while a guest restarts", function(t)
-  local lan = provium:bridge("lan2")
-  local vm = provium:vm("c")
-  lan:attach(vm)
-  vm:boot()
+  local vm = boot_on_bridge("c")
   vm:write_file("/tmp/gone", "x")
   pcall(vm.run, vm, "echo b >/proc/sysrq-trigger; sleep 100")
   until_state(vm, "booting")

@@ -112,6 +112,29 @@ static int do_script(void *ctx, int fd)
 	return fake_worker(NULL, ctx, fd);
 }
 
+/* Runs the script to its end; with looks_late, looks only when it has ended.
+ * mark may be NULL. */
+static void run_script(const struct buf *script, const struct output_mark *mark,
+		       bool looks_late, struct probe *p)
+{
+	CLEANUP(free_ptr) char *file = write_script(script);
+	struct job job = {.file = file, .run_dir = "", .mark = mark};
+	struct err err = {0};
+	struct loop *l = loop_new(&err);
+	siginfo_t info;
+
+	struct worker_proc *w =
+	    worker_proc_new(l, do_script, &job, mark, &ops, p, &err);
+	assert_non_null(w);
+	if (looks_late)
+		assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
+	while (!p->has_ended)
+		loop_turn(l);
+	worker_proc_free(w);
+	loop_free(l);
+	unlink(file);
+}
+
 /* Nobody looks before the worker is gone: events of more than one read, and
  * output whose last line does not end. */
 static void all_that_was_said_comes_before_the_exit(void **state)
@@ -119,8 +142,6 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	enum { EVENTS = 25 }; /* what a socket holds, and more than a read */
 	CLEANUP(buf_done) struct buf script = {0};
 	struct probe p = {0};
-	struct err err = {0};
-	siginfo_t info;
 	char filler[3500];
 
 	(void)state;
@@ -128,18 +149,7 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	for (int i = 0; i < EVENTS; i++)
 		buf_printf(&script, "emit %.*s\n", (int)sizeof(filler), filler);
 	buf_printf(&script, "print one\npart two\nexit 3\n");
-	CLEANUP(free_ptr) char *file = write_script(&script);
-	struct job job = {.file = file, .run_dir = ""};
-	struct loop *l = loop_new(&err);
-	struct worker_proc *w =
-	    worker_proc_new(l, do_script, &job, job.mark, &ops, &p, &err);
-	assert_non_null(w);
-	assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
-	while (!p.has_ended)
-		loop_turn(l);
-	worker_proc_free(w);
-	loop_free(l);
-	unlink(file);
+	run_script(&script, NULL, true, &p);
 	assert_true(WIFEXITED(p.status));
 	assert_int_equal(WEXITSTATUS(p.status), 3);
 	assert_int_equal(p.events, EVENTS);
@@ -147,31 +157,16 @@ static void all_that_was_said_comes_before_the_exit(void **state)
 	assert_string_equal(p.last, "two");
 }
 
-/* Runs the script with marks, looking only when it has ended, or at once;
- * expects that order. */
+/* Runs the script with marks, and expects that order. */
 static void keeps_order(const char *text, bool looks_late, const char *want)
 {
 	CLEANUP(buf_done) struct buf script = {0};
 	struct probe p = {0};
-	struct err err = {0};
 	struct output_mark mark;
-	siginfo_t info;
 
 	output_mark_init(&mark);
 	buf_printf(&script, "%s", text);
-	CLEANUP(free_ptr) char *file = write_script(&script);
-	struct job job = {.file = file, .run_dir = "", .mark = &mark};
-	struct loop *l = loop_new(&err);
-	struct worker_proc *w =
-	    worker_proc_new(l, do_script, &job, job.mark, &ops, &p, &err);
-	assert_non_null(w);
-	if (looks_late)
-		assert_int_equal(waitid(P_ALL, 0, &info, WEXITED | WNOWAIT), 0);
-	while (!p.has_ended)
-		loop_turn(l);
-	worker_proc_free(w);
-	loop_free(l);
-	unlink(file);
+	run_script(&script, &mark, looks_late, &p);
 	assert_string_equal(p.order, want);
 }
 

@@ -8,77 +8,49 @@
 
 #include <cmocka.h>
 
-struct fix {
-	struct loop *loop;
-	struct net *net;
-	struct bridge *b;
-};
-
-static int setup(void **state)
-{
-	static struct fix f;
-	struct err err;
-
-	f.loop = loop_new(&err);
-	assert_non_null(f.loop);
-	f.net = net_new(f.loop, "/nonexistent");
-	f.b = bridge_new(f.net, "lan", &err);
-	assert_non_null(f.b);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fix *f = *state;
-
-	bridge_free(f->b);
-	net_free(f->net);
-	loop_free(f->loop);
-	return 0;
-}
+#include "tests/unit/vmm/lan_fixture.h"
 
 /* Replaces the bridge by one that is made of the JSON; takes that. */
-static void restore(struct fix *f, json_t *saved)
+static void restore(struct lan *l, json_t *saved)
 {
 	struct err err;
 
 	assert_non_null(saved);
-	f->b = bridge_free(f->b);
-	f->b = bridge_new_saved(f->net, "lan", saved, &err);
-	assert_non_null(f->b);
+	l->b = bridge_free(l->b);
+	l->b = bridge_new_saved(l->net, "lan", saved, &err);
+	assert_non_null(l->b);
 	json_decref(saved);
 }
 
 static void a_bridge_with_dhcp_has_it_again(void **state)
 {
-	struct fix *f = *state;
+	struct lan *l = *state;
 
-	assert_true(bridge_has_dhcp(f->b));
-	restore(f, bridge_save(f->b));
-	assert_true(bridge_has_dhcp(f->b));
+	assert_true(bridge_has_dhcp(l->b));
+	restore(l, bridge_save(l->b));
+	assert_true(bridge_has_dhcp(l->b));
 }
 
 static void a_bridge_without_dhcp_stays_without(void **state)
 {
-	struct fix *f = *state;
+	struct lan *l = *state;
 
-	bridge_disable_dhcp(f->b);
-	restore(f, bridge_save(f->b));
-	assert_false(bridge_has_dhcp(f->b));
+	bridge_disable_dhcp(l->b);
+	restore(l, bridge_save(l->b));
+	assert_false(bridge_has_dhcp(l->b));
 }
 
 static void a_snapshot_that_does_not_say_has_dhcp(void **state)
 {
-	struct fix *f = *state;
-	json_t *saved = bridge_save(f->b);
+	struct lan *l = *state;
+	json_t *saved = bridge_save(l->b);
 
 	json_object_del(saved, "dhcp");
-	restore(f, saved);
-	assert_true(bridge_has_dhcp(f->b));
+	restore(l, saved);
+	assert_true(bridge_has_dhcp(l->b));
 }
 
-#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+#define T(f) cmocka_unit_test_setup_teardown(f, lan_setup, lan_teardown)
 
 int main(void)
 {

@@ -10,40 +10,10 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/vmm/lan_fixture.h"
 #include "vmm/net/bridge_private.h"
 
-struct fix {
-	struct loop *loop;
-	struct net *net;
-	struct bridge *b; /* "lan", 10.77.1.0/24 */
-	struct port *p[PORTS_MAX];
-};
-
-static int setup(void **state)
-{
-	static struct fix f;
-	struct err err;
-
-	f.loop = loop_new(&err);
-	assert_non_null(f.loop);
-	f.net = net_new(f.loop, "/nonexistent");
-	f.b = bridge_new(f.net, "lan", &err);
-	assert_non_null(f.b);
-	*state = &f;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	struct fix *f = *state;
-
-	bridge_free(f->b);
-	net_free(f->net);
-	loop_free(f->loop);
-	return 0;
-}
-
-static void attach(struct fix *f, size_t n)
+static void attach(struct lan *l, struct port **ret, size_t n)
 {
 	struct err err;
 
@@ -51,80 +21,80 @@ static void attach(struct fix *f, size_t n)
 		char name[16];
 
 		snprintf(name, sizeof(name), "g%zu", i);
-		f->p[i] = bridge_attach(f->b, name, &err);
-		assert_non_null(f->p[i]);
+		ret[i] = bridge_attach(l->b, name, &err);
+		assert_non_null(ret[i]);
 	}
 }
 
-/* What the port's own client is given. id NULL: it has no identifier. */
-static uint32_t ask_own(struct fix *f, size_t port, const char *id)
+/* The address that a client behind the port gets. id NULL: it has none. */
+static uint32_t ask(struct port *p, const uint8_t mac[MAC_LEN], const char *id)
 {
 	struct dhcp_client c = {.is_asking = true};
 
-	memcpy(c.mac, port_mac(f->p[port]), MAC_LEN);
+	memcpy(c.mac, mac, MAC_LEN);
 	if (id) {
 		c.id_len = strlen(id);
 		memcpy(c.id, id, c.id_len);
 	}
-	return leases_give(f->b, f->p[port], &c);
+	return leases_give(p->bridge, p, &c);
 }
 
-/* The same of one that is behind it. */
-static uint32_t ask_behind(struct fix *f, size_t port, uint8_t mac,
-			   const char *id)
+/* The same for the client with the MAC address of the NIC. */
+static uint32_t ask_own(struct port *p, const char *id)
 {
-	struct dhcp_client c = {.is_asking = true,
-				.mac = {2, 0, 0, 0, (uint8_t)port, mac}};
+	return ask(p, port_mac(p), id);
+}
 
-	if (id) {
-		c.id_len = strlen(id);
-		memcpy(c.id, id, c.id_len);
-	}
-	return leases_give(f->b, f->p[port], &c);
+/* The same for another client. */
+static uint32_t ask_behind(struct port *p, uint8_t last, const char *id)
+{
+	const uint8_t mac[MAC_LEN] = {2, 0, 0, 0, 0, last};
+
+	return ask(p, mac, id);
 }
 
 static void each_guest_of_a_full_bridge_has_its_address(void **state)
 {
-	struct fix *f = *state;
+	struct port *p[PORTS_MAX];
 
-	attach(f, PORTS_MAX);
+	attach(*state, p, PORTS_MAX);
 	for (size_t i = 0; i < PORTS_MAX; i++)
-		assert_int_equal(ask_own(f, i, NULL), port_ip(f->p[i]));
+		assert_int_equal(ask_own(p[i], NULL), port_ip(p[i]));
 }
 
 static void guests_that_take_many_leave_the_others_theirs(void **state)
 {
 	enum { GUESTS = 100 };
-	struct fix *f = *state;
+	struct port *p[PORTS_MAX];
 	unsigned given = 0;
 
-	attach(f, GUESTS);
+	attach(*state, p, GUESTS);
 	for (size_t i = 0; i < GUESTS / 2; i++)
 		for (uint8_t mac = 0; mac < 2 * LEASES_PORT_MAX; mac++)
-			given += ask_behind(f, i, mac, NULL) != 0;
+			given += ask_behind(p[i], mac, NULL) != 0;
 	assert_true(given > GUESTS);
 	for (size_t i = GUESTS / 2; i < GUESTS; i++)
-		assert_int_equal(ask_own(f, i, NULL), port_ip(f->p[i]));
+		assert_int_equal(ask_own(p[i], NULL), port_ip(p[i]));
 }
 
 /* As where a guest gives all its interfaces the identifier of the machine. */
 static void the_nic_is_a_client_of_its_own_whatever_identifier(void **state)
 {
-	struct fix *f = *state;
+	struct port *p[PORTS_MAX];
 	uint32_t other;
 
-	attach(f, 1);
-	assert_int_equal(ask_own(f, 0, "machine"), port_ip(f->p[0]));
-	other = ask_behind(f, 0, 7, "machine");
+	attach(*state, p, 1);
+	assert_int_equal(ask_own(p[0], "machine"), port_ip(p[0]));
+	other = ask_behind(p[0], 7, "machine");
 	assert_int_not_equal(other, 0);
-	assert_int_not_equal(other, port_ip(f->p[0]));
-	assert_int_equal(ask_own(f, 0, "machine"), port_ip(f->p[0]));
-	assert_int_equal(ask_behind(f, 0, 7, "machine"), other);
+	assert_int_not_equal(other, port_ip(p[0]));
+	assert_int_equal(ask_own(p[0], "machine"), port_ip(p[0]));
+	assert_int_equal(ask_behind(p[0], 7, "machine"), other);
 	/* Whose MAC address changed is the same one. */
-	assert_int_equal(ask_behind(f, 0, 8, "machine"), other);
+	assert_int_equal(ask_behind(p[0], 8, "machine"), other);
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define T(fn) cmocka_unit_test_setup_teardown(fn, lan_setup, lan_teardown)
 
 int main(void)
 {

@@ -486,7 +486,6 @@ static void the_log_holds_both_directions(void **state)
 	assert_non_null(strstr(text, "{\"return\": {}, \"id\": 1}"));
 }
 
-#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 /* A wrapper's child holds the socket, and is who speaks. */
 static void the_peer_is_who_wrote(void **state)
 {
@@ -503,6 +502,7 @@ static void the_peer_is_who_wrote(void **state)
 	assert_int_equal(qmp_peer(f->qmp), child);
 }
 
+#define T(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 static const struct CMUnitTest tests[] = {
     T(nothing_is_sent_before_the_greeting),
     T(the_peer_is_who_wrote),
