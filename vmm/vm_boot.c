@@ -286,6 +286,7 @@ static void handle_reset(struct vm *vm)
 	vm->restarts++;
 	clear_loss(vm);
 	vm->gone_until_ns = CLOCK_NEVER;
+	vm_net_restarted(vm);
 	console_mark_boot(vm->console);
 	if (vm->link == LINK_DIALING)
 		return;

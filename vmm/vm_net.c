@@ -171,6 +171,13 @@ void vm_unplug_nics(struct vm *vm)
 	}
 }
 
+void vm_net_restarted(struct vm *vm)
+{
+	for (size_t i = 0; i < vm->n_nics; i++)
+		if (vm->nics[i].port)
+			port_restarted(vm->nics[i].port);
+}
+
 unsigned vm_spare_nics(const struct vm *vm)
 {
 	return vm->copy.spec.spare_nics;

@@ -258,6 +258,8 @@ void vm_tell_links(struct vm *vm);
 int vm_plug_nics(struct vm *vm, struct qemu_nic ret[VM_NICS_MAX],
 		 struct err *err);
 void vm_unplug_nics(struct vm *vm);
+/* Tells the bridges that the guest has restarted. */
+void vm_net_restarted(struct vm *vm);
 /* Tells a QEMU that has just started which NICs have no link. */
 void vm_start_nics(struct vm *vm);
 /* Has the guest configure its NICs. False where there is nothing to do. */

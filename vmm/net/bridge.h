@@ -93,6 +93,8 @@ int port_plug(struct port *p, int *ret_theirs, struct err *err);
 bool port_is_tap(const struct port *p);
 /* The guest is off. Idempotent. */
 void port_unplug(struct port *p);
+/* The guest has restarted: the DHCP clients behind its NIC ask anew. */
+void port_restarted(struct port *p);
 /* A cable that moves while the guest runs: what is on our end of its NIC's
  * socket is the port's from now on, as is the NIC's MAC, until the next
  * port_plug(). port_take() gives it back (vmm/net/wire.h); where it was a TAP

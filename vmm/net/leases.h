@@ -40,7 +40,8 @@ uint32_t leases_give(struct bridge *b, const struct port *p,
 /* The client returns its address. */
 void leases_return(struct bridge *b, const struct port *p,
 		   const struct dhcp_client *c);
-/* The guest of the port goes: ends the leases of all clients behind it. */
+/* The guest of the port goes, or restarts: ends the leases of all clients
+ * behind it. */
 void leases_forget(struct bridge *b, const struct port *p);
 /* Whether a client has the address. */
 bool leases_has(const struct bridge *b, uint32_t ip);

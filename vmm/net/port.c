@@ -126,6 +126,12 @@ static void let_go(struct port *p)
 	p->has_lease = p->has_ip6 = false;
 }
 
+void port_restarted(struct port *p)
+{
+	leases_forget(p->bridge, p);
+	p->has_lease = false;
+}
+
 int port_plug(struct port *p, int *ret_theirs, struct err *err)
 {
 	uint32_t ip;

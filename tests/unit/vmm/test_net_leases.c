@@ -94,6 +94,21 @@ static void the_nic_is_a_client_of_its_own_whatever_identifier(void **state)
 	assert_int_equal(ask_behind(p[0], 8, "machine"), other);
 }
 
+/* Its interfaces are other ones then, with other MAC addresses. */
+static void a_guest_that_restarts_has_its_places_again(void **state)
+{
+	struct port *p[PORTS_MAX];
+	uint8_t mac;
+
+	attach(*state, p, 1);
+	for (mac = 1; mac <= LEASES_PORT_MAX; mac++)
+		assert_int_not_equal(ask_behind(p[0], mac, NULL), 0);
+	assert_int_equal(ask_behind(p[0], mac, NULL), 0);
+	port_restarted(p[0]);
+	assert_int_equal(ask_own(p[0], NULL), port_ip(p[0]));
+	assert_int_not_equal(ask_behind(p[0], mac, NULL), 0);
+}
+
 #define T(fn) cmocka_unit_test_setup_teardown(fn, lan_setup, lan_teardown)
 
 int main(void)
@@ -102,6 +117,7 @@ int main(void)
 	    T(each_guest_of_a_full_bridge_has_its_address),
 	    T(guests_that_take_many_leave_the_others_theirs),
 	    T(the_nic_is_a_client_of_its_own_whatever_identifier),
+	    T(a_guest_that_restarts_has_its_places_again),
 	};
 
 	return cmocka_run_group_tests_name("leases", tests, NULL, NULL);
