@@ -118,7 +118,7 @@ static _Noreturn void watch(int fd, pid_t group, const char *mark)
 	sigset_t all;
 	char byte;
 
-	/* What is sent to the owner's group is not meant for us. */
+	/* A signal to the owner's group is not meant for us. */
 	setpgid(0, 0);
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, NULL);
@@ -154,6 +154,7 @@ int watcher_start(struct watcher *w, pid_t group)
 		return -code;
 	}
 	w->fd = ends[1];
+	setpgid(w->pid, w->pid); /* whoever is first, the watcher or we */
 	return 0;
 }
 
