@@ -229,9 +229,9 @@ static bool step_exit(struct vm *vm)
 }
 
 /*
- * The agent ended, and nothing better came up since. QEMU lives, so that the
- * guest may be on its way to a power-off or a restart: its init kills every
- * process first. Calls are told; provium waits for QEMU's word.
+ * The agent ended, and no other cause became known. QEMU lives, so the guest
+ * may be about to power off or to restart: its init kills every process before.
+ * Calls fail with that; provium waits for an event of QEMU.
  */
 static void lose_agent(struct vm *vm)
 {
@@ -254,7 +254,7 @@ static void lose_agent(struct vm *vm)
 		client_end_session(vm->client, &err);
 }
 
-/* The guest has had its time. */
+/* Gives the VM up when the guest's time is over. */
 static void step_gone(struct vm *vm)
 {
 	if (vm->link == LINK_GONE && clock_now_ns() >= vm->gone_until_ns)
