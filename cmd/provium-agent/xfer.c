@@ -6,7 +6,9 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -234,7 +236,29 @@ void source_start(const struct req *r, int take_fd, bool is_sparse,
 
 /* --- sinks ---------------------------------------------------------------- */
 
+/* Bytes of a hole that are written in a turn of the loop. */
+#define ZEROS_TURN ((size_t)1 << 20)
+
 static void sink_write(struct sink *s);
+
+static void sink_on_turn(struct watch *w, uint32_t events)
+{
+	struct sink *s = CONTAINER_OF(w, struct sink, turn.w);
+
+	(void)events;
+	watch_stop(s->t.srv, w);
+	sink_write(s);
+}
+
+/* Has sink_write() go on in the next turn, so that others have theirs. False:
+ * there is no descriptor for that. */
+static bool sink_yields(struct sink *s)
+{
+	if (s->turn.fd < 0)
+		s->turn.fd = eventfd(1, EFD_CLOEXEC | EFD_NONBLOCK);
+	return s->turn.fd >= 0 &&
+	       watch_start(s->t.srv, &s->turn.w, s->turn.fd, EPOLLIN) == 0;
+}
 
 static void sink_on_ready(struct watch *w, uint32_t events)
 {
@@ -252,7 +276,9 @@ void sink_init(struct sink *s, char *take_label)
 	s->label = take_label;
 	s->wait.fd = -1;
 	s->perm = -1;
+	s->turn.fd = -1;
 	watch_init(&s->wait.w, sink_on_ready);
+	watch_init(&s->turn.w, sink_on_turn);
 	s->write_max = SSIZE_MAX;
 	if (fstat(s->fd, &st) < 0)
 		return;
@@ -367,13 +393,10 @@ static int sink_take_headers(struct sink *s)
 /* The bytes to be written next; *ret_n is their number. */
 static const void *sink_next(const struct sink *s, size_t *ret_n)
 {
-	static const uint8_t zeros[4096];
-
 	*ret_n = s->pending.len;
 	if (s->zeros) {
-		*ret_n =
-		    s->zeros < sizeof(zeros) ? (size_t)s->zeros : sizeof(zeros);
-		return zeros;
+		*ret_n = s->zeros < PIECE_MAX ? (size_t)s->zeros : PIECE_MAX;
+		return memset(server_scratch(s->t.srv), 0, *ret_n);
 	}
 	if (s->is_sparse)
 		*ret_n = sparse_data(&s->records, s->pending.len);
@@ -394,6 +417,8 @@ static void sink_wrote(struct sink *s, size_t n)
 
 static void sink_write(struct sink *s)
 {
+	size_t budget = ZEROS_TURN;
+
 	while (sink_has_work(s)) {
 		int rc = s->is_sparse ? sink_take_headers(s) : 0;
 		size_t n;
@@ -406,6 +431,8 @@ static void sink_write(struct sink *s)
 		}
 		if (!n)
 			continue;
+		if (s->turn.w.fd >= 0 || (!budget && sink_yields(s)))
+			return;
 		if (s->wait.w.fd >= 0 || (s->asks_first && sink_waits(s)))
 			return;
 		if (n > s->write_max)
@@ -419,6 +446,8 @@ static void sink_write(struct sink *s)
 				sink_fail(s, errnum);
 			return;
 		}
+		if (s->zeros)
+			budget -= (size_t)done < budget ? (size_t)done : budget;
 		sink_wrote(s, (size_t)done);
 	}
 	if (s->fin && s->going)
@@ -449,6 +478,7 @@ static void sink_stop(struct task *t)
 	struct sink *s = CONTAINER_OF(t, struct sink, t);
 
 	wait_done(t, &s->wait);
+	wait_done(t, &s->turn);
 	if (s->owns_fd)
 		close(s->fd);
 	free(s->label);

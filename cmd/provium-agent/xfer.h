@@ -59,10 +59,11 @@ struct sink {
 	bool asks_first;  /* poll before each write */
 	size_t write_max; /* what a writable fd takes without blocking */
 	int64_t written;
-	bool is_sparse;	 /* gets records, see sparse.h */
-	bool is_regular; /* holes are left out, not written */
-	uint64_t zeros;	 /* of a hole, still to be written */
-	int32_t perm;	 /* to be set at the end; -1: none */
+	bool is_sparse;	       /* gets records, see sparse.h */
+	bool is_regular;       /* holes are left out, not written */
+	uint64_t zeros;	       /* of a hole, still to be written */
+	struct xfer_wait turn; /* for the next turn of the loop: an eventfd */
+	int32_t perm;	       /* to be set at the end; -1: none */
 	struct sparse_reader records;
 	void (*on_stop)(struct sink *s);
 };

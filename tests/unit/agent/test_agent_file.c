@@ -538,6 +538,25 @@ static void a_hole_is_zeros_where_nothing_can_be_left_out(void **state)
 	assert_data(out, "up\n100003\n");
 }
 
+/* As of an image with holes that is pushed onto a disk. Its end is far. */
+static void a_long_hole_holds_up_no_other_request(void **state)
+{
+	struct peer *p = *state;
+	struct msg m = {.type = MSG_WRITE_FILE};
+	struct msg ping = {.type = MSG_PING, .ping.value = 3};
+	uint8_t record[SPARSE_HEADER];
+	struct exchange *x;
+
+	m.write_file.path = "/dev/null";
+	m.write_file.perm = MSG_PERM_DEFAULT;
+	m.write_file.flags = MSG_FILE_SPARSE;
+	sparse_encode(record, UINT64_C(1) << 50, 0);
+	x = peer_send(p, &m, false);
+	peer_body(x, record, sizeof(record), true);
+	for (int i = 0; i < 100; i++)
+		assert_int_equal(peer_done(p, &ping), 3);
+}
+
 /* --- fd_stream ------------------------------------------------------------ */
 
 static void fd_stream_of_a_file_ends_at_its_end(void **state)
@@ -617,6 +636,7 @@ int main(void)
 	    PEER_TEST(files_made_when_read_arrive_whole_as_records),
 	    PEER_TEST(records_that_make_no_sense_are_refused),
 	    PEER_TEST(a_hole_is_zeros_where_nothing_can_be_left_out),
+	    PEER_TEST(a_long_hole_holds_up_no_other_request),
 	    PEER_TEST(fd_stream_of_a_file_ends_at_its_end),
 	    PEER_TEST(fd_stream_of_a_fifo_follows_it),
 	    PEER_TEST(fd_stream_of_a_closed_fd_is_ebadf),
