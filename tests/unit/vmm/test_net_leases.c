@@ -18,7 +18,7 @@ static void attach(struct lan *l, struct port **ret, size_t n)
 	struct err err;
 
 	for (size_t i = 0; i < n; i++) {
-		char name[16];
+		char name[32];
 
 		snprintf(name, sizeof(name), "g%zu", i);
 		ret[i] = bridge_attach(l->b, name, &err);
