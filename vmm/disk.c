@@ -9,6 +9,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "vmm/disk_magic.h"
+#include "vmm/image_chain.h"
 #include "vmm/qcow2.h"
 
 #define QCOW2_SUFFIX ".qcow2"
@@ -50,6 +51,7 @@ static bool is_named_qcow2(const char *path)
 static int inspect_qcow2(const char *path, bool will_write, const uint8_t *p,
 			 size_t n, struct disk_image *ret, struct err *err)
 {
+	CLEANUP(strvec_done) struct strvec files = {0};
 	struct qcow2_info info;
 	int r = qcow2_parse(p, n, &info, err);
 
@@ -65,23 +67,39 @@ static int inspect_qcow2(const char *path, bool will_write, const uint8_t *p,
 			       info.names_files ? " that names other files"
 						: "");
 	*ret = (struct disk_image){.is_qcow2 = true, .size = info.size};
-	return 0;
+	return image_chain(path, &files, err);
 }
 
-/* The guest would get the container's own bytes as its disk. */
-static int refuse_container(const char *path, const uint8_t *p, size_t n,
+static int refuse_container(const char *verb, const struct disk_container *c,
 			    struct err *err)
 {
-	const struct disk_container *c = disk_magic_find(p, n);
-
-	if (!c || has_suffix(path, RAW_SUFFIX))
-		return 0;
 	return err_set(err, -ENOTSUP,
-		       "it begins like %s: %s, or give it a name that ends "
+		       "it %s like %s: %s, or give it a name that ends "
 		       "in " RAW_SUFFIX " if the guest is to read these bytes",
-		       c->name,
+		       verb, c->name,
 		       c->is_packed ? "unpack it"
 				    : "convert it (qemu-img convert -O qcow2)");
+}
+
+/* The guest would get the container's own bytes as its disk. head[0..n) is the
+ * start of the file of size bytes. */
+static int check_raw(int fd, const char *path, const uint8_t *head, size_t n,
+		     off_t size, struct err *err)
+{
+	uint8_t tail[DISK_MAGIC_TAIL];
+	const struct disk_container *c = disk_magic_find(head, n);
+	ssize_t got = 0;
+
+	if (has_suffix(path, RAW_SUFFIX))
+		return 0;
+	if (c)
+		return refuse_container("begins", c, err);
+	if (size >= DISK_MAGIC_TAIL)
+		got = pread(fd, tail, sizeof(tail), size - DISK_MAGIC_TAIL);
+	if (got < 0)
+		return err_set(err, -errno, "%s", strerror(errno));
+	c = disk_magic_find_tail(tail, (size_t)got);
+	return c ? refuse_container("ends", c, err) : 0;
 }
 
 static int inspect_fd(int fd, const char *path, bool will_write,
@@ -105,7 +123,7 @@ static int inspect_fd(int fd, const char *path, bool will_write,
 		return err_set(err, -EBADMSG, "it is no qcow2 image");
 	if (!st.st_size)
 		return err_set(err, -EINVAL, "it is empty");
-	if (refuse_container(path, head, (size_t)n, err) < 0)
+	if (check_raw(fd, path, head, (size_t)n, st.st_size, err) < 0)
 		return err->code;
 	/* As QEMU does: the rest of the last sector reads as zeros. */
 	*ret = (struct disk_image){

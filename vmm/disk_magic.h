@@ -11,8 +11,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Bytes from the start of a file that are looked at. */
-#define DISK_MAGIC_MAX 72
+/* Bytes at the start of a file, and at its end, that are looked at. */
+#define DISK_MAGIC_MAX	72
+#define DISK_MAGIC_TAIL 512
 
 struct disk_container {
 	const char *name; /* with its article: "a VDI image" */
@@ -22,5 +23,8 @@ struct disk_container {
 /* Returns the container that p[0..n), the start of a file, belongs to; NULL: it
  * is none. Static. */
 const struct disk_container *disk_magic_find(const uint8_t *p, size_t n);
+/* The container that p[0..n), the last DISK_MAGIC_TAIL bytes of a file, end;
+ * NULL: none, as of any other n. Static. */
+const struct disk_container *disk_magic_find_tail(const uint8_t *p, size_t n);
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef VMM_IMAGE_CHAIN_H
 #define VMM_IMAGE_CHAIN_H
 
+#include "agent-proto/err.h"
 #include "agent-proto/mem.h"
 
 /* Files of one image at the most; a chain may be a loop. */
@@ -13,10 +14,15 @@
 
 /*
  * Appends the paths of all files of the image at path: path itself first, then
- * each data file and backing file, to any depth. Relative names count from the
- * folder of the image that holds them. A file that cannot be read ends the
- * chain, and is in it.
+ * each data file and backing file, to any depth. As in QEMU
+ * (path_has_protocol() in block.c), relative names count from the folder of the
+ * image that holds them, and those behind "file:" from the working directory. A
+ * file that cannot be read ends the chain, and is in it.
+ *
+ * -ENOTSUP where QEMU would open what is no such path: a name with another
+ * protocol ("json:", "nbd:"), or a backing file that is neither raw nor qcow2.
+ * ret then has the files up to there.
  */
-void image_chain(const char *path, struct strvec *ret);
+int image_chain(const char *path, struct strvec *ret, struct err *err);
 
 #endif

@@ -84,10 +84,19 @@ int qcow2_parse(const uint8_t *p, size_t n, struct qcow2_info *ret,
 	return 0;
 }
 
+/* A name that does not fit stays empty. */
 static void copy_name(char ret[QCOW2_NAME_MAX], const uint8_t *p, size_t n)
 {
 	if (n >= QCOW2_NAME_MAX)
 		return;
+	memcpy(ret, p, n);
+	ret[n] = '\0';
+}
+
+static void copy_format(char ret[QCOW2_FORMAT_MAX], const uint8_t *p, size_t n)
+{
+	if (n >= QCOW2_FORMAT_MAX)
+		n = QCOW2_FORMAT_MAX - 1;
 	memcpy(ret, p, n);
 	ret[n] = '\0';
 }
@@ -102,8 +111,7 @@ static void find_in_extensions(const uint8_t *p, size_t n, size_t at,
 		if (!type || len > n - at)
 			return;
 		if (type == EXT_BACKING_FORMAT)
-			ret->backing_is_raw =
-			    len == 3 && !memcmp(p + at, "raw", 3);
+			copy_format(ret->format, p + at, len);
 		else if (type == EXT_DATA_FILE)
 			copy_name(ret->data, p + at, len);
 		at += (len + (size_t)7) / 8 * 8;
@@ -114,7 +122,8 @@ bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
 {
 	struct qcow2_info info = {0};
 	struct err err;
-	bool is_v2;
+	uint64_t at;
+	bool is_v2, has_data;
 
 	*ret = (struct qcow2_names){0};
 	if (qcow2_parse(p, n, &info, &err) < 0)
@@ -122,12 +131,14 @@ bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
 	is_v2 = get32(p + 4) == 2;
 	if (!info.names_files)
 		return true;
-	if (get64(p + 8) && get64(p + 8) <= n &&
-	    get32(p + 16) <= n - get64(p + 8))
-		copy_name(ret->backing, p + get64(p + 8), get32(p + 16));
+	at = get64(p + 8);
+	if (at && at <= n && get32(p + 16) <= n - at)
+		copy_name(ret->backing, p + at, get32(p + 16));
 	find_in_extensions(p, n, is_v2 ? HEADER_V2_LEN : get32(p + 100), ret);
-	if (is_v2 || !(get64(p + 72) & FEATURE_DATA_FILE))
+	has_data = !is_v2 && (get64(p + 72) & FEATURE_DATA_FILE);
+	if (!has_data)
 		ret->data[0] = '\0';
+	ret->is_cut = (at && !*ret->backing) || (has_data && !*ret->data);
 	return true;
 }
 

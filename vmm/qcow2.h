@@ -46,11 +46,16 @@ uint64_t qcow2_empty_bytes(uint64_t size);
 /* Of a name, and its NUL (QEMU, docs/interop/qcow2.txt: 1023 bytes). */
 #define QCOW2_NAME_MAX 1024
 
-/* Empty: there is no such file. */
+/* Of a format's name, and its NUL; a longer one is cut. */
+#define QCOW2_FORMAT_MAX 16
+
+/* Empty: there is no such file, or format. */
 struct qcow2_names {
 	char backing[QCOW2_NAME_MAX];
-	char data[QCOW2_NAME_MAX]; /* the external data file */
-	bool backing_is_raw;
+	char data[QCOW2_NAME_MAX];     /* the external data file */
+	char format[QCOW2_FORMAT_MAX]; /* of the backing file */
+	/* The header names a file, and the bytes do not hold its name. */
+	bool is_cut;
 };
 
 /* The names in p[0..n), the start of a file. False: it is no qcow2 image. */

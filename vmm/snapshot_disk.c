@@ -45,7 +45,8 @@ json_t *snapshot_image_id(const char *path)
 	CLEANUP(strvec_done) struct strvec files = {0};
 	json_t *all;
 
-	image_chain(path, &files);
+	/* One that cannot be followed is refused at the boot. */
+	image_chain(path, &files, NULL);
 	all = snapshot_file_id(path);
 	for (size_t i = 1; i < files.n; i++) {
 		json_t *id = snapshot_file_id(files.v[i]);

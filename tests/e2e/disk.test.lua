@@ -107,6 +107,10 @@ test("images that are none are refused at the boot", function(t)
   local qcow2 = "QFI\251\0\0\0\3" .. ("\0"):rep(16) ..
                 "\0\0\0\0\0\16\0\0" .. ("\0"):rep(512)
   local names_a_file = "QFI\251\0\0\0\3\0\0\0\0\0\0\0\112" .. qcow2:sub(17)
+  local function lies_on(name)
+    return names_a_file:sub(1, 19) .. string.char(#name) ..
+           qcow2:sub(21, 112) .. name .. qcow2
+  end
   for i, case in ipairs({
     { { template = dir .. "/none" }, "image '.*/none': No such file" },
     { { template = dir }, "no regular file" },
@@ -119,6 +123,13 @@ test("images that are none are refused at the boot", function(t)
       "begins like a VMDK image: convert it" },
     { { path = write_host(dir .. "/x.img", "\31\139\8\0" .. IMAGE) },
       "begins like a gzip file: unpack it" },
+    { { template = write_host(dir .. "/x.vhd",
+                              IMAGE .. "conectix" .. ("\0"):rep(504)) },
+      "ends like a VHD image: convert it" },
+    { { template = write_host(dir .. "/nbd.qcow2", lies_on("nbd:host:1")) },
+      "the backing file 'nbd:host:1' of '.*nbd.qcow2' is no path" },
+    { { template = write_host(dir .. "/json.qcow2", lies_on("json:{}")) },
+      "the backing file 'json:{}' of '.*json.qcow2' is no path" },
   }) do
     local vm = provium:vm("bad" .. i, { disks = { case[1] } })
     local err = tostring(t:assert_raises(function() vm:boot() end))

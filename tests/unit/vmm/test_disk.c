@@ -126,11 +126,46 @@ static void containers_are_refused_unless_named_raw(void **state)
 	assert_false(image.is_qcow2);
 }
 
+static void a_container_is_known_by_its_end(void **state)
+{
+	CLEANUP(free_ptr) char *vhd = path_of(state, "x.vhd");
+	CLEANUP(free_ptr) char *raw = path_of(state, "vhd.raw");
+	uint8_t p[2048] = {0};
+	struct disk_image image;
+	struct err err;
+
+	memcpy(p + sizeof(p) - 512, "conectix", 8);
+	write_image(vhd, p, sizeof(p));
+	assert_int_equal(disk_inspect(vhd, false, &image, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "it ends like a VHD image: convert"));
+	write_image(raw, p, sizeof(p));
+	assert_int_equal(disk_inspect(raw, false, &image, &err), 0);
+	/* Before the last sector it is data. */
+	write_image(vhd, p, sizeof(p) - 2);
+	assert_int_equal(disk_inspect(vhd, false, &image, &err), 0);
+	/* So short that it has no such end. */
+	write_image(vhd, p + sizeof(p) - 512, 100);
+	assert_int_equal(disk_inspect(vhd, false, &image, &err), -ENOTSUP);
+	assert_non_null(strstr(err.text, "it begins like a VHD image"));
+}
+
+static void qcow_of_version_1_is_refused(void **state)
+{
+	CLEANUP(free_ptr) char *path = path_of(state, "x.img");
+	uint8_t p[512] = "QFI\xfb\0\0\0\1";
+	struct disk_image image;
+	struct err err;
+
+	write_image(path, p, sizeof(p));
+	assert_int_equal(disk_inspect(path, false, &image, &err), -EBADMSG);
+	assert_non_null(strstr(err.text, "version 1"));
+}
+
 static void a_header_that_a_guest_may_have_written_is_refused(void **state)
 {
 	CLEANUP(free_ptr) char *raw = path_of(state, "a.img");
 	CLEANUP(free_ptr) char *named = path_of(state, "a.qcow2");
-	uint8_t p[QCOW2_HEADER_MAX];
+	uint8_t p[QCOW2_HEADER_MAX + 16] = {0};
 	struct disk_image image;
 	struct err err;
 
@@ -145,6 +180,8 @@ static void a_header_that_a_guest_may_have_written_is_refused(void **state)
 	assert_non_null(strstr(err.text, "ends in .qcow2"));
 	make_header(p, false);
 	p[79] = 4; /* data in another file */
+	p[103] = QCOW2_HEADER_MAX;
+	memcpy(p + QCOW2_HEADER_MAX, "DATA\0\0\0\1d", 9);
 	write_image(raw, p, sizeof(p));
 	assert_int_equal(disk_inspect(raw, false, &image, &err), -EINVAL);
 	write_image(named, p, sizeof(p));
@@ -207,6 +244,8 @@ static const struct CMUnitTest tests[] = {
     cmocka_unit_test(an_image_of_no_size_is_not_made),
     cmocka_unit_test(other_bytes_are_a_raw_image),
     cmocka_unit_test(containers_are_refused_unless_named_raw),
+    cmocka_unit_test(a_container_is_known_by_its_end),
+    cmocka_unit_test(qcow_of_version_1_is_refused),
     cmocka_unit_test(a_header_that_a_guest_may_have_written_is_refused),
     cmocka_unit_test(a_damaged_header_is_refused),
     cmocka_unit_test(what_is_no_file_is_refused),
