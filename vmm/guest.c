@@ -432,6 +432,9 @@ static int build(const struct search *s, const char *tmp,
 	char key[GUEST_KEY_LEN + 1];
 	int r;
 
+	r = guest_source_check(&s->places, err);
+	if (r < 0)
+		return r;
 	if (!s->places.kernel)
 		stamp_add(&stamp, s->places.boot);
 	if (!s->places.busybox && !guest_source_is_local(&s->places) &&

@@ -117,6 +117,17 @@ bool guest_source_is_local(const struct guest_places *places)
 	       guest_source_scan(places->boot, places->modules, true, &s);
 }
 
+int guest_source_check(const struct guest_places *places, struct err *err)
+{
+	if (!places->wants_modules || guest_source_is_local(places))
+		return 0;
+	return err_set(err, -ENOENT,
+		       "PROVIUM_MODULES_DIR is '%s', which holds no modules "
+		       "(VERSION/modules.dep) of a kernel in '%s': set "
+		       "PROVIUM_KERNEL to their kernel, or unset it",
+		       places->modules, places->boot);
+}
+
 /* PROVIUM_KERNEL: its release is asked of itself, its modules may be none. */
 static int take_wish(const struct guest_places *places,
 		     struct guest_source *ret, struct err *err)

@@ -39,6 +39,10 @@ int guest_source_find(const struct guest_places *places, const char *tmp_dir,
 		      guest_progress_cb progress, void *ctx,
 		      struct guest_source *ret, struct err *err);
 
+/* Whether the places can be met: -ENOENT where PROVIUM_MODULES_DIR holds no
+ * modules of a kernel that is here, and another would be fetched instead. */
+int guest_source_check(const struct guest_places *places, struct err *err);
+
 /* Whether a kernel is there without fetching one. */
 bool guest_source_is_local(const struct guest_places *places);
 

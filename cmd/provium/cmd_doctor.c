@@ -234,6 +234,10 @@ static void check_default_guest(struct doctor *d, const char *name)
 	struct err err;
 
 	guest_places_get(&places);
+	if (guest_source_check(&places, &err) < 0) {
+		bad(d, name, &err);
+		return;
+	}
 	if (!guest_source_is_local(&places) && !has_image(d)) {
 		put(d, PRINT_WARN, "-", name,
 		    "no kernel in /boot: the first run, or provium guest "

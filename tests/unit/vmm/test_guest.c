@@ -613,6 +613,23 @@ static void modules_of_another_kernel_are_refused(void **state)
 	free(mine);
 }
 
+/* Another kernel would be fetched, or taken from the cache, without a word. */
+static void modules_of_no_kernel_that_is_here_are_refused(void **state)
+{
+	struct fix *f = *state;
+	char *dir = mem_printf("%s/elsewhere", f->dir);
+
+	setenv("PROVIUM_MODULES_DIR", dir, 1);
+	assert_int_equal(find(f), -ENOENT);
+	assert_non_null(strstr(f->err.text, "PROVIUM_MODULES_DIR is '"));
+	assert_non_null(strstr(f->err.text, dir));
+	assert_non_null(strstr(f->err.text, f->boot));
+	assert_non_null(strstr(f->err.text, "set PROVIUM_KERNEL"));
+	setenv("PROVIUM_MODULES_DIR", f->modules, 1);
+	assert_int_equal(find(f), 0);
+	free(dir);
+}
+
 static void kernel_without_virtio_is_refused(void **state)
 {
 	struct fix *f = *state;
@@ -684,6 +701,7 @@ static void packages_are_fetched_once_and_unpacked(void **state)
 	setenv("PATH", path, 1);
 	setenv("FAKE_DIR", f->dir, 1);
 	setenv("PROVIUM_BOOT_DIR", boot, 1);
+	unsetenv("PROVIUM_MODULES_DIR");
 	key = find_key(f);
 	assert_int_equal(f->n_progress, 3);
 	assert_string_equal(f->g.release, REL);
@@ -725,6 +743,7 @@ static void without_kernel_and_package_the_way_out_is_said(void **state)
 	put_program(bin, "apt-cache", "#!/bin/sh\necho E: none >&2; exit 1\n");
 	setenv("PATH", bin, 1);
 	setenv("PROVIUM_BOOT_DIR", "/nonexistent", 1);
+	unsetenv("PROVIUM_MODULES_DIR");
 	assert_true(find(f) < 0);
 	setenv("PATH", old, 1);
 	assert_non_null(strstr(f->err.text, "E: none"));
@@ -948,6 +967,7 @@ int main(void)
 	    T(cloud_kernels_then_newer_ones_are_preferred),
 	    T(kernel_of_the_environment_is_used),
 	    T(modules_of_another_kernel_are_refused),
+	    T(modules_of_no_kernel_that_is_here_are_refused),
 	    T(kernel_without_virtio_is_refused),
 	    T(busybox_must_be_static_and_there),
 	    T(packages_are_fetched_once_and_unpacked),
