@@ -33,7 +33,8 @@
 /* Bytes that tasks tell at the most, and what one call tells. */
 #define TOLD_MAX 16384
 
-static const char block_meta; /* registry key of the metatable */
+static const char block_meta;  /* registry key of the metatable */
+static const char awaited_key; /* registry: the function of wait_until() */
 
 static struct block *block_of(void *p)
 {
@@ -68,7 +69,53 @@ bool await_is_expired(const struct await *a)
 	       clock_now_ns() >= a->deadline_ns;
 }
 
-/* Pushes "timed out after 30s in vm:run at x.test.lua:12". */
+int await_l_tells_awaited(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&awaited_key);
+	lua_pushvalue(L, 1);
+	lua_rawset(L, LUA_REGISTRYINDEX);
+	return 0;
+}
+
+/* Pushes the local variable `awaited` of a frame's function; false: it has none
+ * that is a string, and nothing is pushed. */
+static bool push_awaited(lua_State *L, lua_Debug *frame)
+{
+	const char *name;
+
+	for (int i = 1; (name = lua_getlocal(L, frame, i)); i++) {
+		if (!strcmp(name, "awaited") && lua_type(L, -1) == LUA_TSTRING)
+			return true;
+		lua_pop(L, 1);
+	}
+	return false;
+}
+
+/* Adds to the text on top for what the innermost wait_until() of L waits. */
+static void add_awaited(lua_State *L)
+{
+	lua_Debug frame;
+
+	for (int level = 0; lua_getstack(L, level, &frame); level++) {
+		lua_getinfo(L, "f", &frame);
+		lua_pushlightuserdata(L, (void *)(uintptr_t)&awaited_key);
+		lua_rawget(L, LUA_REGISTRYINDEX);
+		bool is_it = lua_rawequal(L, -1, -2);
+		lua_pop(L, 2);
+		if (!is_it)
+			continue;
+		if (push_awaited(L, &frame)) {
+			lua_pushliteral(L, ", while waiting for: ");
+			lua_insert(L, -2);
+			lua_concat(L, 3);
+		}
+		return;
+	}
+}
+
+/* Pushes "timed out after 30s in vm:run at x.test.lua:12"; in a wait_until()
+ * also ", while waiting for: " and its desc. */
 static void push_expired(lua_State *L, const char *method)
 {
 	char span[DURATION_TEXT_MAX];
@@ -77,10 +124,11 @@ static void push_expired(lua_State *L, const char *method)
 	lua_pushfstring(L, "timed out after %s in %s",
 			duration_text(worker_of(L)->await.timeout_ns, span),
 			method);
-	if (!lua_state_site(L, &at))
-		return;
-	lua_pushfstring(L, " at %s:%d", at.file, at.line);
-	lua_concat(L, 2);
+	if (lua_state_site(L, &at)) {
+		lua_pushfstring(L, " at %s:%d", at.file, at.line);
+		lua_concat(L, 2);
+	}
+	add_awaited(L);
 }
 
 /* The text on top is of a task: it is told when those of the others are. */

@@ -136,6 +136,9 @@ int await_again(lua_State *L, void *p, struct op *op, await_cb finish);
  * sleep(seconds). */
 int await_l_settle(lua_State *L);
 int await_l_sleep(lua_State *L);
+/* tells_awaited(fn): while fn runs, the test's time-out names the string that
+ * its local variable `awaited` holds. */
+int await_l_tells_awaited(lua_State *L);
 /* provium.all(...), provium.race(...). */
 int await_l_all(lua_State *L);
 /* all(method, ...): for methods that are written in Lua. The method's name must

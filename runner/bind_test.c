@@ -244,6 +244,7 @@ static const struct bind_function core[] = {
     {"now", core_now},
     {"tmpdir", core_tmpdir},
     {"sleep", await_l_sleep},
+    {"tells_awaited", await_l_tells_awaited},
     {NULL, NULL},
 };
 

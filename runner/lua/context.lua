@@ -8,6 +8,7 @@
 --   log(text)
 --   duration(method, name, value, default)  seconds
 --   now(), sleep(seconds)
+--   tells_awaited(fn) while fn runs, the test's time-out names fn's `awaited`
 --   attach(test, name, bytes)   keeps them as an artifact
 --   tmpdir()          a directory that goes with the scope
 --   arg_error(method, text)
@@ -145,7 +146,7 @@ end, "t:attach", 3)
 
 local wait_keys = { timeout = true, interval = true, desc = true }
 
-wait_until = limits.limit(function(fn, opts)
+local function wait_until_true(fn, opts)
   check_type("wait_until", "fn", fn, "function")
   if opts == nil then
     opts = {}
@@ -160,7 +161,9 @@ wait_until = limits.limit(function(fn, opts)
   local timeout = core.duration("wait_until", "timeout", opts.timeout, 10)
   local interval = core.duration("wait_until", "interval", opts.interval,
     0.1)
-  local desc = opts.desc
+  -- The end of the test's time looks for this name (await.c).
+  local awaited = opts.desc
+  local desc = awaited
   if desc == nil then
     desc = "condition"
   end
@@ -178,7 +181,10 @@ wait_until = limits.limit(function(fn, opts)
     end
     core.sleep(math.min(interval, left))
   end
-end, "wait_until", 2)
+end
+
+core.tells_awaited(wait_until_true)
+wait_until = limits.limit(wait_until_true, "wait_until", 2)
 
 -- Makes the `t` of a test.
 return function(name, meta)

@@ -392,6 +392,44 @@ static void a_time_out_is_raised_in_the_call_that_waits(void **state)
 	lua_run_done(&r);
 }
 
+/* Whatever cuts it off, the time-out says for what the test waited. */
+static void a_time_out_names_what_is_waited_for(void **state)
+{
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "jit.off()\n"
+		    "local function never() end\n"
+		    "local function spin() while true do end end\n"
+		    "local function wait(fn, desc)\n"
+		    "  wait_until(fn, {timeout = 60, desc = desc})\nend\n"
+		    "local o = {timeout = '50ms'}\n"
+		    "test('a', o, function() wait(never, 'snow') end)\n"
+		    "test('b', o, function() wait(spin, 'rain') end)\n"
+		    "test('c', o, function()\n"
+		    "  wait(function() wait(never, 'hail') end, 'sun')\nend)\n"
+		    "test('d', o, function()\n"
+		    "  provium.all(function() wait(never, 'fog') end)\nend)\n"
+		    "test('e', o, function() wait(never, 'a\\0b') end)\n"
+		    "test('f', o, function()\n"
+		    "  pcall(wait, never, 'gone') wait(never)\nend)\n");
+	assert_string_equal(lua_run_end(&r, "a", "message"),
+			    "timed out after 50ms in wait_until at " LUA_DISPLAY
+			    ":5, while waiting for: snow");
+	assert_string_equal(lua_run_end(&r, "b", "message"),
+			    "timed out after 50ms in Lua code at " LUA_DISPLAY
+			    ":3, while waiting for: rain");
+	assert_non_null(
+	    strstr(lua_run_end(&r, "c", "message"), "while waiting for: hail"));
+	assert_non_null(
+	    strstr(lua_run_end(&r, "d", "message"), "while waiting for: fog"));
+	assert_non_null(
+	    strstr(lua_run_end(&r, "e", "message"), "while waiting for: a"));
+	assert_non_null(strstr(lua_run_end(&r, "f", "message"), "gone"));
+	lua_run_done(&r);
+}
+
 static void a_swallowed_time_out_fails_the_test(void **state)
 {
 	struct lua_run r;
@@ -582,6 +620,7 @@ int main(void)
 	    cmocka_unit_test(listing_runs_nothing_and_touches_no_vm),
 	    cmocka_unit_test(print_and_log_become_events),
 	    cmocka_unit_test(a_time_out_is_raised_in_the_call_that_waits),
+	    cmocka_unit_test(a_time_out_names_what_is_waited_for),
 	    cmocka_unit_test(a_swallowed_time_out_fails_the_test),
 	    cmocka_unit_test(code_that_never_waits_is_interrupted),
 	    cmocka_unit_test(retries_repeat_a_failed_test),
