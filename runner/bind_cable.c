@@ -109,7 +109,9 @@ static int core_detach(lua_State *L)
 {
 	struct bridge_object *b =
 	    object_check(L, 1, &bridge_class, "bridge:detach");
-	size_t n = lua_istable(L, 2) ? lua_objlen(L, 2) : 1;
+	size_t n = lua_istable(L, 2)
+		       ? arg_list(L, "bridge:detach", 2, "vms", "a list of VMs")
+		       : 1;
 
 	for (size_t i = 0; i < n; i++) {
 		if (lua_istable(L, 2))

@@ -14,6 +14,7 @@
 
 #include "runner/bind_bridge.h"
 #include "runner/bind_vm.h"
+#include "runner/json_text.h"
 
 /* An hour: so no sum of rules comes near to the clock's end. */
 #define LATENCY_MAX_MS 3600000.0
@@ -47,6 +48,7 @@ static void apply(lua_State *L, const char *method, struct bridge_object *b)
 static double check_number(lua_State *L, const char *method, int idx,
 			   const char *name, double max)
 {
+	char most[JSON_REAL_MAX], got[JSON_REAL_MAX];
 	double n;
 
 	if (lua_type(L, idx) != LUA_TNUMBER)
@@ -54,9 +56,9 @@ static double check_number(lua_State *L, const char *method, int idx,
 			      arg_type_name(L, idx));
 	n = lua_tonumber(L, idx);
 	if (!(n >= 0 && n <= max))
-		bind_fail_arg(L, method,
-			      "%s must be a number from 0 to %.15g, got %.15g",
-			      name, max, n);
+		bind_fail_arg(
+		    L, method, "%s must be a number from 0 to %s, got %s", name,
+		    json_text_real(max, most), json_text_real(n, got));
 	return n;
 }
 

@@ -7,12 +7,10 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "runner/json_text.h"
 #include "runner/text.h"
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
-
-/* Compact, deterministic; durations and times need no more than 15 digits. */
-#define DUMP_FLAGS (JSON_COMPACT | JSON_REAL_PRECISION(15))
 
 /* What is kept of an event that is too large to send. */
 static const char *const essential[] = {
@@ -67,14 +65,14 @@ static char *dump_essence(const json_t *ev, size_t size)
 			json_object_set(small, essential[i], v);
 	}
 	json_object_set_new(small, "message", json_string(text));
-	char *line = json_dumps(small, DUMP_FLAGS);
+	char *line = json_text(small, JSON_COMPACT);
 	json_decref(small);
 	return line;
 }
 
 void event_encode(const json_t *ev, struct buf *out)
 {
-	char *line = json_dumps(ev, DUMP_FLAGS);
+	char *line = json_text(ev, JSON_COMPACT);
 
 	if (line && strlen(line) >= EVENT_LINE_MAX) {
 		size_t size = strlen(line);

@@ -3,12 +3,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 
-#define DIGITS_MAX 17 /* of a double: more say nothing */
-#define DIGITS_MIN 15 /* that many always come back from a double */
+#include "runner/json_text.h"
 
 void json_mark_init(struct json_mark *m)
 {
@@ -36,14 +34,9 @@ json_t *json_mark_u64(const struct json_mark *m, uint64_t n)
 
 json_t *json_mark_real(const struct json_mark *m, double n)
 {
-	char digits[32];
+	char digits[JSON_REAL_MAX];
 
-	for (int i = DIGITS_MIN; i <= DIGITS_MAX; i++) {
-		snprintf(digits, sizeof(digits), "%.*g", i, n);
-		if (strtod(digits, NULL) == n)
-			break;
-	}
-	return marked(m, digits);
+	return marked(m, json_text_real(n, digits));
 }
 
 void json_mark_resolve(const struct json_mark *m, const char *dumped,

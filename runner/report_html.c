@@ -7,6 +7,8 @@
  */
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
+#include "runner/json_text.h"
 #include "runner/lua_blob.h"
 #include "runner/report_tree.h"
 
@@ -21,27 +23,25 @@ static const char *page_text(void)
 	return MARK;
 }
 
-static int put_json(const char *p, size_t n, void *ctx)
+static void put_json(const char *text, FILE *out)
 {
-	FILE *out = ctx;
-
-	for (size_t i = 0; i < n; i++) {
-		if (p[i] == '<' || p[i] == '>' || p[i] == '&')
-			fprintf(out, "\\u%04x", p[i]);
+	for (const char *p = text; *p; p++) {
+		if (*p == '<' || *p == '>' || *p == '&')
+			fprintf(out, "\\u%04x", *p);
 		else
-			fputc(p[i], out);
+			fputc(*p, out);
 	}
-	return 0;
 }
 
 void report_html_write(FILE *out, const json_t *tree)
 {
 	const char *page = page_text();
 	const char *mark = strstr(page, MARK);
+	CLEANUP(free_ptr)
+	char *text = json_text(tree, JSON_COMPACT | JSON_ENSURE_ASCII);
 
 	fwrite(page, 1, (size_t)(mark - page), out);
-	json_dump_callback(tree, put_json, out,
-			   JSON_COMPACT | JSON_ENSURE_ASCII |
-			       JSON_REAL_PRECISION(15));
+	if (text)
+		put_json(text, out);
 	fputs(mark + strlen(MARK), out);
 }

@@ -19,6 +19,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "runner/json_text.h"
 #include "runner/report_tree.h"
 #include "runner/text.h"
 
@@ -108,9 +109,11 @@ static void put_value(struct report_tap *r, const json_t *ev, const char *key)
 		return;
 	v = shorten(v);
 	fprintf(r->out, "  %s: ", key);
-	json_dumpf(v, r->out,
-		   JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT |
-		       JSON_REAL_PRECISION(15));
+	CLEANUP(free_ptr)
+	char *text =
+	    json_text(v, JSON_ENCODE_ANY | JSON_ENSURE_ASCII | JSON_COMPACT);
+	if (text)
+		fputs(text, r->out);
 	fputc('\n', r->out);
 	json_decref(v);
 }

@@ -11,6 +11,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "runner/json_text.h"
 #include "runner/text.h"
 
 #define VMS_MAX	 10000 /* events of VMs that a file's entry holds */
@@ -410,6 +411,9 @@ int report_tree_error(struct event_sink *sink, struct err *err)
 
 void report_json_write(FILE *out, const json_t *tree)
 {
-	json_dumpf(tree, out, JSON_INDENT(1) | JSON_REAL_PRECISION(15));
+	CLEANUP(free_ptr) char *text = json_text(tree, JSON_INDENT(1));
+
+	if (text)
+		fputs(text, out);
 	fputc('\n', out);
 }

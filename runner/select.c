@@ -98,7 +98,7 @@ static int read_meta(struct rule *r, const char *value, struct err *err)
 /* A scalar as a test would write it. */
 static bool is_value(const json_t *v, const char *text)
 {
-	char number[40];
+	char number[40], *end;
 
 	if (json_is_string(v))
 		return !strcmp(json_string_value(v), text);
@@ -108,7 +108,8 @@ static bool is_value(const json_t *v, const char *text)
 		snprintf(number, sizeof(number), "%" JSON_INTEGER_FORMAT,
 			 json_integer_value(v));
 	else if (json_is_real(v))
-		snprintf(number, sizeof(number), "%.14g", json_real_value(v));
+		return *text && strtod(text, &end) == json_real_value(v) &&
+		       !*end;
 	else
 		return false;
 	return !strcmp(number, text);

@@ -39,6 +39,34 @@ static void an_event_survives_the_line(void **state)
 	buf_done(&b);
 }
 
+static void numbers_have_the_digits_that_tell_them(void **state)
+{
+	static const double all[] = {0.1, 0.1 + 0.2, 1e22, 9007199254740994.};
+	struct buf b = {0};
+	json_t *ev = event_new("log"), *list = json_array();
+	struct err err;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++)
+		json_array_append_new(list, json_real(all[i]));
+	json_object_set_new(ev, "list", list);
+	event_encode(ev, &b);
+	json_t *back = event_decode((char *)buf_data(&b), b.len - 1, &err);
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		const json_t *v =
+		    json_array_get(json_object_get(back, "list"), i);
+
+		assert_true(json_real_value(v) == all[i]);
+	}
+	buf_append(&b, "", 1);
+	assert_non_null(strstr((char *)buf_data(&b),
+			       "[0.1,0.30000000000000004,1e+22,"
+			       "9007199254740994.0]"));
+	json_decref(back);
+	json_decref(ev);
+	buf_done(&b);
+}
+
 static void bytes_that_are_no_utf8_are_replaced(void **state)
 {
 	json_t *s = event_string("a\xff\xc3\xa4\xc3", 5);
@@ -133,6 +161,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    cmocka_unit_test(an_event_survives_the_line),
+	    cmocka_unit_test(numbers_have_the_digits_that_tell_them),
 	    cmocka_unit_test(bytes_that_are_no_utf8_are_replaced),
 	    cmocka_unit_test(a_long_string_is_cut_with_a_note),
 	    cmocka_unit_test(an_event_too_large_keeps_what_it_is_about),

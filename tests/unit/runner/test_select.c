@@ -15,9 +15,9 @@ static enum verdict judge(const char *const *rules, bool is_slow)
 {
 	CLEANUP(strvec_done) struct strvec v = {0};
 	CLEANUP(strvec_done) struct strvec tags = {0};
-	json_t *meta =
-	    json_pack("{s:s, s:i, s:b, s:[s,s], s:f}", "spec", "7.1", "number",
-		      7, "flag", 1, "list", "a", "b", "real", 1.5);
+	json_t *meta = json_pack("{s:s, s:i, s:b, s:[s,s], s:f, s:f}", "spec",
+				 "7.1", "number", 7, "flag", 1, "list", "a",
+				 "b", "real", 1.5, "sum", 0.1 + 0.2);
 	struct select_test t = {
 	    .path = "tests/net/dhcp.test.lua",
 	    .file = "/src/tests/net/dhcp.test.lua",
@@ -98,6 +98,9 @@ static void meta_is_compared_as_it_is_written(void **state)
 	TAKES("tag-meta=spec=7.1");
 	TAKES("tag-meta=number=7", "tag-meta=flag=true");
 	TAKES("tag-meta=list=b", "tag-meta=real=1.5");
+	TAKES("tag-meta=sum=0.30000000000000004");
+	LEAVES("tag-meta=sum=0.3");
+	LEAVES("tag-meta=sum=");
 	LEAVES("tag-meta=number=7", "tag-meta=flag=false");
 	LEAVES("tag-meta=none=1");
 	LEAVES("tag-meta=spec=");
