@@ -60,7 +60,8 @@ char *json_text(const json_t *v, size_t flags)
 			n = strspn(p, "-+.0123456789eE");
 			put_number(&out, p, n);
 		} else {
-			n = *p == '"' ? string_length(p) : strcspn(p, "\"-0123456789");
+			n = *p == '"' ? string_length(p)
+				      : strcspn(p, "\"-0123456789");
 			buf_append(&out, p, n);
 		}
 		p += n;

@@ -97,6 +97,8 @@ static void stop_running(struct track *t)
 	t->running = NULL;
 	json_decref(t->marked);
 	t->marked = NULL;
+	json_decref(t->attempt);
+	t->attempt = NULL;
 }
 
 static unsigned *counter_of(struct track *t, const char *status)
@@ -156,11 +158,13 @@ static void report_own(struct track *t, const char *test, int64_t line,
 	report(t, ev);
 }
 
-/* The end of the running test, of whose failure its worker told. why: what
- * ended the worker, NULL: nothing that is to be told. */
-static void report_marked(struct track *t, const char *why, int64_t duration_ns)
+/* The end of the running test, of whose failure its worker told in the event
+ * known. why: what ended the worker, NULL: nothing that is to be told. */
+static void report_known(struct track *t, json_t *known, const char *why,
+			 int64_t duration_ns)
 {
-	json_t *ev = json_copy(t->marked), *fresh = event_new("test_end");
+	json_t *ev = json_copy(known);
+	json_t *fresh = event_new("test_end");
 	const json_t *message = json_object_get(ev, "message");
 	struct buf text = {0};
 
@@ -176,6 +180,22 @@ static void report_marked(struct track *t, const char *why, int64_t duration_ns)
 	json_object_set_new(ev, "duration", seconds(duration_ns));
 	buf_done(&text);
 	report(t, ev);
+}
+
+/* The end of the running test, which failed in all attempts that ended. */
+static void report_attempt(struct track *t, const char *why,
+			   int64_t duration_ns)
+{
+	json_t *known = json_copy(t->attempt);
+	json_int_t n =
+	    json_integer_value(json_object_get(known, "attempt")) + 1;
+	CLEANUP(free_ptr)
+	char *text = mem_printf("%s in attempt %" JSON_INTEGER_FORMAT, why, n);
+
+	json_object_del(known, "attempt");
+	json_object_set_new(known, "attempts", json_integer(n));
+	report_known(t, known, text, duration_ns);
+	json_decref(known);
 }
 
 void track_file_error(struct track *t, const char *message)
@@ -287,6 +307,25 @@ static int on_marked(struct track *t, json_t *ev, int64_t now_ns,
 	return 0;
 }
 
+/* It failed, and the test is tried again. */
+static int on_attempt(struct track *t, json_t *ev, int64_t now_ns,
+		      struct err *err)
+{
+	const char *test = test_of(ev, err);
+
+	(void)now_ns;
+	if (!test)
+		return -EBADMSG;
+	if (!t->running || strcmp(t->running, test) != 0)
+		return err_set(err, -EBADMSG,
+			       "an attempt of test '%s', which does not run",
+			       test);
+	json_decref(t->attempt);
+	t->attempt = json_copy(ev);
+	emit(t, json_incref(ev));
+	return 0;
+}
+
 static int on_log(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 {
 	(void)now_ns;
@@ -332,7 +371,7 @@ static const struct track_handler handlers[] = {
     {"log", on_log},
     {"vm", on_log},
     {"fixture", on_log},
-    {"test_attempt", on_log},
+    {"test_attempt", on_attempt},
     {"test_end", on_test_end},
     {"file_end", on_file_end},
 };
@@ -410,10 +449,12 @@ static bool end_running(struct track *t, const char *status, const char *why,
 	char *test = t->running ? mem_strdup(t->running) : NULL;
 
 	int64_t span_ns = now_ns - t->test_started_ns;
+	bool is_failure = !strcmp(status, "failed");
 
 	if (test && t->marked)
-		report_marked(t, strcmp(status, "failed") ? NULL : why,
-			      span_ns);
+		report_known(t, t->marked, is_failure ? why : NULL, span_ns);
+	else if (test && t->attempt && !is_failure)
+		report_attempt(t, why, span_ns);
 	else if (test)
 		report_own(t, test, t->line, status, why, span_ns);
 	return test;

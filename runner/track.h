@@ -46,6 +46,7 @@ struct track {
 	char *running;	  /* the test that runs, or NULL */
 	int64_t line;	  /* of it */
 	json_t *marked;	  /* event of its failure, while it runs; or NULL */
+	json_t *attempt;  /* event of its last attempt, which failed; or NULL */
 	int64_t test_started_ns;
 	int64_t deadline_ns; /* of it, or of what is between tests */
 	bool is_ended;	     /* the worker sent file_end */

@@ -432,6 +432,27 @@ out "swallowed/a.test.lua:10: values differ"
 last_line "0 passed, 1 failed"
 nothing_left
 
+claim "a signal between attempts does not make a failed test a skipped one"
+lua attempts/a.test.lua <<'END'
+local n = 0
+test("fails", function(t)
+  n = n + 1
+  if n == 1 then t:fail("the first attempt") end
+  mark("attempts")
+  wait_until(function() end, {timeout = "1h"})
+end)
+END
+"$provium" run --retries 2 attempts >out 2>err </dev/null &
+pid=$!
+until_mark attempts
+kill -INT "$pid"
+wait "$pid"
+[ $? = 2 ] || complain "wrong status"
+out "the first attempt"
+out "(then interrupted in attempt 2)"
+last_line "0 passed, 1 failed"
+nothing_left
+
 for signal in INT TERM; do
 	claim "SIG$signal while a guest boots ends all, in order"
 	lua mid/a.test.lua <<'END'

@@ -52,8 +52,7 @@ static void all_but_reals_is_as_it_was(void **state)
 	       json_pack("{s:[i,i,f,b,n,s], s:{}}", "a", 1, -2, 0.5, 1,
 			 "1.50000 \"2.50000\\", "0.10000"),
 	       JSON_COMPACT);
-	expect("[\n 0.1,\n \"\\u00E4\"\n]",
-	       json_pack("[f,s]", 0.1, "\xc3\xa4"),
+	expect("[\n 0.1,\n \"\\u00E4\"\n]", json_pack("[f,s]", 0.1, "\xc3\xa4"),
 	       JSON_INDENT(1) | JSON_ENSURE_ASCII);
 }
 

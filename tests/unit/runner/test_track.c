@@ -274,6 +274,44 @@ static void a_failure_that_is_known_is_not_lost(void **state)
 	end(&f);
 }
 
+#define ATTEMPT(name, n, message)                                              \
+	"{\"event\":\"test_attempt\",\"test\":\"" name "\",\"line\":3,"        \
+	"\"attempt\":" #n ",\"duration\":1,\"message\":\"" message "\"}"
+
+/* It would have been tried again; what is known of it is that it failed. */
+static void an_interrupt_tells_an_attempt_that_failed(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, ATTEMPT("a", 1, "why"));
+	say(&f, ATTEMPT("a", 2, "and why"));
+	track_interrupt(&f.t, "interrupted", SEC);
+	got(&f, "plan a b\ntest_start a\ntest_attempt a: why\n"
+		"test_attempt a: and why\ntest_end a failed: and why\n"
+		"(then interrupted in attempt 3)\n");
+	assert_int_equal(f.t.totals.failed, 1);
+	assert_int_equal(f.t.totals.skipped, 0);
+	end(&f);
+
+	/* Of the test that runs, and of no other. */
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	refuses(&f, ATTEMPT("a", 1, "why"), "which does not run");
+	say(&f, START("a"));
+	say(&f, ATTEMPT("a", 1, "why"));
+	say(&f, END("a", "passed"));
+	say(&f, START("b"));
+	track_interrupt(&f.t, "interrupted", SEC);
+	got(&f, "plan a b\ntest_start a\ntest_attempt a: why\n"
+		"test_end a passed\ntest_start b\n"
+		"test_end b skipped: interrupted\n");
+	end(&f);
+}
+
 static void a_mark_is_of_its_test_alone(void **state)
 {
 	struct fixture f;
@@ -373,6 +411,7 @@ int main(void)
 	    UNIT(no_test_gets_lost),
 	    UNIT(a_listing_misses_no_test),
 	    UNIT(an_interrupt_skips_the_running_test),
+	    UNIT(an_interrupt_tells_an_attempt_that_failed),
 	    UNIT(a_failure_that_is_known_is_not_lost),
 	    UNIT(a_mark_is_of_its_test_alone),
 	    UNIT(output_belongs_to_the_running_test),
