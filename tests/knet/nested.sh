@@ -18,7 +18,8 @@ mkdir -p "$root/knet" "$root/usr/sbin"
 
 PATH=$PATH:/usr/sbin:/sbin
 for name in ip bridge tc nft; do
-	program=$(readlink -f "$(command -v $name)")
+	program=$(path_of $name)
+	program=$(readlink -f "$program")
 	add_program "$program"
 	[ -e "$root/usr/sbin/$name" ] || cp "$program" "$root/usr/sbin/$name"
 done

@@ -15,17 +15,37 @@ add_program() {
 	done
 }
 
-# add_modules DIR NAME...: modules of the guest's kernel: this machine's, or the
-# package's.
+# path_of NAME: where that program is. Without it the script ends, and says so.
+path_of() {
+	command -v "$1" || {
+		echo "$0: there is no $1 here: run make deps-check" >&2
+		exit 2
+	}
+}
+
+# module_tree RELEASE: the directory of that kernel's modules: this machine's,
+# or the package's, which has it in lib on Debian 12 and in usr/lib on 13.
+module_tree() {
+	if [ -d "/lib/modules/$1" ]; then
+		echo "/lib/modules/$1"
+		return
+	fi
+	(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download \
+	    "linux-image-$1" >&2 && dpkg-deb -x linux-image-*.deb "$work/kernel")
+	for lib in lib usr/lib; do
+		[ ! -d "$work/kernel/$lib/modules/$1" ] || {
+			echo "$work/kernel/$lib/modules/$1"
+			return
+		}
+	done
+	echo "$0: package linux-image-$1 has no modules of $1" >&2
+	exit 2
+}
+
+# add_modules DIR NAME...: modules of the guest's kernel.
 add_modules() {
 	release=$(sed -n 's/^release //p' "$image/info")
-	modules=/lib/modules/$release
-	if [ ! -d "$modules" ]; then
-		(cd "$work" && apt-get -qq -o APT::Sandbox::User=root download \
-		    "linux-image-$release" &&
-		    dpkg-deb -x linux-image-*.deb "$work/kernel")
-		modules=$work/kernel/lib/modules/$release
-	fi
+	modules=$(module_tree "$release")
 	dir=$1
 	shift
 	for m in "$@"; do

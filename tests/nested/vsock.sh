@@ -16,11 +16,12 @@ image=$("$provium" guest path)
 . "$top/tests/nested/lib.sh"
 mkdir -p "$root/nested/guest" "$root/usr/share/qemu"
 
-qemu=$(command -v qemu-system-x86_64)
-tcg=$(dpkg -L qemu-system-x86 qemu-system-common |
-    grep '/accel-tcg-x86_64\.so$')
+qemu=$(path_of qemu-system-x86_64)
 add_program "$qemu"
-add_program "$tcg"
+# TCG is a module on Debian 12; on 13 it is built into QEMU.
+dpkg -L qemu-system-x86 qemu-system-common >"$work/qemu.files"
+tcg=$(sed -n '/\/accel-tcg-x86_64\.so$/p' "$work/qemu.files")
+[ -z "$tcg" ] || add_program "$tcg"
 add_program "$provium"
 # On its path in there; and firmware, which ldd cannot know of.
 mkdir -p "$root/usr/bin"
