@@ -37,6 +37,7 @@ done
 
 echo "installing:$missing"
 sudo=
+export DEBIAN_FRONTEND=noninteractive # apt-get is to ask nothing
 # need_root WHY: ends the script with the command that root runs instead.
 need_root() {
 	echo "deps.sh: $1; as root run: apt-get install$missing" >&2
@@ -47,9 +48,11 @@ if [ "$(id -u)" != 0 ]; then
 	# Asks for the password where sudo wants one.
 	sudo -l apt-get >/dev/null 2>&1 ||
 		need_root "sudo does not let you run apt-get"
-	sudo=sudo
+	# sudo drops the environment. It takes a variable from those who may run
+	# everything.
+	sudo="sudo DEBIAN_FRONTEND=$DEBIAN_FRONTEND"
+	$sudo apt-get --version >/dev/null 2>&1 || sudo=sudo
 fi
-export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get -qq update
 # shellcheck disable=SC2086 # a list of words
 $sudo apt-get -qq -y --no-install-recommends install $missing >/dev/null

@@ -47,6 +47,22 @@ case $said in
 *) is "the line names the command that root runs" "$said" "..." ;;
 esac
 
+# installs_with BODY: runs deps.sh with that sudo; the command lines of apt-get
+# that install are in $fake/ran.
+installs_with() {
+	stand_in sudo "$1"
+	rm -f "$fake/ran"
+	PATH="$fake:$PATH" sh tests/deps.sh build >/dev/null 2>&1 || true
+	sed -i '/ -qq /!d; s/-qq .*//' "$fake/ran"
+}
+
+installs_with "echo \"\$*\" >>'$fake/ran'"
+is "sudo passes on that apt-get is to ask nothing" "$(sort -u "$fake/ran")" \
+    "DEBIAN_FRONTEND=noninteractive apt-get "
+installs_with "case \$1 in *=*) exit 1 ;; esac; echo \"\$*\" >>'$fake/ran'"
+is "apt-get runs where sudo passes on no variable" "$(sort -u "$fake/ran")" \
+    "apt-get "
+
 # Suites that need a set-up are started by their scripts alone.
 status=0
 "$provium" list tests/ >"$fake/list" 2>&1 || status=$?
