@@ -44,9 +44,11 @@ unit() {
 	sed -n 's/^skipped: /            /p' "$log" | sort -u
 }
 
-# tests_that PASSED|SKIPPED: how many, by cmocka's summaries.
+# tests_that PASSED|SKIPPED: how many, by cmocka's summaries. That of Debian 13
+# names the group of the skipped ones: "[  SKIPPED ] group: 1 test(s), ...".
 tests_that() {
-	awk -v what="$1" '/^\[  [A-Z]+ +\] [0-9]+ test/ && $2 == what { n += $4 }
+	awk -v what="$1" '$1 == "[" && $2 == what &&
+	    match($0, /[0-9]+ test\(s\)/) { n += substr($0, RSTART) }
 	    END { print n + 0 }' "$log"
 }
 

@@ -43,6 +43,10 @@ says "a program that skips all its tests is skipped" \
     "  skip    $program (1 skipped)"
 says "its reason is shown" "            no network namespace can be made"
 
+count named 0 'skipped: there is no TAP' '[  SKIPPED ] one' \
+    '[  PASSED  ] 0 test(s).' '[  SKIPPED ] net 2: 1 test(s), listed below:'
+says "a skipped group that is named is counted" "  skip    $program (1 skipped)"
+
 count nothing 0 '[  PASSED  ] 0 test(s).'
 says "a program that runs no test fails" "  FAIL    $program ran no test"
 says "that is counted" "0 passed, 1 failed"
