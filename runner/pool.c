@@ -23,6 +23,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -57,6 +58,7 @@ struct pool {
 	unsigned n_clients;
 	struct ask_list queue;
 	unsigned n_queued;
+	unsigned pressed; /* looks at the host, under pressure, with a queue */
 	bool is_pressed;
 };
 
@@ -239,6 +241,7 @@ void pool_park(struct pool *p, unsigned client, unsigned n)
 void pool_set_pressure(struct pool *p, bool is_high)
 {
 	p->is_pressed = is_high;
+	p->pressed = is_high && p->n_queued ? p->pressed + 1 : 0;
 }
 
 /* --- asks -----------------------------------------------------------------*/
@@ -329,13 +332,21 @@ static bool is_covered(const struct pool *p, const struct ask *a)
 }
 
 /* Whether someone who has something runs on, and may give of it back. */
-static bool may_free_up(const struct pool *p)
+static bool may_free_up(const struct pool *p, unsigned but_client)
 {
 	for (unsigned i = 0; i < p->n_clients; i++)
-		if (!is_none(charge(&p->clients[i])) &&
+		if (i != but_client && !is_none(charge(&p->clients[i])) &&
 		    !p->clients[i].is_parked)
 			return true;
 	return false;
+}
+
+/* A busy host gets no more guests while those of another client run. Where it
+ * stays busy, as other programs may make it, that delays each ask a while. */
+static bool is_delayed(const struct pool *p, const struct ask *head)
+{
+	return p->is_pressed && p->pressed <= POOL_PRESSED_MAX &&
+	       may_free_up(p, head->client);
 }
 
 static bool answer(struct pool *p, struct ask *a, char *take_refusal,
@@ -485,8 +496,9 @@ bool pool_next(struct pool *p, struct pool_answer *ret)
 	a = find_impossible(p);
 	if (a)
 		return answer(p, a, arithmetic(p, a), ret);
-	bool is_moving = may_free_up(p);
-	if (fits(p, head) && !(p->is_pressed && is_moving))
+	if (fits(p, head) && !is_delayed(p, head)) {
+		p->pressed = 0;
 		return answer(p, head, NULL, ret);
-	return !is_moving && break_standstill(p, ret);
+	}
+	return !may_free_up(p, UINT_MAX) && break_standstill(p, ret);
 }

@@ -78,8 +78,12 @@ int pool_give_back(struct pool *p, unsigned client,
  * effect if it has another number of them by now. */
 void pool_park(struct pool *p, unsigned client, unsigned n);
 
-/* The host is under pressure: nothing more is given out while someone who
- * has something runs. */
+/* Looks at the host, under pressure and with a queue, after which an ask is
+ * granted all the same. */
+#define POOL_PRESSED_MAX 10
+
+/* One look at the host. Under pressure nothing is given out while another
+ * client that has something runs, for POOL_PRESSED_MAX looks. */
 void pool_set_pressure(struct pool *p, bool is_high);
 
 /* The next answer; false: nothing to answer now. */

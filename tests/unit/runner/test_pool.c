@@ -407,6 +407,52 @@ static void pressure_does_not_touch_a_claim(void **state)
 	assert_int_equal(next(f), 2);
 }
 
+/* A file that polls for its own VM is not parked: it waits for no other. */
+static void under_pressure_nobody_waits_for_itself(void **state)
+{
+	struct fixture *f = *state;
+
+	vm(f, f->a, 1, M);
+	assert_int_equal(next(f), 1);
+	pool_set_pressure(f->p, true);
+	vm(f, f->a, 2, M);
+	assert_int_equal(next(f), 2);
+}
+
+static void pressure_that_stays_lets_one_in_after_a_while(void **state)
+{
+	struct fixture *f = *state;
+
+	vm(f, f->a, 1, M);
+	assert_int_equal(next(f), 1);
+	vm(f, f->b, 2, M);
+	vm(f, f->b, 3, M);
+	for (unsigned id = 2; id <= 3; id++) {
+		for (int i = 0; i < POOL_PRESSED_MAX; i++) {
+			pool_set_pressure(f->p, true);
+			assert_int_equal(next(f), 0);
+		}
+		pool_set_pressure(f->p, true);
+		assert_int_equal(next(f), id);
+	}
+}
+
+/* Pressure that comes and goes delays each ask anew. */
+static void looks_without_pressure_do_not_count(void **state)
+{
+	struct fixture *f = *state;
+
+	vm(f, f->a, 1, M);
+	assert_int_equal(next(f), 1);
+	for (int i = 0; i < POOL_PRESSED_MAX; i++)
+		pool_set_pressure(f->p, true);
+	vm(f, f->b, 2, M);
+	for (int i = 0; i < POOL_PRESSED_MAX; i++) {
+		pool_set_pressure(f->p, true);
+		assert_int_equal(next(f), 0);
+	}
+}
+
 /* --- the model ------------------------------------------------------------*/
 
 #define FILES 5
@@ -610,6 +656,9 @@ int main(void)
 	    TEST(under_pressure_nothing_more_is_given_out),
 	    TEST(pressure_does_not_stop_the_only_ones),
 	    TEST(pressure_does_not_touch_a_claim),
+	    TEST(under_pressure_nobody_waits_for_itself),
+	    TEST(pressure_that_stays_lets_one_in_after_a_while),
+	    TEST(looks_without_pressure_do_not_count),
 	    TEST(whatever_files_do_all_end_within_the_budget),
 	    TEST(sizes_read_as_they_are_written),
 	};
