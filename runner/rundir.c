@@ -22,62 +22,18 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "agent-proto/tree_remove.h"
 
-#define PREFIX	  "provium-"
-#define TEMPLATE  PREFIX "XXXXXX"
-#define LOCK	  "lock"
-#define TRIES	  16
-#define DEPTH_MAX 64
+#define PREFIX	 "provium-"
+#define TEMPLATE PREFIX "XXXXXX"
+#define LOCK	 "lock"
+#define TRIES	 16
 /* Sockets live below; their addresses end at 108 bytes (unix(7)). */
 #define BASE_MAX 48
 
-static void remove_at(int dir_fd, const char *name, int depth);
-
-static void remove_content(int dir_fd, const char *name, int depth)
-{
-	int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
-	int fd = openat(dir_fd, name, flags);
-	struct dirent *e;
-	DIR *d;
-
-	if (fd < 0 && errno == EACCES) {
-		/* A test may have taken its own rights away. */
-		if (!fchmodat(dir_fd, name, 0700, 0))
-			fd = openat(dir_fd, name, flags);
-	}
-	if (fd < 0)
-		return;
-	d = fdopendir(fd);
-	if (!d) {
-		close(fd);
-		return;
-	}
-	fchmod(fd, 0700);
-	while ((e = readdir(d))) {
-		if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-			remove_at(fd, e->d_name, depth + 1);
-	}
-	closedir(d);
-}
-
-static void remove_at(int dir_fd, const char *name, int depth)
-{
-	struct stat st;
-
-	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return;
-	if (!S_ISDIR(st.st_mode)) {
-		unlinkat(dir_fd, name, 0);
-		return;
-	}
-	if (depth < DEPTH_MAX)
-		remove_content(dir_fd, name, depth);
-	unlinkat(dir_fd, name, AT_REMOVEDIR);
-}
-
 void rundir_remove(const char *path)
 {
-	remove_at(AT_FDCWD, path, 0);
+	tree_remove(AT_FDCWD, path);
 }
 
 static bool is_named(int fd)
