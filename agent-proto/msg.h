@@ -114,8 +114,10 @@ struct msg_list {
 
 #define MSG_PERM_DEFAULT UINT32_MAX
 
-/* READ_FILE and WRITE_FILE flags: the data are records, see sparse.h. */
+/* READ_FILE and WRITE_FILE flags. SPARSE: the data are records, see sparse.h.
+ * TREE: those of a directory are a tree, see tree.h. */
 #define MSG_FILE_SPARSE 1u
+#define MSG_FILE_TREE	2u
 
 /* FILE_OPEN flags; at least one of the first three. */
 #define MSG_OPEN_READ	   1u

@@ -47,7 +47,7 @@
 
 /* Bump me with every change of messages.def, its fields or their meaning. */
 #ifndef PROTO_VERSION /* a build of an other agent, for tests, sets it */
-#define PROTO_VERSION 5u
+#define PROTO_VERSION 6u
 #endif
 
 #define MSG_MAX		    (4u << 20) /* one encoded message */

@@ -45,6 +45,14 @@ void bind_fixture_used_file(lua_State *L, const char *path)
 		deps_add_file(w->deps, path);
 }
 
+void bind_fixture_used_tree(lua_State *L, const char *path)
+{
+	struct worker *w = worker_of(L);
+
+	if (w->deps)
+		deps_add_tree(w->deps, path);
+}
+
 /* --- the cache
  * ---------------------------------------------------------------- */
 

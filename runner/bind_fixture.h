@@ -12,5 +12,7 @@ void bind_fixture_register(lua_State *L);
 void bind_fixture_watch_env(lua_State *L);
 /* While a fixture is built, notes a file of the host that was read. */
 void bind_fixture_used_file(lua_State *L, const char *path);
+/* The same of a directory with everything below it. */
+void bind_fixture_used_tree(lua_State *L, const char *path);
 
 #endif

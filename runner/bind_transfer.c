@@ -5,7 +5,9 @@
  * guest's file as a stream, which is written to a file aside, in the same
  * directory; that takes the target's name when it is complete, so a target is
  * whole or untouched. One that is there and is no regular file (a pipe, a
- * device) is written itself.
+ * device) is written itself. A directory is copied as a tree (tree.h), and is
+ * whole or absent on both sides; which of both the guest's path is, its agent
+ * says when it has opened it.
  */
 #include "runner/bind_transfer.h"
 
@@ -23,6 +25,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "agent-proto/tree_read.h"
 #include "runner/await.h"
 #include "runner/bind_fixture.h"
 #include "runner/bind_guest.h"
@@ -31,6 +34,7 @@
 #include "runner/worker.h"
 #include "streams/io.h"
 #include "streams/spool_file.h"
+#include "streams/spool_tree.h"
 #include "streams/tail.h"
 
 #define ASIDE_TRIES 100
@@ -47,6 +51,7 @@ struct push_call {
 	char *path;
 	bool is_made;	 /* is_made_when_read() */
 	struct buf text; /* what it holds, where its size does not tell */
+	struct tree_reader *tree; /* of a directory; has fd then */
 };
 
 static void push_release(void *p)
@@ -54,6 +59,7 @@ static void push_release(void *p)
 	struct push_call *pc = p;
 
 	call_free(pc->base.call);
+	tree_reader_free(pc->tree);
 	fd_closep(&pc->fd);
 	free(pc->path);
 	buf_done(&pc->text);
@@ -63,8 +69,8 @@ static int push_finish(lua_State *L, void *p)
 {
 	const struct push_call *pc = p;
 
-	/* The guest's errors name its file. */
-	if (pc->base.call->op.result == -ENODATA)
+	/* The guest's errors name its file, a tree's the host's. */
+	if (pc->base.call->op.result == -ENODATA && !pc->tree)
 		bind_fail_arg(L, pc->base.method,
 			      "'%s' on the host has become shorter while it "
 			      "was sent",
@@ -79,9 +85,11 @@ static int open_source(struct push_call *pc, struct stat *st, struct err *err)
 	if (pc->fd < 0 || fstat(pc->fd, st))
 		return err_set(err, -errno, "cannot open '%s' on the host: %s",
 			       pc->path, strerror(errno));
-	if (!S_ISREG(st->st_mode))
+	if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
 		return err_set(err, -EINVAL,
-			       "'%s' on the host is no regular file", pc->path);
+			       "'%s' on the host is no regular file and no "
+			       "directory",
+			       pc->path);
 	return 0;
 }
 
@@ -137,14 +145,43 @@ static void push_start(struct push_call *pc, struct msg *m,
 	}
 }
 
+/* Starts with a directory, which has the modes of its files. */
+static void push_start_tree(lua_State *L, struct push_call *pc, struct msg *m,
+			    uint32_t mode, int64_t deadline)
+{
+	if (mode != UINT32_MAX)
+		bind_fail_arg(L, pc->base.method,
+			      "mode is of a file, and '%s' on the host is a "
+			      "directory, whose files keep their modes",
+			      pc->path);
+	bind_fixture_used_tree(L, pc->path);
+	m->write_file.flags = MSG_FILE_TREE;
+	pc->tree = tree_reader_new(TAKE_FD(pc->fd), pc->path, " on the host");
+	pc->base.call = call_new(vm_check_client(L, 1, pc->base.method));
+	call_start_tree(pc->base.call, m, pc->tree, deadline);
+}
+
+static void push_start_file(lua_State *L, struct push_call *pc, struct msg *m,
+			    const struct stat *st, int64_t deadline)
+{
+	struct err err;
+
+	bind_fixture_used_file(L, pc->path);
+	pc->is_made = is_made_when_read(pc->fd, st);
+	if (pc->is_made && read_made(pc, &err))
+		bind_fail_err(L, pc->base.method, &err);
+	pc->base.call = call_new(vm_check_client(L, 1, pc->base.method));
+	push_start(pc, m, st, deadline);
+}
+
 static int vm_push_file(lua_State *L)
 {
 	static const char method[] = "vm:push_file";
-	struct client *c = vm_check_client(L, 1, method);
 	struct msg m = {.type = MSG_WRITE_FILE};
 	struct err err = {0};
 	struct stat st = {0};
 
+	vm_check_client(L, 1, method);
 	const char *from = arg_path(L, method, 2, "host path");
 	m.write_file.path = arg_path(L, method, 3, "guest path");
 	uint32_t mode = vm_file_read_mode(L, method, 4, UINT32_MAX);
@@ -155,16 +192,17 @@ static int vm_push_file(lua_State *L)
 	pc->base.method = method;
 	await_keep(L, lua_gettop(L), 1);
 	pc->path = bind_host_path(L, from);
-	bind_fixture_used_file(L, pc->path);
-	if (open_source(pc, &st, &err))
+	if (open_source(pc, &st, &err)) {
+		/* A fixture that tried is built again once there is one. */
+		bind_fixture_used_file(L, pc->path);
 		bind_fail_err(L, method, &err);
-	pc->is_made = is_made_when_read(pc->fd, &st);
-	if (pc->is_made && read_made(pc, &err))
-		bind_fail_err(L, method, &err);
+	}
 	/* A program that is pushed stays one. */
 	m.write_file.perm = mode == UINT32_MAX ? st.st_mode & PERM_MAX : mode;
-	pc->base.call = call_new(c);
-	push_start(pc, &m, &st, deadline);
+	if (S_ISDIR(st.st_mode))
+		push_start_tree(L, pc, &m, mode, deadline);
+	else
+		push_start_file(L, pc, &m, &st, deadline);
 	return await(L, pc, &pc->base.call->op, push_finish);
 }
 
@@ -173,7 +211,8 @@ static int vm_push_file(lua_State *L)
 struct pull_call {
 	struct tail_open open;
 	struct stream *stream;
-	struct spool_file *spool; /* of the stream */
+	struct spool_file *spool; /* of the stream; NULL: tree, or not yet */
+	struct spool_tree *tree;  /* of the stream, where it is a directory */
 	struct op written;
 	bool is_opening;
 	bool is_writing;
@@ -197,6 +236,7 @@ static void pull_release(void *p)
 	if (pc->is_writing)
 		op_done(&pc->written);
 	spool_file_free(pc->spool);
+	spool_tree_free(pc->tree);
 	stream_free(pc->stream);
 	if (pc->aside)
 		unlink(pc->aside);
@@ -265,6 +305,17 @@ static int choose_file(struct pull_call *pc, struct err *err)
 	return make_aside(pc, &st, err);
 }
 
+/* Raises unless all has arrived. */
+static void check_written(lua_State *L, struct pull_call *pc)
+{
+	if (pc->written.result < 0)
+		bind_fail_err(L, pull_method, &pc->written.err);
+	if (!pc->written.result) {
+		await_check_expired(L, pull_method);
+		bind_fail_arg(L, pull_method, "the VM was closed meanwhile");
+	}
+}
+
 static int pull_written(lua_State *L, void *p)
 {
 	struct pull_call *pc = p;
@@ -275,12 +326,7 @@ static int pull_written(lua_State *L, void *p)
 		fail_host(pc, -of_file->code, "write", &err);
 		bind_fail_err(L, pull_method, &err);
 	}
-	if (pc->written.result < 0)
-		bind_fail_err(L, pull_method, &pc->written.err);
-	if (!pc->written.result) {
-		await_check_expired(L, pull_method);
-		bind_fail_arg(L, pull_method, "the VM was closed meanwhile");
-	}
+	check_written(L, pc);
 	if (!pc->aside)
 		return 0;
 	/* Writing clears the set-id bits unless root writes. */
@@ -295,6 +341,25 @@ static int pull_written(lua_State *L, void *p)
 	return 0;
 }
 
+/* The directory has its path already. */
+static int pull_tree_written(lua_State *L, void *p)
+{
+	check_written(L, p);
+	return 0;
+}
+
+static int pull_tree(lua_State *L, struct pull_call *pc)
+{
+	struct err err;
+
+	pc->tree = spool_tree_new(pc->loop, pc->stream, pc->target, &err);
+	if (!pc->tree)
+		bind_fail_err(L, pull_method, &err);
+	pc->is_writing = true;
+	spool_tree_wait(pc->tree, &pc->written, pc->deadline);
+	return await_again(L, pc, &pc->written, pull_tree_written);
+}
+
 /* The guest's file is open: only now is anything done to the host's. */
 static int pull_opened(lua_State *L, void *p)
 {
@@ -305,6 +370,8 @@ static int pull_opened(lua_State *L, void *p)
 		bind_fail_err(L, pull_method, &pc->open.op.err);
 	pc->stream = pc->open.stream;
 	pc->open.stream = NULL;
+	if (pc->is_sparse && S_ISDIR((mode_t)pc->open.start))
+		return pull_tree(L, pc);
 	if (choose_file(pc, &err))
 		bind_fail_err(L, pull_method, &err);
 	const char *path = pc->aside  ? pc->aside
@@ -326,7 +393,8 @@ static bool is_special(const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && !S_ISREG(st.st_mode);
+	return stat(path, &st) == 0 && !S_ISREG(st.st_mode) &&
+	       !S_ISDIR(st.st_mode);
 }
 
 static int vm_pull_file(lua_State *L)
@@ -349,7 +417,7 @@ static int vm_pull_file(lua_State *L)
 	pc->loop = worker_of(L)->loop;
 	stream_label_here(L, "pull_file", m.read_file.path, &site, &label);
 	pc->is_sparse = !is_special(pc->target);
-	m.read_file.flags = pc->is_sparse ? MSG_FILE_SPARSE : 0;
+	m.read_file.flags = pc->is_sparse ? MSG_FILE_SPARSE | MSG_FILE_TREE : 0;
 	pc->is_opening = true;
 	tail_open_start(&pc->open, c, &m, &label, guest_streams(g), deadline);
 	return await(L, pc, &pc->open.op, pull_opened);

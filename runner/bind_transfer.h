@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* vm:push_file and vm:pull_file: files between host and guest. */
+/* vm:push_file, vm:pull_file: files and directories between host and guest. */
 #ifndef RUNNER_BIND_TRANSFER_H
 #define RUNNER_BIND_TRANSFER_H
 

@@ -12,12 +12,15 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "agent-proto/tree_read.h"
 #include "runner/vm_factory.h"
 #include "vmm/filehash.h"
 
 /* A file that was changed within this time may be changed once more without
  * its time showing it: the kernel's clock for that ticks. */
-#define YOUNG_NS (2 * NS_PER_SEC)
+#define YOUNG_NS   (2 * NS_PER_SEC)
+
+#define TREE_PIECE ((size_t)64 << 10) /* of a directory, hashed at a time */
 
 void deps_init(struct deps *d)
 {
@@ -71,12 +74,74 @@ void deps_add_file(struct deps *d, const char *path)
 		json_object_set_new(d->files, name, look_at(name));
 }
 
+/* {tree_hash} of a directory, over what would be pushed of it; null: it cannot
+ * be read. */
+static json_t *look_at_tree(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	struct tree_reader *tree;
+	XXH3_state_t *state;
+	XXH128_hash_t sum;
+	struct buf bytes = {0};
+	char hash[DEPS_KEY_MAX];
+	struct err err;
+	int more;
+
+	if (fd < 0)
+		return json_null();
+	tree = tree_reader_new(fd, path, "");
+	state = XXH3_createState();
+	if (!state)
+		abort(); /* out of memory, as mem_alloc() would */
+	XXH3_128bits_reset(state);
+	do {
+		buf_reset(&bytes);
+		more = tree_reader_next(tree, &bytes, TREE_PIECE, &err);
+		XXH3_128bits_update(state, buf_data(&bytes), bytes.len);
+	} while (more > 0);
+	sum = XXH3_128bits_digest(state);
+	XXH3_freeState(state);
+	buf_done(&bytes);
+	tree_reader_free(tree);
+	snprintf(hash, sizeof(hash), "%016" PRIx64 "%016" PRIx64, sum.high64,
+		 sum.low64);
+	return more < 0 ? json_null() : json_pack("{s:s}", "tree_hash", hash);
+}
+
+void deps_add_tree(struct deps *d, const char *path)
+{
+	CLEANUP(free_ptr) char *real = realpath(path, NULL);
+	/* Not the name that a file of this path has. */
+	CLEANUP(free_ptr) char *name = mem_printf("%s/", real ? real : path);
+
+	if (!json_object_get(d->files, name))
+		json_object_set_new(d->files, name, look_at_tree(name));
+}
+
+static bool is_tree(const char *path)
+{
+	size_t n = strlen(path);
+
+	return n && path[n - 1] == '/';
+}
+
+static bool is_same_tree(const char *path, const json_t *was)
+{
+	json_t *now = look_at_tree(path);
+	bool same = json_equal(now, was);
+
+	json_decref(now);
+	return same;
+}
+
 static bool is_same_file(const char *path, const json_t *was)
 {
 	json_t *now;
 	struct stat st;
 	bool same;
 
+	if (is_tree(path))
+		return is_same_tree(path, was);
 	if (json_is_object(was) && stat(path, &st) == 0 &&
 	    !json_is_true(json_object_get(was, "young")) &&
 	    st.st_size == json_integer_value(json_object_get(was, "size")) &&

@@ -19,7 +19,8 @@
 struct vm_factory;
 
 struct deps {
-	json_t *files;	  /* path: {size, mtime_ns, hash}; null: none there */
+	json_t *files;	  /* path: {size, mtime_ns, hash}; null: none there;
+			   * path of a directory, with "/": {tree_hash} */
 	json_t *env;	  /* name: value or null */
 	json_t *profiles; /* name: what it is */
 	json_t *fixtures; /* path of the source: key */
@@ -30,6 +31,8 @@ void deps_done(struct deps *d);
 
 /* Each counts once. A file is noted as it is now. */
 void deps_add_file(struct deps *d, const char *path);
+/* A directory with the names, modes and bytes of everything below it. */
+void deps_add_tree(struct deps *d, const char *path);
 void deps_add_env(struct deps *d, const char *name);
 void deps_add_fixture(struct deps *d, const char *source, const char *key);
 /* name NULL: the default profile. */

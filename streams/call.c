@@ -203,16 +203,34 @@ static bool make_record(struct call *call)
 	return true;
 }
 
-static void send_sparse(struct client_user *u)
+/* Reads the next piece of the directory; false after a failure. */
+static bool make_tree_piece(struct call *call)
+{
+	struct err err;
+	int more = tree_reader_next(call->body_tree, &call->body_record,
+				    PIECE_MAX, &err);
+
+	if (more < 0) {
+		give_up(call, &err);
+		return false;
+	}
+	call->body_tree_ended = !more;
+	return true;
+}
+
+/* What is made as it is sent: records, or a tree. */
+static void send_made(struct client_user *u)
 {
 	struct call *call = call_of(u);
 	struct buf *b = &call->body_record;
 	bool is_last;
 
 	do {
-		if (!b->len && !make_record(call))
+		if (!b->len && !(call->body_tree ? make_tree_piece(call)
+						 : make_record(call)))
 			return;
-		is_last = call->body_sent == call->body_len;
+		is_last = call->body_tree ? call->body_tree_ended
+					  : call->body_sent == call->body_len;
 		buf_consume(b,
 			    chan_write(u->chan, buf_data(b), b->len, is_last));
 	} while (!b->len && !is_last);
@@ -225,8 +243,8 @@ static void send_body(struct client_user *u)
 	struct call *call = call_of(u);
 	size_t left = call->body_len - call->body_sent;
 
-	if (call->body_is_sparse) {
-		send_sparse(u);
+	if (call->body_is_sparse || call->body_tree) {
+		send_made(u);
 		return;
 	}
 	if (call->body_fd >= 0) {
@@ -290,10 +308,18 @@ void call_start_sparse(struct call *call, const struct msg *req, int body_fd,
 	call_start_file(call, req, body_fd, body_len, deadline_ns);
 }
 
+void call_start_tree(struct call *call, const struct msg *req,
+		     struct tree_reader *tree, int64_t deadline_ns)
+{
+	call->body_tree = tree;
+	call_start(call, req, NULL, 0, deadline_ns);
+}
+
 void call_start(struct call *call, const struct msg *req, const void *body,
 		size_t body_len, int64_t deadline_ns)
 {
 	struct client_user *u = &call->user;
+	bool has_body = body_len || call->body_tree;
 	struct err err;
 
 	assert(call->op.state == OP_IDLE);
@@ -301,11 +327,11 @@ void call_start(struct call *call, const struct msg *req, const void *body,
 	call->body = body;
 	call->body_len = body_len;
 	op_start(&call->op, deadline_ns);
-	if (client_user_open(call->op.owner, u, req, !body_len, &err) < 0) {
+	if (client_user_open(call->op.owner, u, req, !has_body, &err) < 0) {
 		op_finish(&call->op, err.code, &err);
 		return;
 	}
-	if (body_len && u->chan)
+	if (has_body && u->chan)
 		send_body(u);
 }
 

@@ -17,6 +17,7 @@
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
 #include "agent-proto/sparse.h"
+#include "agent-proto/tree_read.h"
 #include "streams/loop.h"
 #include "streams/op.h"
 
@@ -135,7 +136,10 @@ struct call {
 	size_t body_sent;
 	bool body_is_sparse;	    /* body_fd is sent as records */
 	struct sparse_map body_map; /* of body_fd */
-	struct buf body_record;	    /* records there was no room for yet */
+	struct tree_reader
+	    *body_tree;		/* borrowed; it in place of both, or NULL */
+	bool body_tree_ended;	/* all of it was read */
+	struct buf body_record; /* of records or tree, no room for it yet */
 	bool has_reply;
 	bool is_refused; /* op.err holds what the agent said */
 };
@@ -161,6 +165,10 @@ void call_start_file(struct call *call, const struct msg *req, int body_fd,
  * MSG_FILE_SPARSE. fd's offset is moved. */
 void call_start_sparse(struct call *call, const struct msg *req, int body_fd,
 		       size_t body_len, int64_t deadline_ns);
+/* The same with a directory (tree.h), which is read as it is sent. tree is
+ * borrowed until done. Its errors are the op's. */
+void call_start_tree(struct call *call, const struct msg *req,
+		     struct tree_reader *tree, int64_t deadline_ns);
 struct call *call_free(struct call *call);
 
 /* Fire and forget: the reply is dropped (RELEASE of a closed handle). */

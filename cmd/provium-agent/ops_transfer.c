@@ -9,6 +9,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/tree.h"
 #include "cmd/provium-agent/xfer.h"
 
 #define PERM_MASK    07777u
@@ -17,17 +18,21 @@
 void op_read_file(const struct req *r)
 {
 	const char *path = r->m->read_file.path;
-	bool is_sparse = r->m->read_file.flags & MSG_FILE_SPARSE;
+	unsigned flags = r->m->read_file.flags;
+	bool is_sparse = flags & MSG_FILE_SPARSE;
 	/* A FIFO without a writer must not block us; nor does it end before
 	 * one came, for poll(2) waits for the first. */
 	CLEANUP(fd_closep)
 	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	struct stat st;
 
-	if (r->m->read_file.flags & ~MSG_FILE_SPARSE)
+	if (flags & ~(MSG_FILE_SPARSE | MSG_FILE_TREE))
 		req_error(r, EINVAL, "read '%s'", path);
 	else if (fd < 0 || fstat(fd, &st) < 0)
 		req_error(r, errno, "open '%s'", path);
+	else if (S_ISDIR(st.st_mode) &&
+		 flags == (MSG_FILE_SPARSE | MSG_FILE_TREE))
+		tree_send(r, TAKE_FD(fd), st.st_mode, path);
 	else if (S_ISDIR(st.st_mode))
 		req_error(r, EISDIR, "read '%s'", path);
 	else
@@ -71,9 +76,14 @@ void op_write_file(const struct req *r)
 {
 	const struct msg_write_file *q = &r->m->write_file;
 	bool is_known = !(q->flags & ~MSG_FILE_SPARSE);
-	int fd = is_known ? open_to_write(q->path, q->perm) : -EINVAL;
 	struct sink *s;
+	int fd;
 
+	if (q->flags == MSG_FILE_TREE) {
+		tree_receive(r, q->path);
+		return;
+	}
+	fd = is_known ? open_to_write(q->path, q->perm) : -EINVAL;
 	if (fd < 0) {
 		req_error(r, -fd, "open '%s'", q->path);
 		return;

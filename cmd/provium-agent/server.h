@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "agent-proto/err.h"
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
 #include "cmd/provium-agent/guest.h"
@@ -85,6 +86,8 @@ void task_end_reply(struct task *t, const struct msg *m);
 void task_end_done(struct task *t, int64_t value);
 void task_end_error(struct task *t, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The text is err's, which says what the errno means. */
+void task_end_failed(struct task *t, const struct err *err);
 
 /* --- requests: the first message of a channel ----------------------------- */
 
@@ -100,6 +103,8 @@ void req_done(const struct req *r, int64_t value);
 /* The text is "<fmt>: <strerror(errnum)>". */
 void req_error(const struct req *r, int errnum, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+/* The text is err's, which says what the errno means. */
+void req_failed(const struct req *r, const struct err *err);
 /* Takes t on: it is stopped at the end of the channel at the latest. */
 void task_start(struct task *t, const struct req *r,
 		const struct task_ops *ops);

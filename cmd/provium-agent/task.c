@@ -76,6 +76,11 @@ void req_error(const struct req *r, int errnum, const char *fmt, ...)
 	send_error(r->srv, r->ch, errnum, text);
 }
 
+void req_failed(const struct req *r, const struct err *err)
+{
+	send_error(r->srv, r->ch, -err->code, err->text);
+}
+
 /* --- tasks ----------------------------------------------------------------*/
 
 void task_start(struct task *t, const struct req *r, const struct task_ops *ops)
@@ -203,5 +208,13 @@ void task_end_error(struct task *t, int errnum, const char *fmt, ...)
 	format_error(text, errnum, fmt, ap);
 	va_end(ap);
 	send_error(t->srv, ch, errnum, text);
+	t->ops->stop(t);
+}
+
+void task_end_failed(struct task *t, const struct err *err)
+{
+	struct chan *ch = task_detach(t);
+
+	send_error(t->srv, ch, -err->code, err->text);
 	t->ops->stop(t);
 }

@@ -345,6 +345,14 @@ function VM:forward(port) end
 ---Copies a file of the host into the guest, with its mode: set-id and sticky bits
 ---too. Holes stay holes. A file that the kernel makes as it is read (in /proc,
 ---/sys) arrives whole; it may have up to 64 MiB.
+---
+---A directory is copied with everything below it: files, empty directories and
+---symbolic links, as links, with their modes. guest_path becomes the copy. It
+---must not exist, or be an empty directory that is no mount point. It is there
+---when it is complete; a copy that fails leaves nothing. Owners, times and
+---extended attributes are not copied, and hard links become files of their own.
+---A FIFO, a socket or a device is an error. So are more than 262,144 entries, and
+---directories that are more than 128 deep. mode is for a file only.
 ---@param host_path string relative to the calling file
 ---@param guest_path string
 ---@param options? {mode?: integer}
@@ -352,7 +360,8 @@ function VM:push_file(host_path, guest_path, options) end
 
 ---Copies a file of the guest to the host. A new file gets the mode of the
 ---guest's, set-id and sticky bits too; one that exists keeps its own. Holes stay
----holes.
+---holes. A directory is copied with everything below it, as push_file does; what
+---vanishes meanwhile is left out.
 ---@param guest_path string
 ---@param host_path string relative to the calling file
 function VM:pull_file(guest_path, host_path) end

@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "agent-proto/buf.h"
@@ -24,6 +25,7 @@
 #include "agent-proto/mem.h"
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
+#include "agent-proto/tree.h"
 #include "cmd/provium-agent/server.h"
 
 #define WORD	  "hostile="
@@ -40,6 +42,7 @@ struct host {
 	struct buf in;
 	const struct deed *deed;
 	size_t credit; /* of the channel that is filled without end */
+	unsigned n;    /* entries of a tree that were sent */
 	uint32_t held; /* a channel that waits, or 0 */
 	unsigned held_type;
 	bool has_hello;
@@ -53,9 +56,11 @@ struct deed {
 	void (*begin)(struct host *h);
 	/* The host gave channel ch up; may be NULL. */
 	void (*given_up)(struct host *h, uint32_t ch);
+	/* There is credit for the channel that is held; NULL: fill(). */
+	void (*refill)(struct host *h, uint32_t ch);
 };
 
-#define DEEDS 40
+#define DEEDS 60
 static const struct deed deeds[DEEDS];
 
 /* --- bytes ---------------------------------------------------------------- */
@@ -539,6 +544,203 @@ static void odd_size(struct host *h, uint32_t ch, unsigned type)
 	put_data(h, ch, 10, FRAME_FIN);
 }
 
+/* --- directories that lead elsewhere, or nowhere
+ * ------------------------------ */
+
+static void put_bytes(struct host *h, uint32_t ch, const struct buf *b,
+		      unsigned flags)
+{
+	put_frame(h, FRAME_DATA, ch, buf_data(b), b->len, flags);
+}
+
+static void tree_entry(struct buf *b, enum tree_kind kind, const char *name,
+		       const char *target)
+{
+	tree_encode(&(struct tree_entry){kind, kind == TREE_LINK ? 0 : 0755,
+					 name, target},
+		    b);
+}
+
+/* A file that says "owned". */
+static void tree_owned(struct buf *b, const char *name)
+{
+	uint8_t header[SPARSE_HEADER];
+
+	tree_entry(b, TREE_FILE, name, "");
+	sparse_encode(header, 0, 5);
+	buf_append(b, header, sizeof(header));
+	buf_append(b, "owned", 5);
+	sparse_encode(header, 0, 0);
+	buf_append(b, header, sizeof(header));
+}
+
+/* Answers a READ_FILE with the entries in b, in a directory. */
+static void put_tree(struct host *h, uint32_t ch, struct buf *b, bool is_whole)
+{
+	CLEANUP(buf_done) struct buf all = {0};
+
+	tree_entry(&all, TREE_DIR, "", "");
+	tree_owned(&all, "first");
+	buf_append(&all, buf_data(b), b->len);
+	if (is_whole)
+		tree_entry(&all, TREE_UP, "", "");
+	put_done(h, ch, S_IFDIR | 0755, 0);
+	put_bytes(h, ch, &all, FRAME_FIN);
+	buf_done(b);
+}
+
+static void tree_above(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_owned(&b, "../owned");
+	put_tree(h, ch, &b, true);
+}
+
+static void tree_dots(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_DIR, "..", "");
+	tree_owned(&b, "owned");
+	tree_entry(&b, TREE_UP, "", "");
+	put_tree(h, ch, &b, true);
+}
+
+static void tree_absolute(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_owned(&b, "/tmp/owned");
+	put_tree(h, ch, &b, true);
+}
+
+static void tree_nul(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_owned(&b, "owned");
+	buf_data(&b)[TREE_HEADER + 2] = '\0';
+	put_tree(h, ch, &b, true);
+}
+
+/* A link out, and a directory or a file of its name. */
+static void tree_link_dir(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_LINK, "out", "..");
+	tree_entry(&b, TREE_DIR, "out", "");
+	tree_owned(&b, "owned");
+	tree_entry(&b, TREE_UP, "", "");
+	put_tree(h, ch, &b, true);
+}
+
+static void tree_link_file(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_LINK, "out", "../owned");
+	tree_owned(&b, "out");
+	put_tree(h, ch, &b, true);
+}
+
+static void tree_out_of_it(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_UP, "", "");
+	tree_owned(&b, "owned");
+	put_tree(h, ch, &b, false);
+}
+
+static void tree_half(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	put_tree(h, ch, &b, false);
+}
+
+static void tree_deep(struct host *h, uint32_t ch, unsigned type)
+{
+	struct buf b = {0};
+
+	(void)type;
+	for (unsigned i = 0; i < 2 * TREE_DEPTH_MAX; i++)
+		tree_entry(&b, TREE_DIR, "d", "");
+	put_tree(h, ch, &b, false);
+}
+
+static void tree_hole(struct host *h, uint32_t ch, unsigned type)
+{
+	uint8_t header[SPARSE_HEADER];
+	struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_FILE, "f", "");
+	sparse_encode(header, INT64_MAX, 1);
+	buf_append(&b, header, sizeof(header));
+	buf_append(&b, "x", 1);
+	put_tree(h, ch, &b, false);
+}
+
+/* Links, for ever. */
+static void refill_tree(struct host *h, uint32_t ch)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	char name[16];
+
+	while (h->credit > PIECE) {
+		buf_reset(&b);
+		while (b.len < PIECE - 64) {
+			snprintf(name, sizeof(name), "%u", h->n++);
+			tree_entry(&b, TREE_LINK, name, "x");
+		}
+		put_bytes(h, ch, &b, 0);
+		h->credit -= b.len;
+	}
+}
+
+static void tree_endless(struct host *h, uint32_t ch, unsigned type)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+
+	(void)type;
+	tree_entry(&b, TREE_DIR, "", "");
+	put_done(h, ch, S_IFDIR | 0755, 0);
+	put_bytes(h, ch, &b, 0);
+	h->n = 0;
+	h->held = ch;
+	h->credit = CHAN_WINDOW - b.len;
+	refill_tree(h, ch);
+}
+
+/* A file that has no end. */
+static void tree_large(struct host *h, uint32_t ch, unsigned type)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	uint8_t header[SPARSE_HEADER];
+
+	(void)type;
+	tree_entry(&b, TREE_DIR, "", "");
+	tree_entry(&b, TREE_FILE, "f", "");
+	sparse_encode(header, 0, UINT64_MAX);
+	buf_append(&b, header, sizeof(header));
+	put_done(h, ch, S_IFDIR | 0755, 0);
+	put_bytes(h, ch, &b, 0);
+	h->held = ch;
+	h->credit = CHAN_WINDOW - b.len;
+	fill(h, ch);
+}
+
 /* --- the session
  * --------------------------------------------------------------- */
 
@@ -580,7 +782,10 @@ static void on_frame(struct host *h, const struct frame *f, const uint8_t *p)
 		on_request(h, f, p);
 	} else if (f->kind == FRAME_CREDIT && f->channel == h->held) {
 		h->credit += le_get32(p);
-		fill(h, f->channel);
+		if (h->deed->refill)
+			h->deed->refill(h, f->channel);
+		else
+			fill(h, f->channel);
 	} else if (f->kind == FRAME_RESET && h->deed->given_up) {
 		h->deed->given_up(h, f->channel);
 	}
@@ -691,44 +896,56 @@ int __wrap_server_run(struct server *s)
 }
 
 static const struct deed deeds[DEEDS] = {
-    {"on", well, NULL, NULL},
-    {"mute", never, begin_mute, NULL},
-    {"noise-first", never, begin_noise, NULL},
-    {"hellos", never, begin_hellos, NULL},
-    {"noise", noise, NULL, NULL},
-    {"too-long", too_long, NULL, NULL},
-    {"wrong-kind", wrong_kind, NULL, NULL},
-    {"half", half, NULL, NULL},
-    {"half-then-hello", half_then_hello, NULL, NULL},
-    {"half-then-end", half_then_end, NULL, NULL},
-    {"opens", opens, NULL, NULL},
-    {"resets", resets, NULL, NULL},
-    {"false-credit", false_credit, NULL, NULL},
-    {"no-credit", no_credit, NULL, NULL},
-    {"too-much", too_much, NULL, NULL},
-    {"data-first", data_first, NULL, NULL},
-    {"mixed", mixed, NULL, NULL},
-    {"mixed-data", mixed_data, NULL, NULL},
-    {"long-message", long_message, NULL, NULL},
-    {"half-messages", half_messages, NULL, NULL},
-    {"flood", flood, NULL, NULL},
-    {"never", never, NULL, NULL},
-    {"elsewhere", elsewhere, NULL, NULL},
-    {"crossed", crossed, NULL, NULL},
-    {"wrong-type", wrong_type, NULL, NULL},
-    {"a-request", a_request, NULL, NULL},
-    {"lies", lies, NULL, NULL},
-    {"one-byte", one_byte, NULL, NULL},
-    {"only-fin", only_fin, NULL, NULL},
-    {"twice", twice, NULL, NULL},
-    {"again", again, NULL, NULL},
-    {"late", never, NULL, late},
-    {"escapes", escapes, NULL, NULL},
-    {"long-error", long_error, NULL, NULL},
-    {"odd-error", odd_error, NULL, NULL},
-    {"endless", endless, NULL, NULL},
-    {"odd-numbers", odd_numbers, NULL, NULL},
-    {"odd-names", odd_names, NULL, NULL},
-    {"odd-size", odd_size, NULL, NULL},
-    {NULL, NULL, NULL, NULL},
+    {"on", well, NULL, NULL, NULL},
+    {"mute", never, begin_mute, NULL, NULL},
+    {"noise-first", never, begin_noise, NULL, NULL},
+    {"hellos", never, begin_hellos, NULL, NULL},
+    {"noise", noise, NULL, NULL, NULL},
+    {"too-long", too_long, NULL, NULL, NULL},
+    {"wrong-kind", wrong_kind, NULL, NULL, NULL},
+    {"half", half, NULL, NULL, NULL},
+    {"half-then-hello", half_then_hello, NULL, NULL, NULL},
+    {"half-then-end", half_then_end, NULL, NULL, NULL},
+    {"opens", opens, NULL, NULL, NULL},
+    {"resets", resets, NULL, NULL, NULL},
+    {"false-credit", false_credit, NULL, NULL, NULL},
+    {"no-credit", no_credit, NULL, NULL, NULL},
+    {"too-much", too_much, NULL, NULL, NULL},
+    {"data-first", data_first, NULL, NULL, NULL},
+    {"mixed", mixed, NULL, NULL, NULL},
+    {"mixed-data", mixed_data, NULL, NULL, NULL},
+    {"long-message", long_message, NULL, NULL, NULL},
+    {"half-messages", half_messages, NULL, NULL, NULL},
+    {"flood", flood, NULL, NULL, NULL},
+    {"never", never, NULL, NULL, NULL},
+    {"elsewhere", elsewhere, NULL, NULL, NULL},
+    {"crossed", crossed, NULL, NULL, NULL},
+    {"wrong-type", wrong_type, NULL, NULL, NULL},
+    {"a-request", a_request, NULL, NULL, NULL},
+    {"lies", lies, NULL, NULL, NULL},
+    {"one-byte", one_byte, NULL, NULL, NULL},
+    {"only-fin", only_fin, NULL, NULL, NULL},
+    {"twice", twice, NULL, NULL, NULL},
+    {"again", again, NULL, NULL, NULL},
+    {"late", never, NULL, late, NULL},
+    {"escapes", escapes, NULL, NULL, NULL},
+    {"long-error", long_error, NULL, NULL, NULL},
+    {"odd-error", odd_error, NULL, NULL, NULL},
+    {"endless", endless, NULL, NULL, NULL},
+    {"odd-numbers", odd_numbers, NULL, NULL, NULL},
+    {"odd-names", odd_names, NULL, NULL, NULL},
+    {"odd-size", odd_size, NULL, NULL, NULL},
+    {"tree-above", tree_above, NULL, NULL, NULL},
+    {"tree-dots", tree_dots, NULL, NULL, NULL},
+    {"tree-absolute", tree_absolute, NULL, NULL, NULL},
+    {"tree-nul", tree_nul, NULL, NULL, NULL},
+    {"tree-link-dir", tree_link_dir, NULL, NULL, NULL},
+    {"tree-link-file", tree_link_file, NULL, NULL, NULL},
+    {"tree-out-of-it", tree_out_of_it, NULL, NULL, NULL},
+    {"tree-half", tree_half, NULL, NULL, NULL},
+    {"tree-deep", tree_deep, NULL, NULL, NULL},
+    {"tree-hole", tree_hole, NULL, NULL, NULL},
+    {"tree-endless", tree_endless, NULL, NULL, refill_tree},
+    {"tree-large", tree_large, NULL, NULL, NULL},
+    {NULL, NULL, NULL, NULL, NULL},
 };

@@ -122,6 +122,39 @@ static void a_file_that_was_touched_has_not_changed(void **state)
 	assert_changed(f, "nothing");
 }
 
+static void a_directory_changes_with_everything_below_it(void **state)
+{
+	struct fixture *f = *state;
+	CLEANUP(free_ptr) char *sub = mem_printf("%s/sub", f->dir);
+	CLEANUP(free_ptr) char *inner = mem_printf("%s/f", sub);
+	CLEANUP(free_ptr) char *named = mem_printf("file '%s/'", sub);
+
+	assert_int_equal(mkdir(sub, 0755), 0);
+	write_file(inner, "one");
+	assert_int_equal(chmod(inner, 0644), 0);
+	/* Somebody tried to read it as a file. */
+	deps_add_file(&f->deps, sub);
+	deps_add_tree(&f->deps, sub);
+	make_old(inner, 100);
+	assert_changed(f, "nothing");
+	write_file(inner, "two");
+	assert_changed(f, named);
+	write_file(inner, "one");
+	assert_changed(f, "nothing");
+	assert_int_equal(chmod(inner, 0600), 0);
+	assert_changed(f, named);
+	assert_int_equal(chmod(inner, 0644), 0);
+	assert_changed(f, "nothing");
+	write_file(f->file, "beside it");
+	assert_changed(f, "nothing");
+	assert_int_equal(unlink(inner), 0);
+	assert_int_equal(symlink("one", inner), 0);
+	assert_changed(f, named);
+	assert_int_equal(unlink(inner), 0);
+	assert_int_equal(rmdir(sub), 0);
+	assert_changed(f, named);
+}
+
 static void size_and_time_are_believed_of_an_old_file_only(void **state)
 {
 	struct fixture *f = *state;
@@ -253,6 +286,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 	    T(a_file_changes_by_what_it_holds),
 	    T(a_file_that_was_touched_has_not_changed),
+	    T(a_directory_changes_with_everything_below_it),
 	    T(size_and_time_are_believed_of_an_old_file_only),
 	    T(a_file_that_is_not_there_may_come),
 	    T(a_file_counts_as_it_was_first_seen),

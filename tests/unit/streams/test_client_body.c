@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Calls whose body is a file. */
+/* Calls whose body is a file, or a directory. */
 #include "streams/client.h"
 
 #include <errno.h>
@@ -11,13 +11,17 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/sendfile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
 #include "agent-proto/mem.h"
 #include "agent-proto/sparse.h"
+#include "agent-proto/tree_remove.h"
 #include "tests/unit/streams/client_fixture.h"
+#include "tests/unit/tmp.h"
 
 /* Every byte follows from its place, and neighbours of 64 KiB differ. */
 static uint8_t byte_at(uint64_t at)
@@ -33,13 +37,17 @@ struct taken {
 	struct sparse_reader records;
 	struct chan *ch;
 	bool holds; /* data is not given credit */
+	bool keeps; /* data is appended to kept, and not looked at */
+	struct buf kept;
 };
 
 static struct taken taken;
 
 static void take(const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++)
+	if (taken.keeps)
+		buf_append(&taken.kept, p, n);
+	for (size_t i = 0; i < n && !taken.keeps; i++)
 		taken.is_wrong |= p[i] != byte_at(taken.n + i);
 	taken.n += n;
 }
@@ -99,6 +107,12 @@ static int setup(void **state)
 	taken = (struct taken){0};
 	*state = fixture_new(&script);
 	return 0;
+}
+
+static int teardown(void **state)
+{
+	buf_done(&taken.kept);
+	return fixture_free(state);
 }
 
 static int make_file(size_t n)
@@ -269,7 +283,86 @@ static void a_file_with_holes_that_became_shorter_fails_too(void **state)
 	}
 }
 
-#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_free)
+/* --- a directory ---------------------------------------------------------- */
+
+/* A new directory with a file of n bytes. */
+static void make_dir(char dir[TMP_PATH_MAX], size_t n)
+{
+	char *path;
+	int fd, from = make_file(n);
+
+	tmp_template(dir);
+	assert_non_null(mkdtemp(dir));
+	path = mem_printf("%s/f", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	assert_int_equal(0, lseek(from, 0, SEEK_SET));
+	while (sendfile(fd, from, NULL, n) > 0)
+		;
+	close(from);
+	close(fd);
+	free(path);
+}
+
+static struct tree_reader *read_dir(const char *dir)
+{
+	return tree_reader_new(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+			       dir, "");
+}
+
+static void a_directory_is_sent_whole(void **state)
+{
+	const struct msg m = {.type = MSG_WRITE_FILE, .write_file.path = "/x"};
+	struct fixture *f = *state;
+	char dir[TMP_PATH_MAX];
+	struct tree_reader *tree, *again;
+	struct call *call = call_new(f->client);
+	struct buf want = {0};
+	struct err err;
+
+	make_dir(dir, 3000001);
+	taken.keeps = true;
+	tree = read_dir(dir);
+	call_start_tree(call, &m, tree, clock_deadline_ns(FIXTURE_PATIENCE_NS));
+	assert_int_equal(0, op_wait(&call->op));
+	again = read_dir(dir);
+	assert_int_equal(0, tree_reader_next(again, &want, SIZE_MAX / 2, &err));
+	assert_int_equal(want.len, call->reply.done.value);
+	assert_int_equal(want.len, taken.kept.len);
+	assert_memory_equal(buf_data(&want), buf_data(&taken.kept), want.len);
+	call_free(call);
+	tree_reader_free(tree);
+	tree_reader_free(again);
+	buf_done(&want);
+	tree_remove(AT_FDCWD, dir);
+}
+
+static void a_directory_that_cannot_be_read_fails_the_call_alone(void **state)
+{
+	const struct msg m = {.type = MSG_WRITE_FILE, .write_file.path = "/x"};
+	struct fixture *f = *state;
+	char dir[TMP_PATH_MAX];
+	struct tree_reader *tree;
+	struct call *call = call_new(f->client);
+	char *fifo;
+
+	make_dir(dir, 3000001);
+	fifo = mem_printf("%s/z", dir);
+	assert_int_equal(0, mkfifo(fifo, 0600));
+	taken.keeps = true;
+	tree = read_dir(dir);
+	call_start_tree(call, &m, tree, clock_deadline_ns(FIXTURE_PATIENCE_NS));
+	assert_int_equal(-EINVAL, op_wait(&call->op));
+	assert_non_null(strstr(call->op.err.text, "/z' is a FIFO: "));
+	call_free(call);
+	tree_reader_free(tree);
+	fixture_check_ping(f);
+	assert_int_equal(1, f->agent->resets);
+	free(fifo);
+	tree_remove(AT_FDCWD, dir);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
@@ -280,6 +373,8 @@ int main(void)
 	    TEST(a_file_that_cannot_be_read_fails_the_call_alone),
 	    TEST(holes_of_a_file_are_not_sent),
 	    TEST(a_file_with_holes_that_became_shorter_fails_too),
+	    TEST(a_directory_is_sent_whole),
+	    TEST(a_directory_that_cannot_be_read_fails_the_call_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
