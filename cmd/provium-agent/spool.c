@@ -8,6 +8,7 @@
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/sysinfo.h>
+#include <sys/timerfd.h>
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
@@ -105,11 +106,18 @@ static bool has_room(const struct spool *sp)
 	       (sp->held < SPOOL_MAX && b->used < b->max);
 }
 
+/* A reader was announced, or may still be on its way. */
+static bool is_awaited(const struct spool *sp)
+{
+	return sp->awaits_reader ||
+	       (sp->grace_end_ns && clock_now_ns() < sp->grace_end_ns);
+}
+
 /* The first offset that some reader still needs. */
 static uint64_t needed_from(const struct spool *sp)
 {
 	const struct spool_reader *rd;
-	uint64_t from = sp->awaits_reader ? sp->base : sp->end;
+	uint64_t from = is_awaited(sp) ? sp->base : sp->end;
 
 	TAILQ_FOREACH (rd, &sp->readers, link)
 		if (rd->pos < from)
@@ -123,11 +131,11 @@ static bool is_moot(const struct spool *sp)
 	return TAILQ_EMPTY(&sp->readers) && sp->abandoned;
 }
 
-/* Whether nobody reads it and nobody is announced: its oldest bytes may then be
+/* Whether nobody reads it and nobody is awaited: its oldest bytes may then be
  * dropped. */
 static bool is_unread(const struct spool *sp)
 {
-	return TAILQ_EMPTY(&sp->readers) && !sp->awaits_reader;
+	return TAILQ_EMPTY(&sp->readers) && !is_awaited(sp);
 }
 
 static struct spool *longest_unread(const struct spool_budget *b)
@@ -189,6 +197,43 @@ static void set_full(struct spool *sp, bool full)
 		watch_start(sp->srv, &sp->w, sp->fd, EPOLLIN);
 }
 
+/* --- grace ---------------------------------------------------------------- */
+
+static void end_grace(struct spool *sp)
+{
+	sp->grace_end_ns = 0;
+	watch_stop(sp->srv, &sp->grace);
+	fd_closep(&sp->grace_fd);
+}
+
+static void on_grace_over(struct watch *w, uint32_t events)
+{
+	struct spool *sp = CONTAINER_OF(w, struct spool, grace);
+
+	(void)events;
+	end_grace(sp);
+	spool_update(sp);
+}
+
+/* The process is held up, but not beyond the grace: a timer ends it, and where
+ * there is none it ends now. */
+static void limit_grace(struct spool *sp)
+{
+	int64_t left = sp->grace_end_ns - clock_now_ns();
+	struct itimerspec it = {
+	    .it_value = {left / NS_PER_SEC, left % NS_PER_SEC}};
+
+	if (sp->grace_fd >= 0)
+		return;
+	if (left > 0)
+		sp->grace_fd = guest_fd_up(timerfd_create(
+		    CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+	if (sp->grace_fd < 0 ||
+	    timerfd_settime(sp->grace_fd, 0, &it, NULL) < 0 ||
+	    watch_start(sp->srv, &sp->grace, sp->grace_fd, EPOLLIN) < 0)
+		end_grace(sp);
+}
+
 /* Space of the budget came free: those who waited for it may go on. */
 static void wake_full(struct spool_budget *b)
 {
@@ -207,6 +252,8 @@ static void spool_update(struct spool *sp)
 {
 	uint64_t used = sp->budget->used;
 
+	if (sp->grace_end_ns && !has_room(sp))
+		limit_grace(sp);
 	make_room(sp);
 	if (sp->fd >= 0)
 		set_full(sp, !is_unread(sp) && !has_room(sp));
@@ -287,17 +334,21 @@ void spool_init(struct spool *sp, struct server *srv, struct spool_budget *b,
 	    .budget = b,
 	    .fd = take_fd,
 	    .on_eof = on_eof,
+	    .grace_end_ns = clock_now_ns() + SPOOL_GRACE_NS,
+	    .grace_fd = -1,
 	};
 	STAILQ_INIT(&sp->chunks);
 	TAILQ_INIT(&sp->readers);
 	TAILQ_INSERT_TAIL(&b->all, sp, all_link);
 	watch_init(&sp->w, on_pipe);
+	watch_init(&sp->grace, on_grace_over);
 	watch_start(srv, &sp->w, take_fd, EPOLLIN);
 }
 
 void spool_done(struct spool *sp)
 {
 	assert(TAILQ_EMPTY(&sp->readers));
+	end_grace(sp);
 	watch_stop(sp->srv, &sp->w);
 	fd_closep(&sp->fd);
 	set_full(sp, false);
@@ -320,11 +371,13 @@ void spool_mark_exit(struct spool *sp)
 
 void spool_await_reader(struct spool *sp)
 {
+	end_grace(sp);
 	sp->awaits_reader = true;
 }
 
 void spool_abandon(struct spool *sp)
 {
+	end_grace(sp);
 	sp->abandoned = true;
 	spool_update(sp);
 }
@@ -416,6 +469,7 @@ void spool_add_reader(struct spool *sp, const struct req *r, bool until_exit,
 	rd->on_gone = on_gone;
 	rd->ctx = ctx;
 	TAILQ_INSERT_TAIL(&sp->readers, rd, link);
+	end_grace(sp);
 	sp->awaits_reader = false;
 	task_start(&rd->t, r, &reader_ops);
 	task_send_done(&rd->t, (int64_t)rd->pos);

@@ -4,6 +4,8 @@
  * that a stream opened late misses nothing, up to a bound. Beyond the bound:
  *
  *	a reader was announced   the pipe is not read: the process blocks
+ *	it is new, no reader     the same, until SPOOL_GRACE_NS after its
+ *	                         start: a reader may be on its way
  *	readers                  the same, but for what all of them have
  *	                         consumed, which is dropped
  *	no reader                the oldest bytes are dropped: the process
@@ -20,6 +22,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "agent-proto/clock.h"
 #include "cmd/provium-agent/server.h"
 
 #define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
@@ -31,6 +34,10 @@
 #define SPOOL_WORKER_SHARE 32
 #define SPOOL_TOTAL_MIN	   (4u << 20)
 #define SPOOL_TOTAL_MAX	   (256u << 20)
+
+/* A test that starts a process and opens its output next asks for it within
+ * milliseconds; a busy host takes longer. */
+#define SPOOL_GRACE_NS NS_PER_SEC
 
 struct spool_chunk;
 struct spool_reader;
@@ -55,11 +62,14 @@ struct spool {
 	struct watch w;
 	int fd; /* owned; -1: at end of file */
 	bool is_full;
-	bool awaits_reader; /* nothing is dropped before the first reader */
-	bool abandoned;	    /* no reader can come any more */
-	bool exited;	    /* the process has */
-	uint64_t base;	    /* offset of the first byte kept */
-	uint64_t end;	    /* bytes read so far */
+	bool awaits_reader;   /* nothing is dropped before the first reader */
+	int64_t grace_end_ns; /* nor before this time; 0: no grace (any more) */
+	struct watch grace;   /* of grace_fd */
+	int grace_fd;	/* timer of a spool that is full in its grace, or -1 */
+	bool abandoned; /* no reader can come any more */
+	bool exited;	/* the process has */
+	uint64_t base;	/* offset of the first byte kept */
+	uint64_t end;	/* bytes read so far */
 	uint64_t exit_mark; /* what was written when it exited */
 	uint64_t held;	    /* memory of the chunks */
 	void *owner;

@@ -319,7 +319,8 @@ function VM:pid() end
 ---@return RunResult
 function VM:run(command, options) end
 
----Starts a command, in the same forms, without `timeout` and `check`.
+---Starts a command, in the same forms, without `timeout` and `check`. A stream of
+---its output that is opened within a second has every byte; see stdout_stream.
 ---@param command string|string[]
 ---@param options? RunOptions|string[]
 ---@return Process
@@ -578,7 +579,8 @@ function Process:stdin_write(data) end
 function Process:close_stdin() end
 
 ---What the process writes to stdout, from the first byte. Raises if the guest has
----dropped bytes: it keeps 8 MiB of an output that nobody reads. With `kept` the
+---dropped bytes: it keeps 8 MiB of an output that nobody reads, but drops nothing
+---in the first second, in which the process waits instead. With `kept` the
 ---stream begins with the oldest byte that is kept; the second result is the number
 ---of bytes dropped before it.
 ---@param options? {kept?: boolean}

@@ -9,6 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "agent-proto/clock.h"
 #include "tests/unit/agent/lib_agent_peer.h"
 
 /* cmd/provium-agent/spool.h: what an output keeps */
@@ -319,6 +320,56 @@ static void an_unread_output_keeps_its_newest_bytes(void **state)
 	assert_data(x, "end\n");
 }
 
+/* cmd/provium-agent/spool.h: SPOOL_GRACE_NS */
+#define GRACE_NS NS_PER_SEC
+
+/* Opens an output 300 ms after the start, when more was written than is kept.
+ * Returns NULL where the machine took longer than the grace for that. */
+static struct exchange *open_in_grace(struct peer *p, uint64_t *ret_handle)
+{
+	int64_t start = clock_now_ns();
+	struct exchange *x;
+
+	*ret_handle = peer_sh(p, "head -c 20000000 /dev/zero; exit 5");
+	peer_settle(p, 300);
+	x = peer_output(p, *ret_handle, 1, 0);
+	peer_wait_reply(x);
+	return clock_now_ns() - start < GRACE_NS ? x : NULL;
+}
+
+static void an_output_is_whole_for_a_reader_that_comes_at_once(void **state)
+{
+	struct peer *p = *state;
+	struct exchange *x = NULL;
+	uint64_t h = 0;
+
+	for (int i = 0; i < 100 && !x; i++)
+		x = open_in_grace(p, &h);
+	assert_non_null(x);
+	peer_wait_fin(x);
+	assert_int_equal(x->errnum, 0);
+	assert_int_equal(x->reply.done.value, 0);
+	assert_int_equal(x->data.len, 20000000);
+	assert_int_equal(peer_wait_exit(p, h).status, 5);
+}
+
+/* The grace counts from the start, and is one for all that was written. */
+static void a_process_that_nobody_reads_is_held_up_once(void **state)
+{
+	struct peer *p = *state;
+	int64_t start = clock_now_ns();
+	uint64_t h = peer_sh(p, "head -c 9000000 /dev/zero");
+
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+	assert_true(clock_now_ns() - start >= GRACE_NS);
+	/* One that is older than its grace is never held up. */
+	h = peer_sh(p, "sleep 1.1; head -c 50000000 /dev/zero; echo 1 >&2");
+	struct exchange *x = peer_output(p, h, 2, 0);
+	peer_wait_fin(x);
+	assert_data(x, "1\n");
+	assert_int_equal(peer_wait_exit(p, h).status, 0);
+}
+
 /* Following one output while the other fills up. */
 static void
 a_reader_of_one_output_waits_for_no_reader_of_the_other(void **state)
@@ -391,6 +442,8 @@ int main(void)
 	    PEER_TEST(until_exit_ends_though_a_grandchild_goes_on_writing),
 	    PEER_TEST(announced_reader_blocks_its_process_only),
 	    PEER_TEST(an_unread_output_keeps_its_newest_bytes),
+	    PEER_TEST(an_output_is_whole_for_a_reader_that_comes_at_once),
+	    PEER_TEST(a_process_that_nobody_reads_is_held_up_once),
 	    PEER_TEST(a_reader_of_one_output_waits_for_no_reader_of_the_other),
 	    PEER_TEST(unread_outputs_never_hold_each_other_up),
 	    PEER_TEST(unread_output_keeps_memory_bounded),
