@@ -78,6 +78,7 @@ struct msg_list {
 #define MSG_DIAL_FIELDS(F)        F(U32, port)
 #define MSG_BUTTON_READY_FIELDS(F) F(U8, button)
 #define MSG_RESTORED_FIELDS(F)    F(I64, realtime_ns) F(BYTES, entropy)
+#define MSG_BOOT_FILES_FIELDS(F)  F(U64, count)
 #define MSG_SYSCALL_FIELDS(F)                                                  \
 	F(I64, nr) F(U64, a0) F(U64, a1) F(U64, a2) F(U64, a3) F(U64, a4)      \
 	F(U64, a5) F(LIST, bufs) F(BYTES, ptrs) F(BYTES, nested) F(U8, flags)

@@ -70,6 +70,7 @@ queue suite sh tests/e2e/deadline.sh build/provium
 queue suite sh tests/e2e/refusals.sh build/provium \
     build/release/provium-agent-other
 queue suite sh tests/e2e/foreign.sh build/provium
+queue suite sh tests/e2e/boot_files.sh build/provium
 queue suite sh tests/e2e/install.sh
 queue suite sh tests/e2e/fresh.sh build/provium
 queue suite sh tests/e2e/counts.sh

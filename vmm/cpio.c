@@ -106,28 +106,9 @@ static bool knows_dir(const struct cpio *c, const char *name)
  * A parent may exist already, from an archive before this one, and may be a
  * symlink there (/bin -> usr/bin). The kernel would unlink that for an entry
  * "bin"; for "bin/" its lstat() follows the link, finds a directory and leaves
- * it (init/initramfs.c, clean_path). What it does in any case is a chmod, so
- * the directories that are customarily not 0755 are given their own mode.
+ * it (init/initramfs.c, clean_path). In any case it sets the owner and the
+ * mode. name: without the leading slash; dir: with a trailing one.
  */
-static uint32_t parent_perm(const char *dir)
-{
-	static const struct {
-		const char *dir;
-		uint32_t perm;
-	} special[] = {
-	    {"tmp/", 01777},
-	    {"var/tmp/", 01777},
-	    {"dev/shm/", 01777},
-	    {"root/", 0700},
-	};
-
-	for (size_t i = 0; i < ARRAY_LEN(special); i++)
-		if (!strcmp(special[i].dir, dir))
-			return special[i].perm;
-	return 0755;
-}
-
-/* name: without the leading slash; dir: with a trailing one. */
 static void put_dir(struct cpio *c, const char *dir, uint32_t perm)
 {
 	struct header e = {.mode = S_IFDIR | perm};
@@ -152,7 +133,7 @@ static void put_parents(struct cpio *c, const char *name)
 		memcpy(dir, name, n);
 		dir[n] = '\0';
 		if (!knows_dir(c, dir))
-			put_dir(c, dir, parent_perm(dir));
+			put_dir(c, dir, 0755);
 	}
 }
 

@@ -34,9 +34,11 @@ void cpio_init(struct cpio *c, int fd);
 void cpio_done(struct cpio *c);
 
 /*
- * Each makes the parents that this archive has not made yet. They return 0,
- * -EINVAL for a path that is not absolute, is "/", ends in a slash or holds an
- * empty, "." or ".." component, -ENAMETOOLONG, or -EFBIG.
+ * Each makes the parents that this archive has not made yet, with 0755. Where
+ * an earlier archive has made one, the kernel gives it that mode, and root as
+ * its owner. They return 0, -EINVAL for a path that is not absolute, is "/",
+ * ends in a slash or holds an empty, "." or ".." component, -ENAMETOOLONG, or
+ * -EFBIG.
  */
 int cpio_add_dir(struct cpio *c, const char *path, uint32_t perm);
 int cpio_add_file(struct cpio *c, const char *path, uint32_t perm,

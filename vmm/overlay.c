@@ -16,6 +16,7 @@
 #include "vmm/cpio.h"
 
 #define OVERLAY_DIR "/.provium"
+#define FILES_DIR   OVERLAY_DIR "/files" /* cmd/provium-agent/files.h */
 #define COPY_STEP   (1 << 30)
 /* Zeros behind an initrd, bytes. The kernel's reader of LZ4 takes the next four
  * bytes for the size of a block, and fails if they are not 0 (Linux,
@@ -167,6 +168,39 @@ static void add_new_file(struct cpio *c, const char *path, uint32_t mode,
 	cpio_add_file(c, path, mode, content, n);
 }
 
+/* Drivers that are built into the kernel ask for it before the agent runs. So
+ * the kernel puts it into its place. */
+static bool is_firmware(const char *path)
+{
+	return is_beneath(path, "/lib/firmware") ||
+	       is_beneath(path, "/usr/lib/firmware");
+}
+
+/* What the agent is to do: the list comes before the files, which may not all
+ * fit into the guest's memory. */
+static void add_list(struct cpio *c, const struct overlay_file *files, size_t n)
+{
+	CLEANUP(buf_done) struct buf list = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		buf_printf(&list, "%s %zu %s",
+			   is_firmware(files[i].path) ? "placed" : "staged",
+			   files[i].n, files[i].path);
+		buf_append(&list, "", 1);
+	}
+	if (n)
+		add_new_file(c, FILES_DIR "/list", 0600, buf_data(&list),
+			     list.len);
+}
+
+static void add_file(struct cpio *c, const struct overlay_file *f, size_t i)
+{
+	CLEANUP(free_ptr) char *staged = mem_printf(FILES_DIR "/%zu", i);
+
+	add_new_file(c, is_firmware(f->path) ? f->path : staged, f->mode,
+		     f->content, f->n);
+}
+
 /* Paths were checked, so that cpio_add_*() cannot refuse. */
 static int write_archive(int fd, const void *agent, size_t agent_n,
 			 const char *config, const struct overlay_file *files,
@@ -179,11 +213,9 @@ static int write_archive(int fd, const void *agent, size_t agent_n,
 	cpio_add_dir(&c, OVERLAY_DIR, 0755);
 	add_new_file(&c, OVERLAY_AGENT_PATH, 0755, agent, agent_n);
 	add_new_file(&c, OVERLAY_CONFIG_PATH, 0644, config, strlen(config));
-	for (size_t i = 0; i < n_files; i++) {
-		const struct overlay_file *f = &files[i];
-
-		add_new_file(&c, f->path, f->mode, f->content, f->n);
-	}
+	add_list(&c, files, n_files);
+	for (size_t i = 0; i < n_files; i++)
+		add_file(&c, &files[i], i);
 	r = cpio_finish(&c);
 	cpio_done(&c);
 	return r;

@@ -126,6 +126,7 @@ static void vm_destroy(void *ptr)
 	while ((s = TAILQ_FIRST(&vm->streams)))
 		stream_close(s);
 	op_done(&vm->hello);
+	vm_files_stop(vm);
 	vm_net_stop(vm);
 	fd_closep(&vm->base_ram_fd);
 	fd_closep(&vm->base_initrd_fd);

@@ -32,6 +32,8 @@ int vm_write_initrd(struct vm *vm, const char *path, struct err *err)
 		buf_printf(&config, "module %s\n", spec->net_modules[i]);
 	for (size_t i = 0; spec->n_disks && i < spec->n_disk_modules; i++)
 		buf_printf(&config, "module %s\n", spec->disk_modules[i]);
+	if (spec->n_files)
+		buf_printf(&config, "files %zu\n", spec->n_files);
 	buf_append(&config, "", 1);
 	return overlay_write(path, spec->initrd, spec->agent, spec->agent_n,
 			     (char *)buf_data(&config), spec->files,
@@ -91,6 +93,7 @@ static void on_client_lost(void *ctx, const struct err *err)
 
 static void start_hello(struct vm *vm)
 {
+	vm_files_stop(vm);
 	vm_net_stop(vm);
 	op_done(&vm->hello);
 	vm->link = LINK_HELLO;
@@ -228,6 +231,7 @@ void vm_retire_client(struct vm *vm, const struct err *err)
 {
 	struct client *c = TAKE(vm->client);
 
+	vm_files_stop(vm);
 	vm_net_stop(vm);
 	op_done(&vm->hello);
 	if (!c)
@@ -341,6 +345,27 @@ static void link_up(struct vm *vm)
 	vm_finish_op(vm, 0, NULL);
 }
 
+static void start_net(struct vm *vm)
+{
+	if (!vm_net_start(vm))
+		link_up(vm);
+}
+
+/* A guest without its files is not what the test asked for. */
+static void know_files(struct vm *vm)
+{
+	struct err err;
+
+	if (!vm_files_are_known(vm, &err))
+		return;
+	if (!err.code) {
+		start_net(vm);
+		return;
+	}
+	err_wrap(&err, "VM %s", vm_name(vm));
+	vm_die(vm, &err);
+}
+
 /* The agent knows of the restore. */
 static void revived(struct vm *vm)
 {
@@ -393,12 +418,12 @@ static void on_port(void *ctx, const json_t *data)
 		return;
 	if (json_is_true(json_object_get(data, "open"))) {
 		vm->port_opened = true;
-		if (vm->link >= LINK_NET)
+		if (vm->link > LINK_HELLO)
 			reopened(vm);
 		return;
 	}
 	/* An agent that has answered has it open, whatever was told. */
-	if ((!vm->port_opened && vm->link < LINK_NET) || vm->probe.command ||
+	if ((!vm->port_opened && vm->link <= LINK_HELLO) || vm->probe.command ||
 	    vm->state == VM_SUSPENDED || vm->link == LINK_GONE)
 		return;
 	vm->resets_at_closing = vm->resets;
@@ -448,10 +473,12 @@ void vm_step_link(struct vm *vm)
 		 vm->hello.result == 0) {
 		if (vm->revival)
 			vm_revival_greeted(vm);
-		else if (!vm_net_start(vm))
-			link_up(vm);
+		else if (!vm_files_start(vm))
+			start_net(vm);
 	} else if (vm->link == LINK_HELLO && op_is_done(&vm->hello))
 		hello_failed(vm);
+	else if (vm->link == LINK_FILES)
+		know_files(vm);
 	else if (vm->link == LINK_NET && vm_net_is_done(vm))
 		link_up(vm);
 	else if (vm->link == LINK_WORD)

@@ -56,14 +56,17 @@ enum vm_ask {
 	ASK_SHUTDOWN
 };
 
-/* The state of the agent's link. In LINK_NET the agent configures the guest's
- * NICs; in LINK_WORD provium tells it of a restore. In LINK_GONE the agent has
- * ended, and provium waits for the guest to power off or to restart. */
+/* The state of the agent's link. In LINK_FILES provium asks whether the files
+ * of the boot options are in their places; in LINK_NET the agent configures the
+ * guest's NICs; in LINK_WORD provium tells it of a restore. In LINK_GONE the
+ * agent has ended, and provium waits for the guest to power off or to restart.
+ */
 enum vm_link {
 	LINK_NONE,
 	LINK_GONE,
 	LINK_DIALING,
 	LINK_HELLO,
+	LINK_FILES,
 	LINK_NET,
 	LINK_WORD,
 	LINK_UP
@@ -154,8 +157,9 @@ struct vm {
 	struct vm_nic nics[VM_NICS_MAX];
 	size_t n_nics;
 	struct vm_disk disks[VM_DISKS_MAX];
-	struct exec *net_setup; /* LINK_NET: net_setup in the guest */
-	struct err net_err;	/* how it failed; code 0: it did not */
+	struct call *files_word; /* LINK_FILES: BOOT_FILES to the agent */
+	struct exec *net_setup;	 /* LINK_NET: net_setup in the guest */
+	struct err net_err;	 /* how it failed; code 0: it did not */
 
 	/* What the VM is being asked for, a boot included; at most one. */
 	struct op *op;
@@ -249,6 +253,14 @@ uint64_t vm_revival_handles(const struct vm *vm);
 void vm_revival_greeted(struct vm *vm);
 /* That is over; *ret has a code where it failed. */
 bool vm_revival_is_done(const struct vm *vm, struct err *ret);
+
+/* vm_files.c */
+/* Asks the agent whether the files of the boot options are in their places.
+ * False where there are none. */
+bool vm_files_start(struct vm *vm);
+/* Whether that is over. *ret has a code where one is not. */
+bool vm_files_are_known(struct vm *vm, struct err *ret);
+void vm_files_stop(struct vm *vm);
 
 /* vm_net.c */
 /* Has QEMU set the link of every NIC as its cable is. */

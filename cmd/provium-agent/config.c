@@ -26,6 +26,11 @@ static void add_module(struct config *c, const char *value)
 	strvec_add(&c->modules, value);
 }
 
+static void set_files(struct config *c, const char *value)
+{
+	c->n_files = strtoul(value, NULL, 10);
+}
+
 static const struct config_key {
 	const char *name;
 	void (*set)(struct config *c, const char *value);
@@ -33,6 +38,7 @@ static const struct config_key {
     {"transport", set_transport},
     {"port", set_port},
     {"module", add_module},
+    {"files", set_files},
 };
 
 static void parse_line(struct config *c, char *line)

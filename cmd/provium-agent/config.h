@@ -4,6 +4,7 @@
  *	transport serial|vsock
  *	port N			of AF_VSOCK
  *	module NAME		in the order to load; see modules.h
+ *	files N			of the boot options; see files.h
  * Unknown keys are ignored: an older agent is no reason not to boot.
  */
 #ifndef AGENT_CONFIG_H
@@ -22,6 +23,7 @@ struct config {
 	enum config_transport transport; /* serial unless told */
 	uint32_t port;
 	struct strvec modules;
+	size_t n_files;
 };
 
 /* text is NUL-terminated and changed. */

@@ -13,6 +13,8 @@
 #include <sys/resource.h>
 #include <sys/types.h>
 
+#include "agent-proto/err.h"
+
 #define GUEST_ABANDONED 1024
 
 struct guest {
@@ -27,6 +29,8 @@ struct guest {
 	 * up, each at its number modulo GUEST_ABANDONED. */
 	_Atomic uint32_t *abandoned;
 	bool foreign_init;    /* PID 1 is not ours: its root may move */
+	uint64_t n_files;     /* of the boot options, in their places */
+	struct err files_err; /* why they are not; code 0: they are */
 	struct rlimit nofile; /* what children get */
 	dev_t root_dev;	      /* PID 1's root when last seen */
 	ino_t root_ino;

@@ -2,11 +2,12 @@
 /*
  * Theory of operation
  *
- * The kernel starts us by rdinit=, before anything of the image runs. We load
- * what the transport needs and fork. The child is the agent: it listens. The
- * parent remains process 1 and becomes the image's own /init, with the
- * arguments and the environment that the kernel gave; if there is none, it
- * stays and reaps orphans.
+ * The kernel starts us by rdinit=, before anything of the image runs. We move
+ * the files of the boot options into their places (files.h), load what the
+ * transport needs and fork. The child is the agent: it listens. The parent
+ * remains process 1 and becomes the image's own /init, with the arguments and
+ * the environment that the kernel gave; if there is none, it stays and reaps
+ * orphans.
  *
  * An image with an /init of its own is not to notice us: nothing is mounted
  * in its tree (guest.h), and the agent is named so that systemd leaves it
@@ -38,6 +39,7 @@
 #include "agent-proto/cleanup.h"
 #include "cmd/provium-agent/button.h"
 #include "cmd/provium-agent/config.h"
+#include "cmd/provium-agent/files.h"
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/server.h"
@@ -306,28 +308,47 @@ static void become_image_init(char **argv)
 	fail_image_init();
 }
 
+/* The machine is brought as far as the agent needs it. An /init of the image is
+ * left alone: false where there is none, or where it is not to run, as a file
+ * of the boot options is not in its place. */
+static bool set_up(struct guest *g, const struct config *c)
+{
+	struct err err = {0};
+	struct files files;
+	struct stat st;
+	int r = files_place(&files, "", c->n_files, &err);
+	bool has_init = r == 0 && lstat(IMAGE_INIT, &st) == 0;
+
+	if (has_init) {
+		guest_init_detached(g);
+	} else {
+		mount_all();
+		start_loopback();
+		guest_init_mounted(g);
+		if (r == 0)
+			files_check_visible(&files, &err);
+	}
+	files_done(&files);
+	g->foreign_init = has_init;
+	g->n_files = c->n_files;
+	g->files_err = err;
+	return has_init;
+}
+
 void init_main(char **argv)
 {
-	struct stat st;
-	bool has_init = lstat(IMAGE_INIT, &st) == 0;
+	bool has_init;
 	struct guest g;
 	struct config c;
 	int tell[2] = {-1, -1};
 	pid_t agent;
 
 	reserve_stdio();
-	if (has_init) {
-		guest_init_detached(&g);
-	} else {
-		mount_all();
-		start_loopback();
-		guest_init_mounted(&g);
-	}
-	g.foreign_init = has_init;
+	config_load(&c, CONFIG_PATH);
+	has_init = set_up(&g, &c);
 	open_console(&g);
 	if (has_init && access(IMAGE_INIT, X_OK) < 0)
 		fail_image_init();
-	config_load(&c, CONFIG_PATH);
 	load_modules(&c.modules);
 	if (!has_init && pipe2(tell, O_CLOEXEC) < 0)
 		perror("provium-agent: pipe");

@@ -64,6 +64,25 @@ void op_shutdown(const struct req *r)
 	server_shutdown(r->srv, r->m->shutdown.how);
 }
 
+void op_boot_files(const struct req *r)
+{
+	const struct guest *g = server_guest(r->srv);
+	struct msg m = {.type = MSG_ERROR};
+
+	if (g->files_err.code) {
+		m.error.errnum = -g->files_err.code;
+		m.error.text = g->files_err.text;
+		req_reply(r, &m);
+	} else if (r->m->boot_files.count != g->n_files) {
+		req_error(r, ENOENT,
+			  "%" PRIu64 " of %" PRIu64 " files for the guest are "
+			  "in their places",
+			  g->n_files, r->m->boot_files.count);
+	} else {
+		req_done(r, 0);
+	}
+}
+
 /* Decoded requests only get here: each of them has its entry. */
 static const struct op_entry ops[MSG_SHUTDOWN + 1] = {
     [MSG_PING] = {op_ping, 0},
@@ -94,6 +113,7 @@ static const struct op_entry ops[MSG_SHUTDOWN + 1] = {
     [MSG_DIAL] = {op_dial, 0},
     [MSG_BUTTON_READY] = {op_button_ready, 0},
     [MSG_RESTORED] = {op_restored, 0},
+    [MSG_BOOT_FILES] = {op_boot_files, 0},
     [MSG_SYSCALL] = {op_syscall, OP_PATHS},
     [MSG_READ_MEM] = {op_read_mem, 0},
     [MSG_SHUTDOWN] = {op_shutdown, 0},

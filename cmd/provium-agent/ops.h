@@ -67,5 +67,6 @@ void op_read_mem(const struct req *r);
 void op_ping(const struct req *r);
 void op_release(const struct req *r);
 void op_shutdown(const struct req *r);
+void op_boot_files(const struct req *r);
 
 #endif

@@ -23,7 +23,7 @@
 ---@field suspend? boolean it may suspend to RAM: a slower boot, over virtio-serial, of a bzImage; default false
 ---@field panic? boolean its kernel may panic once it is booted: calls in flight fail, the VM and the test go on; default false
 ---@field disks? DiskOptions[] in this order behind those of the profile; up to 8 together
----@field files? {path: string, content: string, mode?: integer}[] there before init runs; up to 65536
+---@field files? {path: string, content: string, mode?: integer}[] there before init runs, or the boot fails; up to 65536
 ---@field agent_timeout? Duration how long the guest may take to answer; default 60
 ---@field qemu_args? string[] for QEMU, after all others
 

@@ -18,9 +18,11 @@ static void every_key_is_taken(void **state)
 
 	(void)state;
 	parse(&c, "transport vsock\nport 4000000000\n"
-		  "module /lib/modules/6.1/virtio.ko\nmodule virtio_console\n");
+		  "module /lib/modules/6.1/virtio.ko\nmodule virtio_console\n"
+		  "files 65536\n");
 	assert_int_equal(c.transport, TRANSPORT_VSOCK);
 	assert_true(c.port == 4000000000u);
+	assert_int_equal(c.n_files, 65536);
 	assert_int_equal(c.modules.n, 2);
 	assert_string_equal(c.modules.v[0], "/lib/modules/6.1/virtio.ko");
 	assert_string_equal(c.modules.v[1], "virtio_console");

@@ -311,6 +311,16 @@ static void buttons_of_others_are_ready_at_once(void **state)
 	peer_fails(*state, &m, EINVAL, "button 7");
 }
 
+/* This agent is no process 1, which places them. */
+static void files_that_were_not_placed_are_missed(void **state)
+{
+	struct msg m = {.type = MSG_BOOT_FILES};
+
+	assert_int_equal(peer_done(*state, &m), 0);
+	m.boot_files.count = 2;
+	peer_fails(*state, &m, ENOENT, "0 of 2 files for the guest");
+}
+
 /* Nothing is changed: the agent of this test has the host's kernel. */
 static void a_restore_without_entropy_or_time_is_refused(void **state)
 {
@@ -366,6 +376,7 @@ int main(void)
 	    PEER_TEST(release_of_an_unknown_handle_is_ebadf),
 	    PEER_TEST(handles_of_the_wrong_kind_are_ebadf),
 	    PEER_TEST(buttons_of_others_are_ready_at_once),
+	    PEER_TEST(files_that_were_not_placed_are_missed),
 	    PEER_TEST(a_restore_without_entropy_or_time_is_refused),
 	    PEER_TEST(only_workers_have_calls_to_give_up),
 	    PEER_TEST(an_error_s_words_outlast_a_long_path),

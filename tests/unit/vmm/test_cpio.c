@@ -97,19 +97,6 @@ static void parents_are_made_once_and_before(void **state)
 	assert_int_equal(a->e[0].mode, S_IFDIR | 0755);
 }
 
-/* The kernel chmods a directory that exists: /tmp must stay sticky. */
-static void parents_that_are_special_keep_their_mode(void **state)
-{
-	struct fix *f = *state;
-	const struct archive *a;
-
-	assert_int_equal(cpio_add_file(&f->c, "/tmp/a", 0644, "", 0), 0);
-	assert_int_equal(cpio_add_file(&f->c, "/root/a", 0644, "", 0), 0);
-	a = finish(f);
-	assert_int_equal(archive_find(a, "tmp/")->mode, S_IFDIR | 01777);
-	assert_int_equal(archive_find(a, "root/")->mode, S_IFDIR | 0700);
-}
-
 static void symlinks_and_devices_are_described(void **state)
 {
 	struct fix *f = *state;
@@ -199,7 +186,6 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    T(files_keep_content_and_mode),
 	    T(parents_are_made_once_and_before),
-	    T(parents_that_are_special_keep_their_mode),
 	    T(symlinks_and_devices_are_described),
 	    T(big_files_are_whole),
 	    T(archives_end_aligned),

@@ -77,28 +77,77 @@ static void agent_and_config_are_there(void **state)
 	assert_int_equal(archive_find(a, ".provium/")->mode, S_IFDIR | 0755);
 }
 
-static void files_keep_mode_and_bytes(void **state)
+static void files_are_staged_with_mode_and_bytes(void **state)
 {
 	static const struct overlay_file files[] = {
 	    {"/etc/motd", "hi\0\n", 4, 0},
 	    {"/usr/bin/tool", "#!", 2, 04711},
 	    {"/etc/motd", "later", 5, 0600},
 	};
+	static const char list[] = "staged 4 /etc/motd\0"
+				   "staged 2 /usr/bin/tool\0"
+				   "staged 5 /etc/motd";
 	struct fix *f = *state;
 	const struct archive *a;
 	const struct entry *e;
 
 	assert_int_equal(write_files(f, NULL, files, 3), 0);
 	a = read_back(f);
-	assert_int_equal(archive_find(a, "usr/bin/tool")->mode,
-			 S_IFREG | 04711);
-	e = archive_find(a, "etc/motd");
-	assert_string_equal(e->content, "later");
-	assert_int_equal(e->mode, S_IFREG | 0600);
-	for (e = a->e; strcmp(e->name, "etc/motd") || !S_ISREG(e->mode); e++)
-		;
+	e = archive_find(a, ".provium/files/list");
+	assert_int_equal(e->n, sizeof(list));
+	assert_memory_equal(e->content, list, sizeof(list));
+	e = archive_find(a, ".provium/files/0");
 	assert_int_equal(e->mode, S_IFREG);
 	assert_int_equal(e->n, 4);
+	assert_memory_equal(e->content, "hi\0\n", 4);
+	assert_int_equal(archive_find(a, ".provium/files/1")->mode,
+			 S_IFREG | 04711);
+	assert_string_equal(archive_find(a, ".provium/files/2")->content,
+			    "later");
+}
+
+/* The kernel would change their owner and mode. */
+static void directories_of_files_are_not_in_the_archive(void **state)
+{
+	static const struct overlay_file file = {"/home/u/x", "x", 1, 0644};
+	struct fix *f = *state;
+	const struct archive *a;
+
+	assert_int_equal(write_files(f, NULL, &file, 1), 0);
+	a = read_back(f);
+	/* The last entry is the trailer. */
+	for (size_t i = 0; i + 1 < a->n; i++)
+		assert_int_equal(strncmp(a->e[i].name, ".provium/", 9), 0);
+}
+
+static void firmware_is_in_its_place_before_the_agent_runs(void **state)
+{
+	static const struct overlay_file files[] = {
+	    {"/x", "1", 1, 0644},
+	    {"/lib/firmware/v/blob", "22", 2, 0600},
+	    {"/usr/lib/firmware/blob", "333", 3, 0600},
+	    {"/lib/firmwares/blob", "4444", 4, 0600},
+	};
+	static const char list[] = "staged 1 /x\0"
+				   "placed 2 /lib/firmware/v/blob\0"
+				   "placed 3 /usr/lib/firmware/blob\0"
+				   "staged 4 /lib/firmwares/blob";
+	struct fix *f = *state;
+	const struct archive *a;
+	const struct entry *e;
+
+	assert_int_equal(write_files(f, NULL, files, 4), 0);
+	a = read_back(f);
+	e = archive_find(a, ".provium/files/list");
+	assert_int_equal(e->n, sizeof(list));
+	assert_memory_equal(e->content, list, sizeof(list));
+	e = archive_find(a, "lib/firmware/v/blob");
+	assert_string_equal(e->content, "22");
+	assert_int_equal(e->mode, S_IFREG | 0600);
+	assert_non_null(archive_find(a, "usr/lib/firmware/blob"));
+	assert_string_equal(archive_find(a, ".provium/files/3")->content,
+			    "4444");
+	assert_null(archive_find(a, ".provium/files/1"));
 }
 
 static void initrd_comes_first_and_unchanged(void **state)
@@ -165,7 +214,7 @@ static void a_symlink_makes_way_for_each_file(void **state)
 		assert_true(a->e[i - 1].n > 0);
 		n_files++;
 	}
-	assert_int_equal(n_files, 3);
+	assert_int_equal(n_files, 4);
 }
 
 /* sysfs and procfs refuse copy_file_range; sizes there say 0 or 4096. */
@@ -218,7 +267,8 @@ static void names_that_only_share_a_prefix_are_fine(void **state)
 	struct fix *f = *state;
 
 	assert_int_equal(write_files(f, NULL, files, 3), 0);
-	assert_string_equal(archive_find(read_back(f), "ab")->content, "2");
+	assert_string_equal(
+	    archive_find(read_back(f), ".provium/files/1")->content, "2");
 }
 
 static void oversized_config_is_refused(void **state)
@@ -263,7 +313,9 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    T(agent_and_config_are_there),
-	    T(files_keep_mode_and_bytes),
+	    T(files_are_staged_with_mode_and_bytes),
+	    T(directories_of_files_are_not_in_the_archive),
+	    T(firmware_is_in_its_place_before_the_agent_runs),
 	    T(initrd_comes_first_and_unchanged),
 	    T(four_zeros_at_least_follow_an_initrd),
 	    T(a_symlink_makes_way_for_each_file),
