@@ -313,7 +313,8 @@ function VM:cid() end
 function VM:pid() end
 
 ---Runs a command to its end. A string alone goes through the guest's shell; a
----list, or `args`, is executed as it is.
+---list, or `args`, is executed as it is. The default guest's shell prefers the
+---commands of busybox to those of PATH.
 ---@param command string|string[]
 ---@param options? RunOptions|string[]
 ---@return RunResult

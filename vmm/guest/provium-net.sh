@@ -1,5 +1,6 @@
-#!/bin/sh
+#!/bin/busybox sh
 # SPDX-License-Identifier: MIT
+# shellcheck shell=sh
 # In the default guest: configures the NICs that are on provium's bridges, by
 # DHCP, all at once. provium runs it when the agent has answered, with a - for
 # each that has no cable; and when a cable is put in or pulled later:
@@ -9,6 +10,7 @@
 #
 # Of an IPv6 network, BRIDGE,ADDRESS,GATEWAY.
 #
+# Its shell is busybox, whatever /bin/sh is: it runs busybox's own commands.
 # It is also the program that udhcpc runs for each event of a lease. To start
 # a program costs milliseconds where the CPU is emulated: what the shell can
 # do by itself, it does.

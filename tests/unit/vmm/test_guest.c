@@ -348,7 +348,8 @@ static void initrd_has_a_program_for_nics(void **state)
 	e = archive_find(&a, GUEST_NET_SETUP + 1);
 	assert_non_null(e);
 	assert_int_equal(e->mode, S_IFREG | 0755);
-	assert_memory_equal(e->content, "#!/bin/sh\n", 10);
+	/* A test may bring another /bin/sh. */
+	assert_memory_equal(e->content, "#!/bin/busybox sh\n", 18);
 	archive_done(&a);
 }
 
