@@ -20,6 +20,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <lauxlib.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,6 +220,23 @@ void await_passive(void *p)
 	block_of(p)->is_passive = true;
 }
 
+void await_take_note(void *p, char *take_note)
+{
+	struct block *b = block_of(p);
+
+	free(b->note);
+	b->note = take_note;
+}
+
+void await_note(void *p, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	await_take_note(p, mem_vprintf(fmt, ap));
+	va_end(ap);
+}
+
 void await_tell(void *p, await_tell_cb tell)
 {
 	block_of(p)->tell = tell;
@@ -251,6 +269,8 @@ static void block_release(struct block *b)
 	b->is_released = true;
 	if (b->release)
 		b->release(b->payload);
+	free(b->note);
+	b->note = NULL;
 }
 
 static int block_gc(lua_State *L)
@@ -325,12 +345,15 @@ static int block_finish(lua_State *L, int idx)
 	struct block *b = lua_touserdata(L, idx);
 	int base = lua_gettop(L);
 
-	trail_call_over(&worker_of(L)->await.trail, L, b->method,
-			b->op->started_ns);
+	int64_t started_ns = b->op->started_ns;
+
 	lua_pushcfunction(L, call_finish);
 	lua_pushvalue(L, idx);
 	b->is_again = false;
 	int status = lua_pcall(L, 1, LUA_MULTRET, 0);
+	bool is_part = b->is_passive || (!status && b->is_again);
+	trail_call_over(&worker_of(L)->await.trail, L, b->method, started_ns,
+			b->note, is_part);
 	if (!status && b->is_again)
 		return -1;
 	block_release(b);

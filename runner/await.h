@@ -117,6 +117,11 @@ void *await_new(lua_State *L, const char *method, size_t size,
 		void (*release)(void *p));
 /* The call does nothing by itself: it waits for the pool, or for tasks. */
 void await_passive(void *p);
+/* What a report says of the call beside its method, in one line: before the
+ * wait what it is about, in finish also what came of it. The last one counts. */
+void await_note(void *p, const char *fmt, ...)
+    __attribute__((format(printf, 2, 3)));
+void await_take_note(void *p, char *take_note);
 /* What the test's time-out in this call shows, in place of the operation's
  * error. */
 void await_tell(void *p, await_tell_cb tell);

@@ -7,6 +7,7 @@
 
 struct block {
 	const char *method;
+	char *note; /* of the trail, see await_note(); or NULL */
 	void (*release)(void *p);
 	struct op *op;
 	await_cb finish;

@@ -84,7 +84,11 @@ struct object_class {
 	const struct bind_function *meta;
 	/* Of a class whose objects are guests (bind_guest.h); or NULL. */
 	const struct guest_ops *guest;
-	/* Appends {vm, text} to a JSON array when a test failed; or NULL. */
+	/* A test begins, and may use the object; or NULL. */
+	void (*test_begin)(void *object);
+	/* The object has more to report in a moment; or NULL. */
+	bool (*is_busy)(const void *object);
+	/* Appends a console, as in events, when a test failed; or NULL. */
 	void (*report)(void *object, void *json_array);
 	/* A test has run. is_last: no later one will use the object. What went
 	 * wrong with it unseen is marked (suite_mark_at()). May be NULL. */

@@ -5,12 +5,17 @@
 #include <signal.h>
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
 #include "runner/bind.h"
 #include "runner/worker.h"
+#include "streams/stream.h"
 
 #define EXIT_SIGNALLED (-1)
 #define EXIT_TIMED_OUT (-2)
+/* Bytes of stderr in a note. */
+#define NOTE_LINE 100
 
 static const char result_key; /* registry: {metatable, describe, outputs} */
 
@@ -67,6 +72,30 @@ void bind_result_push(lua_State *L, const struct run_outcome *o)
 	}
 	push_result_item(L, 1);
 	lua_setmetatable(L, -2);
+}
+
+char *bind_result_note(const struct run_outcome *o)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	const uint8_t *text = buf_data(o->err_out);
+	const uint8_t *end =
+	    o->err_out->len ? memchr(text, '\n', o->err_out->len) : NULL;
+	size_t n = end ? (size_t)(end - text) : o->err_out->len;
+
+	buf_append(&b, "`", 1);
+	stream_escape_tail(&b, o->command, strlen(o->command), SIZE_MAX);
+	if (o->timed_out)
+		buf_printf(&b, "` timed out");
+	else if (o->signalled)
+		buf_printf(&b, "` was killed by signal %d", o->status);
+	else
+		buf_printf(&b, "` exited with %d", o->status);
+	if (n) {
+		buf_printf(&b, ": ");
+		stream_escape_tail(&b, text, n < NOTE_LINE ? n : NOTE_LINE,
+				   NOTE_LINE);
+	}
+	return mem_strndup((char *)buf_data(&b), b.len);
 }
 
 void bind_result_push_outputs(lua_State *L, const struct buf *out,

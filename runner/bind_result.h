@@ -22,6 +22,9 @@ struct run_outcome {
 
 /* Pushes the plain table with its methods. */
 void bind_result_push(lua_State *L, const struct run_outcome *o);
+/* What the last calls of a report say of it: the command, its end, and the
+ * first line of stderr. Owned. */
+char *bind_result_note(const struct run_outcome *o);
 /* Raises, as :assert_ok() of the result on top would, but without marking the
  * test, unless it is ok. */
 void bind_result_check(lua_State *L, const char *method);

@@ -252,10 +252,11 @@ static void run_release(void *p)
 	exec_free(r->exec);
 }
 
-static void push_result(lua_State *L, const struct run_call *r)
+static struct run_outcome run_outcome(const struct run_call *r)
 {
 	const struct exec *x = r->exec;
-	struct run_outcome o = {
+
+	return (struct run_outcome){
 	    .command = r->args->command,
 	    .out = &x->out,
 	    .err_out = &x->err_out,
@@ -264,6 +265,12 @@ static void push_result(lua_State *L, const struct run_call *r)
 	    .status = x->status,
 	    .duration_ns = x->duration_ns,
 	};
+}
+
+static void push_result(lua_State *L, const struct run_call *r)
+{
+	struct run_outcome o = run_outcome(r);
+
 	bind_result_push(L, &o);
 }
 
@@ -279,9 +286,11 @@ static int run_finish(lua_State *L, void *p)
 {
 	struct run_call *r = p;
 	const struct exec *x = r->exec;
+	struct run_outcome o = run_outcome(r);
 
 	if (x->op.result < 0)
 		bind_fail_err(L, r->method, &x->op.err);
+	await_take_note(r, bind_result_note(&o));
 	if (x->timed_out)
 		await_check_expired_call(L, r);
 	push_result(L, r);
@@ -306,6 +315,7 @@ static int run(lua_State *L, const struct guest_method *m)
 	r->method = m->name;
 	r->args = a;
 	await_tell(r, run_tell);
+	await_note(r, "`%s`", a->command);
 	r->exec = exec_new(c);
 	exec_start(r->exec, &spec, deadline);
 	return await(L, r, &r->exec->op, run_finish);

@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "agent-proto/buf.h"
+#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/await.h"
 #include "runner/bind_claim.h"
@@ -22,8 +23,9 @@
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "streams/console.h"
+#include "vmm/news.h"
 
-#define CONSOLE_EXCERPT	 4096
+#define CONSOLE_EXCERPT	 8192
 #define POWER_TIMEOUT_NS (60 * NS_PER_SEC)
 /* --- objects --- */
 
@@ -65,21 +67,42 @@ static void vm_object_close(void *p)
 static void vm_object_report(void *p, void *json_array)
 {
 	const struct vm_object *v = p;
-	struct buf text = {0};
+	CLEANUP(news_done) struct news news = {0};
+	json_t *o;
 
 	if (!v->vm)
 		return;
 	const struct err *log_err = console_log_error(vm_console(v->vm));
 	if (log_err)
-		buf_printf(&text, "[provium: %s]\n", log_err->text);
-	console_tail(vm_console(v->vm), &text, CONSOLE_EXCERPT);
-	json_t *o = json_object();
+		buf_printf(&news.text, "[provium: %s]\n", log_err->text);
+	vm_news(v->vm, CONSOLE_EXCERPT, &news);
+	o = json_object();
 	json_object_set_new(o, "vm", event_string(v->name, strlen(v->name)));
 	json_object_set_new(
 	    o, "text",
-	    event_string(text.len ? (char *)buf_data(&text) : "", text.len));
+	    event_string(news.text.len ? (char *)buf_data(&news.text) : "",
+			 news.text.len));
+	if (news.alarm.len)
+		json_object_set_new(o, "alarm",
+				    event_string((char *)buf_data(&news.alarm),
+						 news.alarm.len));
 	json_array_append_new(json_array, o);
-	buf_done(&text);
+}
+
+/* The console's old lines explain nothing of the test that begins. */
+static void vm_object_test_begin(void *p)
+{
+	const struct vm_object *v = p;
+
+	if (v->vm && vm_object_state(v) != VM_BOOTING)
+		vm_news_mark(v->vm);
+}
+
+static bool vm_object_is_busy(const void *p)
+{
+	const struct vm_object *v = p;
+
+	return v->vm && vm_is_panicking(v->vm);
 }
 
 struct vm_object *vm_check(lua_State *L, int idx, const char *method)
@@ -207,14 +230,17 @@ static int boot_finish(lua_State *L, void *p)
 		return 1;
 	}
 	struct buf *text = bind_push_buf(L);
+	struct news news = {0};
+
 	if (!object_is_closed(&c->v->obj) && c->v->vm) {
-		console_tail(vm_console(c->v->vm), text, CONSOLE_EXCERPT);
+		vm_news(c->v->vm, CONSOLE_EXCERPT, &news);
 		if (vm_death_reason(c->v->vm))
 			why = vm_death_reason(c->v->vm);
 	}
-	lua_pushfstring(L, "%s\nlast console output:\n", why->text);
-	lua_pushlstring(L, text->len ? (char *)buf_data(text) : "", text->len);
-	lua_concat(L, 2);
+	buf_append(text, why->text, strlen(why->text));
+	news_quote(text, &news, CONSOLE_EXCERPT);
+	news_done(&news);
+	lua_pushlstring(L, (char *)buf_data(text), text->len);
 	bind_fail_text(L, "vm:boot", lua_gettop(L));
 }
 
@@ -437,6 +463,8 @@ const struct object_class vm_class = {
     .meta = meta,
     .guest = &vm_guest_ops,
     .report = vm_object_report,
+    .test_begin = vm_object_test_begin,
+    .is_busy = vm_object_is_busy,
 };
 
 void bind_vm_register(lua_State *L)

@@ -17,6 +17,7 @@
 
 #define INDENT	      "        "
 #define QUOTE	      INDENT "  | "
+#define TROUBLE_LINES 80
 #define CONSOLE_LINES 25
 #define CONSOLE_LINE  400 /* bytes of one */
 #define TRACE_LINES   20
@@ -140,31 +141,70 @@ static void shorten_lines(struct buf *out, const char *s, size_t n)
 	}
 }
 
-static void put_console(struct report_plain *r, const char *title,
-			const char *s, size_t n)
+/* A console that begins with the kernel's trouble is shown whole. */
+static size_t console_lines(const char *text, const char *alarm)
+{
+	return alarm && !strncmp(text, alarm, strlen(alarm)) ? TROUBLE_LINES
+							     : CONSOLE_LINES;
+}
+
+static void put_console(struct report_plain *r, const char *vm,
+			const json_t *text, const char *alarm)
 {
 	CLEANUP(buf_done) struct buf b = {0};
+	CLEANUP(free_ptr) char *title = mem_printf("console of %s", vm);
 
-	shorten_lines(&b, s, n);
-	put_quoted(r, title, (char *)buf_data(&b), b.len, CONSOLE_LINES);
+	shorten_lines(&b, json_string_value(text), json_string_length(text));
+	put_quoted(r, title, (char *)buf_data(&b), b.len,
+		   console_lines(json_string_value(text), alarm));
+}
+
+/* The kernel's own word, where the message does not have it. */
+static void put_alarms(struct report_plain *r, const json_t *ev)
+{
+	const json_t *list = json_object_get(ev, "console");
+	struct tree_text message = tree_text(ev, "message");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		const json_t *console = json_array_get(list, i);
+		const char *alarm = get(console, "alarm");
+
+		if (!alarm ||
+		    memmem(message.p, message.n, alarm, strlen(alarm)))
+			continue;
+		put(r, INDENT);
+		print_text(&r->p, PRINT_WARN, get(console, "vm"));
+		put(r, " printed: ");
+		print_text(&r->p, PRINT_WARN, alarm);
+		put(r, "\n");
+	}
 }
 
 static void put_consoles(struct report_plain *r, const json_t *ev)
 {
 	const json_t *list = json_object_get(ev, "console");
+	CLEANUP(buf_done) struct buf silent = {0};
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		const json_t *console = json_array_get(list, i);
 		const json_t *text = json_object_get(console, "text");
 		const char *vm = get(console, "vm");
-		CLEANUP(free_ptr)
-		char *title = mem_printf("console of %s", vm ? vm : "?");
-		if (json_string_length(text) &&
-		    !is_quoted(ev, json_string_value(text),
-			       json_string_length(text)))
-			put_console(r, title, json_string_value(text),
-				    json_string_length(text));
+
+		if (!json_string_length(text))
+			buf_printf(&silent, "%s%s", silent.len ? ", " : "",
+				   vm ? vm : "?");
+		else if (!is_quoted(ev, json_string_value(text),
+				    json_string_length(text)))
+			put_console(r, vm ? vm : "?", text,
+				    get(console, "alarm"));
 	}
+	if (!silent.len)
+		return;
+	put(r, INDENT);
+	print_text(&r->p, PRINT_TITLE, "console of ");
+	print_bytes(&r->p, PRINT_TITLE, (char *)buf_data(&silent), silent.len);
+	print_text(&r->p, PRINT_DIM, ": nothing since the test began");
+	put(r, "\n");
 }
 
 /* A trace of one line says no more than the place above it does. */
@@ -230,6 +270,19 @@ static void put_source(struct report_plain *r, const json_t *ev,
 		print_excerpt(&r->p, INDENT, f->file, f->line);
 }
 
+static void put_call_note(struct report_plain *r, const json_t *call)
+{
+	const char *note = get(call, "note");
+	json_int_t n = json_integer_value(json_object_get(call, "count"));
+
+	if (n > 1)
+		fprintf(r->p.out, "  %lld times", (long long)n);
+	if (note) {
+		put(r, "  ");
+		print_text(&r->p, PRINT_PLAIN, note);
+	}
+}
+
 /* What the test waited in, and for how long. */
 static void put_calls(struct report_plain *r, const json_t *ev)
 {
@@ -258,6 +311,7 @@ static void put_calls(struct report_plain *r, const json_t *ev)
 				(long long)json_integer_value(
 				    json_object_get(at, "line")));
 		}
+		put_call_note(r, call);
 		put(r, "\n");
 	}
 }
@@ -280,6 +334,7 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
 	print_lines(&r->p, PRINT_PLAIN, INDENT, f.message.p + rest,
 		    f.message.n - rest);
+	put_alarms(r, ev);
 	put_source(r, ev, &f);
 	put_trace(r, ev);
 	put_calls(r, ev);

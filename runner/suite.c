@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/baseline.h"
 #include "runner/bind.h"
@@ -21,6 +22,7 @@
 #include "runner/select.h"
 #include "runner/shuffle.h"
 #include "runner/worker.h"
+#include "vmm/news.h"
 
 void suite_init(struct suite *s, struct worker *w)
 {
@@ -91,11 +93,26 @@ void suite_alarm(struct suite *s, lua_State *L, const char *text)
 		     strlen(text));
 }
 
+/* Some object of the test is about to say more of what went wrong. */
+static bool is_busy(const struct suite *s)
+{
+	const struct object *o;
+
+	for (const struct scope *in = s->w->scope; in; in = in->parent)
+		for (int i = 0; i < RANKS; i++)
+			TAILQ_FOREACH (o, &in->objects[i], link)
+				if (o->class->is_busy && o->class->is_busy(o))
+					return true;
+	return false;
+}
+
 void suite_settle(struct suite *s)
 {
 	/* One turn reads it, the next acts on it. */
 	loop_poll(s->w->loop);
 	loop_poll(s->w->loop);
+	while (is_busy(s))
+		loop_turn(s->w->loop);
 }
 
 void suite_mark_at(struct suite *s, const struct site *at, const char *text)
@@ -254,9 +271,16 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 {
 	json_t *source =
 	    f->site.file[0] ? trail_source(f->site.file, f->site.line) : NULL;
+	json_t *list = consoles(s);
+	CLEANUP(buf_done) struct buf message = {0};
 
-	json_object_set_new(ev, "message",
-			    event_string(f->message, f->message_n));
+	if (json_array_size(list))
+		news_unquote(&message, f->message, f->message_n);
+	else
+		buf_append(&message, f->message, f->message_n);
+	json_object_set_new(
+	    ev, "message",
+	    event_string((char *)buf_data(&message), message.len));
 	if (source)
 		json_object_set_new(ev, "source", source);
 	if (f->site.file[0])
@@ -265,7 +289,7 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 					      text(f->site.file), "line",
 					      f->site.line));
 	json_object_set_new(ev, "trace", text(f->trace ? f->trace : ""));
-	json_object_set_new(ev, "console", consoles(s));
+	json_object_set_new(ev, "console", list);
 	if (s->w->await.trail.n)
 		json_object_set_new(ev, "calls",
 				    trail_calls(&s->w->await.trail));
@@ -365,6 +389,17 @@ static void clear_outcome(struct suite *s)
 	s->skipped = NULL;
 }
 
+/* Those of the file, which earlier tests have used. */
+static void begin_objects(const struct scope *in)
+{
+	struct object *o;
+
+	for (int i = 0; i < RANKS; i++)
+		TAILQ_FOREACH (o, &in->objects[i], link)
+			if (o->class->test_begin)
+				o->class->test_begin(o);
+}
+
 static void end_objects(const struct scope *in, bool is_last)
 {
 	struct object *o;
@@ -407,6 +442,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	if (!reset(s))
 		return;
 	s->is_dirty = true;
+	begin_objects(w->file_scope);
 	await_set_timeout(&w->await, timeout_of(s, t));
 	interrupt_arm(w->L, w->await.deadline_ns);
 	lua_rawgeti(w->L, LUA_REGISTRYINDEX, t->fn);

@@ -113,6 +113,8 @@ static int64_t next_due(const struct vm *vm)
 		at = vm->gone_until_ns;
 	if (vm->panic_lingers && vm->linger_until_ns < at)
 		at = vm->linger_until_ns;
+	if (vm->panic_lingers && vm->silent_at_ns < at)
+		at = vm->silent_at_ns;
 	return at;
 }
 

@@ -56,6 +56,7 @@
 #include "vmm/disk.h"
 #include "vmm/host.h"
 #include "vmm/net/bridge.h"
+#include "vmm/news.h"
 #include "vmm/overlay.h"
 
 enum vm_state {
@@ -281,6 +282,13 @@ struct stream_list *vm_streams(struct vm *vm);
 const struct err *vm_death(const struct vm *vm);
 /* The same without the console's last lines. */
 const struct err *vm_death_reason(const struct vm *vm);
+/* What its console has said since the guest was last ready (from power-on,
+ * where it never was), or since vm_news_mark(); see news_pick(). */
+void vm_news(struct vm *vm, size_t max, struct news *news);
+/* What the console has said by now is no news any more. */
+void vm_news_mark(struct vm *vm);
+/* It is dead of a panic, and may have more to say of it. */
+bool vm_is_panicking(const struct vm *vm);
 const char *vm_console_path(const struct vm *vm);
 /* The socket that serves it (console_listen()), for the VM's life; NULL with
  * err when there is none. */

@@ -146,6 +146,7 @@ static int launch(struct vm *vm, struct err *err)
 		return r;
 	if (!vm->revival)
 		console_mark_boot(vm->console);
+	vm_news_mark(vm);
 	r = console_attach(vm->console, TAKE_FD(f.console), TAKE_FD(f.typed),
 			   err);
 	if (r < 0)
@@ -292,6 +293,7 @@ static void handle_reset(struct vm *vm)
 	vm->gone_until_ns = CLOCK_NEVER;
 	vm_net_restarted(vm);
 	console_mark_boot(vm->console);
+	vm_news_mark(vm);
 	if (vm->link == LINK_DIALING)
 		return;
 	if (vm->cid) {
@@ -331,6 +333,7 @@ static void link_up(struct vm *vm)
 	struct err err = vm->net_err;
 
 	vm->link = LINK_UP;
+	vm_news_mark(vm);
 	if (vm->state == VM_SUSPENDED)
 		vm_set_state(vm, VM_BOOTED);
 	if (vm->state != VM_BOOTING || !err.code)

@@ -10,9 +10,10 @@
 #include "agent-proto/clock.h"
 #include "vmm/vm_private.h"
 
-#define CONSOLE_LOOK 2048 /* bytes from which the last lines are taken */
-#define OUTPUT_SHOWN 240  /* bytes of QEMU's own output */
-#define REASON_SHOWN 300  /* so that some console fits in */
+#define CONSOLE_LOOK 2048	  /* bytes from which the lines are taken */
+#define NEWS_LOOK    (256u << 10) /* bytes that are searched for trouble */
+#define OUTPUT_SHOWN 240	  /* bytes of QEMU's own output */
+#define REASON_SHOWN 300	  /* so that some console fits in */
 
 void vm_condemn(struct vm *vm, enum vm_doom doom, const struct err *err)
 {
@@ -40,72 +41,39 @@ int64_t vm_doom_due(const struct vm *vm)
 	return vm->doom_at_ns;
 }
 
-/* The start of the last line of p[0..n), which does not end in a newline. */
-static size_t line_start(const uint8_t *p, size_t n)
-{
-	while (n && p[n - 1] != '\n')
-		n--;
-	return n;
-}
-
-/* Where the lines begin that fit, escaped, into room; from the end. */
-static size_t fitting_lines(const uint8_t *p, size_t n, size_t room)
-{
-	size_t start = n;
-
-	while (start) {
-		CLEANUP(buf_done) struct buf line = {0};
-		size_t end = start == n ? n : start - 1;
-		size_t from = line_start(p, end);
-
-		stream_escape_tail(&line, p + from, end - from, CONSOLE_LOOK);
-		if (line.len + strlen("\n  | ") > room)
-			break;
-		room -= line.len + strlen("\n  | ");
-		start = from;
-	}
-	return start;
-}
-
-static void add_lines(struct buf *out, const uint8_t *p, size_t n)
-{
-	while (n) {
-		const uint8_t *nl = memchr(p, '\n', n);
-		size_t len = nl ? (size_t)(nl - p) : n;
-		size_t shown = len && p[len - 1] == '\r' ? len - 1 : len;
-
-		buf_append(out, "\n  | ", 5);
-		stream_escape_tail(out, p, shown, CONSOLE_LOOK);
-		n -= nl ? len + 1 : len;
-		p += nl ? len + 1 : len;
-	}
-}
-
 static bool is_blank(uint8_t c)
 {
 	return c == '\n' || c == '\r' || c == ' ';
 }
 
+void vm_news(struct vm *vm, size_t max, struct news *news)
+{
+	CLEANUP(buf_done) struct buf all = {0};
+	uint64_t size = console_size(vm->console);
+	uint64_t n = size > vm->news_from ? size - vm->news_from : 0;
+
+	console_tail(vm->console, &all, n < NEWS_LOOK ? (size_t)n : NEWS_LOOK);
+	news_pick(news, buf_data(&all), all.len, max);
+}
+
+void vm_news_mark(struct vm *vm)
+{
+	vm->news_from = console_size(vm->console);
+}
+
 void vm_add_console(struct vm *vm, struct err *err)
 {
-	static const char intro[] = "; the console ends:";
-	CLEANUP(buf_done) struct buf tail = {0};
+	CLEANUP(news_done) struct news news = {0};
 	CLEANUP(buf_done) struct buf text = {0};
-	size_t from, room;
+	size_t n;
 
-	console_tail(vm->console, &tail, CONSOLE_LOOK);
-	while (tail.len && is_blank(buf_data(&tail)[tail.len - 1]))
-		tail.len--;
+	vm_news(vm, CONSOLE_LOOK, &news);
 	if (strlen(err->text) > REASON_SHOWN)
 		memcpy(err->text + REASON_SHOWN - 3, "...", 4);
-	room = sizeof(err->text) - strlen(err->text) - sizeof(intro);
-	from = fitting_lines(buf_data(&tail), tail.len, room);
-	if (from == tail.len)
-		return;
-	add_lines(&text, buf_data(&tail) + from, tail.len - from);
-	snprintf(err->text + strlen(err->text),
-		 sizeof(err->text) - strlen(err->text), "%s%.*s", intro,
-		 (int)text.len, (char *)buf_data(&text));
+	n = strlen(err->text);
+	news_quote(&text, &news, sizeof(err->text) - n - 1);
+	memcpy(err->text + n, buf_data(&text), text.len);
+	err->text[n + text.len] = '\0';
 }
 
 /* The end of what QEMU printed, as one line. */
@@ -173,6 +141,17 @@ static void tell_death(struct vm *vm, bool was_booting, enum vm_doom doom)
 		vm->on_dead(vm->ctx, &err);
 }
 
+bool vm_is_panicking(const struct vm *vm)
+{
+	return vm->panic_lingers;
+}
+
+static void linger(struct vm *vm)
+{
+	vm->lingering_size = console_size(vm->console);
+	vm->silent_at_ns = clock_deadline_ns(VM_PANIC_SILENCE_NS);
+}
+
 void vm_die(struct vm *vm, const struct err *reason)
 {
 	bool was_booting = vm->state == VM_BOOTING;
@@ -184,6 +163,7 @@ void vm_die(struct vm *vm, const struct err *reason)
 	vm->kill_at_ns = CLOCK_NEVER;
 	vm->panic_lingers = lingers;
 	vm->linger_until_ns = clock_deadline_ns(VM_PANIC_LINGER_NS);
+	linger(vm);
 	if (!lingers)
 		vm_stop_qemu(vm);
 	vm->reason = vm->death;
@@ -268,11 +248,23 @@ static bool may_outlive_agent(const struct vm *vm)
 	       !vm->is_shutting_down && vm->client;
 }
 
+/* The trace of a panic is still being printed. */
+static void step_linger(struct vm *vm)
+{
+	int64_t now_ns = clock_now_ns();
+
+	if (!vm->panic_lingers)
+		return;
+	if (console_size(vm->console) != vm->lingering_size)
+		linger(vm);
+	if (vm->has_exited || now_ns >= vm->linger_until_ns ||
+	    now_ns >= vm->silent_at_ns)
+		vm_stop_qemu(vm);
+}
+
 bool vm_step_death(struct vm *vm)
 {
-	if (vm->panic_lingers &&
-	    (vm->has_exited || clock_now_ns() >= vm->linger_until_ns))
-		vm_stop_qemu(vm);
+	step_linger(vm);
 	if (vm->state == VM_DEAD)
 		return true;
 	if (vm->has_exited && vm->doom < DOOM_ALARM && vm->process)

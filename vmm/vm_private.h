@@ -29,8 +29,10 @@
 /* The same where the guest may be about to suspend: its driver lets go of the
  * agent's port a moment before. */
 #define VM_SUSPEND_GRACE_NS (10 * NS_PER_SEC)
-/* After a panic, so long QEMU lives on to print the rest of the trace. */
-#define VM_PANIC_LINGER_NS (500 * NS_PER_MS)
+/* After a panic QEMU lives on to print the rest of the trace: until the console
+ * has been silent for so long, and never longer than that. */
+#define VM_PANIC_SILENCE_NS (300 * NS_PER_MS)
+#define VM_PANIC_LINGER_NS  (2 * NS_PER_SEC)
 
 /* What is going to kill the VM, the better known the higher. */
 enum vm_doom {
@@ -112,6 +114,7 @@ struct vm {
 	bool is_freed;
 
 	struct console *console;
+	uint64_t news_from; /* offset in its log: see vm_news() */
 	struct stream_list streams;
 	char *console_path;
 	char *socket_path;     /* where the console is served; NULL: */
@@ -138,7 +141,9 @@ struct vm {
 	struct qmp_call probe;	    /* the agent's port was closed: why? */
 	unsigned resets_at_closing; /* of it */
 	bool panic_lingers;
-	int64_t linger_until_ns;
+	int64_t linger_until_ns; /* at the latest */
+	int64_t silent_at_ns;	 /* unless the console says more */
+	uint64_t lingering_size; /* of its log, when that was set */
 
 	/* The link to the agent. */
 	enum vm_link link;

@@ -92,13 +92,23 @@ local function check(t, errors, causes, but)
   t:assert(#problems == 0, table.concat(problems, "\n"))
 end
 
+-- What an error quotes of the console begins where the guest was ready.
+local function say_last_words(vm)
+  vm:run("echo last words >/dev/kmsg", { check = true })
+  vm:console():expect("last words")
+end
+
 test("QEMU is killed", function(t)
   local vm = provium:vm("killed"):boot()
+  say_last_words(vm)
   local errors = errors_of(t, vm, function()
     os.execute("kill -9 " .. vm:pid())
   end)
   check(t, errors, { "death.test.lua:", "VM killed: QEMU was killed by "
-    .. "signal 9", "the console ends:", "/.provium/agent" })
+    .. "signal 9", "the console ends:", "last words" })
+  for name, err in pairs(errors) do
+    t:assert(not err:find("Linux version", 1, true), name .. ": " .. err)
+  end
   t:assert_eq(vm:state(), "dead")
 end)
 
@@ -192,11 +202,12 @@ end
 -- The machine lives, and may still print: what waits for the console goes on.
 test("its agent ends", function(t)
   local vm = provium:vm("v"):boot()
+  say_last_words(vm)
   local errors = errors_of(t, vm, function()
     pcall(vm.syscall, vm, SYS_EXIT_GROUP, 3)
   end, IS_CONSOLE)
   check(t, errors, { "death.test.lua:", "VM v lost its agent: the agent in "
-    .. "the guest ended", "the console ends:" })
+    .. "the guest ended", "the console ends:", "last words" })
   t:assert_eq(vm:state(), "booted")
 end)
 

@@ -145,7 +145,8 @@ test("a", function(t) provium:vm("a"):boot({agent_timeout = 4}) end)
 END
 run 1 run --config silent/provium.lua silent
 out "did not answer within 4 s"
-out "last console output:"
+out "console of a"
+out "Linux version"
 
 claim "a guest with too little memory is told how much booted"
 boot_fails little '{memory = "48M", agent_timeout = 4}'

@@ -21,11 +21,13 @@ end
 
 test("a guest powers off after its processes ended", function(t)
   local vm = provium:vm("a"):boot()
+  vm:run("echo last words >/dev/kmsg", { check = true })
   local err = tostring(t:assert_raises(function()
     vm:run(kill_all_then("poweroff -f"))
   end))
   t:assert_contains(err, "VM a lost its agent: the agent in the guest ended")
   t:assert_contains(err, "the console ends:")
+  t:assert_contains(err, "last words")
   t:assert_contains(tostring(t:assert_raises(function() vm:stat("/") end)),
                     "VM a lost its agent")
   until_state(vm, "shutdown")
