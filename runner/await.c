@@ -507,6 +507,8 @@ int await_l_sleep(lua_State *L)
 	struct sleep_call *s =
 	    await_new(L, "wait_until", sizeof(*s), sleep_release);
 
+	if (lua_isstring(L, 2))
+		await_note(s, "for %s", lua_tostring(L, 2));
 	op_init(&s->op, worker_of(L)->loop, sleep_stop);
 	op_start(&s->op, deadline);
 	return await(L, s, &s->op, sleep_finish);

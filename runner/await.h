@@ -118,7 +118,8 @@ void *await_new(lua_State *L, const char *method, size_t size,
 /* The call does nothing by itself: it waits for the pool, or for tasks. */
 void await_passive(void *p);
 /* What a report says of the call beside its method, in one line: before the
- * wait what it is about, in finish also what came of it. The last one counts. */
+ * wait what it is about, in finish also what came of it. The last one counts.
+ */
 void await_note(void *p, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void await_take_note(void *p, char *take_note);

@@ -134,6 +134,7 @@ static int l_expect(lua_State *L)
 	    await_new(L, method, sizeof(*x), expect_release);
 	await_keep(L, lua_gettop(L), 1);
 	await_keep(L, lua_gettop(L), 2);
+	await_take_note(x, bind_stream_pattern_note(text, n));
 	console_expect_start(x, c, text, n, deadline);
 	return await(L, x, &x->op, expect_finish);
 }

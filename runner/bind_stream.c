@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/await.h"
 #include "runner/bind_capture.h"
@@ -18,6 +19,7 @@
 #include "runner/suite.h"
 #include "runner/worker.h"
 
+#define NOTE_PATTERN	 60 /* bytes of a pattern in a note */
 #define NEXT_DEFAULT_NS	 (10 * NS_PER_SEC)
 #define DRAIN_DEFAULT_NS (NS_PER_SEC / 2)
 
@@ -249,6 +251,17 @@ static int match_finish(lua_State *L, void *p)
 	return n;
 }
 
+char *bind_stream_pattern_note(const void *p, size_t n)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+
+	buf_printf(&b, "for `");
+	stream_escape_tail(&b, p, n < NOTE_PATTERN ? n : NOTE_PATTERN,
+			   NOTE_PATTERN);
+	buf_printf(&b, n > NOTE_PATTERN ? "...`" : "`");
+	return mem_strndup((char *)buf_data(&b), b.len);
+}
+
 /* How many patterns there are at 2; raises on anything that is not a
  * non-empty string, or a list of such. */
 static size_t check_patterns(lua_State *L, const char *method)
@@ -313,6 +326,8 @@ static int match(lua_State *L, const char *method, const char *verb, bool keep)
 	m->patterns = mem_zalloc(n * sizeof(*m->patterns));
 	wait_init(L, &m->wait, so);
 	take_patterns(L, m, lua_gettop(L));
+	await_take_note(
+	    m, bind_stream_pattern_note(m->patterns[0].p, m->patterns[0].n));
 	stream_match(&m->wait, verb, m->patterns, n, keep, deadline);
 	return await(L, m, &m->wait.op, match_finish);
 }

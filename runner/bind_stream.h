@@ -40,6 +40,9 @@ struct stream *stream_object_check(lua_State *L, const char *method,
  * is pending, as a text. */
 void stream_tell_pending(lua_State *L, void *p);
 
+/* What a trail says of a call that waits for the pattern; owned. */
+char *bind_stream_pattern_note(const void *p, size_t n);
+
 /* Appends "proc_stdout_stream of yes, opened at x.test.lua:3". */
 void stream_object_describe(const struct object *o, struct buf *out);
 

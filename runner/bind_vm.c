@@ -216,6 +216,7 @@ static struct power_call *new_power_call(lua_State *L, const char *method,
 	await_keep(L, lua_gettop(L), 1);
 	c->method = method;
 	c->v = v;
+	await_note(c, "%s", v->name);
 	c->is_started = true;
 	return c;
 }

@@ -238,7 +238,7 @@ static int search(lua_State *L)
 	if (!lua_state_load_file(L, path, display, &f))
 		return 1;
 	lua_pushfstring(L, "%s:%d: %s", f.site.file, f.site.line, f.message);
-	failure_done(&f);
+	lua_state_take_origin(L, &f);
 	return lua_error(L);
 }
 

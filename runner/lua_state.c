@@ -16,14 +16,19 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/bind.h"
+#include "runner/bind_test.h"
 #include "runner/load.h"
 #include "runner/lua_blob.h"
 #include "runner/worker.h"
 
-#define TRACE_FRAMES_MAX 40
+/* Frames of a deep stack that a trace shows: the newest and the oldest. Each
+ * is found by counting from the newest on. */
+#define TRACE_TOP    40
+#define TRACE_BOTTOM 10
 
 static const char worker_key;
 
@@ -111,30 +116,78 @@ bool lua_state_test_site(lua_State *L, struct site *ret)
 	return find_site(L, true, ret);
 }
 
-void lua_state_trace(lua_State *L, struct buf *out)
+static void frame_text(const lua_Debug *ar, struct buf *out)
+{
+	buf_printf(out, "%s:%d: in ", ar->source + 1, ar->currentline);
+	if (!strcmp(ar->what, "main"))
+		buf_printf(out, "the file");
+	else if (ar->name)
+		buf_printf(out, "%s %s",
+			   *ar->namewhat ? ar->namewhat : "function", ar->name);
+	else
+		buf_printf(out, "function at line %d", ar->linedefined);
+}
+
+/* Ends the line of a frame that stands *n times in a row; 0: there is none. */
+static void end_frame(struct buf *out, int *n)
+{
+	if (*n > 1)
+		buf_printf(out, ", %d times", *n);
+	if (*n)
+		buf_append(out, "\n", 1);
+	*n = 0;
+}
+
+static int count_levels(lua_State *L)
 {
 	lua_Debug ar;
-	int shown = 0;
+	int below = 0, above = 1;
 
-	for (int level = 0; lua_getstack(L, level, &ar); level++) {
+	while (lua_getstack(L, above, &ar))
+		above *= 2;
+	while (below < above) {
+		int middle = (below + above) / 2;
+
+		if (lua_getstack(L, middle, &ar))
+			below = middle + 1;
+		else
+			above = middle;
+	}
+	return below;
+}
+
+void lua_state_trace(lua_State *L, struct buf *out)
+{
+	CLEANUP(buf_done) struct buf last = {0};
+	CLEANUP(buf_done) struct buf frame = {0};
+	int n = count_levels(L), same = 0;
+	lua_Debug ar;
+
+	for (int level = 0; level < n && lua_getstack(L, level, &ar); level++) {
+		if (level == TRACE_TOP && n > TRACE_TOP + TRACE_BOTTOM) {
+			end_frame(out, &same);
+			buf_printf(out, "... %d frames more\n",
+				   n - TRACE_TOP - TRACE_BOTTOM);
+			level = n - TRACE_BOTTOM - 1;
+			continue;
+		}
 		lua_getinfo(L, "Sln", &ar);
 		if (!is_author(&ar))
 			continue;
-		if (shown++ == TRACE_FRAMES_MAX) {
-			buf_printf(out, "...\n");
-			return;
+		buf_reset(&frame);
+		frame_text(&ar, &frame);
+		if (same && frame.len == last.len &&
+		    !memcmp(buf_data(&frame), buf_data(&last), last.len)) {
+			same++;
+			continue;
 		}
-		buf_printf(out, "%s:%d: in ", ar.source + 1, ar.currentline);
-		if (!strcmp(ar.what, "main"))
-			buf_printf(out, "the file\n");
-		else if (ar.name)
-			buf_printf(out, "%s %s\n",
-				   *ar.namewhat ? ar.namewhat : "function",
-				   ar.name);
-		else
-			buf_printf(out, "function at line %d\n",
-				   ar.linedefined);
+		end_frame(out, &same);
+		buf_append(out, buf_data(&frame), frame.len);
+		buf_reset(&last);
+		buf_append(&last, buf_data(&frame), frame.len);
+		same = 1;
 	}
+	end_frame(out, &same);
 }
 
 /* If msg begins with the position in an author's frame of the stack, returns
@@ -168,36 +221,113 @@ static const char *strip_position(lua_State *L, const char *msg,
 	return NULL;
 }
 
+/* 1: any value. Its text. */
+static int show_value(lua_State *L)
+{
+	if (luaL_callmeta(L, 1, "__tostring") && lua_isstring(L, -1))
+		return 1;
+	lua_pushfstring(L, "(an error value that is a %s) ",
+			luaL_typename(L, 1));
+	bind_test_push_show(L);
+	lua_pushvalue(L, 1);
+	lua_call(L, 1, 1);
+	lua_concat(L, 2);
+	return 1;
+}
+
 static const char *value_text(lua_State *L, size_t *ret_n)
 {
 	if (lua_isstring(L, 1))
 		return lua_tolstring(L, 1, ret_n);
-	if (!luaL_callmeta(L, 1, "__tostring") || !lua_isstring(L, -1))
+	lua_pushcfunction(L, show_value);
+	lua_pushvalue(L, 1);
+	/* Where showing it raises, that error is the text. */
+	if (lua_pcall(L, 1, 1, 0) && !lua_isstring(L, -1))
 		lua_pushfstring(L, "(an error value that is a %s)",
 				luaL_typename(L, 1));
 	return lua_tolstring(L, -1, ret_n);
+}
+
+/* Sets the place and the trace of the error in the thread L. Returns what
+ * follows the place in its text. */
+static const char *describe_origin(lua_State *L, const char *text,
+				   struct failure *f)
+{
+	CLEANUP(buf_done) struct buf trace = {0};
+	const char *rest = strip_position(L, text, &f->site);
+
+	if (!rest)
+		lua_state_site(L, &f->site);
+	lua_state_trace(L, &trace);
+	f->trace =
+	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
+	return rest ? rest : text;
+}
+
+static bool is_origin(const struct worker *w, const char *text, size_t n)
+{
+	return w->origin.message && w->origin.message_n == n &&
+	       memcmp(w->origin.message, text, n) == 0;
+}
+
+static void keep_origin(lua_State *L, struct failure *take, size_t rest)
+{
+	struct failure *origin = &worker_of(L)->origin;
+	size_t n;
+	const char *text = lua_tolstring(L, -1, &n);
+
+	failure_done(origin);
+	*origin = *take;
+	*take = (struct failure){0};
+	failure_set_message(origin, text, n);
+	origin->rest = rest;
+}
+
+void lua_state_keep_origin(lua_State *co)
+{
+	size_t n;
+	const char *text = lua_tolstring(co, -1, &n);
+	struct failure f = {0};
+
+	/* A task of the thread raised it, and has more to tell. */
+	if (is_origin(worker_of(co), text, n))
+		return;
+	const char *rest = describe_origin(co, text, &f);
+	keep_origin(co, &f, (size_t)(rest - text));
+}
+
+void lua_state_rename_origin(lua_State *co)
+{
+	size_t n;
+	const char *text = lua_tolstring(co, -1, &n);
+
+	failure_set_message(&worker_of(co)->origin, text, n);
+}
+
+void lua_state_take_origin(lua_State *L, struct failure *take)
+{
+	keep_origin(L, take, lua_objlen(L, -1) - take->message_n);
 }
 
 /* The handler; upvalue 1 is the struct failure to fill. */
 static int on_error(lua_State *L)
 {
 	struct failure *f = lua_touserdata(L, lua_upvalueindex(1));
-	struct buf trace = {0};
+	struct failure *origin = &worker_of(L)->origin;
+	size_t n;
 
 	if (f->message)
 		return 1;
-	size_t n;
 	const char *text = value_text(L, &n);
-	const char *rest = strip_position(L, text, &f->site);
-	if (!rest)
-		lua_state_site(L, &f->site);
-	else
-		n -= (size_t)(rest - text);
-	failure_set_message(f, rest ? rest : text, n);
-	lua_state_trace(L, &trace);
-	f->trace =
-	    mem_strndup(trace.len ? (char *)buf_data(&trace) : "", trace.len);
-	buf_done(&trace);
+	if (is_origin(worker_of(L), text, n)) {
+		*f = *origin;
+		*origin = (struct failure){0};
+		failure_set_message(f, text + f->rest, n - f->rest);
+	} else {
+		const char *rest = describe_origin(L, text, f);
+
+		failure_set_message(f, rest, n - (size_t)(rest - text));
+	}
 	lua_settop(L, 1);
 	return 1;
 }

@@ -30,6 +30,7 @@ struct failure {
 	size_t message_n; /* bytes of message */
 	char *trace;	  /* a frame a line */
 	struct site site;
+	size_t rest; /* offset in message behind a place; only of an origin */
 };
 void failure_done(struct failure *f);
 /* Replaces the message by a copy of the n bytes at text. */
@@ -60,6 +61,16 @@ int lua_state_load_file(lua_State *L, const char *path, const char *display,
 /* lua_pcall() with a handler that fills f. Returns 0 or -EIO; then nothing is
  * pushed. f must be zeroed. */
 int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f);
+
+/* Remembers where the error text on top of the thread was raised: the text
+ * passes on to another thread, whose lua_state_call() tells that place and that
+ * trace. */
+void lua_state_keep_origin(lua_State *co);
+/* The text on top says more now, behind its first line's place. */
+void lua_state_rename_origin(lua_State *co);
+/* As lua_state_keep_origin(), for a text on top that ends in take->message:
+ * take has the place and the trace, and is emptied. */
+void lua_state_take_origin(lua_State *L, struct failure *take);
 
 /* Runs an embedded file of runner/lua, with the n_args values on the stack,
  * and pushes the one value it returns. An error in it is our bug. */

@@ -129,13 +129,14 @@ static void task_succeed(struct task *t)
 	group_count(g, g->is_race);
 }
 
-/* The first line of an error that is a text says which task it was. */
+/* The first line of the error, a text, says which task it was. */
 static void name_task(const struct task *t)
 {
 	const char *s, *end;
 	size_t n;
 
-	if (lua_type(t->co, -1) != LUA_TSTRING)
+	/* Other methods name the VM of the task. */
+	if (strncmp(t->group->method, "provium.", strlen("provium.")) != 0)
 		return;
 	s = lua_tolstring(t->co, -1, &n);
 	end = memchr(s, '\n', n);
@@ -151,7 +152,11 @@ static void task_fail(struct task *t)
 {
 	struct group *g = t->group;
 
-	name_task(t);
+	if (lua_type(t->co, -1) == LUA_TSTRING) {
+		lua_state_keep_origin(t->co);
+		name_task(t);
+		lua_state_rename_origin(t->co);
+	}
 	luaL_unref(t->co, LUA_REGISTRYINDEX, g->failure);
 	g->failure = luaL_ref(t->co, LUA_REGISTRYINDEX);
 	g->is_cut_off = t->is_cut_off;

@@ -159,6 +159,7 @@ void worker_done(struct worker *w)
 		lua_close(w->L);
 	w->L = NULL;
 	await_done(&w->await);
+	failure_done(&w->origin);
 	suite_done(&w->suite);
 	w->selection = selection_free(w->selection);
 	w->vms = vm_factory_free(w->vms);

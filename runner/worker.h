@@ -29,6 +29,7 @@ struct worker {
 	struct loop *loop;
 	lua_State *L; /* the main coroutine */
 	struct await await;
+	struct failure origin;	      /* see lua_state_keep_origin() */
 	struct barrier_list barriers; /* at which somebody waits */
 	struct suite suite;
 	struct selection *selection;

@@ -179,7 +179,7 @@ local function wait_until_true(fn, opts)
     if left <= 0 then
       core.raise(("wait_until: %s not met within %gs"):format(desc, timeout))
     end
-    core.sleep(math.min(interval, left))
+    core.sleep(math.min(interval, left), desc)
   end
 end
 
