@@ -10,6 +10,7 @@
 
 #include <cmocka.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "agent-proto/session.h"
 #include "tests/unit/agent-proto/lib_end.h"
@@ -68,7 +69,8 @@ static void an_idle_host_drops_what_comes(void **state)
 
 static void a_host_reports_an_agent_of_another_version(void **state)
 {
-	struct hello h = {.version = 7, .nonce = 3, .window = 1};
+	struct hello h = {
+	    .version = PROTO_VERSION + 1, .nonce = 3, .window = 1};
 	uint8_t b[HELLO_SIZE];
 	struct end host;
 	struct err err;
@@ -79,10 +81,11 @@ static void a_host_reports_an_agent_of_another_version(void **state)
 	hello_encode(&h, b);
 	assert_int_equal(end_feed(&host, b, sizeof(b), 0, &err), -EPROTO);
 	assert_int_equal(err.code, -EPROTO);
-	assert_string_equal(
-	    err.text,
-	    "agent speaks protocol 7, this provium speaks 5: rebuild the "
-	    "guest with this provium");
+	CLEANUP(free_ptr)
+	char *want = mem_printf("agent speaks protocol %u, this provium speaks "
+				"%u: rebuild the guest with this provium",
+				PROTO_VERSION + 1, PROTO_VERSION);
+	assert_string_equal(err.text, want);
 	assert_false(session_is_established(host.s));
 	end_expect(&host, "");
 	end_done(&host);
