@@ -132,3 +132,20 @@ void print_excerpt(const struct printer *p, const char *prefix,
 		fputc('\n', p->out);
 	}
 }
+
+void print_quoted(const struct printer *p, const char *indent,
+		  const char *title, const char *s, size_t n, size_t max_lines)
+{
+	CLEANUP(free_ptr) char *quote = mem_printf("%s  | ", indent);
+	const char *from = print_tail(s, n, max_lines);
+
+	fputs(indent, p->out);
+	print_text(p, PRINT_TITLE, title);
+	if (from > s) {
+		CLEANUP(free_ptr)
+		char *note = mem_printf(" (last %zu lines)", max_lines);
+		print_text(p, PRINT_DIM, note);
+	}
+	fputc('\n', p->out);
+	print_lines(p, PRINT_DIM, quote, from, n - (size_t)(from - s));
+}

@@ -33,6 +33,10 @@ void print_lines(const struct printer *p, enum print_style style,
 		 const char *prefix, const char *s, size_t n);
 /* The last `max` lines of s, as a pointer into it. */
 const char *print_tail(const char *s, size_t n, size_t max);
+/* The last max_lines lines of s, quoted below a title, which says so where
+ * there are more. */
+void print_quoted(const struct printer *p, const char *indent,
+		  const char *title, const char *s, size_t n, size_t max_lines);
 /* "12 ms", "1.62 s", "2 m 03 s". */
 void print_duration(const struct printer *p, enum print_style style,
 		    double seconds);

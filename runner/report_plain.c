@@ -12,17 +12,15 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/print.h"
+#include "runner/report_console.h"
 #include "runner/report_summary.h"
 #include "runner/report_tree.h"
 
-#define INDENT	      "        "
-#define QUOTE	      INDENT "  | "
-#define TROUBLE_LINES 80
-#define CONSOLE_LINES 25
-#define CONSOLE_LINE  400 /* bytes of one */
-#define TRACE_LINES   20
-#define CALLS_MAX     6
-#define LOG_MAX	      (256u << 10) /* bytes kept of what a test printed */
+#define INDENT	    "        "
+#define QUOTE	    INDENT "  | "
+#define TRACE_LINES 20
+#define CALLS_MAX   6
+#define LOG_MAX	    (256u << 10) /* bytes kept of what a test printed */
 
 struct report_plain {
 	struct event_sink sink;
@@ -80,131 +78,19 @@ static void put_status(struct report_plain *r, enum print_style style,
 	print_text(&r->p, PRINT_PLAIN, name);
 }
 
-static void put_quoted(struct report_plain *r, const char *title, const char *s,
-		       size_t n, size_t max_lines)
-{
-	const char *from = print_tail(s, n, max_lines);
-
-	put(r, INDENT);
-	print_text(&r->p, PRINT_TITLE, title);
-	if (from > s) {
-		CLEANUP(free_ptr)
-		char *note = mem_printf(" (last %zu lines)", max_lines);
-		print_text(&r->p, PRINT_DIM, note);
-	}
-	put(r, "\n");
-	print_lines(&r->p, PRINT_DIM, QUOTE, from, n - (size_t)(from - s));
-}
-
 static void put_log(struct report_plain *r)
 {
 	const char *title = r->log_cut ? "printed (the end of it)" : "printed";
 
 	if (r->log.len)
-		put_quoted(r, title, (char *)buf_data(&r->log), r->log.len,
-			   SIZE_MAX);
+		print_quoted(&r->p, INDENT, title, (char *)buf_data(&r->log),
+			     r->log.len, SIZE_MAX);
 }
 
 static void drop_log(struct report_plain *r)
 {
 	buf_reset(&r->log);
 	r->log_cut = 0;
-}
-
-/* Whether the message quotes the console to its end, as that of a dead VM
- * does. */
-static bool is_quoted(const json_t *ev, const char *console, size_t n)
-{
-	struct tree_text message = tree_text(ev, "message");
-
-	while (n && (console[n - 1] == '\r' || console[n - 1] == '\n' ||
-		     console[n - 1] == ' '))
-		n--;
-	const char *last = print_tail(console, n, 1);
-	size_t len = n - (size_t)(last - console);
-	return len && memmem(message.p, message.n, last, len);
-}
-
-/* Of each line no more than its end: a guest may print one without end. */
-static void shorten_lines(struct buf *out, const char *s, size_t n)
-{
-	while (n) {
-		const char *newline = memchr(s, '\n', n);
-		size_t len = newline ? (size_t)(newline - s) + 1 : n;
-		size_t cut = len > CONSOLE_LINE ? len - CONSOLE_LINE : 0;
-
-		if (cut)
-			buf_append(out, "...", 3);
-		buf_append(out, s + cut, len - cut);
-		s += len;
-		n -= len;
-	}
-}
-
-/* A console that begins with the kernel's trouble is shown whole. */
-static size_t console_lines(const char *text, const char *alarm)
-{
-	return alarm && !strncmp(text, alarm, strlen(alarm)) ? TROUBLE_LINES
-							     : CONSOLE_LINES;
-}
-
-static void put_console(struct report_plain *r, const char *vm,
-			const json_t *text, const char *alarm)
-{
-	CLEANUP(buf_done) struct buf b = {0};
-	CLEANUP(free_ptr) char *title = mem_printf("console of %s", vm);
-
-	shorten_lines(&b, json_string_value(text), json_string_length(text));
-	put_quoted(r, title, (char *)buf_data(&b), b.len,
-		   console_lines(json_string_value(text), alarm));
-}
-
-/* The kernel's own word, where the message does not have it. */
-static void put_alarms(struct report_plain *r, const json_t *ev)
-{
-	const json_t *list = json_object_get(ev, "console");
-	struct tree_text message = tree_text(ev, "message");
-
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *console = json_array_get(list, i);
-		const char *alarm = get(console, "alarm");
-
-		if (!alarm ||
-		    memmem(message.p, message.n, alarm, strlen(alarm)))
-			continue;
-		put(r, INDENT);
-		print_text(&r->p, PRINT_WARN, get(console, "vm"));
-		put(r, " printed: ");
-		print_text(&r->p, PRINT_WARN, alarm);
-		put(r, "\n");
-	}
-}
-
-static void put_consoles(struct report_plain *r, const json_t *ev)
-{
-	const json_t *list = json_object_get(ev, "console");
-	CLEANUP(buf_done) struct buf silent = {0};
-
-	for (size_t i = 0; i < json_array_size(list); i++) {
-		const json_t *console = json_array_get(list, i);
-		const json_t *text = json_object_get(console, "text");
-		const char *vm = get(console, "vm");
-
-		if (!json_string_length(text))
-			buf_printf(&silent, "%s%s", silent.len ? ", " : "",
-				   vm ? vm : "?");
-		else if (!is_quoted(ev, json_string_value(text),
-				    json_string_length(text)))
-			put_console(r, vm ? vm : "?", text,
-				    get(console, "alarm"));
-	}
-	if (!silent.len)
-		return;
-	put(r, INDENT);
-	print_text(&r->p, PRINT_TITLE, "console of ");
-	print_bytes(&r->p, PRINT_TITLE, (char *)buf_data(&silent), silent.len);
-	print_text(&r->p, PRINT_DIM, ": nothing since the test began");
-	put(r, "\n");
 }
 
 /* A trace of one line says no more than the place above it does. */
@@ -334,11 +220,11 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
 	print_lines(&r->p, PRINT_PLAIN, INDENT, f.message.p + rest,
 		    f.message.n - rest);
-	put_alarms(r, ev);
+	report_console_alarms(&r->p, INDENT, ev);
 	put_source(r, ev, &f);
 	put_trace(r, ev);
 	put_calls(r, ev);
-	put_consoles(r, ev);
+	report_console_write(&r->p, INDENT, ev);
 	put_log(r);
 	r->wants_gap = true;
 	report_summary_failure(&r->summary, at, name);
@@ -552,8 +438,9 @@ static void on_fixture(struct report_plain *r, const json_t *ev)
 	}
 	put(r, "\n");
 	if (json_string_length(output))
-		put_quoted(r, "printed", json_string_value(output),
-			   json_string_length(output), SIZE_MAX);
+		print_quoted(&r->p, INDENT, "printed",
+			     json_string_value(output),
+			     json_string_length(output), SIZE_MAX);
 }
 
 static void on_artifacts(struct report_plain *r, const json_t *ev)

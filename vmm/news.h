@@ -16,7 +16,7 @@
 /* Zeroed: nothing. */
 struct news {
 	struct buf text;   /* whole lines, as they came */
-	struct buf alarm;  /* the line of the kernel's trouble, escaped; or "" */
+	struct buf alarm;  /* the line of the kernel's trouble, escaped */
 	bool is_breakdown; /* text begins with the kernel's breakdown */
 };
 
