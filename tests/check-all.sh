@@ -64,6 +64,7 @@ queue suite sh tests/as-user.sh build/provium ./provium run \
 queue suite sh tests/e2e/sched.sh build/provium
 queue suite sh tests/e2e/select.sh build/provium
 queue suite sh tests/e2e/reports.sh build/provium
+queue suite python3 tests/panel/panel.py build/provium
 queue suite sh tests/e2e/page.sh build/provium
 queue suite sh tests/e2e/cli.sh build/provium
 queue suite sh tests/e2e/deadline.sh build/provium

@@ -1,0 +1,3 @@
+test("the VM has memory", function(t)
+  provium:vm("a", { memroy = "256M" })
+end)

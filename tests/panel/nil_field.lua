@@ -1,0 +1,5 @@
+test("the tool prints 5", function(t)
+  local vm = provium:vm("a"):boot()
+  local n = vm:run("echo 5").output:match("%d+")
+  t:assert_eq(n, "5")
+end)

@@ -1,0 +1,5 @@
+test("the driver reads", function(t)
+  local vm = provium:vm("a"):boot()
+  vm:run("echo 'BUG: unable to handle page fault' >/dev/kmsg")
+  t:assert_eq(vm:run("cat /tmp/x").exit_code, 0)
+end)

@@ -1,0 +1,2 @@
+test("fine", function(t) end)
+error("the file itself fails")

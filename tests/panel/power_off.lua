@@ -1,0 +1,5 @@
+test("it goes on", function(t)
+  local vm = provium:vm("a"):boot()
+  vm:run("poweroff -f")
+  vm:run("true")
+end)

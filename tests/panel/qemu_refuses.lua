@@ -1,0 +1,3 @@
+test("it boots", function(t)
+  provium:vm("a"):boot({ qemu_args = { "-device", "nonsense" } })
+end)
