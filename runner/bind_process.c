@@ -19,6 +19,7 @@
 #include "runner/bind_result.h"
 #include "runner/bind_run.h"
 #include "runner/bind_stream.h"
+#include "runner/bind_stream_object.h"
 #include "runner/bind_vm.h"
 #include "streams/client.h"
 #include "streams/exec.h"
@@ -127,6 +128,7 @@ static int run_async(lua_State *L, const struct guest_method *gm)
 	s->method = method;
 	s->args = a;
 	s->handle = guest_handle_new(g);
+	await_note(s, "`%s`", a->command);
 	if (exec_encode_spawn(&spec, s->handle.id, true, &m, &store, &err) <
 	    0) {
 		buf_done(&store);
@@ -211,12 +213,13 @@ static int wait_all_done(lua_State *L, void *p)
 	    .is_cut = w->out->reply.done.value > 0 ||
 		      w->err_out->reply.done.value > 0,
 	};
+	await_take_note(w, bind_result_note(&o));
 	bind_result_push(L, &o);
 	return 1;
 }
 
-static struct call *start_output(struct client *c, uint64_t handle, uint8_t fd,
-				 int64_t deadline)
+struct call *process_start_output(struct client *c, uint64_t handle, uint8_t fd,
+				  int64_t deadline_ns)
 {
 	struct call *call = call_new(c);
 	struct msg m = {.type = MSG_PROC_OUTPUT};
@@ -224,7 +227,7 @@ static struct call *start_output(struct client *c, uint64_t handle, uint8_t fd,
 	m.proc_output.handle = handle;
 	m.proc_output.fd = fd;
 	m.proc_output.flags = MSG_OUTPUT_UNTIL_EXIT | MSG_OUTPUT_HELD;
-	call_start(call, &m, NULL, 0, deadline);
+	call_start(call, &m, NULL, 0, deadline_ns);
 	return call;
 }
 
@@ -240,13 +243,14 @@ int process_await_exit(lua_State *L, const char *method, struct client *c,
 	await_tell(w, wait_tell);
 	w->method = method;
 	w->command = mem_strdup(command);
+	await_note(w, "`%s`", command);
 	w->handle = handle;
 	w->streams = streams;
 	m.proc_wait.handle = handle;
 	w->exited = call_new(c);
 	call_start(w->exited, &m, NULL, 0, deadline);
-	w->out = start_output(c, handle, 1, deadline);
-	w->err_out = start_output(c, handle, 2, deadline);
+	w->out = process_start_output(c, handle, 1, deadline);
+	w->err_out = process_start_output(c, handle, 2, deadline);
 	return await(L, w, &w->exited->op, wait_all_done);
 }
 
@@ -390,16 +394,37 @@ static int output_stream(lua_State *L, const char *method, uint8_t fd,
 				po->command);
 }
 
+static const char *const output_kinds[] = {NULL, "proc_stdout_stream",
+					   "proc_stderr_stream"};
+
 static int l_stdout_stream(lua_State *L)
 {
-	return output_stream(L, "process:stdout_stream", 1,
-			     "proc_stdout_stream");
+	return output_stream(L, "process:stdout_stream", 1, output_kinds[1]);
 }
 
 static int l_stderr_stream(lua_State *L)
 {
-	return output_stream(L, "process:stderr_stream", 2,
-			     "proc_stderr_stream");
+	return output_stream(L, "process:stderr_stream", 2, output_kinds[2]);
+}
+
+bool process_of_stream(lua_State *L, int idx, struct process_ask *ret)
+{
+	const struct stream_object *so = object_test(L, idx, &stream_class);
+	const struct object *owner = so ? so->obj.owner : NULL;
+
+	if (!owner || owner->class != &process_class)
+		return false;
+	const struct process_object *po = (const void *)owner;
+	if (!po->is_open || !guest_handle_is_current(&po->handle))
+		return false;
+	*ret = (struct process_ask){
+	    .client = po->handle.guest->class->guest->client_if_live(
+		po->handle.guest),
+	    .handle = po->handle.id,
+	    .command = po->command,
+	    .fd = strcmp(so->kind, output_kinds[2]) == 0 ? 2 : 1,
+	};
+	return ret->client;
 }
 
 static int l_pid(lua_State *L)

@@ -16,6 +16,7 @@
 #include "runner/await.h"
 #include "runner/bind_capture.h"
 #include "runner/bind_stream_object.h"
+#include "runner/last_words.h"
 #include "runner/suite.h"
 #include "runner/worker.h"
 
@@ -223,6 +224,7 @@ struct match_call {
 	struct stream_pattern *patterns; /* owned; bytes are kept strings */
 	size_t n;
 	bool is_list;
+	struct last_words *words; /* of the process, once it has failed */
 };
 
 static void match_release(void *p)
@@ -230,7 +232,24 @@ static void match_release(void *p)
 	struct match_call *m = p;
 
 	stream_wait_done(&m->wait);
+	last_words_free(m->words);
 	free(m->patterns);
+}
+
+/* The wait has failed, and the process, if it is of one, may explain it. */
+static int match_failed(lua_State *L, void *p)
+{
+	struct match_call *m = p;
+	struct op *pending = m->words ? last_words_pending(m->words) : NULL;
+
+	if (pending)
+		return await_again(L, m, pending, match_failed);
+	if (!m->words)
+		bind_fail_err(L, m->method, &m->wait.op.err);
+	lua_pushstring(L, m->wait.op.err.text);
+	last_words_push(L, m->words);
+	lua_concat(L, 2);
+	bind_fail_text(L, m->method, lua_gettop(L));
 }
 
 static int match_finish(lua_State *L, void *p)
@@ -238,7 +257,12 @@ static int match_finish(lua_State *L, void *p)
 	struct match_call *m = p;
 	struct stream_wait *w = &m->wait;
 
-	wait_check(L, m->method, w);
+	stream_wait_accept(w);
+	if (w->op.result < 0) {
+		if (w->op.result == -ETIMEDOUT || w->op.result == -EPIPE)
+			m->words = last_words_new(L);
+		return match_failed(L, m);
+	}
 	int n = 0;
 	if (w->keep) {
 		push_buf(L, &w->bytes);

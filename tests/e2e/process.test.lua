@@ -184,6 +184,37 @@ test("who waits for a process that a stream holds up is told",
     out:expect("done", 100)
   end)
 
+test("a wait for output that does not come tells of the process", function(t)
+  local p = vm:run_async("echo loading; echo cannot bind >&2; exit 4")
+  local err = t:assert_raises(function() p:stdout_stream():expect("ready", 9) end)
+  t:assert_match(err, "was waiting for `ready`; last bytes: \"loading\\n\"\n"
+    .. "`[^`]+` exited with 4\nstderr:\ncannot bind$")
+  -- What it tells of is still there to be read.
+  t:assert_eq(p:wait().stderr, "cannot bind\n")
+
+  p = vm:run_async("echo cannot bind >&2; sleep 1000")
+  err = t:assert_raises(function() p:stdout_stream():expect("ready", 0.1) end)
+  t:assert_match(err, "\n`[^`]+` is still running\nstderr:\ncannot bind$")
+  p:kill("KILL")
+  p:wait()
+
+  p = vm:run_async("echo to stdout; kill -9 $$")
+  err = t:assert_raises(function() p:stderr_stream():read_until("x", 9) end)
+  t:assert_match(err, "\n`[^`]+` was killed by SIGKILL\nstdout:\nto stdout$")
+
+  p = vm:run_async("head -c 1000 /dev/zero | tr '\\0' e >&2")
+  err = t:assert_raises(function() p:stdout_stream():expect("ready", 9) end)
+  t:assert_match(err, "exited with 0\nstderr ends:\ne+$")
+  t:assert_eq(#err:match("e+$"), 400)
+
+  -- Both outputs may have readers.
+  p = vm:run_async("echo out; echo err >&2")
+  local errors = p:stderr_stream()
+  err = t:assert_raises(function() p:stdout_stream():expect("ready", 9) end)
+  t:assert_contains(err, "exited with 0")
+  t:assert_eq(errors:read_until("\n", 9), "err\n")
+end)
+
 test("stdin that nobody reads any more is an error, not a hang", function(t)
   local p = vm:run_async("exec <&-; echo closed; sleep 1000")
   p:stdout_stream():expect("closed", 60)
