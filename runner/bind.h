@@ -90,6 +90,9 @@ struct object_class {
 	bool (*is_busy)(const void *object);
 	/* Appends a console, as in events, when a test failed; or NULL. */
 	void (*report)(void *object, void *json_array);
+	/* Appends to a JSON array what it does to others, a string, when a test
+	 * failed; or NULL. */
+	void (*in_force)(const void *object, void *json_array);
 	/* A test has run. is_last: no later one will use the object. What went
 	 * wrong with it unseen is marked (suite_mark_at()). May be NULL. */
 	void (*test_end)(void *object, bool is_last);

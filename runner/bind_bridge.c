@@ -12,10 +12,12 @@
 
 #include <stdlib.h>
 
+#include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/bind_lab.h"
 #include "runner/bind_nic.h"
 #include "runner/bind_vm.h"
+#include "runner/bridge_in_force.h"
 #include "runner/worker.h"
 #include "vmm/net/bridge_log.h"
 #include "vmm/net/bridge_state.h"
@@ -347,11 +349,26 @@ static const struct bind_function meta[] = {
     {NULL, NULL},
 };
 
+static void bridge_object_in_force(const void *object, void *json_array)
+{
+	const struct bridge_object *b = object;
+	CLEANUP(buf_done) struct buf text = {0};
+	json_t *saved = b->bridge ? bridge_save(b->bridge) : NULL;
+
+	bridge_in_force(saved, &text);
+	json_decref(saved);
+	if (text.len)
+		json_array_append_new(
+		    json_array,
+		    event_string((char *)buf_data(&text), text.len));
+}
+
 const struct object_class bridge_class = {
     .name = "bridge",
     .rank = RANK_BRIDGE,
     .size = sizeof(struct bridge_object),
     .close = bridge_object_close,
+    .in_force = bridge_object_in_force,
     .methods = methods,
     .meta = meta,
 };

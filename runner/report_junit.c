@@ -101,11 +101,23 @@ static void put_calls(FILE *out, const json_t *calls)
 		const json_t *at = json_object_get(call, "location");
 		CLEANUP(free_ptr)
 		char *line = mem_printf(
-		    "%s %s:%lld took %.3f s\n", tree_string(call, "method"),
+		    "%s %s:%lld took %.3f s", tree_string(call, "method"),
 		    tree_string(at, "file"),
 		    (long long)json_integer_value(json_object_get(at, "line")),
 		    tree_number(call, "seconds"));
 		put_text(out, tree_text_c(line), false);
+		fputs(json_object_get(call, "note") ? ": " : "", out);
+		put_member(out, call, "note");
+		fputs("\n", out);
+	}
+}
+
+static void put_networks(FILE *out, const json_t *list)
+{
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		fputs("in force on ", out);
+		put_text(out, tree_text_of(json_array_get(list, i)), false);
+		fputs("\n", out);
 	}
 }
 
@@ -128,6 +140,7 @@ static void put_details(FILE *out, const json_t *f)
 	fputs("\n", out);
 	put_member(out, f, "source");
 	put_member(out, f, "trace");
+	put_networks(out, json_object_get(f, "network"));
 	put_calls(out, json_object_get(f, "calls"));
 	put_consoles(out, json_object_get(f, "console"));
 }

@@ -202,6 +202,19 @@ static void put_calls(struct report_plain *r, const json_t *ev)
 	}
 }
 
+static void put_networks(struct report_plain *r, const json_t *ev)
+{
+	const json_t *list = json_object_get(ev, "network");
+
+	for (size_t i = 0; i < json_array_size(list); i++) {
+		put(r, INDENT);
+		print_text(&r->p, PRINT_WARN, "in force on ");
+		print_text(&r->p, PRINT_WARN,
+			   json_string_value(json_array_get(list, i)));
+		put(r, "\n");
+	}
+}
+
 static void put_failure(struct report_plain *r, const json_t *ev,
 			const char *name)
 {
@@ -220,6 +233,7 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
 	print_lines(&r->p, PRINT_PLAIN, INDENT, f.message.p + rest,
 		    f.message.n - rest);
+	put_networks(r, ev);
 	report_console_alarms(&r->p, INDENT, ev);
 	put_source(r, ev, &f);
 	put_trace(r, ev);

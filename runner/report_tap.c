@@ -121,7 +121,7 @@ static void put_value(struct report_tap *r, const json_t *ev, const char *key)
 static void put_diagnostics(struct report_tap *r, const json_t *ev)
 {
 	static const char *const keys[] = {
-	    "message", "location", "source",   "trace",
+	    "message", "location", "source",   "trace",	   "network",
 	    "calls",   "console",  "duration", "attempts",
 	};
 

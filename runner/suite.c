@@ -267,6 +267,20 @@ static json_t *consoles(const struct suite *s)
 	return list;
 }
 
+/* What the networks of the test do to frames. */
+static json_t *networks(const struct suite *s)
+{
+	json_t *list = json_array();
+	const struct object *o;
+
+	for (struct scope *in = s->w->scope; in; in = in->parent)
+		for (int i = 0; i < RANKS; i++)
+			TAILQ_FOREACH (o, &in->objects[i], link)
+				if (o->class->in_force)
+					o->class->in_force(o, list);
+	return list;
+}
+
 static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 {
 	json_t *source =
@@ -290,6 +304,10 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 					      f->site.line));
 	json_object_set_new(ev, "trace", text(f->trace ? f->trace : ""));
 	json_object_set_new(ev, "console", list);
+	json_t *in_force = networks(s);
+	if (json_array_size(in_force))
+		json_object_set(ev, "network", in_force);
+	json_decref(in_force);
 	if (s->w->await.trail.n)
 		json_object_set_new(ev, "calls",
 				    trail_calls(&s->w->await.trail));

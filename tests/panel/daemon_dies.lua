@@ -1,0 +1,5 @@
+test("the daemon gets ready", function(t)
+  local vm = provium:vm("a"):boot()
+  local p = vm:run_async("echo loading; echo cannot bind >&2; exit 4")
+  p:stdout_stream():expect("ready", 5)
+end)

@@ -1,0 +1,7 @@
+test("the peers see each other", function(t)
+  local a, b = provium:vm("a"), provium:vm("b")
+  provium:bridge("lan"):attach({ a, b })
+  provium.all(function() a:boot() end, function() b:boot() end)
+  provium:bridge("lan"):partition(a, b)
+  t:assert(a:run("ping -c 1 -W 1 b"):ok(), "b does not answer")
+end)
