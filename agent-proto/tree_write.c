@@ -78,13 +78,14 @@ static void leave_name(struct tree_writer *w)
  * not. -errno. */
 static int is_empty_dir(int parent_fd, const char *name)
 {
-	CLEANUP(fd_closep) int fd = openat(parent_fd, name, OPEN_DIR);
+	int fd = openat(parent_fd, name, OPEN_DIR);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
-	int n = 0;
+	int n = 0, code = errno;
 
-	if (!d)
-		return errno == EACCES ? 1 : -errno;
-	fd = -1; /* it is d's */
+	if (!d) {
+		fd_closep(&fd);
+		return code == EACCES ? 1 : -code;
+	}
 	while (n <= 2 && readdir(d))
 		n++;
 	closedir(d);
