@@ -81,8 +81,7 @@ method("assert_contains", function(s, sub, msg)
   check_type("t:assert_contains", "text", s, "string")
   check_type("t:assert_contains", "part", sub, "string")
   if not s:find(sub, 1, true) then
-    core.fail(message(msg, ("%s does not contain %s"):format(
-      diff.show(s), diff.show(sub))))
+    core.fail(message(msg, diff.explain_missing(s, sub)))
   end
 end)
 
@@ -96,7 +95,7 @@ method("assert_match", function(s, pattern, msg)
   end
   if not found then
     core.fail(message(msg, ("%s does not match the pattern %s"):format(
-      diff.show(s), diff.show(pattern))))
+      diff.brief(s), diff.show(pattern))))
   end
   return s:match(pattern)
 end)

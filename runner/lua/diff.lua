@@ -9,7 +9,10 @@ local SHOWN_MAX = 20 -- differences listed
 local WHOLE_MAX = 200 -- bytes of a string that differs and is shown whole
 local BEFORE, AFTER = 40, 100 -- of a longer one: bytes around the place
 local LINES_AROUND = 2
-local LINES_MAX = 20 -- lines that differ, of either side
+local LINES_MAX = 20 -- lines of a block that differs, of either side
+local BLOCKS_MAX = 8 -- blocks of lines that differ
+local CELLS_MAX = 250000 -- pairs of lines that are compared
+local PART_MIN = 3 -- bytes of a text's part that are worth being found
 
 local int64, uint64 = ffi.typeof("int64_t"), ffi.typeof("uint64_t")
 local TWO_63, TWO_64 = 2 ^ 63, 2 ^ 64
@@ -223,35 +226,100 @@ local function one_of(line, across)
   return window(text, across and parting(text, across) or 1) .. note
 end
 
-local function add_lines(out, sign, a, b, from, to)
+-- The lines from x[from] to x[to]; those of y from there stand across.
+local function add_lines(out, sign, x, from, to, y, y_from)
   local last = math.min(to, from + LINES_MAX - 1)
   for k = from, last do
-    out[#out + 1] = ("  %s %s"):format(sign, one_of(a[k], b[k]))
+    out[#out + 1] = ("  %s %s"):format(sign, one_of(x[k], y[y_from + k - from]))
   end
   if to > last then
     out[#out + 1] = ("  %s ... %d lines more"):format(sign, to - last)
   end
 end
 
--- Two texts of several lines: from where they part to where they meet again
--- for good.
+-- How long the longest common sequence of a[x..na] and b[y..nb] is, as [x][y].
+local function common_lengths(a, b, first, na, nb)
+  local lengths = { [na + 1] = {} }
+  for y = first, nb + 1 do
+    lengths[na + 1][y] = 0
+  end
+  for x = na, first, -1 do
+    local row, below = { [nb + 1] = 0 }, lengths[x + 1]
+    for y = nb, first, -1 do
+      row[y] = a[x] == b[y] and below[y + 1] + 1
+        or math.max(below[y], row[y + 1])
+    end
+    lengths[x] = row
+  end
+  return lengths
+end
+
+-- Where the lines differ: blocks of lines of a in place of lines of b, in order.
+-- Texts that are too long to compare so are one block.
+local function blocks_of(a, b, first, na, nb)
+  if (na - first + 1) * (nb - first + 1) > CELLS_MAX then
+    return { { a = first, a_to = na, b = first, b_to = nb } }
+  end
+  local lengths = common_lengths(a, b, first, na, nb)
+  local blocks, x, y = {}, first, first
+  while x <= na or y <= nb do
+    if x <= na and y <= nb and a[x] == b[y] then
+      x, y = x + 1, y + 1
+    else
+      local last = blocks[#blocks]
+      if not last or last.a_to ~= x - 1 or last.b_to ~= y - 1 then
+        last = { a = x, a_to = x - 1, b = y, b_to = y - 1 }
+        blocks[#blocks + 1] = last
+      end
+      if y > nb or x <= na and lengths[x + 1][y] >= lengths[x][y + 1] then
+        x, last.a_to = x + 1, x
+      else
+        y, last.b_to = y + 1, y
+      end
+    end
+  end
+  return blocks
+end
+
+-- Lines that both have, from a[from] to a[to]: those beside a block.
+local function add_equal(out, a, from, to, is_first, is_last)
+  local after = is_first and 0 or LINES_AROUND
+  local before = is_last and 0 or LINES_AROUND
+  for k = from, to do
+    if k < from + after or k > to - before then
+      out[#out + 1] = "    " .. one_of(a[k])
+    elseif k == from + after and not is_first and not is_last then
+      out[#out + 1] = ("    ... %d equal lines"):format(
+        to - from + 1 - after - before)
+    end
+  end
+end
+
+-- Two texts of several lines: each place where they differ, and what is around
+-- it.
 local function explain_text(got, want)
   local a, b = lines_of(got), lines_of(want)
   local i, na, nb = 1, #a, #b
   while a[i] == b[i] do
     i = i + 1
   end
-  while na > i and nb > i and a[na] == b[nb] do
+  while na >= i and nb >= i and a[na] == b[nb] do
     na, nb = na - 1, nb - 1
   end
   local out = { ("the texts differ from line %d on:"):format(i) }
-  for k = math.max(1, i - LINES_AROUND), i - 1 do
-    out[#out + 1] = "    " .. one_of(a[k])
+  local blocks, shown = blocks_of(a, b, i, na, nb), 0
+  for n, block in ipairs(blocks) do
+    if n > BLOCKS_MAX then
+      out[#out + 1] = ("    ... %d more places"):format(#blocks - BLOCKS_MAX)
+      break
+    end
+    add_equal(out, a, shown + 1, block.a - 1, n == 1)
+    add_lines(out, "-", b, block.b, block.b_to, a, block.a)
+    add_lines(out, "+", a, block.a, block.a_to, b, block.b)
+    shown = block.a_to
   end
-  add_lines(out, "-", b, a, i, nb)
-  add_lines(out, "+", a, b, i, na)
-  for k = na + 1, math.min(#a, na + LINES_AROUND) do
-    out[#out + 1] = "    " .. one_of(a[k])
+  if #blocks <= BLOCKS_MAX then
+    add_equal(out, a, shown + 1, #a, false, true)
   end
   out[#out + 1] = "  (- expected, + got)"
   return table.concat(out, "\n")
@@ -262,6 +330,38 @@ local function explain_long(got, want)
   return ("the strings (%d and %d bytes) differ from byte %d on\n"
     .. "  got:      %s\n  expected: %s"):format(#got, #want, at,
     window(got, at), window(want, at))
+end
+
+-- A text; of a long one, its end.
+function M.brief(text)
+  if #text <= WHOLE_MAX then
+    return show.show(text)
+  end
+  return ("the text (%d bytes) that ends ...%s"):format(#text,
+    show.quote(text:sub(-AFTER)))
+end
+
+-- Says of a text that it does not contain the part: of a long one, the line
+-- that has the most of the part's beginning.
+function M.explain_missing(text, part)
+  if #text <= WHOLE_MAX then
+    return ("%s does not contain %s"):format(show.show(text), show.show(part))
+  end
+  local _, lines = text:gsub("\n", "")
+  lines = lines + (text:sub(-1) == "\n" and 0 or 1)
+  local said = ("the text (%d bytes, %d line%s) does not contain %s"):format(
+    #text, lines, lines == 1 and "" or "s", show.show(part))
+  for n = #part - 1, PART_MIN, -1 do
+    local at = text:find(part:sub(1, n), 1, true)
+    if at then
+      local _, before = text:sub(1, at):gsub("\n", "")
+      local from = text:sub(1, at):match(".*\n()") or 1
+      local line = text:match("[^\n]*", from)
+      return ("%s\n  nearest:  line %d: %s"):format(said, before + 1,
+        #line <= WHOLE_MAX and show.quote(line) or window(line, at - from + 1))
+    end
+  end
+  return said .. "\n  it ends:  ..." .. show.quote(text:sub(-AFTER))
 end
 
 -- --- what is said -----------------------------------------------------------

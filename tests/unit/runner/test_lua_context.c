@@ -66,6 +66,57 @@ static void texts_that_differ_are_told_by_line(void **state)
 	      "  - \"b\"\n  + \"b\" (no newline)\n");
 }
 
+/* a and b: texts of the lines 1 to n. */
+#define LINES                                                                  \
+	"local function lines(n, change) local s = {} for i = 1, n do "        \
+	"s[i] = change[i] or tostring(i) end "                                 \
+	"return table.concat(s, '\\n') .. '\\n' end "
+
+static void each_place_where_texts_differ_is_shown(void **state)
+{
+	(void)state;
+	FAILS(LINES "t:assert_eq(lines(200, {[20] = 'x', [180] = 'y'}), "
+		    "lines(200, {}))",
+	      "differ from line 20 on:\n"
+	      "    \"18\"\n    \"19\"\n  - \"20\"\n  + \"x\"\n"
+	      "    \"21\"\n    \"22\"\n    ... 155 equal lines\n"
+	      "    \"178\"\n    \"179\"\n  - \"180\"\n  + \"y\"\n"
+	      "    \"181\"\n    \"182\"\n  (- expected");
+	/* Neighbours have all between them shown. */
+	FAILS(LINES "t:assert_eq(lines(9, {[3] = 'x', [7] = 'y'}), "
+		    "lines(9, {}))",
+	      "  + \"x\"\n    \"4\"\n    \"5\"\n    \"6\"\n  - \"7\"\n");
+	/* A line that is missing moves no other. */
+	FAILS("t:assert_eq('a\\nc\\nd\\nX\\n', 'a\\nb\\nc\\nd\\ne\\n')",
+	      "    \"a\"\n  - \"b\"\n    \"c\"\n    \"d\"\n  - \"e\"\n"
+	      "  + \"X\"\n  (");
+	FAILS("local a, b = {}, {} for i = 1, 40, 2 do a[i], a[i + 1] = 'x' .. "
+	      "i, 's' b[i], b[i + 1] = 'y' .. i, 's' end "
+	      "t:assert_eq(table.concat(a, '\\n'), table.concat(b, '\\n'))",
+	      "    ... 12 more places\n  (");
+	/* Too many pairs of lines: one block. */
+	FAILS(LINES "t:assert_eq(lines(2000, {[1] = 'x', [2000] = 'y'}), "
+		    "lines(2000, {}))",
+	      "  + \"x\"\n  + \"2\"\n");
+}
+
+static void a_long_text_without_the_part_is_not_shown_whole(void **state)
+{
+	(void)state;
+	FAILS(LINES "t:assert_contains(lines(300, {[77] = 'peer 30 is up'}), "
+		    "'peer 301')",
+	      "the text (1103 bytes, 300 lines) does not contain "
+	      "\"peer 301\"\n  nearest:  line 77: \"peer 30 is up\"");
+	FAILS("t:assert_contains(('x'):rep(500) .. 'end', 'y')",
+	      "the text (503 bytes, 1 line) does not contain \"y\"\n"
+	      "  it ends:  ...\"");
+	FAILS("t:assert_contains(('x'):rep(900) .. 'abcd', 'abce')",
+	      "nearest:  line 1: ...\"xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	      "abcd\"");
+	FAILS("t:assert_match(('x'):rep(500), 'y')",
+	      "the text (500 bytes) that ends ...\"xxx");
+}
+
 static void long_strings_are_shown_where_they_differ(void **state)
 {
 	(void)state;
@@ -547,6 +598,8 @@ int main(void)
 	    cmocka_unit_test(assertions_say_what_is_wrong),
 	    cmocka_unit_test(tables_that_differ_are_told_by_path),
 	    cmocka_unit_test(texts_that_differ_are_told_by_line),
+	    cmocka_unit_test(each_place_where_texts_differ_is_shown),
+	    cmocka_unit_test(a_long_text_without_the_part_is_not_shown_whole),
 	    cmocka_unit_test(long_strings_are_shown_where_they_differ),
 	    cmocka_unit_test(no_value_is_too_much_to_compare),
 	    cmocka_unit_test(numbers_have_the_digits_that_tell_them_apart),
