@@ -406,6 +406,14 @@ static int print_to_log(lua_State *L)
 	}
 	luaL_pushresult(&b);
 	const char *text = lua_tolstring(L, -1, &len);
+	/* A finalizer of the state that is being closed: no event may follow,
+	 * but the file's output may. */
+	if (w->is_over) {
+		fwrite(text, 1, len, stdout);
+		fputc('\n', stdout);
+		fflush(stdout);
+		return 0;
+	}
 	json_t *ev = event_new("log");
 	if (test)
 		json_object_set_new(ev, "test",

@@ -364,6 +364,18 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 	drop_log(r);
 }
 
+/* What came behind the last test: a file that ends, and what could not be
+ * kept of it. */
+static void on_file_end(struct report_plain *r, const json_t *ev)
+{
+	(void)ev;
+	if (!r->log.len || !r->is_planned)
+		return;
+	head(r);
+	put_log(r);
+	drop_log(r);
+}
+
 static void on_file_error(struct report_plain *r, const json_t *ev)
 {
 	const char *what = r->is_planned ? "[outside of its tests]"
@@ -482,6 +494,7 @@ static const struct plain_handler handlers[] = {
     {"output", on_print},
     {"fixture", on_fixture},
     {"test_end", on_test_end},
+    {"file_end", on_file_end},
     {"slow", on_slow},
     {"waiting", on_waiting},
     {"artifacts", on_artifacts},

@@ -281,10 +281,19 @@ static json_t *networks(const struct suite *s)
 	return list;
 }
 
+/* The file of the job has another name in reports, where it is run often. */
+static json_t *source_of(const struct job *job, const struct site *at)
+{
+	bool is_own = job->display && !strcmp(at->file, job->display);
+
+	if (!at->file[0])
+		return NULL;
+	return trail_source(is_own ? job->file : at->file, at->line);
+}
+
 static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 {
-	json_t *source =
-	    f->site.file[0] ? trail_source(f->site.file, f->site.line) : NULL;
+	json_t *source = source_of(s->w->job, &f->site);
 	json_t *list = consoles(s);
 	CLEANUP(buf_done) struct buf message = {0};
 

@@ -299,6 +299,30 @@ no_out STRAY
 run 0 run -v stray
 out "  | STRAY"
 
+claim "what is printed behind the last test is shown"
+file behind/a.test.lua <<'END'
+test("fine", function(t) end)
+local p = newproxy(true)
+getmetatable(p).__gc = function()
+  print("printed at the end")
+  io.write("written at the end\n")
+end
+END
+run 0 run behind
+out "  ok    fine"
+out "  | printed at the end"
+out "  | written at the end"
+
+claim "a failure of a repeated file has its source"
+file again/a.test.lua <<'END'
+test("no", function(t)
+  t:fail("never")
+end)
+END
+run 1 run --repeat 2 again
+out "again/a.test.lua#2:2: never"
+out ">    2 |   t:fail(\"never\")"
+
 claim "what a test prints cannot steer the terminal"
 file steer/s.test.lua <<'END'
 test("\27[2Jname", function(t) error("\27[2J\7message") end)
