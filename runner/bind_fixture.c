@@ -24,9 +24,14 @@
 #include "runner/worker.h"
 #include "vmm/process.h"
 #include "vmm/snapshot.h"
+#include "vmm/store.h"
 
 #define SELF	     "/proc/self/exe"
-#define OUTPUT_SHOWN 1000
+#define OUTPUT_SHOWN 2000 /* bytes of what a builder says */
+#define FAILURE_MAX  8192 /* bytes of a failure that a run remembers */
+/* FNV-1a of 64 bits (www.isthe.com/chongo/tech/comp/fnv). */
+#define HASH_BASIS UINT64_C(0xcbf29ce484222325)
+#define HASH_PRIME UINT64_C(0x100000001b3)
 
 static const char source_key; /* of the source, in an object's fields */
 
@@ -206,25 +211,81 @@ static void build_release(void *p)
 	free(c->source);
 }
 
+/* Where the run remembers that the fixture cannot be built: beside the folder
+ * of the file. Owned; NULL: a fixture asks, whose process is of no run. */
+static char *failure_path(const struct worker *w, const char *source)
+{
+	uint64_t hash = HASH_BASIS;
+
+	if (w->deps || !w->job->run_dir)
+		return NULL;
+	for (const char *s = source; *s; s++)
+		hash = (hash ^ (uint8_t)*s) * HASH_PRIME;
+	return mem_printf("%s/../fixture-%016llx", w->job->run_dir,
+			  (unsigned long long)hash);
+}
+
+/* What the builder says of the failure, without its progress. */
+static void add_reason(struct buf *text, const struct build_call *c)
+{
+	CLEANUP(free_ptr)
+	char *intro = mem_printf("provium: fixture '%s': ", c->source);
+	const struct buf *b = process_output(c->process);
+	const char *p = b->len ? (const char *)buf_data(b) : "";
+	const char *at = memmem(p, b->len, intro, strlen(intro));
+	size_t n = b->len;
+
+	if (at) {
+		n -= (size_t)(at + strlen(intro) - p);
+		p = at + strlen(intro);
+	}
+	while (n && p[n - 1] == '\n')
+		n--;
+	buf_append(text, p, n < OUTPUT_SHOWN ? n : OUTPUT_SHOWN);
+	if (!n)
+		process_describe(c->status, text);
+}
+
 /* 1: the source. */
 static int build_finish(lua_State *L, void *p)
 {
 	struct build_call *c = p;
-	const struct buf *b;
-	struct buf *text;
+	struct err err;
 
 	if (c->op.result < 0)
 		bind_fail_err(L, c->method, &c->op.err);
 	c->is_built = WIFEXITED(c->status) && WEXITSTATUS(c->status) == 0;
 	if (c->is_built)
 		return 0;
-	text = bind_push_buf(L);
-	b = process_output(c->process);
-	stream_escape_tail(text, buf_data(b), b->len, OUTPUT_SHOWN);
-	if (!text->len)
-		process_describe(c->status, text);
-	bind_fail_arg(L, c->method, "fixture '%s' cannot be built: %.*s",
-		      c->source, (int)text->len, (char *)buf_data(text));
+	struct buf *text = bind_push_buf(L);
+	buf_printf(text, "fixture '%s' cannot be built: ", c->source);
+	add_reason(text, c);
+	char *path = failure_path(worker_of(L), c->source);
+	/* It is built once more where that cannot be written. */
+	if (path && WIFEXITED(c->status))
+		store_write(path, buf_data(text), text->len, &err);
+	free(path);
+	lua_pushlstring(L, (char *)buf_data(text), text->len);
+	bind_fail_text(L, c->method, lua_gettop(L));
+}
+
+/* Raises what an earlier build in this run has failed with. */
+static void check_failed(lua_State *L, const char *method, const char *source)
+{
+	char *path = failure_path(worker_of(L), source);
+	struct buf *text = bind_push_buf(L);
+	struct err err;
+	int r = path ? store_read(path, FAILURE_MAX, text, &err) : -ENOENT;
+
+	free(path);
+	if (r < 0) {
+		lua_pop(L, 1);
+		return;
+	}
+	lua_pushlstring(L, text->len ? (char *)buf_data(text) : "", text->len);
+	lua_pushliteral(L, "\n(it was built once in this run)");
+	lua_concat(L, 2);
+	bind_fail_text(L, method, lua_gettop(L));
 }
 
 /* (method, source) */
@@ -243,6 +304,7 @@ static int core_build(lua_State *L)
 		argv[n++] = w->config.path;
 	}
 	argv[n++] = "--";
+	check_failed(L, method, luaL_checkstring(L, 2));
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct build_call *c = await_new(L, method, sizeof(*c), build_release);
 

@@ -57,6 +57,17 @@ static void say_waiting(void *ctx)
 	put_line(stderr, "waiting for another process that builds ", ctx);
 }
 
+/* The text has lines: what a command printed, what a console showed. */
+static void complain_of(const char *name, const char *text)
+{
+	CLEANUP(free_ptr) char *copy = mem_strdup(text);
+	char *rest = copy, *line = strsep(&rest, "\n");
+
+	complain("fixture '%s': %s", name, line);
+	while ((line = strsep(&rest, "\n")))
+		put_line(stderr, "", line);
+}
+
 static int build_one(const struct job_list *l, size_t i, bool is_forced)
 {
 	char *name = l->wanted.names.v[i];
@@ -72,7 +83,7 @@ static int build_one(const struct job_list *l, size_t i, bool is_forced)
 
 	put_line(stderr, "building ", name);
 	if (fixture_build(&b, &is_new, &err) < 0) {
-		complain("fixture '%s': %s", name, err.text);
+		complain_of(name, err.text);
 		return STATUS_FAILED;
 	}
 	if (fixture_lookup(&l->fixtures, b.source, &e, &err) < 0) {

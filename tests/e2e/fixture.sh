@@ -275,6 +275,32 @@ run 1 fixture build a
 err "fixtures need each other: "
 rm t/a.fixture.lua t/b.fixture.lua
 
+claim "a fixture that fails is built once in a run, and told in lines"
+file t/worse.fixture.lua <<'END'
+local f = io.open(os.getenv("BUILDS"), "a")
+f:write("built\n")
+f:close()
+error("no space\nleft on it")
+END
+for file in a b; do
+	file once/$file.test.lua <<'END'
+for i = 1, 2 do
+  test("asks " .. i, function(t) provium.vm_fixture("worse") end)
+end
+END
+done
+export BUILDS="$work/builds"
+run 1 run --jobs 1 once
+[ "$(wc -l <"$BUILDS")" = 1 ] || complain "built $(wc -l <"$BUILDS") times"
+out "cannot be built: "
+out "worse.fixture.lua:4: no space"
+out "        left on it"
+out "(it was built once in this run)"
+run 1 run --jobs 1 once
+[ "$(wc -l <"$BUILDS")" = 2 ] || complain "not built by the next run"
+unset BUILDS
+rm t/worse.fixture.lua
+
 claim "what fails says where"
 file t/bad.fixture.lua <<'END'
 local x = 1
