@@ -303,7 +303,8 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 		buf_append(&message, f->message, f->message_n);
 	json_object_set_new(
 	    ev, "message",
-	    event_string((char *)buf_data(&message), message.len));
+	    event_string(message.len ? (char *)buf_data(&message) : "",
+			 message.len));
 	if (source)
 		json_object_set_new(ev, "source", source);
 	if (f->site.file[0])

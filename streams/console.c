@@ -463,6 +463,11 @@ int console_read_log(struct console *c, struct buf *out, struct err *err)
 	return at < size && console_log_broken(&c->log, err) ? err->code : 0;
 }
 
+int64_t console_last_ns(struct console *c)
+{
+	return console_log_last_ns(&c->log);
+}
+
 uint64_t console_size(struct console *c)
 {
 	return console_log_size(&c->log);

@@ -89,6 +89,8 @@ void console_tail(struct console *c, struct buf *out, size_t max);
 /* Appends the whole log. */
 int console_read_log(struct console *c, struct buf *out, struct err *err);
 uint64_t console_size(struct console *c);
+/* When the guest printed last (clock_now_ns()); 0: never. */
+int64_t console_last_ns(struct console *c);
 /* Why the log file is incomplete; NULL when it is not. */
 const struct err *console_log_error(struct console *c);
 

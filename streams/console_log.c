@@ -8,6 +8,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "agent-proto/clock.h"
+
 #define GAP_TEXT_MAX 160
 
 static const char gap_format[] = "\r\n[provium: %" PRIu64 " bytes of console "
@@ -104,6 +106,9 @@ void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
 	struct err err;
 	size_t done = 0;
 
+	pthread_mutex_lock(&log->mutex);
+	log->last_ns = clock_now_ns();
+	pthread_mutex_unlock(&log->mutex);
 	if (!console_log_broken(log, &err))
 		done = append_file(log, p, n);
 	if (done == n)
@@ -111,6 +116,16 @@ void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
 	pthread_mutex_lock(&log->mutex);
 	append_memory(log, p + done, n - done);
 	pthread_mutex_unlock(&log->mutex);
+}
+
+int64_t console_log_last_ns(struct console_log *log)
+{
+	int64_t last_ns;
+
+	pthread_mutex_lock(&log->mutex);
+	last_ns = log->last_ns;
+	pthread_mutex_unlock(&log->mutex);
+	return last_ns;
 }
 
 uint64_t console_log_size(struct console_log *log)

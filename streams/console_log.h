@@ -28,6 +28,7 @@ struct console_log {
 	pthread_mutex_t mutex; /* guards all that follows */
 	uint64_t file_size;
 	uint64_t size;	   /* bytes ever appended */
+	int64_t last_ns;   /* when the last ones were; 0: never */
 	struct buf memory; /* the last ones; empty while the file can be
 			      written */
 	struct err err;	   /* why it cannot; code 0: it can */
@@ -40,6 +41,8 @@ void console_log_done(struct console_log *log);
 
 void console_log_append(struct console_log *log, const uint8_t *p, size_t n);
 
+/* When bytes were appended last (clock_now_ns()); 0: never. */
+int64_t console_log_last_ns(struct console_log *log);
 /* Bytes that were ever appended. */
 uint64_t console_log_size(struct console_log *log);
 /* Copies why the file cannot be written or read; false: it can. */

@@ -84,7 +84,11 @@ static size_t news_find(struct news *news, const uint8_t *p, size_t n)
 void news_pick(struct news *news, const void *p, size_t n, size_t max)
 {
 	const uint8_t *text = p;
-	size_t from = news_find(news, text, n);
+	size_t from;
+
+	if (!n)
+		return;
+	from = news_find(news, text, n);
 
 	text += from;
 	n -= from;

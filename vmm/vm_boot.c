@@ -169,6 +169,22 @@ static const char *memory_hint(const struct vm *vm)
 		   : "";
 }
 
+/* Whether the guest was still at work, "; its console printed 0.2 s ago". */
+static void add_activity(struct vm *vm, struct err *err)
+{
+	int64_t last_ns = console_last_ns(vm->console);
+	size_t n = strlen(err->text);
+
+	/* What an earlier boot printed says nothing of this one. */
+	if (console_size(vm->console) == vm->news_from)
+		snprintf(err->text + n, sizeof(err->text) - n,
+			 "; its console printed nothing");
+	else
+		snprintf(err->text + n, sizeof(err->text) - n,
+			 "; its console printed %.1f s ago",
+			 (double)(clock_now_ns() - last_ns) / NS_PER_SEC);
+}
+
 /* The deadline, or the caller gave up: either way it cannot be used. */
 static void on_boot_stop(struct op *op, int reason)
 {
@@ -189,6 +205,8 @@ static void on_boot_stop(struct op *op, int reason)
 	else
 		err_set(&op->err, reason, "VM %s: its boot was given up",
 			vm_name(vm));
+	if (reason == -ETIMEDOUT)
+		add_activity(vm, &op->err);
 	if (vm->is_freed)
 		return;
 	/* Nobody has the client yet: nobody who hears of this frees the VM. */

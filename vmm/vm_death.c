@@ -72,8 +72,8 @@ void vm_add_console(struct vm *vm, struct err *err)
 		memcpy(err->text + REASON_SHOWN - 3, "...", 4);
 	n = strlen(err->text);
 	news_quote(&text, &news, sizeof(err->text) - n - 1);
+	buf_append(&text, "", 1);
 	memcpy(err->text + n, buf_data(&text), text.len);
-	err->text[n + text.len] = '\0';
 }
 
 /* The end of what QEMU printed, as one line. */

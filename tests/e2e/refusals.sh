@@ -145,6 +145,7 @@ test("a", function(t) provium:vm("a"):boot({agent_timeout = 4}) end)
 END
 run 1 run --config silent/provium.lua silent
 out "did not answer within 4 s"
+out "its console printed"
 out "console of a"
 out "Linux version"
 

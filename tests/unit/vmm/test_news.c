@@ -14,7 +14,8 @@
 static void assert_text(const struct buf *b, const char *want)
 {
 	CLEANUP(free_ptr)
-	char *got = mem_strndup((const char *)buf_data(b), b->len);
+	char *got =
+	    mem_strndup(b->len ? (const char *)buf_data(b) : "", b->len);
 
 	assert_string_equal(got, want);
 }
