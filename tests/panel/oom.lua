@@ -1,4 +1,4 @@
 test("the worker fits", { timeout = 120 }, function(t)
   local vm = provium:vm("a"):boot({ memory = "96M" })
-  vm:run("head -c 200m /dev/zero | tail", { check = true })
+  vm:run("tail /dev/zero", { check = true })
 end)

@@ -141,7 +141,13 @@ def judge(want, lines, others, page):
 
 def found(text, where):
     """Each word of it: reports differ in what stands between them."""
-    return all(word in where or json.dumps(word)[1:-1] in where
+    def forms(word):
+        quoted = json.dumps(word)[1:-1]
+        # JSON in a page has no "<" and no ">".
+        return (word, quoted, quoted.replace("<", "\\u003c")
+                .replace(">", "\\u003e"))
+
+    return all(any(form in where for form in forms(word))
                for word in text.split())
 
 
