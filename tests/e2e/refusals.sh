@@ -147,7 +147,7 @@ run 1 run --config silent/provium.lua silent
 out "did not answer within 4 s"
 out "its console printed"
 out "console of a"
-out "Linux version"
+out "  | ["
 
 claim "a guest with too little memory is told how much booted"
 boot_fails little '{memory = "48M", agent_timeout = 4}'
