@@ -23,6 +23,8 @@ static const char *const breakdowns[] = {
     "Oops: ",
     "general protection fault",
     "Kernel panic - not syncing",
+    /* provium's agent, which then ends: a panic that says less follows. */
+    "the image's /init cannot be executed: ",
 };
 /* What else a kernel says of its troubles (Linux: mm/oom_kill.c,
  * kernel/hung_task.c, kernel/rcu/tree_stall.h, kernel/panic.c,

@@ -145,7 +145,7 @@ for path, why in pairs(REFUSED) do
         {path = "/new/x", content = "x"}, {path = path, content = "x"},
       }})
     end)
-    t:assert_match(e, ("^[^\n]*: VM d: file '%s' for the guest: %s\n"):format(
+    t:assert_match(e, ("^[^\n]*: VM d: file '%s' for the guest: %s[\n;]"):format(
       path:gsub("%p", "%%%0"), why:gsub("%p", "%%%0")))
   end)
 end
@@ -186,7 +186,7 @@ test("what did not fit into the guest's memory is told of", function(t)
       {path = "/much", content = ("x"):rep(40 * 1024 * 1024)}}})
   end)
   t:assert_contains(e, "VM j: file '/much' for the guest: "
-    .. "the kernel did not unpack all of it: the guest needs more memory\n")
+    .. "the kernel did not unpack all of it: the guest needs more memory")
 end)
 END
 "$provium" run ${CHECK_LOGS:+--artifacts "$CHECK_LOGS"} \

@@ -30,7 +30,7 @@ stand_in() {
 	chmod +x "$fake/$1"
 }
 
-said=$(make -n deps PKG_CONFIG="$fake/pkg-config" 2>&1 >"$fake/plan") || true
+said=$(MAKEFLAGS="" make --no-print-directory -n deps PKG_CONFIG="$fake/pkg-config" 2>&1 >"$fake/plan") || true
 is "make deps is silent where pkg-config is absent" "$said" ""
 is "make deps runs deps.sh" "$(cat "$fake/plan")" "sh tests/deps.sh build"
 
