@@ -7,9 +7,11 @@
 #include "runner/bind_fixture.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <xxhash.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
@@ -29,9 +31,6 @@
 #define SELF	     "/proc/self/exe"
 #define OUTPUT_SHOWN 2000 /* bytes of what a builder says */
 #define FAILURE_MAX  8192 /* bytes of a failure that a run remembers */
-/* FNV-1a of 64 bits (www.isthe.com/chongo/tech/comp/fnv). */
-#define HASH_BASIS UINT64_C(0xcbf29ce484222325)
-#define HASH_PRIME UINT64_C(0x100000001b3)
 
 static const char source_key; /* of the source, in an object's fields */
 
@@ -215,14 +214,10 @@ static void build_release(void *p)
  * of the file. Owned; NULL: a fixture asks, whose process is of no run. */
 static char *failure_path(const struct worker *w, const char *source)
 {
-	uint64_t hash = HASH_BASIS;
-
 	if (w->deps || !w->job->run_dir)
 		return NULL;
-	for (const char *s = source; *s; s++)
-		hash = (hash ^ (uint8_t)*s) * HASH_PRIME;
-	return mem_printf("%s/../fixture-%016llx", w->job->run_dir,
-			  (unsigned long long)hash);
+	return mem_printf("%s/../fixture-%016" PRIx64, w->job->run_dir,
+			  (uint64_t)XXH3_64bits(source, strlen(source)));
 }
 
 /* What the builder says of the failure, without its progress. */
