@@ -50,6 +50,17 @@ struct scope *scope_free(struct scope *s)
 	return NULL;
 }
 
+struct object *scope_next(const struct scope *s, const struct object *o)
+{
+	int rank = o ? (int)o->class->rank : 0;
+	struct object *next =
+	    o ? TAILQ_NEXT(o, link) : TAILQ_FIRST(&s->objects[rank]);
+
+	while (!next && ++rank < RANKS)
+		next = TAILQ_FIRST(&s->objects[rank]);
+	return next;
+}
+
 void scope_add(struct scope *s, lua_State *L, int idx)
 {
 	struct object *o = lua_touserdata(L, idx);

@@ -52,6 +52,10 @@ struct scope *scope_new(lua_State *L, struct scope *parent);
 /* Closes all its objects. scope_free(NULL) is a no-op. */
 struct scope *scope_free(struct scope *s);
 
+/* The object after o, which is of s, by rank and age; o NULL: the first. NULL
+ * at the end. */
+struct object *scope_next(const struct scope *s, const struct object *o);
+
 /* The userdata at idx, a struct object, joins s. */
 void scope_add(struct scope *s, lua_State *L, int idx);
 /* Pushes the userdata of an open object. */

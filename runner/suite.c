@@ -93,16 +93,26 @@ void suite_alarm(struct suite *s, lua_State *L, const char *text)
 		     strlen(text));
 }
 
+/* The object after o of all that the running test can use: its own first, then
+ * the file's. o NULL: the first. NULL at the end. */
+static struct object *suite_next(const struct suite *s, const struct object *o)
+{
+	const struct scope *in = o ? o->scope : s->w->scope;
+	struct object *next = scope_next(in, o);
+
+	while (!next && (in = in->parent))
+		next = scope_next(in, NULL);
+	return next;
+}
+
 /* Some object of the test is about to say more of what went wrong. */
 static bool is_busy(const struct suite *s)
 {
-	const struct object *o;
+	const struct object *o = NULL;
 
-	for (const struct scope *in = s->w->scope; in; in = in->parent)
-		for (int i = 0; i < RANKS; i++)
-			TAILQ_FOREACH (o, &in->objects[i], link)
-				if (o->class->is_busy && o->class->is_busy(o))
-					return true;
+	while ((o = suite_next(s, o)))
+		if (o->class->is_busy && o->class->is_busy(o))
+			return true;
 	return false;
 }
 
@@ -256,14 +266,11 @@ void suite_emit_plan(struct suite *s)
 static json_t *consoles(const struct suite *s)
 {
 	json_t *list = json_array();
-	const struct object *o;
+	struct object *o = NULL;
 
-	for (struct scope *in = s->w->scope; in; in = in->parent)
-		for (int i = 0; i < RANKS; i++)
-			TAILQ_FOREACH (o, &in->objects[i], link)
-				if (o->class->report)
-					o->class->report((void *)(uintptr_t)o,
-							 list);
+	while ((o = suite_next(s, o)))
+		if (o->class->report)
+			o->class->report(o, list);
 	return list;
 }
 
@@ -271,13 +278,11 @@ static json_t *consoles(const struct suite *s)
 static json_t *networks(const struct suite *s)
 {
 	json_t *list = json_array();
-	const struct object *o;
+	const struct object *o = NULL;
 
-	for (struct scope *in = s->w->scope; in; in = in->parent)
-		for (int i = 0; i < RANKS; i++)
-			TAILQ_FOREACH (o, &in->objects[i], link)
-				if (o->class->in_force)
-					o->class->in_force(o, list);
+	while ((o = suite_next(s, o)))
+		if (o->class->in_force)
+			o->class->in_force(o, list);
 	return list;
 }
 
@@ -420,22 +425,20 @@ static void clear_outcome(struct suite *s)
 /* Those of the file, which earlier tests have used. */
 static void begin_objects(const struct scope *in)
 {
-	struct object *o;
+	struct object *o = NULL;
 
-	for (int i = 0; i < RANKS; i++)
-		TAILQ_FOREACH (o, &in->objects[i], link)
-			if (o->class->test_begin)
-				o->class->test_begin(o);
+	while ((o = scope_next(in, o)))
+		if (o->class->test_begin)
+			o->class->test_begin(o);
 }
 
 static void end_objects(const struct scope *in, bool is_last)
 {
-	struct object *o;
+	struct object *o = NULL;
 
-	for (int i = 0; i < RANKS; i++)
-		TAILQ_FOREACH (o, &in->objects[i], link)
-			if (o->class->test_end)
-				o->class->test_end(o, is_last);
+	while ((o = scope_next(in, o)))
+		if (o->class->test_end)
+			o->class->test_end(o, is_last);
 }
 
 /* The file's VMs are what the next test is to find: false, and s->failure is
