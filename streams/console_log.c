@@ -61,6 +61,7 @@ static void append_memory(struct console_log *log, const uint8_t *p, size_t n)
 	size_t len;
 
 	log->size += n;
+	log->last_ns = clock_now_ns();
 	buf_append(&log->memory, p, n);
 	len = log->memory.len;
 	/* By halves, so that not every append slides it. */
@@ -92,6 +93,7 @@ static size_t append_file(struct console_log *log, const uint8_t *p, size_t n)
 	pthread_mutex_lock(&log->mutex);
 	log->file_size += done;
 	log->size += done;
+	log->last_ns = clock_now_ns();
 	if (code)
 		err_set(&log->err, -code,
 			"cannot write the console log: %s; it goes on in "
@@ -106,9 +108,6 @@ void console_log_append(struct console_log *log, const uint8_t *p, size_t n)
 	struct err err;
 	size_t done = 0;
 
-	pthread_mutex_lock(&log->mutex);
-	log->last_ns = clock_now_ns();
-	pthread_mutex_unlock(&log->mutex);
 	if (!console_log_broken(log, &err))
 		done = append_file(log, p, n);
 	if (done == n)
