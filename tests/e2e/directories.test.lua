@@ -8,11 +8,7 @@ local function output(command)
   return text
 end
 
-local function write_host(path, data)
-  local f = assert(io.open(path, "wb"))
-  f:write(data)
-  f:close()
-end
+local write_host = require("host_file").write
 
 -- Names, kinds, modes, sizes and links of everything in a directory.
 local function listing(dir)

@@ -18,11 +18,7 @@ local function peak_memory()
   return tonumber(kb) * 1024
 end
 
-local function write_host(path, data)
-  local f = assert(io.open(path, "wb"))
-  f:write(data)
-  f:close()
-end
+local write_host = require("host_file").write
 
 local function read_host(path)
   local f = io.open(path, "rb")
