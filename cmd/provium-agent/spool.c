@@ -138,30 +138,41 @@ static bool is_unread(const struct spool *sp)
 	return TAILQ_EMPTY(&sp->readers) && !is_awaited(sp);
 }
 
+static uint64_t kept_bytes(const struct spool *sp)
+{
+	return sp->end - sp->base;
+}
+
 static struct spool *longest_unread(const struct spool_budget *b)
 {
 	struct spool *sp, *longest = NULL;
 
 	TAILQ_FOREACH (sp, &b->all, all_link)
-		if (is_unread(sp) && (!longest || sp->held > longest->held))
+		if (is_unread(sp) &&
+		    (!longest || kept_bytes(sp) > kept_bytes(longest)))
 			longest = sp;
 	return longest;
 }
 
-/* Keeps the newest SPOOL_MAX bytes, or fewer where all spools together are too
- * long. */
-static void drop_oldest(struct spool *sp)
+/* Drops the oldest chunk where at least min bytes stay. */
+static bool drop_chunk_above(struct spool *sp, uint64_t min)
 {
-	struct spool_budget *b = sp->budget;
-	struct spool_chunk *c;
+	const struct spool_chunk *c = STAILQ_FIRST(&sp->chunks);
+
+	if (!c || c == sp->last || kept_bytes(sp) - c->len < min)
+		return false;
+	chunk_drop_first(sp);
+	return true;
+}
+
+/* Outputs that nobody reads make room for the others, down to SPOOL_MIN. */
+static void shrink_unread(struct spool_budget *b)
+{
 	struct spool *longest;
 
-	while ((c = STAILQ_FIRST(&sp->chunks)) && c != sp->last &&
-	       sp->end - sp->base - c->len >= SPOOL_MAX)
-		chunk_drop_first(sp);
-	while (b->used > b->max && (longest = longest_unread(b)) &&
-	       longest->held > SPOOL_MIN)
-		chunk_drop_first(longest);
+	while (b->used >= b->max && (longest = longest_unread(b)))
+		if (!drop_chunk_above(longest, SPOOL_MIN))
+			break;
 }
 
 static void make_room(struct spool *sp)
@@ -174,12 +185,16 @@ static void make_room(struct spool *sp)
 		return;
 	}
 	if (is_unread(sp)) {
-		drop_oldest(sp);
+		while (drop_chunk_above(sp, SPOOL_MAX))
+			;
+		shrink_unread(sp->budget);
 		return;
 	}
 	while (!has_room(sp) && (c = STAILQ_FIRST(&sp->chunks)) &&
 	       sp->base + c->len <= from)
 		chunk_drop_first(sp);
+	if (!has_room(sp) && sp->held < SPOOL_MAX)
+		shrink_unread(sp->budget);
 }
 
 static void set_full(struct spool *sp, bool full)

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent-proto/clock.h"
+#include "cmd/provium-agent/spool.h"
 #include "tests/unit/agent/lib_agent_peer.h"
 
 /* cmd/provium-agent/spool.h: what an output keeps */
@@ -408,6 +409,29 @@ static void unread_outputs_never_hold_each_other_up(void **state)
 	assert_int_equal(x->reply.done.value + (int64_t)x->data.len, 9000000);
 }
 
+/* Outputs whose readers are announced take the room of one without a reader,
+ * which keeps what every output may keep. */
+static void an_unread_output_makes_room_and_keeps_its_share(void **state)
+{
+	struct peer *p = *state;
+	const int n = 32;
+	uint64_t h[32];
+	uint64_t unread = peer_sh(p, "head -c 9000000 /dev/zero");
+
+	assert_int_equal(peer_wait_exit(p, unread).status, 0);
+	/* 127 chunks of 64 KiB each: 32 chunks of the bound are left. */
+	for (int i = 0; i < n; i++)
+		h[i] = peer_sh_read(p, "head -c 8300000 /dev/zero");
+	for (int i = 0; i < n; i++)
+		assert_int_equal(peer_wait_exit(p, h[i]).status, 0);
+	h[0] = peer_sh_read(p, "head -c 1900000 /dev/zero");
+	assert_int_equal(peer_wait_exit(p, h[0]).status, 0);
+	struct exchange *x = peer_output(p, unread, 1, MSG_OUTPUT_HELD);
+	peer_wait_fin(x);
+	assert_in_range(x->data.len, SPOOL_MIN, 2 * SPOOL_MIN);
+	assert_int_equal(x->reply.done.value + (int64_t)x->data.len, 9000000);
+}
+
 static void only_outputs_can_be_read(void **state)
 {
 	struct peer *p = *state;
@@ -446,6 +470,7 @@ int main(void)
 	    PEER_TEST(a_process_that_nobody_reads_is_held_up_once),
 	    PEER_TEST(a_reader_of_one_output_waits_for_no_reader_of_the_other),
 	    PEER_TEST(unread_outputs_never_hold_each_other_up),
+	    PEER_TEST(an_unread_output_makes_room_and_keeps_its_share),
 	    PEER_TEST(unread_output_keeps_memory_bounded),
 	    PEER_TEST(a_reader_that_stops_blocks_its_process),
 	    PEER_TEST(replay_of_dropped_output_is_an_error),
