@@ -7,6 +7,7 @@
 #   suite  anything that ends with "N passed, N failed": that is counted
 # A unit has UNIT_MAX seconds and a suite SUITE_MAX: an item that hangs is a
 # failure that has a name, and the others are still run.
+# What failed is named in COUNTS.failed, too: check.sh ends with these names.
 # The ends of the logs that `run --artifacts $CHECK_LOGS` kept of what failed
 # are shown: where this runs unattended, nobody can look at them later.
 set -u
@@ -22,6 +23,7 @@ trap 'exit 130' INT TERM HUP
 start=$(date +%s)
 UNIT_MAX=900
 SUITE_MAX=3600
+NAMES_MAX=20 # of the failures of one item
 
 unit() {
 	if [ "$status" != 0 ]; then
@@ -74,6 +76,13 @@ suite() {
 	[ "$failed" = 0 ] || show_logs
 }
 
+# By what was printed: cmocka's list of the failed tests, and the lines of a
+# suite that begin with FAIL.
+names_that_failed() {
+	sed -nE 's/^ *\[  FAILED  \] ([^ ]+)$/  \1/p
+		s/^ *FAIL +(.*)$/  \1/p' | sort -u | head -n "$NAMES_MAX"
+}
+
 case $kind in
 unit) max=$UNIT_MAX ;;
 suite) max=$SUITE_MAX ;;
@@ -90,3 +99,5 @@ status=$?
 [ $status != 124 ] || echo "stopped after $max s without an end" >>"$log"
 out=$($kind "$@"; echo "$passed $failed $skipped" >>"$counts")
 printf '%s\n' "$out"
+names=$(printf '%s\n' "$out" | names_that_failed)
+[ -z "$names" ] || printf '%s\n%s\n' "$*" "$names" >>"$counts.failed"

@@ -1,6 +1,7 @@
 #!/bin/sh
-# Runs tests and counts. Ends with a line "N passed, N failed", which names the
-# unit tests that were skipped where there are any.
+# Runs tests and counts. Ends with the names of what failed and a line
+# "N passed, N failed", which counts the unit tests that were skipped where
+# there are any.
 #   check.sh unit BUILD_DIR PROGRAM...   cmocka programs
 #   check.sh memcheck PROGRAM...         cmocka programs under valgrind
 #   check.sh fuzz BUILD_DIR SECONDS      every fuzz target
@@ -28,6 +29,12 @@ count() {
 	echo "$1 $2" >>"$own/counts"
 }
 
+left() {
+	echo "  FAIL    $1"
+	echo "$1" >>"$own/counts.failed"
+	count 0 1
+}
+
 # What the tests left behind counts as failures. A process may be on its way
 # out, on a busy machine.
 leftovers() {
@@ -37,14 +44,12 @@ leftovers() {
 		i=$((i + 1))
 	done
 	for f in $(marked); do
-		echo "  FAIL    still running: $(ps -o pid=,args= -p \
+		left "still running: $(ps -o pid=,args= -p \
 		    "$(basename "${f%/environ}")")"
 		kill -9 "$(basename "${f%/environ}")"
-		count 0 1
 	done
 	for f in $(cd "$own" && find t r -mindepth 1 -maxdepth 1); do
-		echo "  FAIL    left behind: $f"
-		count 0 1
+		left "left behind: $f"
 	done
 }
 
@@ -97,6 +102,10 @@ all)
 esac
 
 leftovers
+if [ -s "$own/counts.failed" ]; then
+	echo "== what failed"
+	cat "$own/counts.failed"
+fi
 # Nothing counted is a failure, too.
 awk '{ p += $1; f += $2; s += $3 } END {
 	if (!p && !f) f++

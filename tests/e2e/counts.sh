@@ -54,6 +54,12 @@ says "that is counted" "0 passed, 1 failed"
 count bad 1 'skipped: no reason' '[  PASSED  ] 0 test(s).' \
     '[  SKIPPED ] 1 test(s), listed below:'
 says "a status that is not 0 fails" "  FAIL    $program (status 1)"
+says "what failed is named at the end" "== what failed"
+
+count red 1 '[  FAILED  ] a_test_of_it' '[  PASSED  ] 1 test(s).' \
+    '[  FAILED  ] 1 test(s), listed below:' '[  FAILED  ] a_test_of_it'
+says "the program that failed is named" "$program"
+says "its failed test is named" "  a_test_of_it"
 
 echo "$passed passed, $failed failed"
 [ "$failed" = 0 ]
