@@ -264,10 +264,14 @@ static const char *describe_origin(lua_State *L, const char *text,
 	return rest ? rest : text;
 }
 
+/* Whether the origin of this error is known: a task that ran no line of the
+ * author's has no place, and the thread that waits for it has one. */
 static bool is_origin(const struct worker *w, const char *text, size_t n)
 {
-	return w->origin.message && w->origin.message_n == n &&
-	       memcmp(w->origin.message, text, n) == 0;
+	const struct failure *origin = &w->origin;
+
+	return origin->message && origin->site.file[0] &&
+	       origin->message_n == n && memcmp(origin->message, text, n) == 0;
 }
 
 static void keep_origin(lua_State *L, struct failure *take, size_t rest)
