@@ -1,5 +1,7 @@
 -- vm:forward(): TCP ports of a guest on the host's loopback. The other end is
 -- socat or Python, programs of the host.
+local await_listener = require("listener").await
+
 local vm = provium:vm("a"):boot()
 
 -- Runs a command of the host and gives what it says. Bytes are carried while
@@ -24,16 +26,9 @@ local function befalls(t, address)
     :format(address:match("%d+$")))
 end
 
-local function await_listener(port)
-  wait_until(function()
-    return vm:run("cat /proc/net/tcp*").stdout:find((":%04X "):format(port),
-      1, true)
-  end, { timeout = 60, desc = "a listener on port " .. port })
-end
-
 test("a port of a guest without a network is reached", function(t)
   local server = vm:run_async("nc -l -p 7001 | wc -c")
-  await_listener(7001)
+  await_listener(vm, 7001)
   local address = vm:forward(7001)
   t:assert_match(address, "^127%.0%.0%.1:%d+$")
   t:assert_eq(host(t, "head -c 1000000 /dev/zero | socat -u - TCP:" .. address),
@@ -46,7 +41,7 @@ test("an answer comes back after the question has ended", function(t)
   vm:write_file("/tmp/serve", "cat >/dev/null; cat /tmp/answer")
   -- Not `nc < /tmp/answer`, which goes when it hears the end of the question.
   local server = vm:run_async("nc -l -p 7002 -e /bin/sh /tmp/serve")
-  await_listener(7002)
+  await_listener(vm, 7002)
   local out = host(t, "socat -t 60 - TCP:" .. vm:forward(7002) .. " < /dev/null")
   t:assert_eq(out, ("answer\n"):rep(1000) .. "status 0\n")
   server:wait(60)

@@ -1,5 +1,7 @@
 -- What a bridge does to frames between real guests. Bounds are of the kind
 -- that a slow machine cannot break: what is delayed is never early.
+local await_listener = require("listener").await
+
 local lan = provium:bridge("lan")
 local a, b, c = provium:vm("a"), provium:vm("b"), provium:vm("c")
 lan:attach({ a, b, c })
@@ -42,14 +44,6 @@ local function answers(text)
     times[#times + 1] = tonumber(ms)
   end
   return times, numbers
-end
-
--- Until the guest listens on the port, over whichever of IPv4 and IPv6.
-local function await_listener(vm, port)
-  wait_until(function()
-    return vm:run("cat /proc/net/tcp*").stdout:find((":%04X "):format(port),
-      1, true)
-  end, { timeout = 60, desc = "a listener on port " .. port })
 end
 
 local function perfect(t)

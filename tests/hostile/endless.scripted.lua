@@ -2,18 +2,13 @@
 -- what searches in vain, and what takes it all: in bounded memory and in time.
 provium.timeout = 120
 
+local host = require("host")
+local now = host.now
 local MIB = 1024 * 1024
 -- Of what is not the test's own. A search holds what it has not dropped yet.
 local WORKER_MIB = 64
 
 local vm = provium:vm("loud"):boot()
-
-local function status(key)
-  local f = assert(io.open("/proc/self/status"))
-  local kib = f:read("*a"):match(key .. ":%s+(%d+) kB")
-  f:close()
-  return tonumber(kib) / 1024
-end
 
 local function forget_peak()
   collectgarbage()
@@ -22,15 +17,8 @@ local function forget_peak()
   f:close()
 end
 
-local function now()
-  local f = assert(io.open("/proc/uptime"))
-  local s = f:read("*a"):match("^[%d.]+")
-  f:close()
-  return tonumber(s)
-end
-
 local function in_bounds(t, mib)
-  t:assert(status("VmHWM") < (mib or WORKER_MIB), status("VmHWM"))
+  t:assert(host.peak_mib() < (mib or WORKER_MIB), host.peak_mib())
   t:assert_eq(vm:run("echo alive").stdout, "alive\n")
 end
 

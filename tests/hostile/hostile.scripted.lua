@@ -4,6 +4,9 @@
 -- who is ill.
 provium.timeout = 120
 
+local host = require("host")
+local now, peak_mib = host.now, host.peak_mib
+
 -- What a worker may take at its peak, of memory that is not the test's own:
 -- a session's windows and messages in pieces (SESSION_PARTIAL_MAX, 16 MiB), and
 -- as much again for the rest.
@@ -21,20 +24,6 @@ end
 
 -- For all that a VM survives.
 local patient = ill("patient"):boot()
-
-local function peak_mib()
-  local f = assert(io.open("/proc/self/status"))
-  local kib = f:read("*a"):match("VmHWM:%s+(%d+) kB")
-  f:close()
-  return tonumber(kib) / 1024
-end
-
-local function now()
-  local f = assert(io.open("/proc/uptime"))
-  local s = f:read("*a"):match("^[%d.]+")
-  f:close()
-  return tonumber(s)
-end
 
 -- fn raises an error with all of these words, and the worker stays small.
 local function fails(t, fn, ...)

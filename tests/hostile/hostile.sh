@@ -34,6 +34,7 @@ if [ "${4-}" != brief ]; then
 claim "they are held in bounds, and what is beside them goes on"
 # provium takes files whose names end in .test.lua.
 mkdir hostile
+ln -s "$top/tests/hostile/host.lua" hostile
 for f in "$top"/tests/hostile/*.scripted.lua; do
 	link=${f##*/}
 	ln -s "$f" "hostile/${link%.scripted.lua}.test.lua"

@@ -3,6 +3,8 @@
 -- program (packets.c); the seed is fixed.
 provium.timeout = 120
 
+local peak_mib = require("host").peak_mib
+
 local COUNT, SEED = 30000, 1
 -- Of the worker: its captures, the last packets of each bridge (BRIDGE_LOG_MAX,
 -- 8 MiB each) and the queues of the wires.
@@ -15,13 +17,6 @@ local thrower, b, c = provium:vm("thrower"), provium:vm("b"), provium:vm("c")
 lan:attach({ thrower, b })
 wan:attach(c)
 provium:boot()
-
-local function peak_mib()
-  local f = assert(io.open("/proc/self/status"))
-  local kib = f:read("*a"):match("VmHWM:%s+(%d+) kB")
-  f:close()
-  return tonumber(kib) / 1024
-end
 
 local function gateway_of(vm)
   return vm:run("ip route show default", { check = true }).stdout

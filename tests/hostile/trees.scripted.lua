@@ -3,6 +3,9 @@
 -- hostile.sh, as hostile.scripted.lua is.
 provium.timeout = 120
 
+local host = require("host")
+local now, peak_mib = host.now, host.peak_mib
+
 -- Beyond the deadline that was asked for: one turn of a busy machine.
 local GRACE = 5
 -- What a worker may take at its peak, as in hostile.scripted.lua.
@@ -18,15 +21,6 @@ local function output(command)
   local text = p:read("*a")
   p:close()
   return text
-end
-
-local function now()
-  return tonumber(io.open("/proc/uptime"):read("*a"):match("^[%d.]+"))
-end
-
-local function peak_mib()
-  local text = io.open("/proc/self/status"):read("*a")
-  return tonumber(text:match("VmHWM:%s+(%d+) kB")) / 1024
 end
 
 -- Everything in dir, hidden or not, however deep.

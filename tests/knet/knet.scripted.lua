@@ -1,6 +1,8 @@
 -- Bridges of the kernel's, seen from the guests and from the host, which here
 -- is a network namespace made for this: knet.sh. What every bridge does, the
 -- suites of tests/e2e test on these, too.
+local await_listener = require("listener").await
+
 local lan = provium:bridge("lan", { network = "kernel" })
 local a, b, c = provium:vm("a", { spare_nics = 1 }), provium:vm("b"),
   provium:vm("c")
@@ -53,14 +55,6 @@ local function qdiscs()
     end
   end
   return found
-end
-
--- Until the guest listens on the port, over whichever of IPv4 and IPv6.
-local function await_listener(vm, port)
-  wait_until(function()
-    return vm:run("cat /proc/net/tcp*").stdout:find((":%04X "):format(port),
-      1, true)
-  end, { timeout = 60, desc = "a listener on port " .. port })
 end
 
 local port = 5000

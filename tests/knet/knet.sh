@@ -44,6 +44,7 @@ done
 
 claim "what is the kernel's own is there"
 ln -s "$here/knet.scripted.lua" knet.test.lua
+ln -s "$e2e/listener.lua" .
 run 0 run knet.test.lua
 nothing_remains
 
