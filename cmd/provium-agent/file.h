@@ -20,10 +20,7 @@ struct file {
 	TAILQ_HEAD(file_op_list, file_op) queue;
 };
 
-struct file *file_of(struct handle *h);
 /* The open file that id names; NULL, EBADF, for none or another kind. */
 struct file *file_find(const struct handle_table *t, uint64_t id);
-/* Its handle is gone: closes it, after what was asked for before. */
-void file_release(struct file *f);
 
 #endif

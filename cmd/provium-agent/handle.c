@@ -22,10 +22,10 @@ int handle_check(const struct handle_table *t, uint64_t id)
 }
 
 void handle_add(struct handle_table *t, struct handle *h, uint64_t id,
-		enum handle_kind kind)
+		void (*release)(struct handle *h))
 {
 	h->id = id;
-	h->kind = kind;
+	h->release = release;
 	LIST_INSERT_HEAD(&t->buckets[id % HANDLE_BUCKETS], h, link);
 	t->n++;
 }
@@ -38,8 +38,9 @@ struct handle *handle_any(const struct handle_table *t)
 	return NULL;
 }
 
-void handle_remove(struct handle_table *t, struct handle *h)
+void handle_release(struct handle_table *t, struct handle *h)
 {
 	LIST_REMOVE(h, link);
 	t->n--;
+	h->release(h);
 }

@@ -13,12 +13,11 @@
 #define HANDLES_MAX    65536
 #define HANDLE_BUCKETS 4096
 
-enum handle_kind { HANDLE_PROC, HANDLE_FILE };
-
 struct handle {
 	LIST_ENTRY(handle) link;
 	uint64_t id;
-	enum handle_kind kind;
+	/* Its kind: the call once no handle names the object. */
+	void (*release)(struct handle *h);
 };
 
 /* Zeroed is empty. */
@@ -31,8 +30,9 @@ struct handle_table {
 int handle_check(const struct handle_table *t, uint64_t id);
 /* After handle_check(). */
 void handle_add(struct handle_table *t, struct handle *h, uint64_t id,
-		enum handle_kind kind);
-void handle_remove(struct handle_table *t, struct handle *h);
+		void (*release)(struct handle *h));
+/* Takes it out of the table, and releases its object. */
+void handle_release(struct handle_table *t, struct handle *h);
 /* NULL when there is none. */
 struct handle *handle_find(const struct handle_table *t, uint64_t id);
 /* Any one; NULL when the table is empty. */

@@ -42,6 +42,7 @@
 #include "cmd/provium-agent/files.h"
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/modules.h"
+#include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/spawn.h"
 #include "cmd/provium-agent/transport.h"
@@ -241,7 +242,7 @@ int init_serve(struct guest *g, const struct config *c)
 	g->owns_machine = true;
 	guest_protect_agent(g);
 	setenv("PATH", SPAWN_PATH_DEFAULT, 0);
-	s = server_new(g);
+	s = server_new(&ops_server_kind, g);
 	fd = c->transport == TRANSPORT_VSOCK
 		 ? transport_listen_vsock(c->port, &err)
 		 : transport_open_serial(g, &err);

@@ -17,6 +17,7 @@
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/init.h"
 #include "cmd/provium-agent/modules.h"
+#include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/transport.h"
 
@@ -38,7 +39,7 @@ static int serve_fd(const char *arg)
 	close((int)n);
 	guest_init_mounted(&g);
 	guest_protect_agent(&g);
-	s = server_new(&g);
+	s = server_new(&ops_server_kind, &g);
 	server_set_port(s, fd, EOF_EXITS);
 	server_run(s);
 	server_free(s);
@@ -59,7 +60,7 @@ static int serve_unix(const char *path)
 	}
 	guest_init_mounted(&g);
 	guest_protect_agent(&g);
-	s = server_new(&g);
+	s = server_new(&ops_server_kind, &g);
 	server_set_listener(s, fd);
 	server_run(s);
 	server_free(s);

@@ -6,10 +6,11 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/handle.h"
 #include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/raw_call.h"
+#include "cmd/provium-agent/tail.h"
 
 #define OP_PATHS 1u /* looks paths up: in PID 1's root of now */
 
@@ -20,7 +21,7 @@ struct op_entry {
 
 static const struct op_entry ops[MSG_SHUTDOWN + 1];
 
-void ops_dispatch(const struct req *r)
+static void ops_dispatch(const struct req *r)
 {
 	const struct op_entry *op = &ops[r->m->type];
 
@@ -28,6 +29,11 @@ void ops_dispatch(const struct req *r)
 		guest_follow_root(server_guest(r->srv));
 	op->run(r);
 }
+
+const struct server_kind ops_server_kind = {
+    ops_dispatch,
+    {&procs_service, &tails_service, &raw_threads_service},
+};
 
 void op_ping(const struct req *r)
 {
@@ -44,11 +50,7 @@ void op_release(const struct req *r)
 		req_error(r, EBADF, "release handle %" PRIu64, id);
 		return;
 	}
-	handle_remove(handles, h);
-	if (h->kind == HANDLE_FILE)
-		file_release(file_of(h));
-	else
-		proc_release(proc_of(h));
+	handle_release(handles, h);
 	req_done(r, 0);
 }
 

@@ -8,8 +8,8 @@
 
 #include "cmd/provium-agent/server.h"
 
-/* Looks the request's type up in the table and runs it. */
-void ops_dispatch(const struct req *r);
+/* A server that looks the request's type up in the table and runs it. */
+extern const struct server_kind ops_server_kind;
 
 /* ops_file.c: open files */
 void op_file_open(const struct req *r);

@@ -32,18 +32,6 @@ struct file_op {
 	};
 };
 
-struct file *file_of(struct handle *h)
-{
-	return CONTAINER_OF(h, struct file, h);
-}
-
-struct file *file_find(const struct handle_table *t, uint64_t id)
-{
-	struct handle *h = handle_find(t, id);
-
-	return h && h->kind == HANDLE_FILE ? file_of(h) : NULL;
-}
-
 static void file_free_if_over(struct file *f)
 {
 	if (!f->released || f->advancing || !TAILQ_EMPTY(&f->queue))
@@ -53,10 +41,21 @@ static void file_free_if_over(struct file *f)
 	free(f);
 }
 
-void file_release(struct file *f)
+/* Closes it, after what was asked for before. */
+static void file_release(struct handle *h)
 {
+	struct file *f = CONTAINER_OF(h, struct file, h);
+
 	f->released = true;
 	file_free_if_over(f);
+}
+
+struct file *file_find(const struct handle_table *t, uint64_t id)
+{
+	struct handle *h = handle_find(t, id);
+
+	return h && h->release == file_release ? CONTAINER_OF(h, struct file, h)
+					       : NULL;
 }
 
 /* Begins the first op; ops that end at once make way for the next. */
@@ -172,7 +171,7 @@ void op_file_open(const struct req *r)
 	f->fd = rc;
 	f->path = mem_strdup(q->path);
 	TAILQ_INIT(&f->queue);
-	handle_add(handles, &f->h, q->handle, HANDLE_FILE);
+	handle_add(handles, &f->h, q->handle, file_release);
 	req_done(r, f->fd);
 }
 

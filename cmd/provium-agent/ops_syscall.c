@@ -10,7 +10,6 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent-proto/cleanup.h"
 #include "cmd/provium-agent/raw_call.h"
@@ -108,28 +107,6 @@ static const char *raw_call_read(struct raw_call *c,
 	if (!wrong && q->flags & ~MSG_SYSCALL_THREAD)
 		wrong = "unknown flags";
 	return wrong;
-}
-
-void raw_call_run(struct raw_call *c)
-{
-	const long *a = c->args;
-
-	errno = 0;
-	c->ret = syscall(c->nr, a[0], a[1], a[2], a[3], a[4], a[5]);
-	c->errnum = c->ret == -1 ? errno : 0;
-}
-
-struct msg raw_call_reply(const struct raw_call *c, struct buf *items)
-{
-	struct msg m = {.type = MSG_SYSCALL_DONE};
-	uint32_t count = 0;
-
-	for (unsigned i = 0; i < c->bufs; i++)
-		msg_list_add(items, &count, c->p[i], c->n[i]);
-	m.syscall_done.ret = c->ret;
-	m.syscall_done.errnum = c->errnum;
-	m.syscall_done.bufs = msg_list_of(items, count);
-	return m;
 }
 
 /* Nobody reads the answer to a call that was given up. */

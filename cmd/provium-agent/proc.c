@@ -28,16 +28,9 @@ struct procs {
 	struct proc_list exited;
 };
 
-struct proc *proc_of(struct handle *h)
+static struct procs *procs_of(struct server *s)
 {
-	return CONTAINER_OF(h, struct proc, h);
-}
-
-struct proc *proc_find(const struct handle_table *t, uint64_t id)
-{
-	struct handle *h = handle_find(t, id);
-
-	return h && h->kind == HANDLE_PROC ? proc_of(h) : NULL;
+	return server_state(s, &procs_service);
 }
 
 void proc_ref(struct proc *p)
@@ -67,7 +60,7 @@ void proc_unref(struct proc *p)
 
 static void proc_exited(struct proc *p, int wstatus)
 {
-	struct procs *ps = server_procs(p->srv);
+	struct procs *ps = procs_of(p->srv);
 
 	p->duration_ns = clock_now_ns() - p->start_ns;
 	p->exited = true;
@@ -120,12 +113,23 @@ static void kill_group(const struct proc *p)
 		kill(p->pid, SIGKILL);
 }
 
-void proc_release(struct proc *p)
+/* Kills its group if it still runs. */
+static void proc_release(struct handle *h)
 {
+	struct proc *p = CONTAINER_OF(h, struct proc, h);
+
 	kill_group(p);
 	spool_abandon(&p->out[0]);
 	spool_abandon(&p->out[1]);
 	proc_unref(p);
+}
+
+struct proc *proc_find(const struct handle_table *t, uint64_t id)
+{
+	struct handle *h = handle_find(t, id);
+
+	return h && h->release == proc_release ? CONTAINER_OF(h, struct proc, h)
+					       : NULL;
 }
 
 /* --- the start of one ----------------------------------------------------- */
@@ -175,7 +179,7 @@ static int pipes_open(struct pipes *pp, int null_fd, bool stdin_pipe)
 static struct proc *proc_wrap(struct server *s, uint64_t handle,
 			      struct pipes *pp)
 {
-	struct procs *ps = server_procs(s);
+	struct procs *ps = procs_of(s);
 	struct proc *p = mem_zalloc(sizeof(*p));
 
 	p->srv = s;
@@ -190,7 +194,7 @@ static struct proc *proc_wrap(struct server *s, uint64_t handle,
 		p->out[i].owner = p;
 	}
 	LIST_INSERT_HEAD(&ps->running, p, link);
-	handle_add(server_handles(s), &p->h, handle, HANDLE_PROC);
+	handle_add(server_handles(s), &p->h, handle, proc_release);
 	return p;
 }
 
@@ -256,7 +260,7 @@ struct proc *proc_fork(struct server *s, uint64_t handle,
 
 /* --- all of them ---------------------------------------------------------- */
 
-struct procs *procs_new(struct server *s)
+static void *procs_new(struct server *s)
 {
 	struct procs *ps = mem_zalloc(sizeof(*ps));
 	sigset_t chld;
@@ -284,14 +288,15 @@ static void free_list(struct proc *p)
 	}
 }
 
-struct procs *procs_free(struct procs *ps)
+static void procs_free(void *state)
 {
-	if (!ps)
-		return NULL;
+	struct procs *ps = state;
+
 	free_list(LIST_FIRST(&ps->running));
 	free_list(LIST_FIRST(&ps->exited));
 	watch_stop(ps->srv, &ps->w);
 	fd_closep(&ps->signal_fd);
 	free(ps);
-	return NULL;
 }
+
+const struct service procs_service = {procs_new, procs_free};

@@ -46,10 +46,9 @@ struct proc {
 
 #define ABANDONED_SIZE (GUEST_ABANDONED * sizeof(_Atomic uint32_t))
 
-struct procs *procs_new(struct server *s);
-struct procs *procs_free(struct procs *ps);
+/* State: all processes of one server. */
+extern const struct service procs_service;
 
-struct proc *proc_of(struct handle *h);
 /* NULL for none or another kind. */
 struct proc *proc_find(const struct handle_table *t, uint64_t id);
 
@@ -63,9 +62,6 @@ struct proc *proc_new(struct server *s, uint64_t handle, char *const *argv,
 struct proc *proc_fork(struct server *s, uint64_t handle,
 		       void (*run)(struct server *s, void *ctx), void *ctx,
 		       struct err *err);
-/* Its handle is gone: kills its group if it still runs. */
-void proc_release(struct proc *p);
-
 void proc_ref(struct proc *p);
 void proc_unref(struct proc *p);
 

@@ -38,10 +38,8 @@ bool raw_call_run_for(struct raw_call *c, const struct guest *g,
 /* raw_thread.c: answers r when a thread has run *c; takes its block. */
 void raw_call_start(const struct req *r, struct raw_call *c);
 
-/* The calls of one server that are on threads. */
-struct raw_threads;
-struct raw_threads *raw_threads_new(struct server *s);
-/* Interrupts and forgets those that still run. */
-struct raw_threads *raw_threads_free(struct raw_threads *rt);
+/* raw_thread.c: the calls of one server that are on threads. Its end interrupts
+ * and forgets those that still run. */
+extern const struct service raw_threads_service;
 
 #endif

@@ -176,7 +176,7 @@ static int start(struct raw_thread *rt)
 
 void raw_call_start(const struct req *r, struct raw_call *c)
 {
-	struct raw_threads *rts = server_raw_threads(r->srv);
+	struct raw_threads *rts = server_state(r->srv, &raw_threads_service);
 	struct raw_thread *rt;
 	int rc;
 
@@ -201,7 +201,7 @@ void raw_call_start(const struct req *r, struct raw_call *c)
 	task_start(&rt->t, r, &thread_ops);
 }
 
-struct raw_threads *raw_threads_new(struct server *s)
+static void *raw_threads_new(struct server *s)
 {
 	/* Without SA_RESTART: a call that is not given up ends with EINTR. */
 	const struct sigaction interrupt = {.sa_handler = on_interrupt};
@@ -223,10 +223,10 @@ struct raw_threads *raw_threads_new(struct server *s)
 }
 
 /* What their threads still use stays: the process is about to end. */
-struct raw_threads *raw_threads_free(struct raw_threads *rts)
+static void raw_threads_free(void *state)
 {
-	if (!rts)
-		return NULL;
+	struct raw_threads *rts = state;
+
 	on_done(&rts->w, 0);
 	watch_stop(rts->srv, &rts->w);
 	if (!rts->n) {
@@ -234,5 +234,6 @@ struct raw_threads *raw_threads_free(struct raw_threads *rts)
 		fd_closep(&rts->done_wr);
 	}
 	free(rts);
-	return NULL;
 }
+
+const struct service raw_threads_service = {raw_threads_new, raw_threads_free};

@@ -4,9 +4,9 @@
  *
  * One thread, one epoll loop. Bytes from the port go into the session, which
  * calls back with channels and messages; the first message of a channel is
- * a request and goes to ops_dispatch(). Most requests are answered inside
- * that call. The others leave a task on the channel (its ctx), which lives
- * until it says its last word or the channel closes.
+ * a request and goes to its kind (struct server_kind). Most requests are
+ * answered inside that call. The others leave a task on the channel (its ctx),
+ * which lives until it says its last word or the channel closes.
  *
  * Sending is pulled, not pushed: a task that has something to send is only
  * put into a queue, and the loop lets the first one write one piece each time
@@ -39,13 +39,8 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/handle.h"
-#include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/proc.h"
-#include "cmd/provium-agent/raw_call.h"
 #include "cmd/provium-agent/server_impl.h"
-#include "cmd/provium-agent/tail.h"
 
 #define QUEUED_LOW  (64u << 10) /* below it tasks are asked for more */
 #define QUEUED_HIGH (8u << 20)	/* above it requests are not read */
@@ -143,7 +138,7 @@ static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
 		req_error(&r, EBADMSG, "cannot decode a request of %zu bytes",
 			  n);
 	else
-		ops_dispatch(&r);
+		s->kind->dispatch(&r);
 }
 
 static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
@@ -377,10 +372,11 @@ static uint64_t random_instance(void)
 	return v ? v : 1;
 }
 
-struct server *server_new(struct guest *guest)
+struct server *server_new(const struct server_kind *kind, struct guest *guest)
 {
 	struct server *s = mem_zalloc(sizeof(*s));
 
+	s->kind = kind;
 	s->guest = guest;
 	TAILQ_INIT(&s->awake);
 	watch_init(&s->port, on_port);
@@ -389,9 +385,8 @@ struct server *server_new(struct guest *guest)
 	s->epoll_fd = guest_fd_up(epoll_create1(EPOLL_CLOEXEC));
 	s->session =
 	    session_new(SESSION_AGENT, random_instance(), &session_ops, s);
-	s->procs = procs_new(s);
-	s->tails = tails_new(s);
-	s->raw_threads = raw_threads_new(s);
+	for (int i = 0; i < SERVICES_MAX && kind->services[i]; i++)
+		s->states[i] = kind->services[i]->new (s);
 	return s;
 }
 
@@ -406,16 +401,10 @@ struct server *server_free(struct server *s)
 		task_detach(t);
 		t->ops->stop(t);
 	}
-	while ((h = handle_any(&s->handles))) {
-		handle_remove(&s->handles, h);
-		if (h->kind == HANDLE_FILE)
-			file_release(file_of(h));
-		else
-			proc_release(proc_of(h));
-	}
-	procs_free(s->procs);
-	tails_free(s->tails);
-	raw_threads_free(s->raw_threads);
+	while ((h = handle_any(&s->handles)))
+		handle_release(&s->handles, h);
+	for (int i = 0; i < SERVICES_MAX && s->kind->services[i]; i++)
+		s->kind->services[i]->free(s->states[i]);
 	session_free(s->session);
 	fd_closep(&s->port.fd);
 	fd_closep(&s->listener.fd);
@@ -476,19 +465,17 @@ uint8_t *server_scratch(struct server *s)
 	return s->scratch;
 }
 
-struct raw_threads *server_raw_threads(struct server *s)
+void *server_state(struct server *s, const struct service *service)
 {
-	return s->raw_threads;
+	for (int i = 0; i < SERVICES_MAX; i++)
+		if (s->kind->services[i] == service)
+			return s->states[i];
+	return NULL;
 }
 
-struct procs *server_procs(struct server *s)
+const struct server_kind *server_kind(const struct server *s)
 {
-	return s->procs;
-}
-
-struct tails *server_tails(struct server *s)
-{
-	return s->tails;
+	return s->kind;
 }
 
 static const struct session_ops session_ops = {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The agent's one loop: it moves bytes between the port and the session,
- * hands requests to the operations (ops.h), and turns what serves a request
+ * hands requests to its kind, and turns what serves a request
  * for longer than one call, a task.
  */
 #ifndef AGENT_SERVER_H
@@ -18,6 +18,7 @@
 #include "cmd/provium-agent/guest.h"
 
 struct server;
+struct req;
 struct handle_table;
 
 /* --- watches: an fd of ours in the loop ---------------------------------- */
@@ -119,8 +120,23 @@ enum server_eof {
 	EOF_LISTENS /* a connection: the next one replaces it */
 };
 
-/* guest is borrowed. */
-struct server *server_new(struct guest *guest);
+/* State of a group of requests, from the server's start to its end. */
+struct service {
+	void *(*new)(struct server *s);
+	void (*free)(void *state);
+};
+
+#define SERVICES_MAX 4
+
+/* What a server serves. */
+struct server_kind {
+	/* Ends the request, or starts a task. */
+	void (*dispatch)(const struct req *r);
+	const struct service *services[SERVICES_MAX]; /* NULL: no more */
+};
+
+/* Both are borrowed. */
+struct server *server_new(const struct server_kind *kind, struct guest *guest);
 struct server *server_free(struct server *s);
 
 /* Serves fd, which is made non-blocking; closes the port it had. */
@@ -137,13 +153,8 @@ struct handle_table *server_handles(struct server *s);
 struct guest *server_guest(struct server *s);
 /* PIECE_MAX bytes for use within one call, with FRAME_HEADER more before. */
 uint8_t *server_scratch(struct server *s);
-
-/* State of the groups of operations, made at start. */
-struct procs;
-struct tails;
-struct raw_threads;
-struct raw_threads *server_raw_threads(struct server *s);
-struct procs *server_procs(struct server *s);
-struct tails *server_tails(struct server *s);
+/* That of one of the kind's services. */
+void *server_state(struct server *s, const struct service *service);
+const struct server_kind *server_kind(const struct server *s);
 
 #endif

@@ -12,6 +12,7 @@
 #define EVENTS_MAX 32
 
 struct server {
+	const struct server_kind *kind;
 	struct guest *guest;
 	struct session *session;
 	int epoll_fd;
@@ -30,9 +31,7 @@ struct server {
 	TAILQ_HEAD(task_queue, task) awake;
 	LIST_HEAD(task_list, task) tasks;
 	struct handle_table handles;
-	struct procs *procs;
-	struct tails *tails;
-	struct raw_threads *raw_threads;
+	void *states[SERVICES_MAX]; /* of the kind's services */
 	struct epoll_event events[EVENTS_MAX];
 	int n_events;
 	uint8_t header[FRAME_HEADER]; /* task_write_in_place() of scratch */

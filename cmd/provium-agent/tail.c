@@ -306,7 +306,7 @@ static bool tail_paused(struct tails *ts, struct tail *tl)
 static void tail_step(struct task *t)
 {
 	struct tail *tl = CONTAINER_OF(t, struct tail, t);
-	struct tails *ts = server_tails(t->srv);
+	struct tails *ts = server_state(t->srv, &tails_service);
 	uint8_t *piece = server_scratch(t->srv);
 	size_t room = task_room(t);
 	ssize_t n;
@@ -344,7 +344,7 @@ static void tail_step(struct task *t)
 static void tail_stop(struct task *t)
 {
 	struct tail *tl = CONTAINER_OF(t, struct tail, t);
-	struct tails *ts = server_tails(t->srv);
+	struct tails *ts = server_state(t->srv, &tails_service);
 
 	LIST_REMOVE(tl, link);
 	tail_unwatch(ts, tl);
@@ -416,7 +416,7 @@ static void set_position(struct tail *tl, uint8_t whence, uint64_t offset,
 static void tail_regular(const struct req *r, int take_fd, uint8_t whence,
 			 int64_t offset, char *take_label)
 {
-	struct tails *ts = server_tails(r->srv);
+	struct tails *ts = server_state(r->srv, &tails_service);
 	struct tail *tl = mem_zalloc(sizeof(*tl));
 
 	tl->fd = take_fd;
@@ -519,7 +519,7 @@ void op_tail_handle(const struct req *r)
 
 /* --- all of them ---------------------------------------------------------- */
 
-struct tails *tails_new(struct server *s)
+static void *tails_new(struct server *s)
 {
 	struct tails *ts = mem_zalloc(sizeof(*ts));
 
@@ -533,17 +533,18 @@ struct tails *tails_new(struct server *s)
 	return ts;
 }
 
-struct tails *tails_free(struct tails *ts)
+static void tails_free(void *state)
 {
-	if (!ts)
-		return NULL;
+	struct tails *ts = state;
+
 	watch_stop(ts->srv, &ts->inotify_w);
 	fd_closep(&ts->inotify_fd);
 	ticker_done(&ts->slow);
 	ticker_done(&ts->fast);
 	free(ts);
-	return NULL;
 }
+
+const struct service tails_service = {tails_new, tails_free};
 
 static const struct fs_kind polled_fs[POLLED_FS] = {
     {PROC_SUPER_MAGIC, true},	{SYSFS_MAGIC, true},

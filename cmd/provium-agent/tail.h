@@ -5,7 +5,6 @@
 
 #include "cmd/provium-agent/server.h"
 
-struct tails *tails_new(struct server *s);
-struct tails *tails_free(struct tails *ts);
+extern const struct service tails_service;
 
 #endif

@@ -46,7 +46,7 @@ static void run_worker(struct server *parent, void *ctx)
 	setsid();
 	guest_become_worker(&g, from->sock);
 	g.abandoned = from->abandoned;
-	s = server_new(&g);
+	s = server_new(server_kind(parent), &g);
 	server_set_port(s, from->sock, EOF_EXITS);
 	server_run(s);
 	_exit(EXIT_SUCCESS);
