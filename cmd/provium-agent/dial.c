@@ -18,6 +18,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/watch.h"
 
 struct dial {
 	struct task t;

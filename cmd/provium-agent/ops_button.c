@@ -9,6 +9,7 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/watch.h"
 
 struct button_wait {
 	struct task t;

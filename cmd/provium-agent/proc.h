@@ -14,9 +14,11 @@
 
 #include "agent-proto/err.h"
 #include "cmd/provium-agent/handle.h"
-#include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/spool.h"
+#include "cmd/provium-agent/watch.h"
 
+struct server;
+struct service;
 struct proc_wait;
 struct proc_stdin;
 struct worker_link;

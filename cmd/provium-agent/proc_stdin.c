@@ -13,6 +13,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/server.h"
 
 struct proc_stdin {
 	struct task t;

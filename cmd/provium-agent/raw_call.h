@@ -9,6 +9,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/msg.h"
 #include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/task.h"
 
 #define SLOTS 6
 

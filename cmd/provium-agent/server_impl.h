@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What server.c and task.c share. Nobody else includes this. */
+/* The server as server.c, task.c and watch.c share it. Nobody else includes
+ * this. */
 #ifndef AGENT_SERVER_IMPL_H
 #define AGENT_SERVER_IMPL_H
 
@@ -8,6 +9,8 @@
 #include "agent-proto/buf.h"
 #include "cmd/provium-agent/handle.h"
 #include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/task.h"
+#include "cmd/provium-agent/watch.h"
 
 #define EVENTS_MAX 32
 

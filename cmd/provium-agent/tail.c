@@ -43,6 +43,7 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/watch.h"
 #include "cmd/provium-agent/xfer.h"
 
 #define POLLED_FS    15

@@ -26,6 +26,7 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/watch.h"
 
 /* --- the worker's side ---------------------------------------------------- */
 

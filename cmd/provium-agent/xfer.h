@@ -10,7 +10,8 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/sparse.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/task.h"
+#include "cmd/provium-agent/watch.h"
 
 /* Waiting for an fd that may be in the loop already: under a dup of it. */
 struct xfer_wait {
