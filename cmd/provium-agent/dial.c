@@ -17,8 +17,8 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/watch.h"
 
 struct dial {
 	struct task t;

@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/core/handle.h"
 
 struct file_op;
 

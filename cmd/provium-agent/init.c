@@ -39,11 +39,11 @@
 #include "agent-proto/cleanup.h"
 #include "cmd/provium-agent/button.h"
 #include "cmd/provium-agent/config.h"
+#include "cmd/provium-agent/core/guest.h"
+#include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/files.h"
-#include "cmd/provium-agent/guest.h"
 #include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/spawn.h"
 #include "cmd/provium-agent/transport.h"
 

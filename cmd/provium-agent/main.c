@@ -14,11 +14,11 @@
 
 #include "agent-proto/session.h"
 #include "cmd/provium-agent/config.h"
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
+#include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/init.h"
 #include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/server.h"
 #include "cmd/provium-agent/transport.h"
 
 #define KEPT_MAX (16 << 20)

@@ -6,8 +6,8 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/guest.h"
-#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/core/guest.h"
+#include "cmd/provium-agent/core/handle.h"
 #include "cmd/provium-agent/proc.h"
 #include "cmd/provium-agent/raw_call.h"
 #include "cmd/provium-agent/tail.h"

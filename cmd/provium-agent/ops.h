@@ -6,8 +6,8 @@
 #ifndef AGENT_OPS_H
 #define AGENT_OPS_H
 
-#include "cmd/provium-agent/server.h"
-#include "cmd/provium-agent/task.h"
+#include "cmd/provium-agent/core/server.h"
+#include "cmd/provium-agent/core/task.h"
 
 /* A server that looks the request's type up in the table and runs it. */
 extern const struct server_kind ops_server_kind;

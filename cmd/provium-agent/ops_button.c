@@ -7,9 +7,9 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
+#include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/watch.h"
 
 struct button_wait {
 	struct task t;

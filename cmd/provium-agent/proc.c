@@ -15,7 +15,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/spawn.h"
 
 LIST_HEAD(proc_list, proc);

@@ -13,9 +13,9 @@
 #include <sys/types.h>
 
 #include "agent-proto/err.h"
-#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/core/handle.h"
+#include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/spool.h"
-#include "cmd/provium-agent/watch.h"
 
 struct server;
 struct service;

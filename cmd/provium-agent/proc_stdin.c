@@ -12,8 +12,8 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/server.h"
 
 struct proc_stdin {
 	struct task t;

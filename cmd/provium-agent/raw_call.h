@@ -8,8 +8,8 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/msg.h"
-#include "cmd/provium-agent/server.h"
-#include "cmd/provium-agent/task.h"
+#include "cmd/provium-agent/core/server.h"
+#include "cmd/provium-agent/core/task.h"
 
 #define SLOTS 6
 

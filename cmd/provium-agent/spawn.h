@@ -7,7 +7,7 @@
 
 #include "agent-proto/err.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
 
 #define SPAWN_PATH_DEFAULT                                                     \
 	"/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -13,7 +13,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 #define CHUNK_MIN 4096u
 #define CHUNK_MAX 65536u

@@ -23,8 +23,8 @@
 #include <sys/queue.h>
 
 #include "agent-proto/clock.h"
-#include "cmd/provium-agent/task.h"
-#include "cmd/provium-agent/watch.h"
+#include "cmd/provium-agent/core/task.h"
+#include "cmd/provium-agent/core/watch.h"
 
 #define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
 /* Bytes that each output may keep, whatever others do. */

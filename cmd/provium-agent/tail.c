@@ -41,9 +41,9 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/watch.h"
 #include "cmd/provium-agent/xfer.h"
 
 #define POLLED_FS    15

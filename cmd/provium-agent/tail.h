@@ -3,7 +3,7 @@
 #ifndef AGENT_TAIL_H
 #define AGENT_TAIL_H
 
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 extern const struct service tails_service;
 

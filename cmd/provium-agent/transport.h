@@ -6,7 +6,7 @@
 #include <stdint.h>
 
 #include "agent-proto/err.h"
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
 
 #define TRANSPORT_PORT_NAME "provium.0"
 

@@ -6,7 +6,7 @@
 #include "agent-proto/mem.h"
 #include "agent-proto/tree_read.h"
 #include "agent-proto/tree_write.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 /* --- from the guest ------------------------------------------------------- */
 

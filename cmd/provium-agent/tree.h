@@ -5,7 +5,7 @@
 
 #include <sys/types.h>
 
-#include "cmd/provium-agent/task.h"
+#include "cmd/provium-agent/core/task.h"
 
 /* Answers r with DONE mode and the directory as a tree. path is copied. */
 void tree_send(const struct req *r, int take_fd, mode_t mode, const char *path);

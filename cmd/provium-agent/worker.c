@@ -24,9 +24,9 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/ops.h"
 #include "cmd/provium-agent/proc.h"
-#include "cmd/provium-agent/watch.h"
 
 /* --- the worker's side ---------------------------------------------------- */
 

@@ -14,7 +14,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 /* Files without a poll operation are always ready, as is a closed fd. */
 static bool fd_ready(int fd, short events)

@@ -10,8 +10,8 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/sparse.h"
-#include "cmd/provium-agent/task.h"
-#include "cmd/provium-agent/watch.h"
+#include "cmd/provium-agent/core/task.h"
+#include "cmd/provium-agent/core/watch.h"
 
 /* Waiting for an fd that may be in the loop already: under a dup of it. */
 struct xfer_wait {

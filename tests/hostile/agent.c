@@ -26,7 +26,7 @@
 #include "agent-proto/msg.h"
 #include "agent-proto/session.h"
 #include "agent-proto/tree.h"
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 #define WORD	  "hostile="
 #define ASK	  "hostile:"

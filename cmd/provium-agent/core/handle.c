@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/core/handle.h"
 
 #include <errno.h>
 #include <stddef.h>

@@ -8,7 +8,7 @@
 #include <errno.h>
 
 #include "agent-proto/err.h"
-#include "cmd/provium-agent/server_impl.h"
+#include "cmd/provium-agent/core/server_impl.h"
 
 #define WORDS_MAX 1024 /* of an error: the host puts its own before them */
 #define CUT	  "..."

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -13,7 +13,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/handle.h"
+#include "cmd/provium-agent/core/handle.h"
 
 /* Descriptors of the agent: each handle may have one, and there are others. */
 #define NOFILE_WANTED (HANDLES_MAX + 1024)

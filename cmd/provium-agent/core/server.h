@@ -8,7 +8,7 @@
 
 #include <stdint.h>
 
-#include "cmd/provium-agent/guest.h"
+#include "cmd/provium-agent/core/guest.h"
 
 struct server;
 struct req;

@@ -7,10 +7,10 @@
 #include <sys/epoll.h>
 
 #include "agent-proto/buf.h"
-#include "cmd/provium-agent/handle.h"
-#include "cmd/provium-agent/server.h"
-#include "cmd/provium-agent/task.h"
-#include "cmd/provium-agent/watch.h"
+#include "cmd/provium-agent/core/handle.h"
+#include "cmd/provium-agent/core/server.h"
+#include "cmd/provium-agent/core/task.h"
+#include "cmd/provium-agent/core/watch.h"
 
 #define EVENTS_MAX 32
 

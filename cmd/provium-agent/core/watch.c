@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/watch.h"
+#include "cmd/provium-agent/core/watch.h"
 
 #include <assert.h>
 #include <errno.h>
 
-#include "cmd/provium-agent/server_impl.h"
+#include "cmd/provium-agent/core/server_impl.h"
 
 void watch_init(struct watch *w,
 		void (*on_event)(struct watch *w, uint32_t events))

@@ -24,7 +24,7 @@
  * Ending a channel from our side detaches the task first; whatever the
  * session still says about that channel meets a NULL ctx.
  */
-#include "cmd/provium-agent/server.h"
+#include "cmd/provium-agent/core/server.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -39,8 +39,8 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/handle.h"
-#include "cmd/provium-agent/server_impl.h"
+#include "cmd/provium-agent/core/handle.h"
+#include "cmd/provium-agent/core/server_impl.h"
 
 #define QUEUED_LOW  (64u << 10) /* below it tasks are asked for more */
 #define QUEUED_HIGH (8u << 20)	/* above it requests are not read */
