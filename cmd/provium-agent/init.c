@@ -42,9 +42,9 @@
 #include "cmd/provium-agent/core/guest.h"
 #include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/files.h"
+#include "cmd/provium-agent/io/spawn.h"
 #include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/spawn.h"
 #include "cmd/provium-agent/transport.h"
 
 #define IMAGE_INIT   "/init"

@@ -10,7 +10,7 @@
 
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/file.h"
-#include "cmd/provium-agent/xfer.h"
+#include "cmd/provium-agent/io/xfer.h"
 
 #define PERM_MASK    07777u
 #define PERM_DEFAULT 0644u

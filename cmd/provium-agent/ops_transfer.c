@@ -9,8 +9,8 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/tree.h"
-#include "cmd/provium-agent/xfer.h"
+#include "cmd/provium-agent/io/tree.h"
+#include "cmd/provium-agent/io/xfer.h"
 
 #define PERM_MASK    07777u
 #define PERM_DEFAULT 0644u

@@ -16,7 +16,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/server.h"
-#include "cmd/provium-agent/spawn.h"
+#include "cmd/provium-agent/io/spawn.h"
 
 LIST_HEAD(proc_list, proc);
 

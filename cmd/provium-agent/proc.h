@@ -15,7 +15,7 @@
 #include "agent-proto/err.h"
 #include "cmd/provium-agent/core/handle.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/spool.h"
+#include "cmd/provium-agent/io/spool.h"
 
 struct server;
 struct service;

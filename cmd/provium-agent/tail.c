@@ -43,8 +43,8 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/watch.h"
 #include "cmd/provium-agent/file.h"
+#include "cmd/provium-agent/io/xfer.h"
 #include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/xfer.h"
 
 #define POLLED_FS    15
 #define POLL_MS	     100

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "agent-proto/clock.h"
-#include "cmd/provium-agent/spool.h"
+#include "cmd/provium-agent/io/spool.h"
 #include "tests/unit/agent/lib_agent_peer.h"
 
-/* cmd/provium-agent/spool.h: what an output keeps */
+/* cmd/provium-agent/io/spool.h: what an output keeps */
 #define SPOOL_MAX MSG_OUTPUT_KEPT_MAX
 
 /* A process whose outputs will be read from their first byte. */
@@ -321,7 +321,7 @@ static void an_unread_output_keeps_its_newest_bytes(void **state)
 	assert_data(x, "end\n");
 }
 
-/* cmd/provium-agent/spool.h: SPOOL_GRACE_NS */
+/* cmd/provium-agent/io/spool.h: SPOOL_GRACE_NS */
 #define GRACE_NS NS_PER_SEC
 
 /* Opens an output 300 ms after the start, when more was written than is kept.

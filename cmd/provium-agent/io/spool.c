@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/spool.h"
+#include "cmd/provium-agent/io/spool.h"
 
 #include <assert.h>
 #include <errno.h>

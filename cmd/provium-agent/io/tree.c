@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/tree.h"
+#include "cmd/provium-agent/io/tree.h"
 
 #include <stdlib.h>
 

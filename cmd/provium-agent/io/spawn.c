@@ -4,7 +4,7 @@
  * execve(2), so starting it costs no page tables, and it reports an error by
  * writing it down where we look. It must therefore only make system calls.
  */
-#include "cmd/provium-agent/spawn.h"
+#include "cmd/provium-agent/io/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/xfer.h"
+#include "cmd/provium-agent/io/xfer.h"
 
 #include <errno.h>
 #include <fcntl.h>
