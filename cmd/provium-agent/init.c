@@ -44,7 +44,7 @@
 #include "cmd/provium-agent/files.h"
 #include "cmd/provium-agent/io/spawn.h"
 #include "cmd/provium-agent/modules.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 #include "cmd/provium-agent/transport.h"
 
 #define IMAGE_INIT   "/init"

@@ -18,7 +18,7 @@
 #include "cmd/provium-agent/core/server.h"
 #include "cmd/provium-agent/init.h"
 #include "cmd/provium-agent/modules.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 #include "cmd/provium-agent/transport.h"
 
 #define KEPT_MAX (16 << 20)

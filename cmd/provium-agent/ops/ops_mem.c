@@ -12,7 +12,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/io/xfer.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 static int copy_memory(int fd, uintptr_t address, size_t n)
 {

@@ -9,7 +9,7 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/guest.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 struct button_wait {
 	struct task t;

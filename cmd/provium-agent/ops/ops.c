@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -8,9 +8,9 @@
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/guest.h"
 #include "cmd/provium-agent/core/handle.h"
-#include "cmd/provium-agent/proc.h"
-#include "cmd/provium-agent/raw_call.h"
-#include "cmd/provium-agent/tail.h"
+#include "cmd/provium-agent/ops/proc.h"
+#include "cmd/provium-agent/ops/raw_call.h"
+#include "cmd/provium-agent/ops/tail.h"
 
 #define OP_PATHS 1u /* looks paths up: in PID 1's root of now */
 

@@ -18,7 +18,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 struct dial {
 	struct task t;

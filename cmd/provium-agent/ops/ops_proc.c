@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/ops/proc.h"
 
 #define ARGS_MAX 65536 /* entries of argv or env */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* PROC_STDIN: what goes into a process, one request after the other. */
-#include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/ops/proc.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -13,7 +13,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/server.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 struct proc_stdin {
 	struct task t;

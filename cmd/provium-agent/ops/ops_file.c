@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "agent-proto/mem.h"
-#include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/io/xfer.h"
+#include "cmd/provium-agent/ops/file.h"
 
 #define PERM_MASK    07777u
 #define PERM_DEFAULT 0644u

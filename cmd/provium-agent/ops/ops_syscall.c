@@ -5,14 +5,14 @@
  * put into argument slots and into other buffers, and all buffers go back as
  * the call left them.
  */
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent-proto/cleanup.h"
-#include "cmd/provium-agent/raw_call.h"
+#include "cmd/provium-agent/ops/raw_call.h"
 
 #define BUF_ALIGN 16
 

@@ -22,7 +22,7 @@
  * may change (network and host-shared file systems) are looked at every
  * POLL_MS. The former have no meaningful size.
  */
-#include "cmd/provium-agent/tail.h"
+#include "cmd/provium-agent/ops/tail.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,9 +42,9 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/file.h"
 #include "cmd/provium-agent/io/xfer.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/file.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 #define POLLED_FS    15
 #define POLL_MS	     100

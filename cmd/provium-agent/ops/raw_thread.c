@@ -29,7 +29,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/raw_call.h"
+#include "cmd/provium-agent/ops/raw_call.h"
 
 /* A system call and its wrapper need little. */
 #define STACK_SIZE (64u << 10)

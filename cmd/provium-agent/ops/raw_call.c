@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/raw_call.h"
+#include "cmd/provium-agent/ops/raw_call.h"
 
 #include <errno.h>
 #include <unistd.h>

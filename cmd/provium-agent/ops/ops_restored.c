@@ -15,7 +15,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "cmd/provium-agent/core/guest.h"
-#include "cmd/provium-agent/ops.h"
+#include "cmd/provium-agent/ops/ops.h"
 
 static int reseed(const struct guest *g, const struct msg_bytes *entropy)
 {

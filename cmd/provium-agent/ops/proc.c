@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/ops/proc.h"
 
 #include <errno.h>
 #include <fcntl.h>

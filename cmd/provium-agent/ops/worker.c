@@ -25,8 +25,8 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "cmd/provium-agent/core/watch.h"
-#include "cmd/provium-agent/ops.h"
-#include "cmd/provium-agent/proc.h"
+#include "cmd/provium-agent/ops/ops.h"
+#include "cmd/provium-agent/ops/proc.h"
 
 /* --- the worker's side ---------------------------------------------------- */
 
