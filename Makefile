@@ -79,7 +79,7 @@ SRC_streams     := $(sort $(wildcard streams/*.c))
 SRC_vmm         := $(sort $(wildcard vmm/*.c vmm/net/*.c))
 SRC_runner      := $(sort $(wildcard runner/*.c))
 SRC_provium     := $(sort $(wildcard cmd/provium/*.c))
-SRC_agent       := $(sort $(wildcard cmd/provium-agent/*.c cmd/provium-agent/*/*.c))
+SRC_agent       := $(sort $(wildcard cmd/provium-agent/*/*.c))
 LUA_runner      := $(sort $(wildcard runner/lua/*.lua runner/html/*.html))
 
 # An archive a layer; each binary names those at and below its own.

@@ -16,7 +16,7 @@
 #include "vmm/cpio.h"
 
 #define OVERLAY_DIR "/.provium"
-#define FILES_DIR   OVERLAY_DIR "/files" /* cmd/provium-agent/files.h */
+#define FILES_DIR   OVERLAY_DIR "/files" /* cmd/provium-agent/init/files.h */
 #define COPY_STEP   (1 << 30)
 /* Zeros behind an initrd, bytes. The kernel's reader of LZ4 takes the next four
  * bytes for the size of a block, and fails if they are not 0 (Linux,

@@ -6,7 +6,7 @@
  *
  * It holds /.provium/agent (the program), /.provium/config (what it shall do)
  * and, below /.provium/files, the files of the boot options, which the agent
- * moves into their places (cmd/provium-agent/files.h).
+ * moves into their places (cmd/provium-agent/init/files.h).
  */
 #ifndef VMM_OVERLAY_H
 #define VMM_OVERLAY_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The agent's config file. The agent is a program, so its source is taken. */
-#include "cmd/provium-agent/config.c"
+#include "cmd/provium-agent/init/config.c"
 
 #include "tests/unit/agent/lib_agent_peer.h"
 

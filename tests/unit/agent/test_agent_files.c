@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Files of the boot options, in a tree of the test's own. The agent is a
  * program, so its source is taken. */
-#include "cmd/provium-agent/files.c"
+#include "cmd/provium-agent/init/files.c"
 
 #include "agent-proto/buf.h"
 #include "tests/unit/agent/lib_agent_peer.h"

@@ -15,7 +15,7 @@
  * for processes whose argv[0] starts with '@'). An image without one gets the
  * usual file systems, and its loopback interface up.
  */
-#include "cmd/provium-agent/init.h"
+#include "cmd/provium-agent/init/init.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -37,15 +37,15 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
-#include "cmd/provium-agent/button.h"
-#include "cmd/provium-agent/config.h"
 #include "cmd/provium-agent/core/guest.h"
 #include "cmd/provium-agent/core/server.h"
-#include "cmd/provium-agent/files.h"
+#include "cmd/provium-agent/init/button.h"
+#include "cmd/provium-agent/init/config.h"
+#include "cmd/provium-agent/init/files.h"
+#include "cmd/provium-agent/init/modules.h"
+#include "cmd/provium-agent/init/transport.h"
 #include "cmd/provium-agent/io/spawn.h"
-#include "cmd/provium-agent/modules.h"
 #include "cmd/provium-agent/ops/ops.h"
-#include "cmd/provium-agent/transport.h"
 
 #define IMAGE_INIT   "/init"
 #define AGENT_NAME   "@provium-agent"

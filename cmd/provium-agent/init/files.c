@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/files.h"
+#include "cmd/provium-agent/init/files.h"
 
 #include <errno.h>
 #include <fcntl.h>

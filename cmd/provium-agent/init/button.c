@@ -4,7 +4,7 @@
  * of the family acpi_event, whose numbers the kernel gives when they are asked
  * for by name (Linux: drivers/acpi/event.c, include/uapi/linux/genetlink.h).
  */
-#include "cmd/provium-agent/button.h"
+#include "cmd/provium-agent/init/button.h"
 
 #include <errno.h>
 #include <linux/genetlink.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/modules.h"
+#include "cmd/provium-agent/init/modules.h"
 
 #include <ctype.h>
 #include <errno.h>

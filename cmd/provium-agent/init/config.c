@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "cmd/provium-agent/config.h"
+#include "cmd/provium-agent/init/config.h"
 
 #include <fcntl.h>
 #include <stdlib.h>

@@ -13,13 +13,13 @@
 #include <unistd.h>
 
 #include "agent-proto/session.h"
-#include "cmd/provium-agent/config.h"
 #include "cmd/provium-agent/core/guest.h"
 #include "cmd/provium-agent/core/server.h"
-#include "cmd/provium-agent/init.h"
-#include "cmd/provium-agent/modules.h"
+#include "cmd/provium-agent/init/config.h"
+#include "cmd/provium-agent/init/init.h"
+#include "cmd/provium-agent/init/modules.h"
+#include "cmd/provium-agent/init/transport.h"
 #include "cmd/provium-agent/ops/ops.h"
-#include "cmd/provium-agent/transport.h"
 
 #define KEPT_MAX (16 << 20)
 

@@ -4,7 +4,7 @@
  * gives, is in /sys/class/virtio-ports/<device>/name. The name arrives by a
  * control message some time after the device, which sends a uevent.
  */
-#include "cmd/provium-agent/transport.h"
+#include "cmd/provium-agent/init/transport.h"
 
 #include <dirent.h>
 #include <errno.h>
