@@ -1,7 +1,7 @@
 -- The outer guest: loads what a bridge of the kernel's takes, netem among it.
-provium.timeout = 700
+provium.timeout = 2400
 
-local vm = provium:vm("outer"):boot({ agent_timeout = 120 })
+local vm = provium:vm("outer"):boot({ agent_timeout = 300 })
 vm:run([[
   cd /knet
   for m in $(cat modules); do
@@ -22,7 +22,7 @@ test("doctor has nothing to say against it", function(t)
 end)
 
 test("the kernel's netem does what rules say", function(t)
-  local r = vm:run("/knet/test_net_kernel 2>&1", { timeout = 600 })
+  local r = vm:run("/knet/test_net_kernel 2>&1", { timeout = 2000 })
   t:log(r.stdout)
   t:assert_contains(r.stdout, "[  PASSED  ]")
   for _, name in ipairs({ "latency_delays",

@@ -1,8 +1,8 @@
 -- The outer guest: loads the kernel's vhost_vsock, runs provium in it.
-provium.timeout = 600
+provium.timeout = 2400
 
 test("the smoke suite passes over the kernel's vhost-vsock", function(t)
-  local vm = provium:vm("outer"):boot({agent_timeout = 120})
+  local vm = provium:vm("outer"):boot({agent_timeout = 300})
   vm:run([[
     cd /nested
     modprobe vmw_vsock_virtio_transport_common || exit 1
@@ -21,7 +21,7 @@ test("the smoke suite passes over the kernel's vhost-vsock", function(t)
     provium doctor 2>&1
     provium run -v --config /nested/tests/provium.lua \
       /nested/tests/smoke.test.lua 2>&1 | tee /dev/console
-    exit 0]], {timeout = 500})
+    exit 0]], {timeout = 2000})
   t:log(r.stdout)
   t:assert_contains(r.stdout, "vsock")
   t:assert_match(r.stdout, "\n%d+ passed, 0 failed")

@@ -1,9 +1,9 @@
 -- The shortest tour of everything: one guest, each kind of call once. It is
 -- run over every transport, also in a guest within a guest, where a boot
--- takes most of a minute: hence the long times allowed.
-provium.timeout = 400
+-- takes a minute, and on a busy host many: hence the long times allowed.
+provium.timeout = 1200
 
-local vm = provium:vm("smoke"):boot({agent_timeout = 300})
+local vm = provium:vm("smoke"):boot({agent_timeout = 900})
 
 test("a command runs", function(t)
   local r = vm:run("echo out; echo err >&2; exit 3")
@@ -69,10 +69,10 @@ test("a guest is restored from its snapshot", function(t)
   local f = vm:open_file("/tmp/kept", {read = true})
   local s = vm:snapshot()
   vm:write_file("/tmp/kept", "later")
-  vm:restore(s, {agent_timeout = 300})
+  vm:restore(s, {agent_timeout = 900})
   t:assert_eq(vm:read_file("/tmp/kept"), "then")
   t:assert_eq(f:read_all(), "then")
   local uuid = vm:read_file("/proc/sys/kernel/random/uuid")
-  vm:restore(s, {agent_timeout = 300})
+  vm:restore(s, {agent_timeout = 900})
   t:assert_neq(vm:read_file("/proc/sys/kernel/random/uuid"), uuid)
 end)
