@@ -54,9 +54,14 @@ the driver virtio_net there?"
 
 # The address that the kernel makes by itself of what the gateway announces, a
 # second later, or on a busy machine before we come to it; nobody else has it.
+# If the kernel adds it between its own look and its own addition for us, replace
+# fails with EEXIST (inet6_rtm_newaddr()), and then finds the address.
 configure_ipv6() {
 	echo 0 >"/proc/sys/net/ipv6/conf/$nic/accept_dad" &&
-		ip address replace "${1%,*}/64" dev "$nic" &&
+		{
+			ip address replace "${1%,*}/64" dev "$nic" 2>/dev/null ||
+				ip address replace "${1%,*}/64" dev "$nic"
+		} &&
 		ip route replace default via "${1#*,}" dev "$nic" metric "$slot" &&
 		return
 	complain "NIC $nic on bridge $bridge got no IPv6 address: does the \
