@@ -75,10 +75,10 @@ END
 # stay NAME: runs it in the background, as $pid, until it stays.
 stay() {
 	mkfifo "$1.ready"
-	KNET_READY="$1.ready" KNET_GO="$work/go" timeout 120 "$provium" run \
+	KNET_READY="$1.ready" KNET_GO="$work/go" timeout 1200 "$provium" run \
 	    stay.test.lua >"$1.out" 2>&1 &
 	pid=$!
-	timeout 60 cat "$1.ready" || complain "$1 did not come to stay"
+	timeout 600 cat "$1.ready" || complain "$1 did not come to stay"
 }
 
 claim "two runs at once have names of their own"
