@@ -162,6 +162,17 @@ static void do_touch(struct fake *f, const char *arg)
 	free(path);
 }
 
+/* Until another worker has made that file. */
+static void do_await(struct fake *f, const char *arg)
+{
+	(void)f;
+	for (int i = 0; access(arg, F_OK) < 0; i++) {
+		if (i == 2000)
+			_exit(90);
+		poll(NULL, 0, 10);
+	}
+}
+
 static void read_line(struct fake *f, struct buf *line)
 {
 	buf_reset(line);
@@ -200,7 +211,7 @@ static const struct step {
     {"die", do_die},	   {"exit", do_exit},	  {"hang", do_hang},
     {"deaf", do_deaf},	   {"close", do_close},	  {"pid", do_pid},
     {"orphan", do_orphan}, {"touch", do_touch},	  {"signal", do_signal},
-    {"nap", do_nap},	   {"answer", do_answer},
+    {"nap", do_nap},	   {"answer", do_answer}, {"await", do_await},
 };
 
 static int is_skipped(const struct fake *f, const char *name, size_t n)

@@ -177,6 +177,25 @@ static void under_pressure_files_run_one_by_one(void **state)
 			    "run_end\n");
 }
 
+/* The host may stay busy by what others do: files that need each other still
+ * meet. */
+static void pressure_that_stays_delays_a_file_a_while(void **state)
+{
+	struct runs *f = *state;
+	char *a = mem_printf("pid %s/a\nawait %s/b\n" GOOD, f->dir, f->dir);
+	char *b = mem_printf("pid %s/b\nawait %s/a\n" GOOD, f->dir, f->dir);
+
+	runs_put(f, "cpu",
+		 "some avg10=99.00 avg60=99.00 avg300=99.00 total=0\n");
+	f->opts.jobs = 2;
+	runs_add(f, a);
+	runs_add(f, b);
+	runs_go(f);
+	assert_int_equal(f->result.totals.passed, 2);
+	free(a);
+	free(b);
+}
+
 /* --- serial ---------------------------------------------------------------*/
 
 static void a_file_that_wants_to_be_alone_is_run_again(void **state)
@@ -293,6 +312,7 @@ int main(void)
 	    RUN(a_deadlock_is_broken),
 	    RUN(nonsense_about_the_pool_ends_the_worker),
 	    RUN(under_pressure_files_run_one_by_one),
+	    RUN(pressure_that_stays_delays_a_file_a_while),
 	    RUN(a_file_that_wants_to_be_alone_is_run_again),
 	    RUN(one_that_is_known_to_be_serial_is_run_once),
 	    RUN(one_that_is_alone_has_nothing_to_wait_for),
