@@ -375,10 +375,11 @@ held_until() {
 	pid=$!
 	exec 3>typing
 	until_mark held
-	for _ in $(seq 100); do
+	for _ in $(seq 600); do
 		! grep -q "provium> " err || break
 		sleep 0.1
 	done
+	grep -q "provium> " err || complain "no prompt"
 	kill "-$1" "$($2)"
 	wait "$pid"
 	got=$?
