@@ -18,6 +18,7 @@
 #include "agent-proto/mem.h"
 #include "tests/fuzz/mend.h"
 #include "vmm/net/gateway.h"
+#include "vmm/net/packet_text.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
@@ -174,6 +175,18 @@ static const struct gateway_owner owner = {
     .send_out = on_send_out,
 };
 
+/* The line that a report has of it. */
+static void check_text(const uint8_t *frame, size_t n)
+{
+	struct buf line = {0};
+
+	packet_text(&line, frame, n);
+	assert(line.len > 0);
+	for (size_t i = 0; i < line.len; i++)
+		assert(buf_data(&line)[i] >= ' ' && buf_data(&line)[i] <= '~');
+	buf_done(&line);
+}
+
 static void put(struct world *w, const uint8_t *record, size_t n,
 		int64_t now_ns)
 {
@@ -184,6 +197,7 @@ static void put(struct world *w, const uint8_t *record, size_t n,
 
 	if (record[0] & 0x80)
 		mend_checksums(bytes, n);
+	check_text(bytes, n);
 	if (vswitch_input(port, &f))
 		assert(w->seen > seen);
 	else

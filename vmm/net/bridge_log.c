@@ -173,6 +173,75 @@ int bridge_log(struct bridge *b, const char *dir, struct err *err)
 	return 0;
 }
 
+void bridge_log_paths(const struct bridge *b, struct strvec *paths)
+{
+	static const char *const suffixes[] = {".old", ""};
+
+	for (size_t i = 0; b->log && i < ARRAY_LEN(suffixes); i++) {
+		CLEANUP(free_ptr) char *path = path_of(b->log, suffixes[i]);
+
+		if (access(path, F_OK) == 0)
+			strvec_add(paths, path);
+	}
+}
+
+/* Goes on in one file: skips *skip packets, tells the others, or counts them
+ * where tell is NULL. A file that cannot be read holds no packet. */
+static uint64_t read_file(const char *path, int64_t since_ns, uint64_t *skip,
+			  bridge_log_cb tell, void *ctx)
+{
+	char why[PCAP_ERRBUF_SIZE];
+	pcap_t *p = pcap_open_offline(path, why);
+	struct pcap_pkthdr *head;
+	const u_char *data;
+	uint64_t n = 0;
+
+	while (p && pcap_next_ex(p, &head, &data) == 1) {
+		int64_t at_ns = (int64_t)head->ts.tv_sec * NS_PER_SEC +
+				(int64_t)head->ts.tv_usec * NS_PER_US;
+
+		if (at_ns < since_ns)
+			continue;
+		n++;
+		if (*skip)
+			--*skip;
+		else if (tell)
+			tell(ctx, at_ns, data, head->caplen);
+	}
+	if (p)
+		pcap_close(p);
+	return n;
+}
+
+static uint64_t read_files(const struct bridge_log *l, int64_t since_ns,
+			   uint64_t skip, bridge_log_cb tell, void *ctx)
+{
+	CLEANUP(free_ptr) char *old = path_of(l, ".old");
+	CLEANUP(free_ptr) char *path = path_of(l, "");
+	uint64_t n = read_file(old, since_ns, &skip, tell, ctx);
+
+	return n + read_file(path, since_ns, &skip, tell, ctx);
+}
+
+uint64_t bridge_log_last(struct bridge *b, int64_t since_ns, uint64_t max,
+			 bridge_log_cb tell, void *ctx)
+{
+	struct bridge_log *l = b->log;
+	uint64_t n, skip;
+
+	if (!l)
+		return 0;
+	if (l->sniff)
+		sniff_poll(l->sniff);
+	write_out(l);
+	/* A record has microseconds. */
+	since_ns -= since_ns % NS_PER_US;
+	n = read_files(l, since_ns, 0, NULL, NULL);
+	skip = n > max ? n - max : 0;
+	read_files(l, since_ns, skip, tell, ctx);
+	return skip;
+}
+
 struct bridge_log *bridge_log_free(struct bridge_log *l, struct vswitch *sw)
 {
 	if (!l)

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "tests/unit/tmp.h"
 #include "tests/unit/vmm/lib_frames.h"
@@ -119,6 +120,55 @@ static void bridges_of_a_name_have_files_of_their_own(void **state)
 	assert_int_equal(packets_in(f, "my_lan-2.pcap"), 0);
 }
 
+struct told {
+	uint64_t n;
+	uint8_t first; /* id of the first packet */
+	uint8_t last;
+	int64_t at_ns; /* of the last one */
+};
+
+static void on_told(void *ctx, int64_t realtime_ns, const uint8_t *frame,
+		    size_t n)
+{
+	struct told *t = ctx;
+	uint8_t id = frame[n - 1];
+
+	if (!t->n++)
+		t->first = id;
+	t->last = id;
+	t->at_ns = realtime_ns;
+}
+
+static void the_last_packets_are_told_while_the_bridge_lives(void **state)
+{
+	struct fix *f = *state;
+	struct told all = {0}, some = {0}, none = {0};
+	struct err err;
+	int64_t before_ns = clock_realtime_ns(), after_ns;
+
+	assert_int_equal(bridge_log_last(f->b, 0, 9, on_told, &none), 0);
+	assert_int_equal(bridge_log(f->b, f->dir, &err), 0);
+	for (uint8_t id = 1; id <= 5; id++)
+		say(f, id, 46);
+	after_ns = clock_realtime_ns() + NS_PER_SEC;
+	assert_int_equal(bridge_log_last(f->b, before_ns, 9, on_told, &all), 0);
+	assert_int_equal(all.n, 5);
+	assert_int_equal(all.first, 1);
+	assert_int_equal(all.last, 5);
+	assert_true(all.at_ns >= before_ns - NS_PER_US);
+	assert_true(all.at_ns < after_ns);
+	assert_int_equal(bridge_log_last(f->b, before_ns, 2, on_told, &some),
+			 3);
+	assert_int_equal(some.n, 2);
+	assert_int_equal(some.first, 4);
+	assert_int_equal(bridge_log_last(f->b, after_ns, 9, on_told, &none), 0);
+	assert_int_equal(none.n, 0);
+	/* What comes later is logged as before. */
+	say(f, 6, 46);
+	f->b = bridge_free(f->b);
+	assert_int_equal(packets_in(f, "my_lan.pcap"), 6);
+}
+
 static void only_the_last_of_many_packets_are_kept(void **state)
 {
 	struct fix *f = *state;
@@ -128,9 +178,15 @@ static void only_the_last_of_many_packets_are_kept(void **state)
 	struct stat st;
 	struct err err;
 
+	struct told told = {0};
+
 	assert_int_equal(bridge_log(f->b, f->dir, &err), 0);
 	for (unsigned i = 0; i < n; i++)
 		say(f, (uint8_t)i, 1400);
+	/* More than one file holds. */
+	assert_true(bridge_log_last(f->b, 0, 6000, on_told, &told) > 0);
+	assert_int_equal(told.n, 6000);
+	assert_int_equal(told.last, (uint8_t)(n - 1));
 	f->b = bridge_free(f->b);
 	assert_true(packets_in(f, "my_lan.pcap") > 0);
 	assert_true(packets_in(f, "my_lan.old.pcap") > 1000);
@@ -156,6 +212,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 	    T(what_passes_is_kept_until_the_end),
+	    T(the_last_packets_are_told_while_the_bridge_lives),
 	    T(bridges_of_a_name_have_files_of_their_own),
 	    T(only_the_last_of_many_packets_are_kept),
 	    T(a_place_that_is_none_is_an_error),
