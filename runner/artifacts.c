@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/sendfile.h>
 #include <sys/stat.h>
@@ -96,7 +97,7 @@ static bool is_log(const char *name)
 }
 
 int artifacts_attach(const char *run_dir, const char *test, const char *name,
-		     const void *p, size_t n, struct err *err)
+		     const void *p, size_t n, char **ret_path, struct err *err)
 {
 	CLEANUP(free_ptr) char *dir = mem_printf("%s/%s", run_dir, attachments);
 	CLEANUP(free_ptr) char *file = mem_printf("%.100s-%s", test, name);
@@ -109,6 +110,7 @@ int artifacts_attach(const char *run_dir, const char *test, const char *name,
 	if (*file == '.')
 		*file = '_';
 	path = mem_printf("%s/%s", dir, file);
+	*ret_path = NULL;
 	int r = mkdir(dir, 0700) < 0 && errno != EEXIST ? -errno : 0;
 	if (!r)
 		fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -116,7 +118,31 @@ int artifacts_attach(const char *run_dir, const char *test, const char *name,
 		r = fd < 0 ? -errno : io_write(fd, p, n);
 	if (r < 0)
 		err_set(err, r, "cannot write '%s': %s", path, strerror(-r));
+	else
+		*ret_path = TAKE(path);
 	return r;
+}
+
+/* The last component of run_dir is a number of its own in the run: it begins
+ * the name of each copy. */
+static const char *run_number(const char *run_dir)
+{
+	const char *slash = strrchr(run_dir, '/');
+
+	return slash ? slash + 1 : run_dir;
+}
+
+char *artifacts_name(const char *run_dir, const char *path)
+{
+	size_t n = strlen(run_dir);
+	bool is_below = !strncmp(path, run_dir, n) && path[n] == '/';
+	char *name = mem_printf("%s-%s", run_number(run_dir),
+				is_below ? path + n + 1 : path);
+
+	for (char *c = name; *c; c++)
+		if (*c == '/')
+			*c = '-';
+	return name;
 }
 
 /* The logs in the directory `name` and below, and all that was attached;
@@ -148,12 +174,14 @@ static int keep_below(struct keeper *k, int dir_fd, const char *name,
 	return r;
 }
 
+static int compare_paths(const void *a, const void *b)
+{
+	return strcmp(*(char *const *)a, *(char *const *)b);
+}
+
 int artifacts_keep(const char *dir, const char *display, const char *run_dir,
 		   struct strvec *ret, struct err *err)
 {
-	/* The last component of run_dir is a number of its own in the run. */
-	const char *slash = strrchr(run_dir, '/');
-	const char *number = slash ? slash + 1 : run_dir;
 	CLEANUP(free_ptr) char *to = mem_printf("%s/%s", dir, display);
 	struct keeper k = {.to = to, .ret = ret, .err = err};
 
@@ -163,5 +191,9 @@ int artifacts_keep(const char *dir, const char *display, const char *run_dir,
 	}
 	if (to[strlen(dir) + 1] == '.')
 		to[strlen(dir) + 1] = '_';
-	return keep_below(&k, AT_FDCWD, run_dir, number, 0);
+	int r = keep_below(&k, AT_FDCWD, run_dir, run_number(run_dir), 0);
+	/* A directory has no order of its own. */
+	if (ret->n)
+		qsort(ret->v, ret->n, sizeof(*ret->v), compare_paths);
+	return r;
 }

@@ -352,6 +352,11 @@ static int block_finish(lua_State *L, int idx)
 	b->is_again = false;
 	int status = lua_pcall(L, 1, LUA_MULTRET, 0);
 	bool is_part = b->is_passive || (!status && b->is_again);
+	if (!b->began_ns)
+		b->began_ns = started_ns;
+	if (!is_part && b->began_ns)
+		call_log_add(&worker_of(L)->suite.calls, L, b->method,
+			     b->began_ns, b->note);
 	trail_call_over(&worker_of(L)->await.trail, L, b->method, started_ns,
 			b->note, is_part);
 	if (!status && b->is_again)

@@ -13,6 +13,7 @@ struct block {
 	await_cb finish;
 	await_tell_cb tell; /* or NULL */
 	int64_t lingers_ns;
+	int64_t began_ns;  /* when its first operation did; 0: not over */
 	struct task *task; /* that waits for it; NULL: none */
 	lua_State *L;	   /* of the caller, while it waits */
 	LIST_ENTRY(block) link;

@@ -42,6 +42,7 @@
 #ifndef RUNNER_BIND_H
 #define RUNNER_BIND_H
 
+#include <jansson.h>
 #include <lauxlib.h>
 #include <lua.h>
 #include <stdbool.h>
@@ -90,6 +91,14 @@ struct object_class {
 	bool (*is_busy)(const void *object);
 	/* Appends a console, as in events, when a test failed; or NULL. */
 	void (*report)(void *object, void *json_array);
+	/* Appends the paths of the logs that it writes; or NULL. */
+	void (*logs)(const void *object, struct strvec *paths);
+	/* Sets members of a failure_packets event: the last packets since
+	 * since_ns (CLOCK_REALTIME). False: there are none. May be NULL. */
+	bool (*packets)(const void *object, int64_t since_ns, json_t *ev);
+	/* Sets members of a failure_console event: its whole console, up to max
+	 * bytes of its end. False: it holds nothing. May be NULL. */
+	bool (*transcript)(const void *object, size_t max, json_t *ev);
 	/* Appends to a JSON array what it does to others, a string, when a test
 	 * failed; or NULL. */
 	void (*in_force)(const void *object, void *json_array);

@@ -11,16 +11,20 @@
 #include "runner/bind_bridge.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/bind_lab.h"
 #include "runner/bind_nic.h"
 #include "runner/bind_vm.h"
 #include "runner/bridge_in_force.h"
+#include "runner/evidence.h"
 #include "runner/worker.h"
 #include "vmm/net/bridge_log.h"
 #include "vmm/net/bridge_state.h"
+#include "vmm/net/packet_text.h"
 
 struct bridge_object *bridge_check(lua_State *L, const char *method)
 {
@@ -31,15 +35,68 @@ struct bridge_object *bridge_check(lua_State *L, const char *method)
 	return b;
 }
 
+static void bridge_object_logs(const void *object, struct strvec *paths)
+{
+	const struct bridge_object *b = object;
+
+	if (b->bridge)
+		bridge_log_paths(b->bridge, paths);
+}
+
+struct told_packets {
+	json_t *list;
+	int64_t since_ns;
+};
+
+static void tell_packet(void *ctx, int64_t realtime_ns, const uint8_t *frame,
+			size_t n)
+{
+	const struct told_packets *told = ctx;
+	CLEANUP(buf_done) struct buf text = {0};
+	double at = (double)(realtime_ns - told->since_ns) / NS_PER_SEC;
+
+	packet_text(&text, frame, n);
+	json_array_append_new(
+	    told->list,
+	    json_pack("{s:f, s:o}", "at", at > 0 ? at : 0, "text",
+		      event_string((char *)buf_data(&text), text.len)));
+}
+
+static bool bridge_object_packets(const void *object, int64_t since_ns,
+				  json_t *ev)
+{
+	const struct bridge_object *b = object;
+	struct told_packets told = {json_array(), since_ns};
+	uint64_t left_out = 0;
+
+	if (b->bridge)
+		left_out =
+		    bridge_log_last(b->bridge, since_ns, EVIDENCE_PACKETS_MAX,
+				    tell_packet, &told);
+	json_object_set_new(ev, "packets", told.list);
+	if (!json_array_size(told.list))
+		return false;
+	json_object_set_new(ev, "bridge",
+			    event_string(b->name, strlen(b->name)));
+	if (left_out)
+		json_object_set_new(ev, "left_out",
+				    json_integer((json_int_t)left_out));
+	return true;
+}
+
 static void bridge_object_close(void *p)
 {
 	struct bridge_object *b = p;
+	CLEANUP(strvec_done) struct strvec logs = {0};
 	struct attachment *a;
 
 	if (!b->bridge)
 		return;
 	while ((a = TAILQ_FIRST(&b->attachments)))
 		attachment_free(a);
+	bridge_object_logs(b, &logs);
+	for (size_t i = 0; i < logs.n; i++)
+		evidence_add_file(b->worker, logs.v[i]);
 	b->bridge = bridge_free(b->bridge);
 	free(b->name);
 	b->name = NULL;
@@ -223,6 +280,7 @@ static void push_bridge(lua_State *L, const char *name, struct bridge *bridge)
 		bridge_log(bridge, w->job->run_dir, NULL);
 	struct bridge_object *b = object_new(L, &bridge_class, 0);
 	b->bridge = bridge;
+	b->worker = w;
 	b->name = mem_strdup(name);
 	TAILQ_INIT(&b->attachments);
 	scope_name(w->scope, L, 1, name, lua_gettop(L));
@@ -369,6 +427,8 @@ const struct object_class bridge_class = {
     .size = sizeof(struct bridge_object),
     .close = bridge_object_close,
     .in_force = bridge_object_in_force,
+    .logs = bridge_object_logs,
+    .packets = bridge_object_packets,
     .methods = methods,
     .meta = meta,
 };

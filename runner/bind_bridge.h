@@ -14,6 +14,7 @@ struct bridge_object {
 	struct object obj;
 	struct bridge *bridge; /* owned; NULL: closed */
 	char *name;	       /* owned */
+	struct worker *worker; /* borrowed */
 	struct attachment_list attachments;
 };
 

@@ -117,7 +117,7 @@ static void end_guest(struct worker *w, struct vm_object *v)
 	if (v->vm && vm_pid(v->vm) > 0)
 		vm_object_tell(v, "ended", -1);
 	v->boots += 1 + (v->vm ? vm_restarts(v->vm) : 0);
-	v->vm = vm_free(v->vm);
+	vm_object_drop(v);
 }
 
 void vm_object_discard(struct vm_object *v)

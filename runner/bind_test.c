@@ -12,6 +12,7 @@
 #include "agent-proto/clock.h"
 #include "runner/artifacts.h"
 #include "runner/bind.h"
+#include "runner/evidence.h"
 #include "runner/rundir.h"
 #include "runner/worker.h"
 
@@ -119,6 +120,7 @@ static int core_attach(lua_State *L)
 	const char *test = luaL_checkstring(L, 1);
 	const char *name = arg_path(L, "t:attach", 2, "name");
 	size_t n, name_n = strlen(name);
+	char *path;
 	const char *bytes = arg_bytes(L, "t:attach", 3, "bytes", &n);
 	struct err err;
 
@@ -128,8 +130,10 @@ static int core_attach(lua_State *L)
 			      "'_', '-' and '.'",
 			      name, ATTACHMENT_NAME_MAX);
 	if (artifacts_attach(worker_of(L)->job->run_dir, test, name, bytes, n,
-			     &err) < 0)
+			     &path, &err) < 0)
 		bind_fail_err(L, "t:attach", &err);
+	evidence_add_file(worker_of(L), path);
+	free(path);
 	return 0;
 }
 

@@ -20,6 +20,7 @@
 #include "runner/bind_guest.h"
 #include "runner/bind_transfer.h"
 #include "runner/bind_vm_opts.h"
+#include "runner/evidence.h"
 #include "runner/vm_factory.h"
 #include "runner/worker.h"
 #include "streams/console.h"
@@ -45,6 +46,15 @@ struct vm_object *vm_object_new(lua_State *L, const char *method,
 	return v;
 }
 
+void vm_object_drop(struct vm_object *v)
+{
+	if (v->vm) {
+		evidence_add_file(v->worker, vm_console_path(v->vm));
+		evidence_add_file(v->worker, vm_qmp_path(v->vm));
+	}
+	v->vm = vm_free(v->vm);
+}
+
 static void vm_object_close(void *p)
 {
 	struct vm_object *v = p;
@@ -55,7 +65,7 @@ static void vm_object_close(void *p)
 	if (v->vm && vm_pid(v->vm) > 0)
 		vm_object_tell(v, "closed", -1);
 	bind_forward_close_all(v);
-	v->vm = vm_free(v->vm);
+	vm_object_drop(v);
 	bind_restore_forget(v);
 	lineage_done(&v->lineage);
 	bind_claim_give_back(v);
@@ -87,6 +97,47 @@ static void vm_object_report(void *p, void *json_array)
 				    event_string((char *)buf_data(&news.alarm),
 						 news.alarm.len));
 	json_array_append_new(json_array, o);
+}
+
+static bool vm_object_transcript(const void *p, size_t max, json_t *ev)
+{
+	const struct vm_object *v = p;
+	CLEANUP(buf_done) struct buf text = {0};
+	uint64_t left_out;
+
+	if (!v->vm)
+		return false;
+	console_tail(vm_console(v->vm), &text, max);
+	if (!text.len)
+		return false;
+	left_out = console_size(vm_console(v->vm)) - text.len;
+	/* The first line that is whole is the first one. */
+	const uint8_t *nl =
+	    left_out ? memchr(buf_data(&text), '\n', text.len) : NULL;
+	if (nl) {
+		size_t cut = (size_t)(nl + 1 - buf_data(&text));
+
+		left_out += cut;
+		buf_consume(&text, cut);
+	}
+	json_object_set_new(ev, "vm", event_string(v->name, strlen(v->name)));
+	json_object_set_new(
+	    ev, "text",
+	    event_string(text.len ? (char *)buf_data(&text) : "", text.len));
+	if (left_out)
+		json_object_set_new(ev, "left_out",
+				    json_integer((json_int_t)left_out));
+	return true;
+}
+
+static void vm_object_logs(const void *p, struct strvec *paths)
+{
+	const struct vm_object *v = p;
+
+	if (!v->vm)
+		return;
+	strvec_add(paths, vm_console_path(v->vm));
+	strvec_add(paths, vm_qmp_path(v->vm));
 }
 
 /* The console's old lines explain nothing of the test that begins. */
@@ -259,7 +310,7 @@ static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
 	object_close_owned(&v->obj);
 	if (v->vm)
 		v->boots += vm_restarts(v->vm);
-	v->vm = vm_free(v->vm);
+	vm_object_drop(v);
 	v->vm = vm_factory_make(worker_vms(w), &req, NULL, v, &err);
 	if (!v->vm || (w->deps && deps_add_profile(w->deps, worker_vms(w),
 						   v->profile, &err) < 0))
@@ -464,6 +515,8 @@ const struct object_class vm_class = {
     .meta = meta,
     .guest = &vm_guest_ops,
     .report = vm_object_report,
+    .logs = vm_object_logs,
+    .transcript = vm_object_transcript,
     .test_begin = vm_object_test_begin,
     .is_busy = vm_object_is_busy,
 };

@@ -40,6 +40,8 @@ struct vm_object {
 
 /* It is told of what its guest does: a struct vm was made for it. */
 void vm_object_watch(struct vm_object *v);
+/* Frees the struct vm, if there is one. Its logs stay those of the test. */
+void vm_object_drop(struct vm_object *v);
 /* bind_restore.c: its guest is gone at once, with what hangs on it; as before
  * its first boot. */
 void vm_object_discard(struct vm_object *v);

@@ -18,6 +18,7 @@
 #include "runner/bind.h"
 #include "runner/bind_test.h"
 #include "runner/debug.h"
+#include "runner/evidence.h"
 #include "runner/interrupt.h"
 #include "runner/select.h"
 #include "runner/shuffle.h"
@@ -27,6 +28,7 @@
 void suite_init(struct suite *s, struct worker *w)
 {
 	*s = (struct suite){.w = w, .marks = 1};
+	call_log_begin(&s->calls, clock_now_ns());
 }
 
 void suite_test_done(struct suite_test *t)
@@ -48,6 +50,8 @@ void suite_done(struct suite *s)
 	failure_done(&s->failure);
 	failure_done(&s->early);
 	json_decref(s->skipped);
+	call_log_done(&s->calls);
+	strvec_done(&s->files);
 	*s = (struct suite){0};
 }
 
@@ -93,9 +97,7 @@ void suite_alarm(struct suite *s, lua_State *L, const char *text)
 		     strlen(text));
 }
 
-/* The object after o of all that the running test can use: its own first, then
- * the file's. o NULL: the first. NULL at the end. */
-static struct object *suite_next(const struct suite *s, const struct object *o)
+struct object *suite_next(const struct suite *s, const struct object *o)
 {
 	const struct scope *in = o ? o->scope : s->w->scope;
 	struct object *next = scope_next(in, o);
@@ -286,19 +288,8 @@ static json_t *networks(const struct suite *s)
 	return list;
 }
 
-/* The file of the job has another name in reports, where it is run often. */
-static json_t *source_of(const struct job *job, const struct site *at)
-{
-	bool is_own = job->display && !strcmp(at->file, job->display);
-
-	if (!at->file[0])
-		return NULL;
-	return trail_source(is_own ? job->file : at->file, at->line);
-}
-
 static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 {
-	json_t *source = source_of(s->w->job, &f->site);
 	json_t *list = consoles(s);
 	CLEANUP(buf_done) struct buf message = {0};
 
@@ -310,8 +301,7 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 	    ev, "message",
 	    event_string(message.len ? (char *)buf_data(&message) : "",
 			 message.len));
-	if (source)
-		json_object_set_new(ev, "source", source);
+	evidence_set_source(s->w, ev, &f->site);
 	if (f->site.file[0])
 		json_object_set_new(ev, "location",
 				    json_pack("{s:o,s:i}", "file",
@@ -326,6 +316,7 @@ static void add_failure(struct suite *s, json_t *ev, const struct failure *f)
 	if (s->w->await.trail.n)
 		json_object_set_new(ev, "calls",
 				    trail_calls(&s->w->await.trail));
+	evidence_set_artifacts(s->w, ev, true);
 }
 
 void suite_tell_mark(struct suite *s)
@@ -351,7 +342,8 @@ void suite_unmark(struct suite *s)
 	s->marks++;
 }
 
-/* An attempt that failed, where another follows. */
+/* An attempt that failed, where another follows. Of the first one all is told:
+ * the others fail alike, or a later one passes. */
 static void emit_attempt(struct suite *s, const struct suite_test *t,
 			 unsigned n, int64_t started_ns)
 {
@@ -360,6 +352,8 @@ static void emit_attempt(struct suite *s, const struct suite_test *t,
 
 	json_object_set_new(ev, "attempt", json_integer((json_int_t)n));
 	json_object_set_new(ev, "duration", json_real(span));
+	if (n == 1)
+		evidence_emit(s->w);
 	add_failure(s, ev, &s->failure);
 	worker_emit(s->w, ev);
 }
@@ -389,10 +383,14 @@ static void emit_end(struct suite *s, const struct suite_test *t,
 		json_object_set(ev, "meta", t->extra);
 	s->has_failed |= f != NULL;
 	s->told = 0;
-	if (f)
+	if (f) {
+		evidence_emit(s->w);
 		add_failure(s, ev, f);
-	else if (skip)
-		json_object_set(ev, "reason", skip);
+	} else {
+		evidence_set_artifacts(s->w, ev, false);
+		if (skip)
+			json_object_set(ev, "reason", skip);
+	}
 	worker_emit(s->w, ev);
 }
 
@@ -468,6 +466,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	clear_outcome(s);
 	s->is_last_attempt = is_last;
 	trail_reset(&w->await.trail);
+	call_log_begin(&s->calls, clock_now_ns());
 	w->scope = scope_new(w->L, w->file_scope);
 	s->running = t;
 	if (!reset(s))
@@ -530,6 +529,7 @@ static void run_test(struct suite *s, const struct suite_test *t)
 	json_t *skip = skip_reason(s, t);
 	unsigned n = 0;
 
+	strvec_done(&s->files);
 	s->w->await.waited_ns = 0;
 	s->held_ns = 0;
 	/* That is no time of the test's; a failure is found again, and told,

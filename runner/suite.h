@@ -14,8 +14,10 @@
 #include <stdint.h>
 
 #include "agent-proto/mem.h"
+#include "runner/call_log.h"
 #include "runner/lua_state.h"
 
+struct object;
 struct worker;
 
 /* Attempts beyond that hide more than they tell. */
@@ -49,14 +51,16 @@ struct suite {
 	unsigned marks;		/* which mark this is, set or not; from 1 on */
 	unsigned told;		/* the mark that the parent knows; 0: none */
 	bool is_last_attempt;
-	json_t *skipped;      /* owned reason of t:skip(), a string; or NULL */
-	struct failure early; /* a mark before the first test: the file's */
-	int64_t held_ns;      /* that it was held at a prompt */
-	bool has_failed;      /* a test has */
-	bool resets;	      /* provium.reset_between_tests */
-	bool has_baseline;    /* and there is something to reset to */
-	bool is_dirty;	      /* a test has run since */
-	bool is_closed;	      /* the chunk is over: no more test() */
+	json_t *skipped;       /* owned reason of t:skip(), a string; or NULL */
+	struct failure early;  /* a mark before the first test: the file's */
+	struct call_log calls; /* of the attempt, or of the chunk */
+	struct strvec files;   /* the test's, see evidence_add_file() */
+	int64_t held_ns;       /* that it was held at a prompt */
+	bool has_failed;       /* a test has */
+	bool resets;	       /* provium.reset_between_tests */
+	bool has_baseline;     /* and there is something to reset to */
+	bool is_dirty;	       /* a test has run since */
+	bool is_closed;	       /* the chunk is over: no more test() */
 };
 
 void suite_init(struct suite *s, struct worker *w);
@@ -102,6 +106,9 @@ void suite_alarm(struct suite *s, lua_State *L, const char *text);
 void suite_settle(struct suite *s);
 /* Gives away the file's mark: false without one. */
 bool suite_take_early(struct suite *s, struct failure *ret);
+/* The object after o of all that the running test can use: its own first, then
+ * the file's. o NULL: the first. NULL at the end. */
+struct object *suite_next(const struct suite *s, const struct object *o);
 /* The running test's name, or NULL. */
 const char *suite_running_name(const struct suite *s);
 

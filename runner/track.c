@@ -363,17 +363,13 @@ static int on_file_end(struct track *t, json_t *ev, int64_t now_ns,
 }
 
 static const struct track_handler handlers[] = {
-    {"file_start", on_file_start},
-    {"plan", on_plan},
-    {"file_error", on_file_error},
-    {"test_start", on_test_start},
-    {"marked", on_marked},
-    {"log", on_log},
-    {"vm", on_log},
-    {"fixture", on_log},
-    {"test_attempt", on_attempt},
-    {"test_end", on_test_end},
-    {"file_end", on_file_end},
+    {"file_start", on_file_start}, {"plan", on_plan},
+    {"file_error", on_file_error}, {"test_start", on_test_start},
+    {"marked", on_marked},	   {"log", on_log},
+    {"failure_console", on_log},   {"failure_calls", on_log},
+    {"failure_packets", on_log},   {"vm", on_log},
+    {"fixture", on_log},	   {"test_attempt", on_attempt},
+    {"test_end", on_test_end},	   {"file_end", on_file_end},
 };
 
 int track_event(struct track *t, json_t *ev, int64_t now_ns, struct err *err)

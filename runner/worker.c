@@ -27,6 +27,7 @@
 #include "runner/bind_fixture.h"
 #include "runner/bind_lab.h"
 #include "runner/claims.h"
+#include "runner/evidence.h"
 #include "runner/interrupt.h"
 #include "runner/load.h"
 #include "runner/park.h"
@@ -208,6 +209,9 @@ static void emit_file_error(struct worker *w, const struct failure *f)
 	    event_string((char *)buf_data(&message), message.len));
 	json_object_set_new(ev, "trace",
 			    event_string(f->trace, strlen(f->trace)));
+	evidence_set_source(w, ev, &f->site);
+	evidence_emit(w);
+	evidence_set_artifacts(w, ev, true);
 	worker_emit(w, ev);
 }
 

@@ -366,6 +366,11 @@ const char *vm_console_socket(const struct vm *vm, struct err *err)
 	return vm->socket_path;
 }
 
+const char *vm_qmp_path(const struct vm *vm)
+{
+	return vm->qmp_path;
+}
+
 const char *vm_console_path(const struct vm *vm)
 {
 	return vm->console_path;

@@ -290,6 +290,7 @@ void vm_news_mark(struct vm *vm);
 /* It is dead of a panic, and may have more to say of it. */
 bool vm_is_panicking(const struct vm *vm);
 const char *vm_console_path(const struct vm *vm);
+const char *vm_qmp_path(const struct vm *vm);
 /* The socket that serves it (console_listen()), for the VM's life; NULL with
  * err when there is none. */
 const char *vm_console_socket(const struct vm *vm, struct err *err);

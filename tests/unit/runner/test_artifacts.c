@@ -106,6 +106,53 @@ static void what_was_said_with_qemu_is_copied(void **state)
 	strvec_done(&kept);
 }
 
+/* The name that the file has when it is kept; owned. */
+static char *attach_name(const struct fixture *f, const char *test,
+			 const char *name, const char *p, size_t n)
+{
+	struct err err;
+	char *path, *kept;
+
+	assert_int_equal(
+	    artifacts_attach(f->run_dir, test, name, p, n, &path, &err), 0);
+	kept = artifacts_name(f->run_dir, path);
+	free(path);
+	return kept;
+}
+
+static void attach(const struct fixture *f, const char *test, const char *name,
+		   const char *p, size_t n)
+{
+	free(attach_name(f, test, name, p, n));
+}
+
+static void the_name_of_a_copy_is_known_before_it_is_made(void **state)
+{
+	struct fixture *f = *state;
+	struct strvec kept = {0};
+	struct err err;
+	char *attached = attach_name(f, "a test/b", "x", "1", 1);
+	char *log = mem_printf("%s/vm3/b.old.pcap", f->run_dir);
+	char *log_name = artifacts_name(f->run_dir, log);
+
+	make_dir(f, "vm3");
+	put(f, "vm3/b.old.pcap", "x");
+	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
+			 0);
+	assert_int_equal(kept.n, 2);
+	assert_true(strcmp(kept.v[0], kept.v[1]) < 0);
+	for (size_t i = 0; i < kept.n; i++) {
+		const char *name = strrchr(kept.v[i], '/') + 1;
+
+		assert_true(!strcmp(name, attached) || !strcmp(name, log_name));
+	}
+	assert_string_not_equal(attached, log_name);
+	strvec_done(&kept);
+	free(log_name);
+	free(log);
+	free(attached);
+}
+
 static void attachments_are_copied_whole(void **state)
 {
 	struct fixture *f = *state;
@@ -113,14 +160,9 @@ static void attachments_are_copied_whole(void **state)
 	struct err err;
 	char text[64] = "";
 
-	assert_int_equal(
-	    artifacts_attach(f->run_dir, "a test/b", "x.pcap", "old", 3, &err),
-	    0);
-	assert_int_equal(
-	    artifacts_attach(f->run_dir, "a test/b", "x.pcap", "n\0w", 3, &err),
-	    0);
-	assert_int_equal(
-	    artifacts_attach(f->run_dir, "../../b", "y", NULL, 0, &err), 0);
+	attach(f, "a test/b", "x.pcap", "old", 3);
+	attach(f, "a test/b", "x.pcap", "n\0w", 3);
+	attach(f, "../../b", "y", NULL, 0);
 	assert_int_equal(artifacts_keep(f->out, "x", f->run_dir, &kept, &err),
 			 0);
 	assert_int_equal(kept.n, 2);
@@ -132,7 +174,10 @@ static void attachments_are_copied_whole(void **state)
 	fclose(in);
 	free(want);
 	strvec_done(&kept);
-	assert_true(artifacts_attach("/proc/nope", "t", "n", "", 0, &err) < 0);
+	char *path = f->base;
+	assert_true(
+	    artifacts_attach("/proc/nope", "t", "n", "", 0, &path, &err) < 0);
+	assert_null(path);
 	assert_non_null(strstr(err.text, "cannot write '/proc/nope/attached"));
 }
 
@@ -191,6 +236,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 	    IN_DIR(logs_are_copied),
 	    IN_DIR(what_was_said_with_qemu_is_copied),
+	    IN_DIR(the_name_of_a_copy_is_known_before_it_is_made),
 	    IN_DIR(attachments_are_copied_whole),
 	    IN_DIR(without_a_log_nothing_is_made),
 	    IN_DIR(links_and_names_lead_nowhere_else),

@@ -89,6 +89,30 @@ static void got(struct fixture *f, const char *want)
 	"{\"event\":\"test_end\",\"test\":\"" t "\",\"status\":\"" s "\"}"
 #define FILE_END "{\"event\":\"file_end\"}"
 
+static void what_is_known_of_a_failure_is_passed_on_before_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, "{\"event\":\"failure_console\",\"test\":\"a\","
+		"\"vm\":\"v\",\"text\":\"up\"}");
+	say(&f, "{\"event\":\"failure_packets\",\"test\":\"a\","
+		"\"bridge\":\"lan\",\"packets\":[]}");
+	say(&f, "{\"event\":\"failure_calls\",\"test\":\"a\","
+		"\"calls\":[]}");
+	say(&f, END("a", "failed"));
+	say(&f, END("b", "passed"));
+	say(&f, FILE_END);
+	track_worker_end(&f.t, NULL, SEC);
+	got(&f, "plan a b\ntest_start a\nfailure_console a: up\n"
+		"failure_packets a\nfailure_calls a\ntest_end a failed\n"
+		"test_end b passed\n");
+	end(&f);
+}
+
 static void a_good_file_is_passed_on(void **state)
 {
 	struct fixture f;
@@ -403,6 +427,7 @@ int main(void)
 #define UNIT cmocka_unit_test
 	static const struct CMUnitTest tests[] = {
 	    UNIT(a_good_file_is_passed_on),
+	    UNIT(what_is_known_of_a_failure_is_passed_on_before_it),
 	    UNIT(a_crash_fails_the_running_test_and_wants_another_worker),
 	    UNIT(a_crash_in_the_last_test_wants_no_other_worker),
 	    UNIT(a_crash_between_tests_is_retried_only_after_progress),
