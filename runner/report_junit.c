@@ -9,12 +9,11 @@
 #include <string.h>
 #include <time.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/report_tree.h"
 #include "runner/text.h"
-
-#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 /* Char of XML 1.0, 2.2; and no non-characters. */
 static bool is_char(uint32_t c)
@@ -24,6 +23,15 @@ static bool is_char(uint32_t c)
 	if (c == 0x7f || (c >= 0xd800 && c <= 0xdfff))
 		return false;
 	return (c & 0xfffe) != 0xfffe;
+}
+
+/* What XML cannot hold is shown as reports for people show it. */
+static void put_escape(FILE *out, uint8_t byte, size_t len, uint32_t code)
+{
+	if (len > 1)
+		fprintf(out, "\\u{%x}", (unsigned)code);
+	else
+		fprintf(out, "\\x%02x", byte);
 }
 
 /* What s[0] must be written as in text and in attributes alike; NULL: as it
@@ -63,7 +71,7 @@ static void put_text(FILE *out, struct tree_text t, bool is_attribute)
 		else if (len && is_char(code))
 			fwrite(t.p + i, 1, len, out);
 		else
-			fputs(REPLACEMENT, out);
+			put_escape(out, (uint8_t)t.p[i], len, code);
 		if (!len)
 			len = 1;
 	}
@@ -82,14 +90,63 @@ static void put_attribute(FILE *out, const char *name, struct tree_text value)
 	fputc('"', out);
 }
 
-static void put_element(FILE *out, const char *indent, const char *name,
-			struct tree_text text)
+/* Appends a folder of a path, or its last part, as a part of a class name.
+ * Readers cut the name of a class at its last dot, so a part has no dot. */
+static void add_class_part(struct buf *class, const char *part, size_t n,
+			   bool is_last)
 {
-	if (!text.n)
+	static const char suffix[] = ".test.lua";
+	const char *end = memmem(part, n, suffix, strlen(suffix));
+	size_t stem = is_last && end ? (size_t)(end - part) : n;
+
+	if (!n || (n == 1 && *part == '.') ||
+	    (n == 2 && !memcmp(part, "..", 2)))
 		return;
-	fprintf(out, "%s<%s>", indent, name);
-	put_text(out, text, false);
-	fprintf(out, "</%s>\n", name);
+	if (class->len)
+		buf_append(class, ".", 1);
+	for (size_t i = 0; i < n; i++) {
+		if (i == stem)
+			i += strlen(suffix);
+		if (i < n)
+			buf_append(class, part[i] == '.' ? "_" : part + i, 1);
+	}
+}
+
+/* The class of a file: its folders and its stem, joined by dots. */
+static void put_class(FILE *out, struct tree_text file)
+{
+	CLEANUP(buf_done) struct buf class = {0};
+
+	for (size_t at = 0, n; at < file.n; at += n + 1) {
+		const char *part = file.p + at;
+		const char *slash = memchr(part, '/', file.n - at);
+
+		n = slash ? (size_t)(slash - part) : file.n - at;
+		add_class_part(&class, part, n, !slash);
+	}
+	if (class.len)
+		file = (struct tree_text){(char *)buf_data(&class), class.len};
+	put_attribute(out, "classname", file);
+}
+
+/* system-out of o, which is a test, an error or a file: what it printed, and
+ * the files that were kept of it. */
+static void put_out(FILE *out, const char *indent, const json_t *o)
+{
+	const json_t *kept = json_object_get(o, "kept");
+	struct tree_text log = tree_text(o, "log");
+
+	if (!json_array_size(kept) && !log.n)
+		return;
+	fprintf(out, "%s<system-out>", indent);
+	put_text(out, log, false);
+	/* The form that Jenkins and GitLab make links of. */
+	for (size_t i = 0; i < json_array_size(kept); i++) {
+		fputs("[[ATTACHMENT|", out);
+		put_text(out, tree_text_of(json_array_get(kept, i)), false);
+		fputs("]]\n", out);
+	}
+	fputs("</system-out>\n", out);
 }
 
 /* --- failures -------------------------------------------------------------*/
@@ -128,7 +185,10 @@ static void put_consoles(FILE *out, const json_t *consoles)
 
 		fputs("\nconsole of ", out);
 		put_member(out, c, "vm");
-		fputs(":\n", out);
+		if (tree_text(c, "text").n)
+			fputs(":\n", out);
+		else
+			fputs(": nothing since the test began\n", out);
 		put_member(out, c, "text");
 	}
 }
@@ -195,7 +255,7 @@ static void put_test(FILE *out, struct tree_text file, const json_t *test)
 
 	fputs("  <testcase", out);
 	put_attribute(out, "name", tree_text(test, "test"));
-	put_attribute(out, "classname", file);
+	put_class(out, file);
 	put_attribute(out, "file", file);
 	if (line > 0)
 		fprintf(out, " line=\"%lld\"", line);
@@ -206,20 +266,22 @@ static void put_test(FILE *out, struct tree_text file, const json_t *test)
 		fputs("/>\n", out);
 	}
 	put_attempts(out, test);
-	put_element(out, "   ", "system-out", tree_text(test, "log"));
+	put_out(out, "   ", test);
 	fputs("  </testcase>\n", out);
 }
 
 static void put_error(FILE *out, struct tree_text file, const json_t *error)
 {
 	fputs("  <testcase name=\"[outside of tests]\"", out);
-	put_attribute(out, "classname", file);
+	put_class(out, file);
 	put_attribute(out, "file", file);
 	fputs(" time=\"0.000\">\n   <error", out);
 	put_message(out, error);
 	fputs(" type=\"error\">", out);
 	put_details(out, error);
-	fputs("</error>\n  </testcase>\n", out);
+	fputs("</error>\n", out);
+	put_out(out, "   ", error);
+	fputs("  </testcase>\n", out);
 }
 
 struct counts {
@@ -265,25 +327,6 @@ static void put_timestamp(FILE *out, const json_t *file)
 	fprintf(out, " timestamp=\"%s\"", text);
 }
 
-/* What was printed outside of tests, and what was kept. */
-static void put_file_out(FILE *out, const json_t *file)
-{
-	const json_t *paths = json_object_get(file, "artifacts");
-	struct tree_text log = tree_text(file, "log");
-
-	if (!json_array_size(paths) && !log.n)
-		return;
-	fputs("  <system-out>", out);
-	put_text(out, log, false);
-	/* The form that Jenkins and GitLab make links of. */
-	for (size_t i = 0; i < json_array_size(paths); i++) {
-		fputs("[[ATTACHMENT|", out);
-		put_text(out, tree_text_of(json_array_get(paths, i)), false);
-		fputs("]]\n", out);
-	}
-	fputs("</system-out>\n", out);
-}
-
 static void put_file(FILE *out, const json_t *file)
 {
 	const json_t *tests = json_object_get(file, "tests");
@@ -301,7 +344,7 @@ static void put_file(FILE *out, const json_t *file)
 		put_test(out, name, json_array_get(tests, i));
 	for (size_t i = 0; i < json_array_size(errors); i++)
 		put_error(out, name, json_array_get(errors, i));
-	put_file_out(out, file);
+	put_out(out, "  ", file);
 	fputs(" </testsuite>\n", out);
 }
 

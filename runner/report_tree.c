@@ -12,6 +12,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/json_text.h"
+#include "runner/report_kept.h"
 #include "runner/text.h"
 
 #define VMS_MAX	 10000 /* events of VMs that a file's entry holds */
@@ -30,6 +31,7 @@ struct report_tree {
 	json_t *open;	 /* file -> what is known of the test that runs */
 	struct document *documents;
 	size_t n_documents;
+	size_t transcripts_left; /* bytes that they may still have */
 	bool is_written;
 	struct err err;
 };
@@ -179,10 +181,84 @@ static void on_file_start(struct report_tree *t, const json_t *ev)
 		copy_time(file, "start", ev);
 }
 
+/* A copy of an event without the members that a document adds: an event of any
+ * origin may have members of these names. Owned. */
+static json_t *copy_event(const json_t *ev)
+{
+	static const char *const added[] = {
+	    "transcripts", "packets", "made", "kept",
+	    "log",	   "start",   "end",  "attempts_failed"};
+	json_t *copy = json_deep_copy(ev);
+
+	for (size_t i = 0; i < ARRAY_LEN(added); i++)
+		json_object_del(copy, added[i]);
+	return copy;
+}
+
+/* What an earlier event has told of the failure of ev. */
+static void take_evidence(struct report_tree *t, const json_t *ev,
+			  json_t *failure)
+{
+	static const char *const keys[] = {"transcripts", "packets", "made"};
+	json_t *open = json_object_get(t->open, tree_string(ev, "file"));
+
+	for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+		json_t *v = json_object_get(open, keys[i]);
+
+		if (v)
+			json_object_set(failure, keys[i], v);
+		json_object_del(open, keys[i]);
+	}
+}
+
+static void on_failure_console(struct report_tree *t, const json_t *ev)
+{
+	json_t *open = open_of(t, ev);
+	json_t *list = json_object_get(open, "transcripts");
+	size_t n = tree_text(ev, "text").n;
+	json_t *copy = json_deep_copy(ev);
+
+	if (n > t->transcripts_left) {
+		json_int_t left_out =
+		    json_integer_value(json_object_get(ev, "left_out"));
+
+		json_object_set_new(copy, "text", json_string(""));
+		json_object_set_new(
+		    copy, "left_out",
+		    json_integer((json_int_t)((uint64_t)left_out + n)));
+		n = 0;
+	}
+	t->transcripts_left -= n;
+	if (!list) {
+		list = json_array();
+		json_object_set_new(open, "transcripts", list);
+	}
+	json_array_append_new(list, copy);
+}
+
+static void on_failure_packets(struct report_tree *t, const json_t *ev)
+{
+	json_t *open = open_of(t, ev);
+	json_t *list = json_object_get(open, "packets");
+
+	if (!list) {
+		list = json_array();
+		json_object_set_new(open, "packets", list);
+	}
+	json_array_append_new(list, json_deep_copy(ev));
+}
+
+static void on_failure_calls(struct report_tree *t, const json_t *ev)
+{
+	json_object_set_new(open_of(t, ev), "made", json_deep_copy(ev));
+}
+
 static void on_file_error(struct report_tree *t, const json_t *ev)
 {
-	json_array_append_new(json_object_get(file_of(t, ev), "errors"),
-			      json_deep_copy(ev));
+	json_t *error = copy_event(ev);
+
+	take_evidence(t, ev, error);
+	json_array_append_new(json_object_get(file_of(t, ev), "errors"), error);
 }
 
 static void on_test_start(struct report_tree *t, const json_t *ev)
@@ -197,9 +273,11 @@ static void on_test_start(struct report_tree *t, const json_t *ev)
 
 static void on_attempt(struct report_tree *t, const json_t *ev)
 {
+	json_t *attempt = copy_event(ev);
+
+	take_evidence(t, ev, attempt);
 	json_array_append_new(
-	    json_object_get(open_of(t, ev), "attempts_failed"),
-	    json_deep_copy(ev));
+	    json_object_get(open_of(t, ev), "attempts_failed"), attempt);
 }
 
 static void on_log(struct report_tree *t, const json_t *ev)
@@ -228,7 +306,7 @@ static void on_pool(struct report_tree *t, const json_t *ev)
 
 static void on_test_end(struct report_tree *t, const json_t *ev)
 {
-	json_t *test = json_deep_copy(ev);
+	json_t *test = copy_event(ev);
 	json_t *open = open_of(t, ev);
 
 	json_object_del(open, "test");
@@ -323,6 +401,7 @@ static void write_documents(struct report_tree *t)
 	t->is_written = true;
 	json_array_foreach (json_object_get(t->tree, "files"), at, file) {
 		join_log(file);
+		report_kept_share(file);
 	}
 	for (size_t i = 0; i < t->n_documents; i++)
 		write_document(t, &t->documents[i]);
@@ -345,6 +424,9 @@ static const struct tree_handler {
     {"file_error", on_file_error},
     {"test_start", on_test_start},
     {"test_attempt", on_attempt},
+    {"failure_console", on_failure_console},
+    {"failure_calls", on_failure_calls},
+    {"failure_packets", on_failure_packets},
     {"log", on_log},
     {"output", on_log},
     {"vm", on_vm},
@@ -386,6 +468,7 @@ struct event_sink *report_tree_new(void)
 
 	t->sink = (struct event_sink){tree_event, tree_free, NULL};
 	t->tree = json_pack("{s:[], s:[]}", "files", "pool");
+	t->transcripts_left = TREE_TRANSCRIPTS_MAX;
 	t->by_name = json_object();
 	t->open = json_object();
 	return &t->sink;
@@ -400,6 +483,17 @@ void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
 					 sizeof(*t->documents));
 	t->documents[t->n_documents++] =
 	    (struct document){path ? mem_strdup(path) : NULL, out, write};
+}
+
+void report_tree_keep_all(struct event_sink *sink)
+{
+	CONTAINER_OF(sink, struct report_tree, sink)->transcripts_left =
+	    SIZE_MAX;
+}
+
+const json_t *report_tree_document(struct event_sink *sink)
+{
+	return CONTAINER_OF(sink, struct report_tree, sink)->tree;
 }
 
 int report_tree_error(struct event_sink *sink, struct err *err)

@@ -9,6 +9,9 @@
  * file: {"file", "start", "end", "duration", "tests": [test], "errors":
  * [file_error], "vms": [vm event], "artifacts": [path], "log"}; test: its
  * test_end, and "start", "end", "log", "attempts_failed": [test_attempt].
+ * Tests, errors and files have "kept", see runner/report_kept.h. Tests, errors
+ * and attempts have "transcripts": [failure_console], "packets":
+ * [failure_packets], "made": failure_calls.
  * Times are those of the events. Members are there only where something was
  * said; lists always are.
  */
@@ -24,6 +27,9 @@
 /* Of what a test printed, the end is kept. */
 #define TREE_LOG_MAX (64u << 10)
 
+/* Bytes of the transcripts in a document; those of later failures are empty. */
+#define TREE_TRANSCRIPTS_MAX ((size_t)64 << 20)
+
 typedef void (*tree_writer)(FILE *out, const json_t *tree);
 
 /* The writers. */
@@ -36,6 +42,10 @@ struct event_sink *report_tree_new(void);
  * half of one; or to out, borrowed, where path is NULL. path is copied. */
 void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
 		     tree_writer write);
+/* Holds all transcripts, however many bytes they have. */
+void report_tree_keep_all(struct event_sink *sink);
+/* The document; borrowed from the sink. Complete once the run has ended. */
+const json_t *report_tree_document(struct event_sink *sink);
 /* The first document that could not be written, once the run has ended. */
 int report_tree_error(struct event_sink *sink, struct err *err);
 

@@ -63,6 +63,10 @@ has j.xml '<rerunFailure '
 has j.xml '<skipped message="no moon"'
 has j.xml '<error '
 has p.html '</html>'
+has j.xml 'classname="t.a" file="t/a.test.lua"'
+has j.xml 'classname="t.b" file="t/b.test.lua"'
+has j.xml 'name="fails &lt;&amp;&gt; \x01 �"'
+has j.xml ']]&gt; \x1b[31m ::error::x \x00'
 out "flaky: attempt 2"
 out "flaky, passed when tried again:"
 [ -z "$(find . -name '*.xml.*' -o -name '*.html.*')" ] ||
@@ -77,6 +81,30 @@ claim "events are read from standard input"
 timeout 60 "$provium" report - <e.json >out 2>err
 [ $? = 1 ] || complain "the status is not 1"
 out "2 passed, 2 failed, 1 skipped"
+
+file k/k.test.lua <<'END'
+test("fails", {retries = 1}, function(t)
+  t:attach("notes.txt", "of the failure")
+  wait_until(function() return true end)
+  t:fail("no luck")
+end)
+test("passes", function(t) t:attach("x", "of what passes") end)
+test("fails without files", function(t) t:fail("bad luck") end)
+END
+run 1 run --events k.json --artifacts kept --junit k1.xml k
+
+claim "JUnit has a file with the test that attached it"
+valid k1.xml
+python3 - <<'END' >out 2>err || complain "attachments are not where they belong"
+import xml.etree.ElementTree as xml
+suite = xml.parse("k1.xml").getroot()[0]
+want = {"fails": "[[ATTACHMENT|kept/k_k.test.lua/1-attached-fails-notes.txt]]\n",
+        "passes": "[[ATTACHMENT|kept/k_k.test.lua/1-attached-passes-x]]\n",
+        "fails without files": None}
+got = {c.get("name"): c.findtext("system-out") for c in suite.findall("testcase")}
+assert got == want, got
+assert suite.find("system-out") is None
+END
 
 file o/o.test.lua <<'END'
 io.stderr:write("of the file\n")

@@ -60,9 +60,9 @@ static void junit_has_no_character_that_xml_forbids(void **state)
 	page_say(&p, SAY_LOG("\\u001b[31m]]> <a b=\\\"c\\\">&\\r\\n\\uffff"));
 	page_say(&p, SAY_TEST("a\\u0008\\n", "passed", ""));
 	page_say(&p, SAY_END);
-	page_shows(&p, "<testcase name=\"a\xef\xbf\xbd&#10;\"");
-	page_shows(&p, "<system-out>\xef\xbf\xbd[31m]]&gt; &lt;a "
-		       "b=&quot;c&quot;&gt;&amp;&#13;\n\xef\xbf\xbd\n");
+	page_shows(&p, "<testcase name=\"a\\x08&#10;\"");
+	page_shows(&p, "<system-out>\\x1b[31m]]&gt; &lt;a "
+		       "b=&quot;c&quot;&gt;&amp;&#13;\n\\u{ffff}\n");
 	page_done(&p);
 }
 
@@ -80,13 +80,11 @@ static void junit_has_what_is_behind_a_nul_byte(void **state)
 			      "\"text\":\"a\\u0000console\"}]"));
 	page_say(&p, SAY_TEST("b", "skipped", ",\"reason\":\"a\\u0000moon\""));
 	page_say(&p, SAY_END);
-	page_shows(&p, "message=\"a\xef\xbf\xbdwhy\" type=\"failure\">"
-		       "a\xef\xbf\xbdwhy\nb\xef\xbf\xbd"
-		       "c\n");
-	page_shows(&p, "a\xef\xbf\xbd"
-		       "console");
-	page_shows(&p, "<system-out>a\xef\xbf\xbdlog\n");
-	page_shows(&p, "<skipped message=\"a\xef\xbf\xbdmoon\"/>");
+	page_shows(&p, "message=\"a\\x00why\" type=\"failure\">"
+		       "a\\x00why\nb\\x00c\n");
+	page_shows(&p, "a\\x00console");
+	page_shows(&p, "<system-out>a\\x00log\n");
+	page_shows(&p, "<skipped message=\"a\\x00moon\"/>");
 	page_done(&p);
 }
 
@@ -109,6 +107,91 @@ static void junit_tells_flaky_from_rerun(void **state)
 	page_shows(&p, "<rerunFailure message=\"two\" ");
 	page_shows(&p, "<rerunFailure message=\"three\" ");
 	page_hides(&p, "<failure message=\"three\"");
+	page_done(&p);
+}
+
+#define SAY_FILE_TEST(file, more)                                              \
+	"{\"event\":\"test_end\",\"file\":\"" file "\",\"test\":\"a\","        \
+	"\"status\":\"failed\",\"message\":\"no\"" more "}"
+#define SAY_ARTIFACTS(paths)                                                   \
+	"{\"event\":\"artifacts\",\"file\":\"x.test.lua\",\"paths\":[" paths   \
+	"]}"
+
+static void junit_names_a_class_by_folders_and_stem(void **state)
+{
+	static const char *const names[][2] = {
+	    {"a.test.lua", "a"},
+	    {"tests/net/a.test.lua", "tests.net.a"},
+	    {"/srv/v1.2/a.b.test.lua", "srv.v1_2.a_b"},
+	    {"../x/./a.test.lua#2", "x.a#2"},
+	    {"..", ".."},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		struct page p;
+		char *ev = mem_printf(SAY_FILE_TEST("%s", ""), names[i][0]);
+		char *want = mem_printf("classname=\"%s\" file=\"%s\"",
+					names[i][1], names[i][0]);
+
+		begin(&p, report_junit_write);
+		page_say(&p, ev);
+		page_say(&p, SAY_END);
+		page_shows(&p, want);
+		page_done(&p);
+		free(ev);
+		free(want);
+	}
+}
+
+static void junit_attaches_files_to_the_test_that_has_them(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_TEST("a", "failed",
+			      ",\"message\":\"m\",\"artifacts\":"
+			      "[\"1-vm1-a.console\",\"1-lan.pcap\"]"));
+	page_say(
+	    &p, SAY_TEST("b", "passed", ",\"artifacts\":[\"1-attached-b-x\"]"));
+	page_say(&p, SAY_ARTIFACTS("\"k/x/1-vm1-a.console\","
+				   "\"k/x/1-attached-b-x\","
+				   "\"k/x/1-lan.pcap\",\"k/x/1-vm9.qmp\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "<system-out>[[ATTACHMENT|k/x/1-vm1-a.console]]\n"
+		       "[[ATTACHMENT|k/x/1-lan.pcap]]\n</system-out>\n"
+		       "  </testcase>\n");
+	page_shows(&p, "<system-out>[[ATTACHMENT|k/x/1-attached-b-x]]\n"
+		       "</system-out>\n  </testcase>\n");
+	/* Of no test: the suite's. */
+	page_shows(&p, "</testcase>\n  <system-out>"
+		       "[[ATTACHMENT|k/x/1-vm9.qmp]]\n</system-out>\n"
+		       " </testsuite>\n");
+	page_done(&p);
+}
+
+static void
+junit_gives_unclaimed_files_to_a_failure_that_names_none(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_LOG("said"));
+	page_say(&p, SAY_TEST("a", "failed", ",\"message\":\"m\""));
+	page_say(&p, SAY_TEST("b", "passed", ""));
+	page_say(&p, "{\"event\":\"file_error\",\"file\":\"x.test.lua\","
+		     "\"message\":\"oops\"}");
+	page_say(&p, SAY_ARTIFACTS("\"k/1-a.console\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "<system-out>said\n[[ATTACHMENT|k/1-a.console]]\n"
+		       "</system-out>\n  </testcase>\n");
+	page_shows(&p, "</error>\n"
+		       "   <system-out>[[ATTACHMENT|k/1-a.console]]\n"
+		       "</system-out>\n  </testcase>\n");
+	page_hides(&p, "</testcase>\n  <system-out>");
 	page_done(&p);
 }
 
@@ -266,6 +349,10 @@ int main(void)
 	    cmocka_unit_test(junit_has_no_character_that_xml_forbids),
 	    cmocka_unit_test(junit_has_what_is_behind_a_nul_byte),
 	    cmocka_unit_test(junit_tells_flaky_from_rerun),
+	    cmocka_unit_test(junit_names_a_class_by_folders_and_stem),
+	    cmocka_unit_test(junit_attaches_files_to_the_test_that_has_them),
+	    cmocka_unit_test(
+		junit_gives_unclaimed_files_to_a_failure_that_names_none),
 	    cmocka_unit_test(text_cannot_end_the_data_of_the_page),
 	    cmocka_unit_test(the_json_object_holds_tests_with_their_logs),
 	    cmocka_unit_test(a_log_without_end_is_cut_at_a_line),
