@@ -92,6 +92,8 @@ void help_print(FILE *out)
 	    "  provium list tests/                name the tests, boot "
 	    "nothing\n"
 	    "  provium report --html p.html out.json   and a page of that\n"
+	    "  provium explain out.json           all that is known of its "
+	    "failure\n"
 	    "  provium doctor                     what this machine can do\n"
 	    "  provium help run                   the options of a command\n"
 	    "\n"
@@ -156,6 +158,25 @@ const struct command commands[] = {
      "Reads what run --events wrote ('-': from standard input) and reports as\n"
      "run does; with --merge, several runs as one. Status as of that run.\n",
      cmd_report},
+    {"explain", FOR_EXPLAIN, "[option...] file [number|text]",
+     "tell all that is known of one failure of a run",
+     "Reads what run --events wrote ('-': from standard input) and prints all\n"
+     "that it holds of one failure: the message and the trace, each call with\n"
+     "its time, the last packets of each bridge (if the run had --artifacts),\n"
+     "each console since power-on, what the test printed, the files that were\n"
+     "kept.\n"
+     "\n"
+     "If the run had several failures, name one by its number, or by a text\n"
+     "that its file and name hold; without either, explain lists them.\n"
+     "\n"
+     "Status 0 if it explains one failure, 1 if the run has no such failure,\n"
+     "2 if the file is no events file or several failures are meant.\n"
+     "\n"
+     "  provium run --events e.json --artifacts kept tests/\n"
+     "  provium explain e.json              the only failure, or a list\n"
+     "  provium explain e.json 2            the second one\n"
+     "  provium explain e.json 'survives'   the one whose name holds this\n",
+     cmd_explain},
     {"guest", FOR_GUEST, "[option...] build|list|path",
      "make or find guest images",
      "build makes the default guest from the packages of a kernel and\n"

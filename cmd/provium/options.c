@@ -331,15 +331,15 @@ const struct option_def option_defs[] = {
     {"quiet", 'q', NULL, "show failures and the summary only",
      FOR_RUN | FOR_REPORT, NULL, AT(is_quiet), 0},
     {"color", '\0', NULL, "colour also where the output is no terminal",
-     FOR_RUN | FOR_LIST | FOR_REPORT, set_color, 0, 0},
+     FOR_RUN | FOR_LIST | FOR_REPORT | FOR_EXPLAIN, set_color, 0, 0},
     {"no-color", '\0', NULL,
      "no colour; the environment variable NO_COLOR says the same",
-     FOR_RUN | FOR_LIST | FOR_REPORT, set_color, 0, 0},
+     FOR_RUN | FOR_LIST | FOR_REPORT | FOR_EXPLAIN, set_color, 0, 0},
     {"version", '\0', NULL, "print the version", FOR_RUN | FOR_HELP, NULL,
      AT(wants_version), 0},
     {"help", 'h', NULL, "show this",
      FOR_RUN | FOR_LIST | FOR_GUEST | FOR_FIXTURE | FOR_DOCTOR | FOR_LSP |
-	 FOR_HELP | FOR_REPORT,
+	 FOR_HELP | FOR_REPORT | FOR_EXPLAIN,
      NULL, AT(wants_help), 0},
     {0},
 };

@@ -70,6 +70,7 @@ void settings_done(struct settings *s);
 #define FOR_LSP	    32u
 #define FOR_REPORT  64u
 #define FOR_FIXTURE 128u
+#define FOR_EXPLAIN 256u
 
 struct option_def {
 	const char *name; /* without the dashes */
@@ -123,6 +124,7 @@ int complain(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int cmd_run(const struct settings *s);
 int cmd_list(const struct settings *s);
 int cmd_report(const struct settings *s);
+int cmd_explain(const struct settings *s);
 int cmd_guest(const struct settings *s);
 int cmd_fixture(const struct settings *s);
 int cmd_doctor(const struct settings *s);

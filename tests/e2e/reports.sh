@@ -106,6 +106,80 @@ assert got == want, got
 assert suite.find("system-out") is None
 END
 
+claim "explain tells all of the failure that is meant"
+run 0 explain k.json 1
+out "k/k.test.lua: fails  failed, "
+out "  k/k.test.lua:4: no luck"
+out ">    4 |   t:fail(\"no luck\")"
+out "attempt 1 failed, and another followed"
+out "kept/k_k.test.lua/1-attached-fails-notes.txt"
+no_out "1-attached-passes-x"
+no_out "bad luck"
+run 0 explain k.json without
+out "k/k.test.lua:7: bad luck"
+out "no files were kept of it"
+timeout 60 "$provium" explain - without <k.json >out 2>err ||
+    complain "the status is $?"
+out "k/k.test.lua:7: bad luck"
+
+claim "explain lists several failures, and asks which one is meant"
+run 2 explain k.json
+[ "$(wc -l <err)" = 1 ] || complain "more than a line"
+err "2 failures in 'k.json': name one by its number, as in 'provium explain k.json 1'"
+[ "$(cat out)" = "   1  k/k.test.lua: fails
+   2  k/k.test.lua: fails without files" ] || complain "no list"
+run 2 explain k.json fails
+err "2 failures with 'fails' in 'k.json'"
+
+claim "explain says that there is no such failure, status 1"
+run 1 explain k.json nothing
+err "none of the 2 failures in 'k.json' is 'nothing': 'provium explain k.json' lists them"
+run 1 explain k.json 3
+err "is '3'"
+run 0 run --events fine.json u
+run 1 explain fine.json
+err "no failure in 'fine.json'"
+[ ! -s out ] || complain "it prints something"
+[ "$(wc -l <err)" = 1 ] || complain "more than a line"
+
+claim "explain says in a line what it cannot read, status 2"
+for bad in nothing.json t/a.test.lua t; do
+	run 2 explain "$bad"
+	[ "$(wc -l <err)" = 1 ] || complain "more than a line"
+	[ ! -s out ] || complain "it prints something"
+done
+printf '{"event":"run_start","version":9}\n' >later.json
+run 2 explain later.json
+err "later.json:1: events of version 9, this provium reads up to 1"
+{
+	head -n 1 k.json
+	printf '{"event":"failure_calls","file":"x","calls":[{"at":-1}]}\n'
+} >hostile.json
+run 2 explain hostile.json
+err "hostile.json:2: "
+run 2 explain
+err "name the events file"
+run 2 explain k.json 1 2
+err "'2' is one word too many"
+
+claim "explain goes as far as cut off events go"
+sed '/"test":"fails without files"/,$d' k.json >cut.json
+printf '{"event":"te' >>cut.json
+run 0 explain cut.json
+out "k/k.test.lua:4: no luck"
+err "not all was run: interrupted by its events end early"
+head -n 3 k.json >cut.json
+run 1 explain cut.json
+err "no failure in 'cut.json'"
+err "its events end early"
+
+claim "explain teaches"
+run 0 explain --help
+out "usage: provium explain [option...] file [number|text]"
+out "Status 0"
+run 0 --help
+out "provium explain"
+
 file o/o.test.lua <<'END'
 io.stderr:write("of the file\n")
 test("quiet", function(t)

@@ -10,19 +10,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "runner/explain.h"
 #include "runner/replay.h"
 #include "runner/report.h"
 #include "runner/report_tree.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n);
 
-static struct event_sink *all_reports(FILE *out)
+static struct event_sink *all_reports(FILE *out, struct event_sink **ret_tree)
 {
 	struct report_options opts = {.is_verbose = true,
 				      .reads_no_files = true};
 	struct event_sink *tree = report_tree_new();
 	struct event_sink *sink = report_tty_new(out, &opts);
 
+	*ret_tree = tree;
 	report_tree_add(tree, NULL, out, report_junit_write);
 	report_tree_add(tree, NULL, out, report_html_write);
 	report_tree_add(tree, NULL, out, report_json_write);
@@ -30,6 +32,18 @@ static struct event_sink *all_reports(FILE *out)
 	sink = report_tee_new(sink, report_tap_new(out));
 	sink = report_tee_new(sink, report_list_new(out, &opts));
 	return report_tee_new(sink, tree);
+}
+
+/* The long report of each failure, and the list of them. */
+static void explain_all(FILE *out, struct event_sink *tree)
+{
+	struct printer p = {out, true};
+	json_t *failures = explain_failures(report_tree_document(tree));
+
+	explain_list(&p, failures);
+	for (size_t i = 0; i < json_array_size(failures); i++)
+		explain_write(&p, json_array_get(failures, i));
+	json_decref(failures);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
@@ -41,12 +55,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *p, size_t n)
 
 	if (!out)
 		abort();
-	struct event_sink *sink = all_reports(out);
+	struct event_sink *tree;
+	struct event_sink *sink = all_reports(out, &tree);
 	replay_init(&r, sink);
 	if (in && replay_file(&r, in, "fuzz", &err) < 0)
 		assert(err.code < 0 && !strchr(err.text, '\n'));
 	else
 		replay_end(&r);
+	explain_all(out, tree);
 	replay_done(&r);
 	report_free(sink);
 	fclose(out);

@@ -11,7 +11,9 @@ what its report must be like:
     healthy: yes  a boot that failed shows its lines, healthy as they are
 
 All run at once. The reports for people, in JUnit's XML, in events and in HTML
-must hold the texts alike, and none may show a healthy boot.
+must hold the texts alike, and none may show a healthy boot. What explain prints
+of each failure must hold them too. Of a failure with VMs, it shows the console
+from power-on and the calls.
 """
 import html
 import json
@@ -25,6 +27,8 @@ import xml.etree.ElementTree as ET
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 FIRST_LINES = 5
+# What the long form of a failure holds if a VM booted.
+EXPLAINED = ("Linux version", " since power-on", "calls: when, how long")
 HEALTHY = ("Linux version", "Command line:", "Run /.provium/agent")
 
 
@@ -98,6 +102,40 @@ def strings(value):
     return [str(value)]
 
 
+def explained(provium, events, name):
+    done = subprocess.run(
+        [os.path.abspath(provium), "explain", events,
+         f"{name}.test.lua: {the_failure(events, name)}"],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+    return done.stdout.decode("utf-8", "replace")
+
+
+def the_failure(events, name):
+    """The name of the file's failed test, "[" where it is outside of tests."""
+    with open(events, encoding="utf-8") as f:
+        for line in f:
+            event = json.loads(line)
+            if event.get("status") == "failed" and \
+                    event["file"].endswith(name + ".test.lua"):
+                return event["test"]
+    return "["
+
+
+def booted_in(events):
+    """The names of the files whose failed test has a VM that booted."""
+    booted = set()
+    failed = set()
+    with open(events, encoding="utf-8") as f:
+        for event in map(json.loads, f):
+            name = os.path.basename(event.get("file", ""))
+            name = name.removesuffix(".test.lua")
+            if event.get("state") == "booted":
+                booted.add(name)
+            if event.get("status") == "failed" and event.get("console"):
+                failed.add(name)
+    return booted & failed
+
+
 def run(provium, directory, names):
     for name in os.listdir(HERE):
         if not name.endswith(".lua"):
@@ -117,10 +155,13 @@ def run(provium, directory, names):
         page = html.unescape(f.read())
     return (done.returncode, done.stdout.decode("utf-8", "replace"),
             {"junit": junit_reports(out + ".xml"),
-             "events": event_reports(out + ".events")}, page)
+             "events": event_reports(out + ".events")}, page,
+            {name: explained(provium, out + ".events", name)
+             for name in names},
+            booted_in(out + ".events"))
 
 
-def judge(want, lines, others, page):
+def judge(want, lines, others, page, long_form, has_booted):
     first = "\n".join(lines[:FIRST_LINES])
     whole = "\n".join(lines)
     problems = [f"not in the first {FIRST_LINES} lines: {s}"
@@ -136,6 +177,11 @@ def judge(want, lines, others, page):
         problems += [f"in {kind}: {s}" for s in want["never"] if s in text]
     problems += [f"not in the page: {s}" for s in want["says"]
                  if not found(s, page)]
+    problems += [f"not explained: {s}" for s in want["says"] + want["has"]
+                 if not found(s, long_form)]
+    if has_booted:
+        problems += [f"not explained: {s}" for s in EXPLAINED
+                     if s not in long_form]
     return problems
 
 
@@ -156,7 +202,8 @@ def main():
     passed = failed = 0
     lengths = []
     with tempfile.TemporaryDirectory() as directory:
-        code, text, others, page = run(sys.argv[1], directory, names)
+        code, text, others, page, long_forms, booted = run(
+            sys.argv[1], directory, names)
     plain = plain_reports(text)
     for name in names:
         lines = plain.get(name, [])
@@ -164,7 +211,7 @@ def main():
         problems = judge(
             wanted(name), lines,
             {kind: reports.get(name, "") for kind, reports in others.items()},
-            page)
+            page, long_forms[name], name in booted)
         if not problems:
             print(f"  ok      {name} ({len(lines)} lines)")
             passed += 1
