@@ -100,7 +100,7 @@ tell(names());
 tell("title:", document.title);
 tell("elements of guests:", all("#owned").length);
 END
-told "3passed 1failed 1skipped 1flaky 1errors"
+told "3passed 1failed 1skipped 1flaky 1error"
 told "t/a.test.lua, t/b.test.lua, t/c.test.lua"
 told "adds, flaky, fails, waits, takes long, outside of tests"
 told "title: provium report"
@@ -185,6 +185,79 @@ page both.html <<'END'
 tell(all("[data-pool=memory] .label").map(e => e.textContent).join(", "));
 END
 told "memory of run 1: 1.0 GiB of 4.0 GiB, memory of run 2: 1.0 GiB of 4.0 GiB"
+
+python3 - <<'END' >long.json
+import json
+def say(event, **members):
+    print(json.dumps(dict(members, event=event)))
+console = "".join(f"line {n}\r\n" for n in range(200))
+file = {"file": "t/l.test.lua"}
+test = dict(file, test="fails")
+say("run_start", version=1, time=1)
+say("file_start", **file, time=1)
+say("plan", **file, tests=[])
+say("test_start", **test, time=1)
+say("log", **test, text="".join(f"said {n}\n" for n in range(300)) + "\x1b\x07\x00")
+say("failure_console", **test, vm="v", text="Linux version\r\n" + console, left_out=1)
+say("failure_packets", **test, bridge="lan", left_out=3, packets=[
+    {"at": 0.125, "text": "ARP 10.0.0.1 asks who has 10.0.0.2 <b id=owned>"}])
+say("failure_calls", **test, calls=[
+    {"method": "vm:run", "at": 0.5, "seconds": 0.25, "note": "<b> exited with 0",
+     "location": {"file": "t/l.test.lua", "line": 3}}])
+say("test_end", **test, status="failed", duration=1, time=2, message="no", artifacts=["1-v.console"],
+    console=[{"vm": "v", "text": console},
+             {"vm": "broken", "text": "BUG: x\n" + console, "alarm": "BUG: x"},
+             {"vm": "mute", "text": ""}])
+say("artifacts", **file, paths=["kept/1-v.console", "kept/1-other.qmp"])
+say("file_end", **file, duration=1, time=2)
+say("run_end", passed=0, failed=1, skipped=0, errors=0, duration=1)
+END
+run 1 report --html long.html long.json
+
+claim "boxes of what grows show their end, other boxes their beginning"
+page long.html <<'END'
+const scrolled = title => { const h = all("h4").find(e => e.textContent === title), e = h.nextSibling;
+	tell(title + ":", e.scrollHeight > e.clientHeight + 100,
+		e.scrollTop + e.clientHeight >= e.scrollHeight - 1 ? "end" : e.scrollTop); };
+scrolled("console of v"); scrolled("printed"); scrolled("console of broken");
+tell(all("h4").map(e => e.textContent).find(s => s.includes("mute")));
+tell(all("pre").find(e => e.textContent.includes("said 0")).textContent.trimEnd().split("\n").pop());
+END
+told "console of v: true end"
+told "printed: true end"
+told "console of broken: true 0"
+told "console of mute: nothing since the test began"
+told '\x1b\x07\x00'
+
+claim "all that is known of a failure is behind lines to click"
+page long.html <<'END'
+const folds = all("details.more");
+tell(folds.map(e => e.querySelector("summary").textContent).join("; "));
+const [made, lan, whole] = folds;
+tell("before:", document.body.textContent.includes("Linux version\n"), all("#owned").length);
+for (const f of folds) { f.open = true; f.dispatchEvent(new Event("toggle")); }
+tell("after:", whole.innerText.includes("Linux version"), whole.innerText.includes("line 199"),
+	whole.querySelector("pre").scrollTop > 0, all("#owned").length);
+tell(lan.querySelector("pre").textContent);
+tell(made.querySelector("tr").innerText.replace(/\s+/g, " ").trim());
+tell("kept:", all("h4").filter(e => e.textContent === "kept").map(e => e.nextSibling.textContent).join("; "));
+END
+told "all calls, 1; packets of lan, 1, without 3 before them; console of v since power-on, 201 lines, without 1 byte before them"
+told "before: false 0"
+told "after: true true true 0"
+told "at 0.125 s  ARP 10.0.0.1 asks who has 10.0.0.2 &lt;b id=owned&gt;"
+told 'at 0.500 s 250 ms vm:run t/l.test.lua:3 &lt;b&gt; exited with 0'
+told "kept: kept/1-v.console; kept/1-other.qmp"
+
+claim "one file is one file"
+page long.html <<'END'
+tell(all("#page > .dim")[0].textContent.split(", ")[1]);
+END
+told "1 file"
+page page.html <<'END'
+tell(all("#page > .dim")[0].textContent.split(", ")[1]);
+END
+told "3 files"
 
 claim "a page of thousands of tests answers at once"
 python3 - <<'END' >large.json
