@@ -166,8 +166,10 @@ void lua_state_trace(lua_State *L, struct buf *out)
 	for (int level = 0; level < n && lua_getstack(L, level, &ar); level++) {
 		if (level == TRACE_TOP && n > TRACE_TOP + TRACE_BOTTOM) {
 			end_frame(out, &same);
-			buf_printf(out, "... %d frames more\n",
-				   n - TRACE_TOP - TRACE_BOTTOM);
+			int more = n - TRACE_TOP - TRACE_BOTTOM;
+
+			buf_printf(out, "... %d frame%s more\n", more,
+				   more == 1 ? "" : "s");
 			level = n - TRACE_BOTTOM - 1;
 			continue;
 		}

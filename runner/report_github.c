@@ -199,9 +199,10 @@ static void put_summary(struct report_github *r, FILE *out, const json_t *end)
 	}
 	for (size_t i = 0; i < json_array_size(r->failures); i++)
 		put_summary_failure(out, json_array_get(r->failures, i));
-	if (r->n_failures > json_array_size(r->failures))
-		fprintf(out, "\nand %zu more failures.\n",
-			r->n_failures - json_array_size(r->failures));
+	size_t more = r->n_failures - json_array_size(r->failures);
+	if (more)
+		fprintf(out, "\nand %zu more failure%s.\n", more,
+			more == 1 ? "" : "s");
 	if (json_array_size(r->flaky))
 		fputs("\nFlaky, passed when tried again:\n\n", out);
 	for (size_t i = 0; i < json_array_size(r->flaky); i++) {

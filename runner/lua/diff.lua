@@ -233,7 +233,8 @@ local function add_lines(out, sign, x, from, to, y, y_from)
     out[#out + 1] = ("  %s %s"):format(sign, one_of(x[k], y[y_from + k - from]))
   end
   if to > last then
-    out[#out + 1] = ("  %s ... %d lines more"):format(sign, to - last)
+    out[#out + 1] = ("  %s ... %d line%s more"):format(sign, to - last,
+      to - last == 1 and "" or "s")
   end
 end
 

@@ -118,6 +118,41 @@ static void annotations_are_ten_at_most(void **state)
 	page_done(&p);
 }
 
+/* The summary of a run with so many failures; owned. */
+static char *summary_of(int n_failures)
+{
+	char path[TMP_PATH_MAX];
+	char *text = mem_zalloc(1 << 20);
+	struct page p;
+
+	tmp_template(path);
+	int fd = mkstemp(path);
+	assert_true(fd >= 0);
+	begin(&p, path);
+	for (int i = 0; i < n_failures; i++)
+		page_say(&p, SAY_TEST("a", "failed", ",\"message\":\"m\""));
+	page_say(&p, SAY_END);
+	assert_true(read(fd, text, (1 << 20) - 1) > 0);
+	page_done(&p);
+	close(fd);
+	unlink(path);
+	return text;
+}
+
+static void the_summary_counts_the_failures_that_it_leaves_out(void **state)
+{
+	char *one = summary_of(51), *two = summary_of(52),
+	     *none = summary_of(50);
+
+	(void)state;
+	assert_non_null(strstr(one, "\nand 1 more failure.\n"));
+	assert_non_null(strstr(two, "\nand 2 more failures.\n"));
+	assert_null(strstr(none, " more failure"));
+	free(one);
+	free(two);
+	free(none);
+}
+
 static void the_summary_holds_text_as_entities_only(void **state)
 {
 	char path[TMP_PATH_MAX];
@@ -155,6 +190,8 @@ int main(void)
 	    cmocka_unit_test(properties_of_an_annotation_are_escaped),
 	    cmocka_unit_test(annotations_have_what_is_behind_a_nul_byte),
 	    cmocka_unit_test(annotations_are_ten_at_most),
+	    cmocka_unit_test(
+		the_summary_counts_the_failures_that_it_leaves_out),
 	    cmocka_unit_test(the_summary_holds_text_as_entities_only),
 	};
 
