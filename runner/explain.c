@@ -87,28 +87,28 @@ json_t *explain_choose(const json_t *failures, const char *word)
 
 /* --- pieces ---------------------------------------------------------------*/
 
-static void put(const struct printer *p, const char *s)
+static void explain_put(const struct printer *p, const char *s)
 {
 	fputs(s, p->out);
 }
 
 /* The start of a part: its title, and a note on it. */
-static void put_title(const struct printer *p, const char *title,
-		      const char *note)
+static void explain_put_title(const struct printer *p, const char *title,
+			      const char *note)
 {
-	put(p, "\n");
+	explain_put(p, "\n");
 	print_text(p, PRINT_TITLE, title);
 	if (note)
 		print_text(p, PRINT_DIM, note);
-	put(p, "\n");
+	explain_put(p, "\n");
 }
 
-static void put_lines(const struct printer *p, const char *title,
-		      const char *prefix, struct tree_text text)
+static void explain_put_lines(const struct printer *p, const char *title,
+			      const char *prefix, struct tree_text text)
 {
 	if (!text.n)
 		return;
-	put_title(p, title, NULL);
+	explain_put_title(p, title, NULL);
 	print_lines(p, PRINT_PLAIN, prefix, text.p, text.n);
 }
 
@@ -122,13 +122,13 @@ void explain_list(const struct printer *p, const json_t *failures)
 			(long long)json_integer_value(
 			    json_object_get(entry, "number")));
 		print_text(p, PRINT_PLAIN, tree_string(entry, "file"));
-		put(p, ": ");
+		explain_put(p, ": ");
 		print_text(p, PRINT_PLAIN, tree_string(entry, "name"));
-		put(p, "\n");
+		explain_put(p, "\n");
 	}
 }
 
-static void put_place(const struct printer *p, const json_t *o)
+static void explain_put_place(const struct printer *p, const json_t *o)
 {
 	const json_t *at = json_object_get(o, "location");
 
@@ -140,7 +140,7 @@ static void put_place(const struct printer *p, const json_t *o)
 }
 
 /* The message, which begins with its place. */
-static void put_message(const struct printer *p, const json_t *f)
+static void explain_put_message(const struct printer *p, const json_t *f)
 {
 	struct tree_text message = tree_text(f, "message");
 	struct tree_text first = tree_first_line(message);
@@ -151,41 +151,41 @@ static void put_message(const struct printer *p, const json_t *f)
 	    "%s:%lld: ", tree_string(at, "file"),
 	    (long long)json_integer_value(json_object_get(at, "line")));
 
-	put(p, INDENT);
+	explain_put(p, INDENT);
 	if (at && strncmp(message.p, place, strlen(place)) != 0)
 		print_text(p, PRINT_TITLE, place);
 	if (first.n)
 		print_lines(p, PRINT_BAD, "", first.p, first.n);
 	else
-		put(p, "failed\n");
+		explain_put(p, "failed\n");
 	print_lines(p, PRINT_PLAIN, INDENT, message.p + rest, message.n - rest);
 }
 
-static void put_networks(const struct printer *p, const json_t *f)
+static void explain_put_networks(const struct printer *p, const json_t *f)
 {
 	json_t *text;
 	size_t i;
 
 	json_array_foreach (json_object_get(f, "network"), i, text) {
-		put(p, INDENT "in force on ");
+		explain_put(p, INDENT "in force on ");
 		print_text(p, PRINT_WARN, json_string_value(text));
-		put(p, "\n");
+		explain_put(p, "\n");
 	}
 }
 
-static void put_note(const struct printer *p, const json_t *call)
+static void explain_put_note(const struct printer *p, const json_t *call)
 {
 	struct tree_text note = tree_text(call, "note");
 
 	if (note.n) {
-		put(p, "  ");
+		explain_put(p, "  ");
 		print_bytes(p, PRINT_PLAIN, note.p, note.n);
 	}
-	put(p, "\n");
+	explain_put(p, "\n");
 }
 
 /* Each call, with the time since the attempt began. */
-static void put_made(const struct printer *p, const json_t *made)
+static void explain_put_made(const struct printer *p, const json_t *made)
 {
 	const json_t *calls = json_object_get(made, "calls");
 	long long left_out =
@@ -198,60 +198,60 @@ static void put_made(const struct printer *p, const json_t *made)
 	json_t *call;
 	size_t i;
 
-	put_title(p, "calls: when, how long, which, where, what", note);
+	explain_put_title(p, "calls: when, how long, which, where, what", note);
 	json_array_foreach (calls, i, call) {
 		fprintf(p->out, "%10.3f s  ", tree_number(call, "at"));
 		print_duration(p, PRINT_PLAIN, tree_number(call, "seconds"));
-		put(p, "  ");
+		explain_put(p, "  ");
 		print_text(p, PRINT_PLAIN, tree_string(call, "method"));
-		put(p, "  ");
-		put_place(p, call);
-		put_note(p, call);
+		explain_put(p, "  ");
+		explain_put_place(p, call);
+		explain_put_note(p, call);
 	}
 }
 
 /* The calls of the short report, for events that have no other. */
-static void put_last_calls(const struct printer *p, const json_t *calls)
+static void explain_put_last_calls(const struct printer *p, const json_t *calls)
 {
 	json_t *call;
 	size_t i;
 
-	put_title(p, "last calls", " (the events have no others)");
+	explain_put_title(p, "last calls", " (the events have no others)");
 	json_array_foreach (calls, i, call) {
-		put(p, INDENT);
+		explain_put(p, INDENT);
 		print_duration(p, PRINT_PLAIN, tree_number(call, "seconds"));
-		put(p, "  ");
+		explain_put(p, "  ");
 		print_text(p, PRINT_PLAIN, tree_string(call, "method"));
-		put(p, "  ");
-		put_place(p, call);
-		put_note(p, call);
+		explain_put(p, "  ");
+		explain_put_place(p, call);
+		explain_put_note(p, call);
 	}
 }
 
-static void put_calls(const struct printer *p, const json_t *f)
+static void explain_put_calls(const struct printer *p, const json_t *f)
 {
 	const json_t *made = json_object_get(f, "made");
 	const json_t *calls = json_object_get(f, "calls");
 
 	if (json_array_size(json_object_get(made, "calls")))
-		put_made(p, made);
+		explain_put_made(p, made);
 	else if (json_array_size(calls))
-		put_last_calls(p, calls);
+		explain_put_last_calls(p, calls);
 }
 
 /* note: what there is of the console. */
-static void put_console(const struct printer *p, const json_t *console,
-			const char *note)
+static void explain_put_console(const struct printer *p, const json_t *console,
+				const char *note)
 {
 	struct tree_text text = tree_text(console, "text");
 	CLEANUP(free_ptr)
 	char *title = mem_printf("console of %s", tree_string(console, "vm"));
 
-	put_title(p, title, note);
+	explain_put_title(p, title, note);
 	print_lines(p, PRINT_PLAIN, QUOTE, text.p, text.n);
 }
 
-static bool has_vm(const json_t *consoles, const char *vm)
+static bool explain_has_vm(const json_t *consoles, const char *vm)
 {
 	json_t *console;
 	size_t i;
@@ -263,7 +263,7 @@ static bool has_vm(const json_t *consoles, const char *vm)
 	return false;
 }
 
-static void put_consoles(const struct printer *p, const json_t *f)
+static void explain_put_consoles(const struct printer *p, const json_t *f)
 {
 	const json_t *whole = json_object_get(f, "transcripts");
 	json_t *console;
@@ -279,17 +279,17 @@ static void put_consoles(const struct printer *p, const json_t *f)
 					      left_out)
 				 : mem_strdup(" since power-on");
 
-		put_console(p, console, note);
+		explain_put_console(p, console, note);
 	}
 	json_array_foreach (json_object_get(f, "console"), i, console) {
 		if (tree_text(console, "text").n &&
-		    !has_vm(whole, tree_string(console, "vm")))
-			put_console(p, console,
-				    " (the events have no more of it)");
+		    !explain_has_vm(whole, tree_string(console, "vm")))
+			explain_put_console(p, console,
+					    " (the events have no more of it)");
 	}
 }
 
-static void put_packets(const struct printer *p, const json_t *f)
+static void explain_put_packets(const struct printer *p, const json_t *f)
 {
 	json_t *network, *packet;
 	size_t i, k;
@@ -309,57 +309,58 @@ static void put_packets(const struct printer *p, const json_t *f)
 				     json_array_size(packets), left_out)
 			: mem_strdup(" since the attempt began");
 
-		put_title(p, title, note);
+		explain_put_title(p, title, note);
 		json_array_foreach (packets, k, packet) {
 			fprintf(p->out, "%10.3f s  ",
 				tree_number(packet, "at"));
 			print_text(p, PRINT_PLAIN, tree_string(packet, "text"));
-			put(p, "\n");
+			explain_put(p, "\n");
 		}
 	}
 }
 
 /* Console logs, QMP logs, captured packets, attachments. */
-static void put_kept(const struct printer *p, const json_t *of)
+static void explain_put_kept(const struct printer *p, const json_t *of)
 {
 	const json_t *kept = json_object_get(of, "kept");
 	json_t *path;
 	size_t i;
 
 	if (!json_array_size(kept) && json_object_get(of, "artifacts")) {
-		put_title(p, "no files were kept of it", NULL);
+		explain_put_title(p, "no files were kept of it", NULL);
 		return;
 	}
 	if (!json_array_size(kept)) {
-		put_title(p, "no files were kept",
-			  ": run with --artifacts DIR to keep whole logs and "
-			  "the packets of bridges");
+		explain_put_title(
+		    p, "no files were kept",
+		    ": run with --artifacts DIR to keep whole logs and "
+		    "the packets of bridges");
 		return;
 	}
-	put_title(p, "kept files", NULL);
+	explain_put_title(p, "kept files", NULL);
 	json_array_foreach (kept, i, path) {
-		put(p, INDENT);
+		explain_put(p, INDENT);
 		print_text(p, PRINT_PLAIN, json_string_value(path));
-		put(p, "\n");
+		explain_put(p, "\n");
 	}
 }
 
 /* --- the report -----------------------------------------------------------*/
 
-static void put_failure(const struct printer *p, const json_t *f)
+static void explain_put_failure(const struct printer *p, const json_t *f)
 {
-	put_message(p, f);
-	put_networks(p, f);
+	explain_put_message(p, f);
+	explain_put_networks(p, f);
 	report_console_alarms(p, INDENT, f);
-	put_lines(p, "source", "", tree_text(f, "source"));
-	put_lines(p, "trace", INDENT, tree_text(f, "trace"));
-	put_calls(p, f);
-	put_packets(p, f);
-	put_consoles(p, f);
+	explain_put_lines(p, "source", "", tree_text(f, "source"));
+	explain_put_lines(p, "trace", INDENT, tree_text(f, "trace"));
+	explain_put_calls(p, f);
+	explain_put_packets(p, f);
+	explain_put_consoles(p, f);
 }
 
 /* Each failed attempt. The last attempt of a test that failed is its own. */
-static void put_attempts(const struct printer *p, const json_t *of)
+static void explain_put_attempts(const struct printer *p, const json_t *of)
 {
 	json_t *attempt;
 	size_t i;
@@ -371,8 +372,8 @@ static void put_attempts(const struct printer *p, const json_t *of)
 		    "attempt %lld", (long long)json_integer_value(
 					json_object_get(attempt, "attempt")));
 
-		put_title(p, title, " failed, and another followed");
-		put_failure(p, attempt);
+		explain_put_title(p, title, " failed, and another followed");
+		explain_put_failure(p, attempt);
 	}
 }
 
@@ -382,17 +383,18 @@ void explain_write(const struct printer *p, const json_t *failure)
 	bool is_flaky = !strcmp(tree_string(of, "status"), "passed");
 
 	print_text(p, PRINT_TITLE, tree_string(failure, "file"));
-	put(p, ": ");
+	explain_put(p, ": ");
 	print_text(p, PRINT_TITLE, tree_string(failure, "name"));
-	put(p, is_flaky ? "  flaky: passed when tried again" : "  failed");
+	explain_put(p,
+		    is_flaky ? "  flaky: passed when tried again" : "  failed");
 	if (json_object_get(of, "duration")) {
-		put(p, ", ");
+		explain_put(p, ", ");
 		print_duration(p, PRINT_PLAIN, tree_number(of, "duration"));
 	}
-	put(p, "\n");
+	explain_put(p, "\n");
 	if (!is_flaky)
-		put_failure(p, of);
-	put_attempts(p, of);
-	put_lines(p, "printed", QUOTE, tree_text(of, "log"));
-	put_kept(p, of);
+		explain_put_failure(p, of);
+	explain_put_attempts(p, of);
+	explain_put_lines(p, "printed", QUOTE, tree_text(of, "log"));
+	explain_put_kept(p, of);
 }

@@ -224,12 +224,13 @@ static void a_list_has_a_line_for_each(void **state)
 	(void)state;
 	begin(&p);
 	page_say(&p, SAY_TEST("one", "failed", ""));
-	page_say(&p, SAY_TEST("t\\nwo", "failed", ""));
+	page_say(&p, SAY_TEST("two\\nlines", "failed", ""));
 	json_t *chosen = choose(&p, NULL);
 	printer = (struct printer){p.out, false};
 	explain_list(&printer, chosen);
 	json_decref(chosen);
-	page_shows(&p, "   1  x.test.lua: one\n   2  x.test.lua: t\\x0awo\n");
+	page_shows(&p,
+		   "   1  x.test.lua: one\n   2  x.test.lua: two\\x0alines\n");
 	page_done(&p);
 }
 
