@@ -2,10 +2,14 @@
 /*
  * Theory of operation. On a terminal the last line tells what goes on. The
  * report for people writes into memory; after each event, what it wrote, and
- * the line, go out in one write: the line is erased (CR, ECMA-48 EL), the text
+ * the line, go out in one write: the line is erased (CR, ECMA-48 ED), the text
  * printed where it stood, the line drawn again below. So nothing is ever
  * printed behind it, and it does not flicker. It is cut at the width of the
- * terminal, which is asked each time: a line that wraps could not be erased.
+ * terminal, which is asked each time.
+ *
+ * The cursor waits at the start of the line. When the window shrinks, most
+ * terminals wrap the line, and keep the cursor with the character that it is
+ * on; others cut the line. On both, what begins at the cursor is the line.
  */
 #include "runner/report.h"
 
@@ -20,7 +24,7 @@
 #include "runner/report_tree.h"
 #include "runner/text.h"
 
-#define ERASE	      "\r\033[K"
+#define ERASE	      "\r\033[J"
 #define WIDTH_DEFAULT 80
 #define WIDTH_MIN     20
 #define REDRAW_NS     (NS_PER_SEC / 10)
@@ -127,6 +131,7 @@ static void put_line(struct report_tty *r, struct buf *out)
 	put_running(r, &line);
 	/* The last column stays free: writing to it may wrap. */
 	buf_append(out, buf_data(&line), fit(&line, width - 1));
+	buf_append(out, "\r", 1);
 	r->is_drawn = true;
 }
 

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A status line on a real pty. A screen of one line and no width, replayed from
- * what was written, holds what a person would have seen.
+ * A status line on a real pty. A screen of one line, replayed from what was
+ * written, holds what a person would have seen. A line that is longer than the
+ * screen is wide goes on in the next row, also where the screen became narrower
+ * after the line was written.
  */
 #include <fcntl.h>
 #include <setjmp.h>
@@ -29,13 +31,21 @@ struct terminal {
 	struct page p;
 	struct buf lines; /* what has scrolled by */
 	struct buf last;  /* the line that the cursor is on */
-	size_t widest;	  /* of the last line, ever */
+	size_t cursor;	  /* bytes of it before the cursor */
+	size_t columns;
 };
+
+static void resize(struct terminal *t, unsigned short columns)
+{
+	struct winsize size = {.ws_row = 24, .ws_col = columns};
+
+	assert_int_equal(ioctl(t->fd, TIOCSWINSZ, &size), 0);
+	t->columns = columns;
+}
 
 static void begin(struct terminal *t)
 {
 	struct report_options opts = {0};
-	struct winsize size = {.ws_row = 24, .ws_col = COLUMNS};
 	struct termios raw;
 	int fd;
 
@@ -47,28 +57,68 @@ static void begin(struct terminal *t)
 	assert_int_equal(tcgetattr(fd, &raw), 0);
 	cfmakeraw(&raw);
 	assert_int_equal(tcsetattr(fd, TCSANOW, &raw), 0);
-	assert_int_equal(ioctl(fd, TIOCSWINSZ, &size), 0);
+	resize(t, COLUMNS);
 	t->p.out = fdopen(fd, "w+");
 	t->p.sink = report_tty_new(t->p.out, &opts);
 	fcntl(t->fd, F_SETFL, O_NONBLOCK);
 }
 
+static void end_line(struct terminal *t)
+{
+	if (t->last.len)
+		buf_append(&t->lines, buf_data(&t->last), t->last.len);
+	buf_append(&t->lines, "\n", 1);
+	buf_reset(&t->last);
+	t->cursor = 0;
+}
+
+static void erase_to(struct terminal *t, size_t end)
+{
+	struct buf kept = {0};
+	size_t n = t->last.len;
+
+	end = end < n ? end : n;
+	if (t->cursor >= end)
+		return;
+	buf_append(&kept, buf_data(&t->last), t->cursor);
+	for (size_t i = t->cursor; end < n && i < end; i++)
+		buf_append(&kept, " ", 1);
+	if (end < n)
+		buf_append(&kept, buf_data(&t->last) + end, n - end);
+	buf_done(&t->last);
+	t->last = kept;
+}
+
+static void put(struct terminal *t, char c)
+{
+	assert_true((unsigned char)c >= ' ');
+	while (t->last.len < t->cursor)
+		buf_append(&t->last, " ", 1);
+	if (t->cursor < t->last.len)
+		buf_data(&t->last)[t->cursor] = (uint8_t)c;
+	else
+		buf_append(&t->last, &c, 1);
+	t->cursor++;
+}
+
 static void see(struct terminal *t, const char *s, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
+		size_t row = t->cursor - t->cursor % t->columns;
+
 		if (s[i] == '\n') {
-			buf_append(&t->lines, buf_data(&t->last), t->last.len);
-			buf_append(&t->lines, "\n", 1);
-			buf_reset(&t->last);
-		} else if (n - i >= 4 && !memcmp(s + i, "\r\033[K", 4)) {
-			buf_reset(&t->last);
-			i += 3;
+			end_line(t);
+		} else if (s[i] == '\r') {
+			t->cursor = row;
+		} else if (n - i >= 3 && !memcmp(s + i, "\033[K", 3)) {
+			erase_to(t, row + t->columns);
+			i += 2;
+		} else if (n - i >= 3 && !memcmp(s + i, "\033[J", 3)) {
+			erase_to(t, SIZE_MAX);
+			i += 2;
 		} else {
-			assert_true((unsigned char)s[i] >= ' ');
-			buf_append(&t->last, s + i, 1);
+			put(t, s[i]);
 		}
-		if (t->last.len > t->widest)
-			t->widest = t->last.len;
 	}
 }
 
@@ -166,6 +216,37 @@ static void it_never_wraps(void **state)
 	end(&t);
 }
 
+/* What was printed stays, and nothing else. */
+static void nothing_of_it_is_left_after_the_window_shrinks(void **state)
+{
+	struct terminal t;
+
+	(void)state;
+	begin(&t);
+	say(&t, FILE_START);
+	say(&t, SAY_BEGIN("a name that is longer than a narrow window"));
+	say(&t, SAY_START);
+	assert_int_equal(t.last.len, COLUMNS - 1);
+	resize(&t, 25);
+	say(&t, PASSED);
+	assert_true(t.last.len < 25);
+	resize(&t, 80);
+	say(&t, SAY_BEGIN("another name that is longer than a narrow window"));
+	say(&t, SAY_TEST("b", "passed", ""));
+	resize(&t, 22);
+	say(&t, "{\"event\":\"file_end\",\"file\":\"x.test.lua\"}");
+	say(&t, SAY_END);
+	buf_append(&t.lines, "", 1);
+	assert_string_equal((char *)buf_data(&t.lines),
+			    "x.test.lua\n"
+			    "  ok    a  250 ms\n"
+			    "  ok    b  250 ms\n"
+			    "\n"
+			    "1 passed, 1 failed (1.50 s)\n");
+	assert_int_equal(t.last.len, 0);
+	end(&t);
+}
+
 static void a_tick_draws_it_only_while_it_runs(void **state)
 {
 	struct terminal t;
@@ -209,6 +290,7 @@ int main(void)
 	    cmocka_unit_test(the_line_stands_below_what_is_printed),
 	    cmocka_unit_test(nothing_of_it_is_left_at_the_end),
 	    cmocka_unit_test(it_never_wraps),
+	    cmocka_unit_test(nothing_of_it_is_left_after_the_window_shrinks),
 	    cmocka_unit_test(a_tick_draws_it_only_while_it_runs),
 	    cmocka_unit_test(freed_early_it_is_erased),
 	};
