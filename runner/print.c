@@ -20,8 +20,9 @@ static const char *const styles[] = {
     [PRINT_PLAIN] = "",		[PRINT_GOOD] = "\033[32m",
     [PRINT_BAD] = "\033[1;31m", [PRINT_WARN] = "\033[33m",
     [PRINT_DIM] = "\033[2m",	[PRINT_TITLE] = "\033[1m",
+    [PRINT_GOT] = "\033[31m",	[PRINT_EXPECTED] = "\033[32m",
 };
-static_assert(ARRAY_LEN(styles) == PRINT_TITLE + 1, "a style an enum value");
+static_assert(ARRAY_LEN(styles) == PRINT_EXPECTED + 1, "a style an enum value");
 
 void print_bytes(const struct printer *p, enum print_style style, const char *s,
 		 size_t n)
@@ -104,9 +105,9 @@ static FILE *open_regular(const char *file)
 	return fdopen(TAKE_FD(fd), "re");
 }
 
-void print_excerpt(const struct printer *p, const char *prefix,
-		   const char *file, int64_t line)
+void print_excerpt(FILE *out, const char *file, int64_t line)
 {
+	const struct printer p = {.out = out};
 	CLEANUP(file_closep) FILE *f = open_regular(file);
 	CLEANUP(free_ptr) char *text = NULL;
 	size_t cap = 0;
@@ -122,14 +123,10 @@ void print_excerpt(const struct printer *p, const char *prefix,
 			n--;
 		if (n > EXCERPT_WIDTH)
 			n = EXCERPT_WIDTH;
-		CLEANUP(free_ptr)
-		char *mark = mem_printf("%s%s %4lld | ", prefix,
-					i == line ? ">" : " ", (long long)i);
-		enum print_style style = i == line ? PRINT_BAD : PRINT_DIM;
-		print_text(p, style, mark);
-		print_bytes(p, i == line ? PRINT_PLAIN : PRINT_DIM, text,
-			    (size_t)n);
-		fputc('\n', p->out);
+		fprintf(out, "%s %4lld | ", i == line ? ">" : " ",
+			(long long)i);
+		print_bytes(&p, PRINT_PLAIN, text, (size_t)n);
+		fputc('\n', out);
 	}
 }
 

@@ -15,6 +15,8 @@ enum print_style {
 	PRINT_WARN,
 	PRINT_DIM,
 	PRINT_TITLE,
+	PRINT_GOT,
+	PRINT_EXPECTED,
 };
 
 struct printer {
@@ -40,8 +42,8 @@ void print_quoted(const struct printer *p, const char *indent,
 /* "12 ms", "1.62 s", "2 m 03 s". */
 void print_duration(const struct printer *p, enum print_style style,
 		    double seconds);
-/* The lines around `line` of a file, with a mark; nothing if unreadable. */
-void print_excerpt(const struct printer *p, const char *prefix,
-		   const char *file, int64_t line);
+/* The lines around `line` of a file, ">    3 | text" that line and "     4 |
+ * text" the others; nothing if unreadable. */
+void print_excerpt(FILE *out, const char *file, int64_t line);
 
 #endif

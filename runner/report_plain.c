@@ -14,8 +14,11 @@
 #include "runner/print.h"
 #include "runner/report_console.h"
 #include "runner/report_summary.h"
+#include "runner/report_message.h"
 #include "runner/report_tree.h"
 
+#include "runner/text.h"
+#include "runner/trail.h"
 #define INDENT	    "        "
 #define QUOTE	    INDENT "  | "
 #define TRACE_LINES 20
@@ -149,11 +152,14 @@ static void put_source(struct report_plain *r, const json_t *ev,
 {
 	const json_t *source = json_object_get(ev, "source");
 
-	if (json_is_string(source))
-		print_lines(&r->p, PRINT_DIM, INDENT, json_string_value(source),
-			    json_string_length(source));
-	else if (f->file && !r->opts.reads_no_files)
-		print_excerpt(&r->p, INDENT, f->file, f->line);
+	json_t *read = NULL;
+
+	if (!json_is_string(source) && f->file && !r->opts.reads_no_files)
+		source = read = trail_source(f->file, (int)f->line);
+	if (source)
+		report_message_source(&r->p, INDENT, json_string_value(source),
+				      json_string_length(source));
+	json_decref(read);
 }
 
 static void put_call_note(struct report_plain *r, const json_t *call)
@@ -231,8 +237,8 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 		put(r, ": ");
 	}
 	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
-	print_lines(&r->p, PRINT_PLAIN, INDENT, f.message.p + rest,
-		    f.message.n - rest);
+	report_message_write(&r->p, INDENT, f.message.p + rest,
+			     f.message.n - rest);
 	put_networks(r, ev);
 	report_console_alarms(&r->p, INDENT, ev);
 	put_source(r, ev, &f);

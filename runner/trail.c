@@ -90,13 +90,13 @@ json_t *trail_source(const char *file, int line)
 {
 	char *text = NULL;
 	size_t n = 0;
-	struct printer p = {.out = open_memstream(&text, &n)};
+	FILE *out = open_memstream(&text, &n);
 	json_t *js = NULL;
 
-	if (!p.out)
+	if (!out)
 		return NULL;
-	print_excerpt(&p, "", file, line);
-	fclose(p.out);
+	print_excerpt(out, file, line);
+	fclose(out);
 	if (n)
 		js = event_string(text, n);
 	free(text);

@@ -367,6 +367,74 @@ static void colour_is_asked_for(void **state)
 	end(&f);
 }
 
+#define FAILED_WITH(message)                                                   \
+	"{\"event\":\"test_end\",\"test\":\"z\",\"status\":\"failed\","        \
+	"\"message\":\"" message "\"}"
+
+static void got_and_expected_have_colours(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_colored = true});
+	say(f.sink, FILE_START);
+	say(f.sink, FAILED_WITH("values differ\\n  got:      1\\n"
+				"  expected: 2"));
+	shows(&f, "          got:      \033[31m1\033[m\n");
+	shows(&f, "          expected: \033[32m2\033[m\n");
+	say(f.sink, FAILED_WITH("the tables differ:\\n"
+				"  .a.b: got 1, expected 2"));
+	shows(&f, "          .a.b: got \033[31m1\033[m, expected "
+		  "\033[32m2\033[m\n");
+	end(&f);
+}
+
+static void the_lines_of_a_diff_have_colours(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_colored = true});
+	say(f.sink, FILE_START);
+	say(f.sink, FAILED_WITH("the texts differ from line 2 on:\\n"
+				"    same\\n  - old\\n  + new\\n"
+				"  (- expected, + got)"));
+	shows(&f, "            same\n");
+	shows(&f, "        \033[32m  - old\033[m\n");
+	shows(&f, "        \033[31m  + new\033[m\n");
+	shows(&f, "        \033[2m  (- expected, + got)\033[m\n");
+	end(&f);
+}
+
+/* What a command printed may look like the lines of a diff. */
+static void other_messages_have_no_colours_of_a_diff(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_colored = true});
+	say(f.sink, FILE_START);
+	say(f.sink, FAILED_WITH("vm:run: exited with 1\\n  - old\\n  + new"));
+	shows(&f, "          - old\n          + new\n");
+	end(&f);
+}
+
+static void the_line_that_failed_is_brighter_than_its_neighbours(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_colored = true});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"z\",\"status\":"
+		    "\"failed\",\"message\":\"no\",\"source\":"
+		    "\"     2 | a | b\\n>    3 | c | d\\n     4 | e\\n\"}");
+	shows(&f, "        \033[2m     2 | a | b\033[m\n");
+	shows(&f, "        \033[1;31m>    3 | \033[m\033[1mc | d\033[m\n");
+	shows(&f, "        \033[2m     4 | e\033[m\n");
+	end(&f);
+}
+
 static void a_long_console_shows_its_end(void **state)
 {
 	struct fixture f;
@@ -505,6 +573,11 @@ int main(void)
 	    cmocka_unit_test(the_last_line_is_the_summary),
 	    cmocka_unit_test(a_nul_byte_ends_nothing_that_is_shown),
 	    cmocka_unit_test(colour_is_asked_for),
+	    cmocka_unit_test(got_and_expected_have_colours),
+	    cmocka_unit_test(the_lines_of_a_diff_have_colours),
+	    cmocka_unit_test(other_messages_have_no_colours_of_a_diff),
+	    cmocka_unit_test(
+		the_line_that_failed_is_brighter_than_its_neighbours),
 	    cmocka_unit_test(tests_that_were_repeated_are_counted),
 	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),
 	    cmocka_unit_test(a_long_console_shows_its_end),
