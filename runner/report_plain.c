@@ -11,19 +11,19 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "runner/log_tail.h"
 #include "runner/print.h"
 #include "runner/report_console.h"
-#include "runner/report_summary.h"
 #include "runner/report_message.h"
+#include "runner/report_summary.h"
 #include "runner/report_tree.h"
-
 #include "runner/text.h"
 #include "runner/trail.h"
+
 #define INDENT	    "        "
 #define QUOTE	    INDENT "  | "
 #define TRACE_LINES 20
 #define CALLS_MAX   6
-#define LOG_MAX	    (256u << 10) /* bytes kept of what a test printed */
 
 struct report_plain {
 	struct event_sink sink;
@@ -34,8 +34,7 @@ struct report_plain {
 	bool wants_gap;	 /* a failure was printed last */
 	bool has_begun;	 /* something was printed */
 	char *file;
-	struct buf log; /* what the running test, or the file, printed */
-	size_t log_cut; /* bytes of it that were dropped */
+	struct log_tail log; /* what the running test, or the file, printed */
 	struct report_summary summary;
 };
 
@@ -81,19 +80,22 @@ static void put_status(struct report_plain *r, enum print_style style,
 	print_text(&r->p, PRINT_PLAIN, name);
 }
 
-static void put_log(struct report_plain *r)
+/* The last max_lines lines of what was printed. */
+static void put_log(struct report_plain *r, size_t max_lines)
 {
-	const char *title = r->log_cut ? "printed (the end of it)" : "printed";
+	size_t n, before, shown;
+	const char *text =
+	    log_tail_last(&r->log, max_lines, LOG_TAIL_MAX, &n, &before);
 
-	if (r->log.len)
-		print_quoted(&r->p, INDENT, title, (char *)buf_data(&r->log),
-			     r->log.len, SIZE_MAX);
-}
-
-static void drop_log(struct report_plain *r)
-{
-	buf_reset(&r->log);
-	r->log_cut = 0;
+	if (!n)
+		return;
+	shown = r->log.dropped_lines + r->log.lines - before;
+	CLEANUP(free_ptr)
+	char *title = before ? mem_printf("printed (last %zu line%s, %zu "
+					  "before them)",
+					  shown, shown == 1 ? "" : "s", before)
+			     : mem_strdup("printed");
+	print_quoted(&r->p, INDENT, title, text, n, SIZE_MAX);
 }
 
 /* A trace of one line says no more than the place above it does. */
@@ -245,7 +247,7 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	put_trace(r, ev);
 	put_calls(r, ev);
 	report_console_write(&r->p, INDENT, ev);
-	put_log(r);
+	put_log(r, LOG_TAIL_LINES);
 	r->wants_gap = true;
 	report_summary_failure(&r->summary, at, name);
 	free(f.file);
@@ -259,7 +261,7 @@ static void on_file_start(struct report_plain *r, const json_t *ev)
 	r->file = mem_strdup(get(ev, "file"));
 	r->is_headed = false;
 	r->is_planned = false;
-	drop_log(r);
+	log_tail_done(&r->log);
 }
 
 static void on_plan(struct report_plain *r, const json_t *ev)
@@ -273,28 +275,21 @@ static void on_plan(struct report_plain *r, const json_t *ev)
 static void on_print(struct report_plain *r, const json_t *ev)
 {
 	const json_t *text = json_object_get(ev, "text");
-	size_t n = json_string_length(text);
 
-	if (!json_is_string(text))
-		return;
-	buf_append(&r->log, json_string_value(text), n);
-	if (!n || json_string_value(text)[n - 1] != '\n')
-		buf_append(&r->log, "\n", 1);
-	if (r->log.len > LOG_MAX) {
-		r->log_cut += r->log.len - LOG_MAX;
-		buf_consume(&r->log, r->log.len - LOG_MAX);
-	}
+	if (json_is_string(text))
+		log_tail_add(&r->log, json_string_value(text),
+			     json_string_length(text));
 }
 
 static void on_test_start(struct report_plain *r, const json_t *ev)
 {
 	(void)ev;
 	/* What the file printed by itself belongs to no test. */
-	if (r->log.len && r->opts.is_verbose) {
+	if (r->log.lines && r->opts.is_verbose) {
 		head(r);
-		put_log(r);
+		put_log(r, SIZE_MAX);
 	}
-	drop_log(r);
+	log_tail_done(&r->log);
 }
 
 /* Of a test that was tried more than once. */
@@ -310,6 +305,21 @@ static void put_attempts(struct report_plain *r, const json_t *ev,
 	print_text(&r->p, PRINT_WARN, note);
 }
 
+/* The first failure of a test that is tried again. */
+static void on_attempt(struct report_plain *r, const json_t *ev)
+{
+	struct failure_place f = place_of(ev);
+	struct tree_text first = tree_first_line(f.message);
+	CLEANUP(free_ptr) char *text = text_c_string(first.p, first.n);
+	CLEANUP(free_ptr)
+	char *line =
+	    f.file ? mem_printf("%s:%lld: %s", f.file, (long long)f.line, text)
+		   : TAKE(text);
+
+	report_summary_attempt(&r->summary, line);
+	free(f.file);
+}
+
 static void put_passed(struct report_plain *r, const json_t *ev)
 {
 	double s = json_number_value(json_object_get(ev, "duration"));
@@ -322,7 +332,7 @@ static void put_passed(struct report_plain *r, const json_t *ev)
 	put_attempts(r, ev, "flaky: attempt ", "");
 	put(r, "\n");
 	if (r->opts.is_verbose)
-		put_log(r);
+		put_log(r, SIZE_MAX);
 }
 
 static void put_skipped(struct report_plain *r, const json_t *ev)
@@ -339,7 +349,7 @@ static void put_skipped(struct report_plain *r, const json_t *ev)
 	}
 	put(r, "\n");
 	if (r->opts.is_verbose)
-		put_log(r);
+		put_log(r, SIZE_MAX);
 }
 
 static void put_failed(struct report_plain *r, const json_t *ev)
@@ -367,7 +377,7 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 		if (!strcmp(by_status[i].event, get(ev, "status")))
 			by_status[i].handle(r, ev);
 	}
-	drop_log(r);
+	log_tail_done(&r->log);
 }
 
 /* What came behind the last test: a file that ends, and what could not be
@@ -375,11 +385,11 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 static void on_file_end(struct report_plain *r, const json_t *ev)
 {
 	(void)ev;
-	if (!r->log.len || !r->is_planned)
+	if (!r->log.lines || !r->is_planned)
 		return;
 	head(r);
-	put_log(r);
-	drop_log(r);
+	put_log(r, SIZE_MAX);
+	log_tail_done(&r->log);
 }
 
 static void on_file_error(struct report_plain *r, const json_t *ev)
@@ -390,7 +400,7 @@ static void on_file_error(struct report_plain *r, const json_t *ev)
 	put_status(r, PRINT_BAD, "FAIL", what);
 	put(r, "\n");
 	put_failure(r, ev, what);
-	drop_log(r);
+	log_tail_done(&r->log);
 }
 
 /* "  slow  file: test, for 31s"; the caller ends the line. word has four
@@ -499,6 +509,7 @@ static const struct plain_handler handlers[] = {
     {"log", on_print},
     {"output", on_print},
     {"fixture", on_fixture},
+    {"test_attempt", on_attempt},
     {"test_end", on_test_end},
     {"file_end", on_file_end},
     {"slow", on_slow},
@@ -524,7 +535,7 @@ static void plain_free(struct event_sink *sink)
 	struct report_plain *r = CONTAINER_OF(sink, struct report_plain, sink);
 
 	free(r->file);
-	buf_done(&r->log);
+	log_tail_done(&r->log);
 	report_summary_done(&r->summary);
 	free(r);
 }

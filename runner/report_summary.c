@@ -32,6 +32,7 @@ void report_summary_done(struct report_summary *s)
 {
 	strvec_done(&s->failures);
 	strvec_done(&s->flaky);
+	free(s->attempt);
 	json_decref(s->tally);
 	*s = (struct report_summary){0};
 }
@@ -45,6 +46,12 @@ static void bump(json_t *pair, size_t at)
 	json_array_set_new(pair, at, json_integer(n + 1));
 }
 
+void report_summary_attempt(struct report_summary *s, const char *line)
+{
+	if (!s->attempt)
+		s->attempt = mem_strdup(line);
+}
+
 void report_summary_test(struct report_summary *s, const json_t *ev)
 {
 	const char *file = get(ev, "file");
@@ -55,8 +62,12 @@ void report_summary_test(struct report_summary *s, const json_t *ev)
 	json_t *pair = json_object_get(s->tally, key);
 
 	s->n_tests++;
-	if (!strcmp(status, "passed") && count(ev, "attempts") > 1)
+	if (!strcmp(status, "passed") && count(ev, "attempts") > 1) {
 		strvec_addf(&s->flaky, "%s: %s", file, get(ev, "test"));
+		if (s->attempt)
+			strvec_addf(&s->flaky, "  %s", s->attempt);
+	}
+	free(TAKE(s->attempt));
 	if (!strcmp(status, "skipped"))
 		return;
 	if (!pair) {

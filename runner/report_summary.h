@@ -15,14 +15,18 @@
 
 struct report_summary {
 	struct strvec failures; /* "place  name" */
-	struct strvec flaky;	/* passed when tried again */
-	json_t *tally;		/* "file: test" -> [failed, ended] */
+	struct strvec flaky;	/* passed when tried again, with the lines of
+				 * their first failures */
+	char *attempt; /* line of the running test's first failure, or NULL */
+	json_t *tally; /* "file: test" -> [failed, ended] */
 	unsigned n_tests;
 };
 
 void report_summary_init(struct report_summary *s);
 void report_summary_done(struct report_summary *s);
 
+/* An attempt of the running test failed; line tells why. */
+void report_summary_attempt(struct report_summary *s, const char *line);
 /* ev: test_end. */
 void report_summary_test(struct report_summary *s, const json_t *ev);
 /* at: where, or the file; name: of the test, or what failed instead. */

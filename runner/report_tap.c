@@ -16,22 +16,97 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/json_text.h"
+#include "runner/log_tail.h"
 #include "runner/report_tree.h"
 #include "runner/text.h"
 
 /* Bytes of a string in the diagnostics. TAP::Parser takes no more than 65534
  * characters, and one byte may become six. */
 #define TAP_TEXT_MAX (8u << 10)
+#define TAP_NOTE_MAX 64u /* bytes of the line above the end of a log */
+
+/* What is known of the test that runs in a file. */
+struct tap_test {
+	LIST_ENTRY(tap_test) link;
+	char *file;
+	char *first_failure; /* message of its first attempt, or NULL */
+	struct log_tail log;
+};
+LIST_HEAD(tap_test_list, tap_test);
 
 struct report_tap {
 	struct event_sink sink;
 	FILE *out;
 	size_t n;
+	struct tap_test_list tests;
 };
+
+/* --- the tests that run ---------------------------------------------------*/
+
+static void tap_test_free(struct tap_test *t)
+{
+	LIST_REMOVE(t, link);
+	log_tail_done(&t->log);
+	free(t->first_failure);
+	free(t->file);
+	free(t);
+}
+
+static struct tap_test *tap_test_find(struct report_tap *r, const json_t *ev)
+{
+	const char *file = tree_string(ev, "file");
+	struct tap_test *t;
+
+	LIST_FOREACH (t, &r->tests, link)
+		if (!strcmp(t->file, file))
+			return t;
+	return NULL;
+}
+
+/* Begins anew: what is known is of another test, or of none. */
+static void on_test_start(struct report_tap *r, const json_t *ev)
+{
+	struct tap_test *t = tap_test_find(r, ev);
+
+	if (t)
+		tap_test_free(t);
+	t = mem_zalloc(sizeof(*t));
+	t->file = mem_strdup(tree_string(ev, "file"));
+	LIST_INSERT_HEAD(&r->tests, t, link);
+}
+
+static void on_log(struct report_tap *r, const json_t *ev)
+{
+	struct tap_test *t = tap_test_find(r, ev);
+	struct tree_text text = tree_text(ev, "text");
+
+	if (t)
+		log_tail_add(&t->log, text.p, text.n);
+}
+
+static void on_attempt(struct report_tap *r, const json_t *ev)
+{
+	struct tap_test *t = tap_test_find(r, ev);
+	struct tree_text message = tree_text(ev, "message");
+
+	if (t && !t->first_failure)
+		t->first_failure = text_c_string(message.p, message.n);
+}
+
+static void on_file_end(struct report_tap *r, const json_t *ev)
+{
+	struct tap_test *t = tap_test_find(r, ev);
+
+	if (t)
+		tap_test_free(t);
+}
+
+/* --- text -----------------------------------------------------------------*/
 
 static void put_name(struct report_tap *r, struct tree_text t)
 {
@@ -101,13 +176,10 @@ static json_t *shorten(json_t *v)
 	return out;
 }
 
-static void put_value(struct report_tap *r, const json_t *ev, const char *key)
+static void put_value(struct report_tap *r, const char *key, json_t *value)
 {
-	json_t *v = json_object_get(ev, key);
+	json_t *v = shorten(value);
 
-	if (!v)
-		return;
-	v = shorten(v);
 	fprintf(r->out, "  %s: ", key);
 	CLEANUP(free_ptr)
 	char *text =
@@ -118,18 +190,51 @@ static void put_value(struct report_tap *r, const json_t *ev, const char *key)
 	json_decref(v);
 }
 
-static void put_diagnostics(struct report_tap *r, const json_t *ev)
+static void put_string(struct report_tap *r, const char *key, const char *s,
+		       size_t n)
+{
+	json_t *v = event_string(s, n);
+
+	put_value(r, key, v);
+	json_decref(v);
+}
+
+/* What is known of the test beside its last event. */
+static void put_test(struct report_tap *r, const struct tap_test *t,
+		     bool is_failed)
+{
+	CLEANUP(buf_done) struct buf log = {0};
+
+	if (t->first_failure && !is_failed)
+		put_string(r, "first_failure", t->first_failure,
+			   strlen(t->first_failure));
+	if (!is_failed || !t->log.lines)
+		return;
+	/* The note of the lines before takes some bytes, too. */
+	log_tail_write(&t->log, LOG_TAIL_LINES, TAP_TEXT_MAX - TAP_NOTE_MAX,
+		       &log);
+	put_string(r, "log", (char *)buf_data(&log), log.len);
+}
+
+/* t may be NULL. */
+static void put_diagnostics(struct report_tap *r, const json_t *ev,
+			    const struct tap_test *t, bool is_failed)
 {
 	static const char *const keys[] = {
 	    "message", "location", "source",   "trace",	   "network",
-	    "calls",   "console",  "duration", "attempts",
+	    "calls",   "console",  "duration", "attempts", "repeat",
 	};
 
 	fputs("  ---\n", r->out);
 	for (size_t i = 0; i < ARRAY_LEN(keys); i++)
-		put_value(r, ev, keys[i]);
+		if (json_object_get(ev, keys[i]))
+			put_value(r, keys[i], json_object_get(ev, keys[i]));
+	if (t)
+		put_test(r, t, is_failed);
 	fputs("  ...\n", r->out);
 }
+
+/* --- events ---------------------------------------------------------------*/
 
 static void on_run_start(struct report_tap *r, const json_t *ev)
 {
@@ -143,6 +248,7 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 	bool is_failed = !strcmp(status, "failed");
 	bool is_skipped = !strcmp(status, "skipped");
 	struct tree_text reason = tree_text(ev, "reason");
+	struct tap_test *t = tap_test_find(r, ev);
 
 	put_point(r, ev, !is_failed, tree_text(ev, "test"));
 	if (is_skipped)
@@ -151,14 +257,16 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 		put_name(r, reason);
 	fputs("\n", r->out);
 	if (is_failed || json_object_get(ev, "attempts"))
-		put_diagnostics(r, ev);
+		put_diagnostics(r, ev, t, is_failed);
+	if (t)
+		tap_test_free(t);
 }
 
 static void on_file_error(struct report_tap *r, const json_t *ev)
 {
 	put_point(r, ev, false, tree_text_c("[outside of tests]"));
 	fputs("\n", r->out);
-	put_diagnostics(r, ev);
+	put_diagnostics(r, ev, NULL, true);
 }
 
 static void on_run_end(struct report_tap *r, const json_t *ev)
@@ -179,8 +287,13 @@ static const struct tap_handler {
 	void (*handle)(struct report_tap *r, const json_t *ev);
 } handlers[] = {
     {"run_start", on_run_start},
+    {"test_start", on_test_start},
+    {"log", on_log},
+    {"output", on_log},
+    {"test_attempt", on_attempt},
     {"test_end", on_test_end},
     {"file_error", on_file_error},
+    {"file_end", on_file_end},
     {"run_end", on_run_end},
 };
 
@@ -197,7 +310,11 @@ static void tap_event(struct event_sink *sink, const json_t *ev)
 
 static void tap_free(struct event_sink *sink)
 {
-	free(CONTAINER_OF(sink, struct report_tap, sink));
+	struct report_tap *r = CONTAINER_OF(sink, struct report_tap, sink);
+
+	while (!LIST_EMPTY(&r->tests))
+		tap_test_free(LIST_FIRST(&r->tests));
+	free(r);
 }
 
 struct event_sink *report_tap_new(FILE *out)

@@ -12,6 +12,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "runner/json_text.h"
+#include "runner/log_tail.h"
 #include "runner/report_kept.h"
 #include "runner/text.h"
 
@@ -117,55 +118,83 @@ static void copy_time(json_t *o, const char *key, const json_t *ev)
 		json_object_set(o, key, time);
 }
 
+static json_int_t add_to(json_t *o, const char *key, size_t n)
+{
+	json_int_t sum =
+	    json_integer_value(json_object_get(o, key)) + (json_int_t)n;
+
+	json_object_set_new(o, key, json_integer(sum));
+	return sum;
+}
+
+/* Drops the n oldest texts, and counts their lines in "dropped". */
+static void drop_texts(json_t *o, size_t n)
+{
+	const json_t *texts = json_object_get(o, "texts");
+	json_t *kept = json_array();
+	struct log_tail gone = {0};
+
+	for (size_t i = 0; i < json_array_size(texts); i++) {
+		json_t *text = json_array_get(texts, i);
+
+		if (i >= n)
+			json_array_append(kept, text);
+		else
+			log_tail_add(&gone, json_string_value(text),
+				     json_string_length(text));
+	}
+	add_to(o, "dropped", gone.dropped_lines + gone.lines);
+	log_tail_done(&gone);
+	json_object_set_new(o, "texts", kept);
+}
+
 /* Texts gather in "texts", their bytes in "bytes". The oldest go when there is
  * twice too much, so that each is looked at once. */
 static void add_log(json_t *o, const json_t *ev)
 {
 	json_t *text = json_object_get(ev, "text");
 	json_t *texts = json_object_get(o, "texts");
-	json_int_t bytes = json_integer_value(json_object_get(o, "bytes"));
-	size_t n = 0;
+	size_t n = 0, gone = 0;
 
 	if (!texts) {
 		texts = json_array();
 		json_object_set_new(o, "texts", texts);
 	}
 	json_array_append_new(texts, json_deep_copy(text));
-	bytes += (json_int_t)json_string_length(text) + 1;
-	if (bytes > 2 * TREE_LOG_MAX) {
-		for (; bytes > TREE_LOG_MAX && n + 1 < json_array_size(texts);
-		     n++)
-			bytes -= (json_int_t)json_string_length(
-				     json_array_get(texts, n)) +
-				 1;
-		json_t *kept = json_array();
-		for (size_t i = n; i < json_array_size(texts); i++)
-			json_array_append(kept, json_array_get(texts, i));
-		json_object_set_new(o, "texts", kept);
-	}
-	json_object_set_new(o, "bytes", json_integer(bytes));
+	json_int_t bytes = add_to(o, "bytes", json_string_length(text) + 1);
+	if (bytes <= 2 * TREE_LOG_MAX)
+		return;
+	for (; bytes - (json_int_t)gone > TREE_LOG_MAX &&
+	       n + 1 < json_array_size(texts);
+	     n++)
+		gone += json_string_length(json_array_get(texts, n)) + 1;
+	json_object_set_new(o, "bytes", json_integer(bytes - (json_int_t)gone));
+	drop_texts(o, n);
 }
 
 /* Makes "log" of the texts, each ending its line. */
-static void join_log(json_t *o)
+static void join_log(json_t *o, size_t max_lines)
 {
 	const json_t *texts = json_object_get(o, "texts");
+	const json_t *dropped = json_object_get(o, "dropped");
+	struct log_tail tail = {.dropped_lines =
+				    (size_t)json_integer_value(dropped)};
 	CLEANUP(buf_done) struct buf log = {0};
 
 	for (size_t i = 0; i < json_array_size(texts); i++) {
 		const json_t *text = json_array_get(texts, i);
-		const char *s = json_string_value(text);
-		size_t n = json_string_length(text);
 
-		buf_append(&log, s, n);
-		if (!n || s[n - 1] != '\n')
-			buf_append(&log, "\n", 1);
+		log_tail_add(&tail, json_string_value(text),
+			     json_string_length(text));
 	}
+	log_tail_write(&tail, max_lines, 2 * TREE_LOG_MAX, &log);
+	log_tail_done(&tail);
 	if (log.len)
 		json_object_set_new(
 		    o, "log", event_string((char *)buf_data(&log), log.len));
 	json_object_del(o, "texts");
 	json_object_del(o, "bytes");
+	json_object_del(o, "dropped");
 }
 
 static void on_run_start(struct report_tree *t, const json_t *ev)
@@ -309,8 +338,10 @@ static void on_test_end(struct report_tree *t, const json_t *ev)
 	json_t *test = copy_event(ev);
 	json_t *open = open_of(t, ev);
 
+	bool is_failed = !strcmp(tree_string(ev, "status"), "failed");
+
 	json_object_del(open, "test");
-	join_log(open);
+	join_log(open, is_failed ? LOG_TAIL_LINES : SIZE_MAX);
 	json_object_update(test, open);
 	copy_time(test, "end", ev);
 	json_object_del(t->open, tree_string(ev, "file"));
@@ -400,7 +431,7 @@ static void write_documents(struct report_tree *t)
 		return;
 	t->is_written = true;
 	json_array_foreach (json_object_get(t->tree, "files"), at, file) {
-		join_log(file);
+		join_log(file, SIZE_MAX);
 		report_kept_share(file);
 	}
 	for (size_t i = 0; i < t->n_documents; i++)

@@ -24,7 +24,7 @@
 #include "agent-proto/err.h"
 #include "runner/event.h"
 
-/* Of what a test printed, the end is kept. */
+/* Bytes of a log that are kept, its end; up to twice as many for a while. */
 #define TREE_LOG_MAX (64u << 10)
 
 /* Bytes of the transcripts in a document; those of later failures are empty. */

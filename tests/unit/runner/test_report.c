@@ -435,6 +435,71 @@ static void the_line_that_failed_is_brighter_than_its_neighbours(void **state)
 	end(&f);
 }
 
+static void say_lines(struct event_sink *sink, int n)
+{
+	for (int i = 1; i <= n; i++) {
+		char *json = mem_printf("{\"event\":\"log\",\"test\":\"z\","
+					"\"text\":\"line %d.\"}",
+					i);
+		say(sink, json);
+		free(json);
+	}
+}
+
+static void a_failure_shows_the_last_200_lines_of_the_log(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say_lines(f.sink, 100000);
+	say(f.sink, FAILED_WITH("no"));
+	shows(&f, "        printed (last 200 lines, 99800 before them)\n"
+		  "          | line 99801.\n");
+	shows(&f, "          | line 100000.\n");
+	hides(&f, "line 99800.");
+	say_lines(f.sink, 200);
+	say(f.sink, FAILED_WITH("no"));
+	shows(&f, "        printed\n          | line 1.\n");
+	end(&f);
+}
+
+static void verbose_shows_all_that_a_passing_test_printed(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_verbose = true});
+	say(f.sink, FILE_START);
+	say_lines(f.sink, 1000);
+	say(f.sink, PASSED);
+	shows(&f, "        printed\n          | line 1.\n");
+	shows(&f, "          | line 1000.\n");
+	end(&f);
+}
+
+static void a_flaky_test_tells_its_first_failure(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){.is_quiet = true});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"test_attempt\",\"file\":\"x.test.lua\","
+		    "\"test\":\"a\",\"attempt\":1,\"message\":\"no\\nmore\","
+		    "\"location\":{\"file\":\"x.test.lua\",\"line\":7}}");
+	say(f.sink, "{\"event\":\"test_attempt\",\"file\":\"x.test.lua\","
+		    "\"test\":\"a\",\"attempt\":2,\"message\":\"later\"}");
+	say(f.sink, "{\"event\":\"test_end\",\"file\":\"x.test.lua\","
+		    "\"test\":\"a\",\"status\":\"passed\",\"attempts\":3}");
+	say(f.sink, RUN_END(1, 0, 0, 0));
+	shows(&f, "\nflaky, passed when tried again:\n  x.test.lua: a\n"
+		  "    x.test.lua:7: no\n1 passed");
+	hides(&f, "later");
+	end(&f);
+}
+
 static void a_long_console_shows_its_end(void **state)
 {
 	struct fixture f;
@@ -578,6 +643,9 @@ int main(void)
 	    cmocka_unit_test(other_messages_have_no_colours_of_a_diff),
 	    cmocka_unit_test(
 		the_line_that_failed_is_brighter_than_its_neighbours),
+	    cmocka_unit_test(a_failure_shows_the_last_200_lines_of_the_log),
+	    cmocka_unit_test(verbose_shows_all_that_a_passing_test_printed),
+	    cmocka_unit_test(a_flaky_test_tells_its_first_failure),
 	    cmocka_unit_test(tests_that_were_repeated_are_counted),
 	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),
 	    cmocka_unit_test(a_long_console_shows_its_end),

@@ -167,6 +167,70 @@ static void long_texts_are_cut(void **state)
 	page_done(&p);
 }
 
+static void say_line(struct page *p, const char *file, int i)
+{
+	char *ev = mem_printf("{\"event\":\"log\",\"file\":\"%s\","
+			      "\"test\":\"a\",\"text\":\"%c%d\"}",
+			      file, *file, i);
+
+	page_say(p, ev);
+	free(ev);
+}
+
+/* Files run side by side. */
+static void a_failure_has_the_end_of_what_it_printed(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	say_line(&p, "x.test.lua", 0);
+	page_say(&p, SAY_BEGIN("a"));
+	for (int i = 1; i <= 201; i++) {
+		say_line(&p, "x.test.lua", i);
+		say_line(&p, "y.test.lua", i);
+	}
+	page_say(&p, SAY_TEST("a", "failed", ",\"message\":\"no\""));
+	page_say(&p, SAY_BEGIN("b"));
+	page_say(&p, SAY_TEST("b", "failed", ",\"message\":\"no\""));
+	page_say(&p, SAY_BEGIN("c"));
+	say_line(&p, "x.test.lua", 999);
+	page_say(&p, SAY_TEST("c", "passed", ""));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "  log: \"[1 line before this]\\nx2\\nx3\\n");
+	page_shows(&p, "\\nx201\\n\"\n");
+	page_hides(&p, "y2");
+	page_hides(&p, "x0");
+	page_hides(&p, "log: \"\"");
+	page_hides(&p, "x999");
+	page_done(&p);
+}
+
+static void a_flaky_test_has_its_first_failure(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_ATTEMPT("a", 1, "first"));
+	page_say(&p, SAY_ATTEMPT("a", 2, "second"));
+	page_say(&p, SAY_TEST("a", "passed", ",\"attempts\":3"));
+	page_say(&p, SAY_BEGIN("b"));
+	page_say(&p, SAY_TEST("b", "passed", ",\"attempts\":2"));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "ok 1 - x.test.lua: a\n"
+		       "  ---\n"
+		       "  duration: 0.25\n"
+		       "  attempts: 3\n"
+		       "  first_failure: \"first\"\n"
+		       "  ...\n");
+	page_hides(&p, "second");
+	page_done(&p);
+}
+
 static void an_interrupted_run_bails_out(void **state)
 {
 	struct page p;
@@ -204,6 +268,8 @@ int main(void)
 	    cmocka_unit_test(long_texts_are_cut),
 	    cmocka_unit_test(nothing_ends_at_a_nul_byte),
 	    cmocka_unit_test(an_interrupted_run_bails_out),
+	    cmocka_unit_test(a_flaky_test_has_its_first_failure),
+	    cmocka_unit_test(a_failure_has_the_end_of_what_it_printed),
 	    cmocka_unit_test(a_run_of_nothing_has_a_plan),
 	};
 

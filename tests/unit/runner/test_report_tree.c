@@ -239,6 +239,38 @@ static void the_json_object_holds_tests_with_their_logs(void **state)
 	page_done(&p);
 }
 
+static void say_lines(struct page *p, int n)
+{
+	for (int i = 1; i <= n; i++) {
+		char *ev =
+		    mem_printf("{\"event\":\"log\",\"file\":\"x.test.lua\","
+			       "\"test\":\"a\",\"text\":\"line %d.\"}",
+			       i);
+		page_say(p, ev);
+		free(ev);
+	}
+}
+
+static void a_failure_has_the_last_200_lines_of_its_log(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_BEGIN("a"));
+	say_lines(&p, 30000);
+	page_say(&p, SAY_TEST("a", "failed", ",\"message\":\"no\""));
+	page_say(&p, SAY_BEGIN("b"));
+	say_lines(&p, 300);
+	page_say(&p, SAY_TEST("b", "passed", ""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "<system-out>[29800 lines before this]\nline 29801.\n");
+	page_shows(&p, "line 30000.\n</system-out>");
+	page_hides(&p, "line 29800.");
+	page_shows(&p, "<system-out>line 1.\n");
+	page_done(&p);
+}
+
 static void a_log_without_end_is_cut_at_a_line(void **state)
 {
 	struct page p;
@@ -356,6 +388,7 @@ int main(void)
 	    cmocka_unit_test(text_cannot_end_the_data_of_the_page),
 	    cmocka_unit_test(the_json_object_holds_tests_with_their_logs),
 	    cmocka_unit_test(a_log_without_end_is_cut_at_a_line),
+	    cmocka_unit_test(a_failure_has_the_last_200_lines_of_its_log),
 	    cmocka_unit_test(a_file_is_replaced_when_the_run_ends),
 	    cmocka_unit_test(a_run_without_an_end_is_written_all_the_same),
 	    cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),
