@@ -203,6 +203,11 @@ static void put_details(FILE *out, const json_t *f)
 	put_networks(out, json_object_get(f, "network"));
 	put_calls(out, json_object_get(f, "calls"));
 	put_consoles(out, json_object_get(f, "console"));
+	if (json_object_get(f, "repeat")) {
+		fputs("\nrepeat with: ", out);
+		put_member(out, f, "repeat");
+		fputs("\n", out);
+	}
 }
 
 static void put_message(FILE *out, const json_t *f)

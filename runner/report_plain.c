@@ -223,6 +223,18 @@ static void put_networks(struct report_plain *r, const json_t *ev)
 	}
 }
 
+/* The command that brings the order of the tests back. */
+static void put_repeat(struct report_plain *r, const json_t *ev)
+{
+	struct tree_text command = tree_text(ev, "repeat");
+
+	if (!command.n)
+		return;
+	put(r, INDENT "repeat with: ");
+	print_bytes(&r->p, PRINT_TITLE, command.p, command.n);
+	put(r, "\n");
+}
+
 static void put_failure(struct report_plain *r, const json_t *ev,
 			const char *name)
 {
@@ -248,6 +260,7 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 	put_calls(r, ev);
 	report_console_write(&r->p, INDENT, ev);
 	put_log(r, LOG_TAIL_LINES);
+	put_repeat(r, ev);
 	r->wants_gap = true;
 	report_summary_failure(&r->summary, at, name);
 	free(f.file);

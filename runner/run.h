@@ -43,6 +43,9 @@ struct run_options {
 	unsigned jobs;
 	unsigned retries; /* of a test that does not say */
 	int64_t shuffle;  /* above 0: order of the tests of a file, as job's */
+	/* The command that brings that order back, but for the file to run;
+	 * NULL: it is not shuffled. */
+	const char *repeat;
 	struct budget_wish wish;
 	int verbose;
 	bool list_only;

@@ -21,6 +21,8 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/artifacts.h"
+#include "runner/lineup.h"
+#include "runner/shell_word.h"
 #include "runner/worker.h"
 #include "runner/worker_proc.h"
 
@@ -36,6 +38,7 @@ struct slot {
 	struct timer *timer;
 	struct timer *slow_timer;
 	struct timer *tell_timer;
+	char *repeat;	      /* the track's, owned */
 	char *dir;	      /* the worker's runtime directory */
 	unsigned bad_before;  /* failures of the file when it started */
 	char *why;	      /* we ended it: the reason, owned; else NULL */
@@ -65,6 +68,7 @@ static void slot_finish_file(struct slot *s)
 	struct slot_env *env = s->env;
 	const struct test_file *file = TAKE(s->file);
 
+	free(TAKE(s->repeat));
 	if (s->is_deferred) {
 		track_forget(&s->track);
 	} else {
@@ -496,10 +500,27 @@ static void slot_start_worker(struct slot *s)
 	slot_finish_file(s);
 }
 
+/* Owned, or NULL. A repeated file has the same order in each round. */
+static char *repeat_of(const struct run_options *o,
+		       const struct test_file *file)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	CLEANUP(free_ptr)
+	char *name = mem_strndup(file->display, lineup_name_len(file->display));
+
+	if (!o->repeat)
+		return NULL;
+	buf_printf(&b, "%s ", o->repeat);
+	shell_word_append(&b, name);
+	return mem_strndup((char *)buf_data(&b), b.len);
+}
+
 void slot_start(struct slot *s, const struct test_file *file, bool is_shared)
 {
 	const struct run_options *o = s->env->opts;
+	s->repeat = repeat_of(o, file);
 	struct track_spec spec = {
+	    .repeat = s->repeat,
 	    .display = file->display,
 	    .list_only = o->list_only,
 	    .is_fail_fast = o->is_fail_fast,

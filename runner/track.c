@@ -119,6 +119,16 @@ static unsigned *counter_of(struct track *t, const char *status)
 	return NULL;
 }
 
+/* Tells with a failure how to repeat the run. */
+static void add_repeat(const struct track *t, json_t *ev)
+{
+	const char *command = t->spec.repeat;
+
+	if (command)
+		json_object_set_new(ev, "repeat",
+				    event_string(command, strlen(command)));
+}
+
 /* Reports the end of a test. ev has test and status. */
 static void report(struct track *t, json_t *take_ev)
 {
@@ -129,6 +139,8 @@ static void report(struct track *t, json_t *take_ev)
 	json_object_set_new(t->reported, test, json_true());
 	t->has_progress = true;
 	++*counter_of(t, status);
+	if (!strcmp(status, "failed"))
+		add_repeat(t, take_ev);
 	if (t->running && !strcmp(t->running, test))
 		stop_running(t);
 	emit(t, take_ev);
@@ -205,6 +217,7 @@ void track_file_error(struct track *t, const char *message)
 	json_object_set_new(ev, "message",
 			    event_string(message, strlen(message)));
 	t->totals.errors++;
+	add_repeat(t, ev);
 	emit(t, ev);
 }
 
@@ -264,6 +277,7 @@ static int on_file_error(struct track *t, json_t *ev, int64_t now_ns,
 	(void)now_ns;
 	(void)err;
 	t->totals.errors++;
+	add_repeat(t, ev);
 	emit(t, json_incref(ev));
 	return 0;
 }

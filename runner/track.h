@@ -24,6 +24,8 @@ struct track_spec {
 	/* What comes before the plan is held back until then, so that
 	 * track_forget() may leave no trace. */
 	bool holds;
+	const char *repeat; /* the command that brings back the order of a
+			     * shuffled run; NULL: it is not shuffled */
 	int64_t timeout_ns; /* default of a test */
 	int64_t grace_ns;   /* what a worker gets beyond a deadline */
 };

@@ -18,6 +18,7 @@
 #include "runner/lineup.h"
 #include "runner/report.h"
 #include "runner/run.h"
+#include "runner/shell_word.h"
 #include "vmm/host.h"
 
 /* A run in the making. */
@@ -217,8 +218,31 @@ static int status_of(const struct session *x, const struct run_result *r)
 	return status_empty(x, "no test in the files found", "");
 }
 
+/* The command that brings the order of a shuffled run back, but for the file;
+ * owned, or NULL. */
+static char *repeat_command(const struct session *x)
+{
+	const struct settings *s = x->s;
+	CLEANUP(buf_done) struct buf b = {0};
+
+	if (!s->shuffle)
+		return NULL;
+	buf_printf(&b, "provium run --shuffle %lld", (long long)s->shuffle);
+	if (s->config) {
+		buf_printf(&b, " --config ");
+		shell_word_append(&b, s->config);
+	}
+	for (size_t i = 0; i < s->said.n; i++)
+		buf_printf(&b, " %s", s->said.v[i]);
+	for (size_t i = 0; i < s->select.n; i++)
+		if (!strcmp(s->select.v[i], "slow=include"))
+			buf_printf(&b, " --include-slow");
+	return mem_strndup((char *)buf_data(&b), b.len);
+}
+
 static int run_found(struct session *x, struct err *err)
 {
+	CLEANUP(free_ptr) char *repeat = repeat_command(x);
 	struct run_options opts = {
 	    .config = x->config.path ? x->config.path : "",
 	    .select = x->rules,
@@ -232,6 +256,7 @@ static int run_found(struct session *x, struct err *err)
 	    .jobs = x->s->jobs,
 	    .retries = x->s->retries,
 	    .shuffle = x->s->shuffle,
+	    .repeat = repeat,
 	    .is_fail_fast = x->s->is_fail_fast,
 	    .debug_out = x->s->is_debug ? stderr : NULL,
 	    .debug_in = STDIN_FILENO,

@@ -14,6 +14,7 @@
 #include "runner/lineup.h"
 #include "runner/run.h"
 #include "runner/select.h"
+#include "runner/shell_word.h"
 #include "runner/shuffle.h"
 #include "runner/suite.h"
 
@@ -49,7 +50,11 @@ static int add_rule(struct settings *s, const char *kind, const char *value,
 static int set_rule(struct settings *s, const struct option_def *o,
 		    const char *value, struct err *err)
 {
-	strvec_addf(&s->said, "--%s '%s'", o->name, value);
+	CLEANUP(buf_done) struct buf word = {0};
+
+	shell_word_quote(&word, value);
+	strvec_addf(&s->said, "--%s %.*s", o->name, (int)word.len,
+		    (char *)buf_data(&word));
 	return add_rule(s, o->name, value, err);
 }
 

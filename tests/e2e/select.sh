@@ -175,6 +175,22 @@ run 0 run --shuffle "${seed:-0}" order
 names >second
 cmp -s first second || complain "another order with --shuffle $seed"
 
+claim "a failure of a shuffled run says how to repeat it"
+file "sh/it's.test.lua" <<'END'
+local n = 0
+for i = 1, 9 do test("t" .. i, function(t) n = n + 1 t:assert_eq(n, i) end) end
+test("other", function(t) t:fail("no") end)
+END
+run 1 run --shuffle 5 --filter "/^t/" --include-slow sh
+out "        repeat with: provium run --shuffle 5 --filter '/^t/' --include-slow 'sh/it'\\''s.test.lua'"
+grep 'assert_eq\|values\|got' out >first
+eval "$(sed -n "s/^ *repeat with: provium run /run 1 run /p" out | head -n1)"
+grep 'assert_eq\|values\|got' out >second
+cmp -s first second || complain "another failure: $(cat second)"
+[ -s first ] || complain "no failure"
+run 1 run --filter other sh
+no_out "repeat with"
+
 claim "repeats have names of their own, in every report"
 run 1 run -j1 --repeat 3 --filter two --junit junit.xml t
 last_line "0 passed, 3 failed"

@@ -16,7 +16,8 @@ static void record(struct event_sink *sink, const json_t *ev)
 {
 	struct recorder *r = CONTAINER_OF(sink, struct recorder, sink);
 	static const char *const keys[] = {"test", "status"};
-	static const char *const details[] = {"message", "reason", "text"};
+	static const char *const details[] = {"message", "reason", "text",
+					      "repeat"};
 	const json_t *tests = json_object_get(ev, "tests");
 	json_t *test;
 	size_t n;

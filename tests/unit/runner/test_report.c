@@ -500,6 +500,22 @@ static void a_flaky_test_tells_its_first_failure(void **state)
 	end(&f);
 }
 
+static void a_failure_of_a_shuffled_run_ends_with_how_to_repeat_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"log\",\"test\":\"z\",\"text\":\"said\"}");
+	say(f.sink, "{\"event\":\"test_end\",\"test\":\"z\",\"status\":"
+		    "\"failed\",\"message\":\"no\",\"repeat\":"
+		    "\"provium run --shuffle 7 x.test.lua\"}");
+	shows(&f, "          | said\n        repeat with: "
+		  "provium run --shuffle 7 x.test.lua\n");
+	end(&f);
+}
+
 static void a_long_console_shows_its_end(void **state)
 {
 	struct fixture f;
@@ -646,6 +662,8 @@ int main(void)
 	    cmocka_unit_test(a_failure_shows_the_last_200_lines_of_the_log),
 	    cmocka_unit_test(verbose_shows_all_that_a_passing_test_printed),
 	    cmocka_unit_test(a_flaky_test_tells_its_first_failure),
+	    cmocka_unit_test(
+		a_failure_of_a_shuffled_run_ends_with_how_to_repeat_it),
 	    cmocka_unit_test(tests_that_were_repeated_are_counted),
 	    cmocka_unit_test(a_failed_test_says_how_often_it_was_tried),
 	    cmocka_unit_test(a_long_console_shows_its_end),

@@ -231,6 +231,21 @@ static void a_flaky_test_has_its_first_failure(void **state)
 	page_done(&p);
 }
 
+static void a_shuffled_failure_says_how_to_repeat_it(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p);
+	page_say(&p, SAY_TEST("a", "failed",
+			      ",\"message\":\"no\",\"repeat\":\"provium run "
+			      "--shuffle 7 x.test.lua\""));
+	page_say(&p, SAY_END);
+	check_grammar(&p);
+	page_shows(&p, "  repeat: \"provium run --shuffle 7 x.test.lua\"\n");
+	page_done(&p);
+}
+
 static void an_interrupted_run_bails_out(void **state)
 {
 	struct page p;
@@ -268,6 +283,7 @@ int main(void)
 	    cmocka_unit_test(long_texts_are_cut),
 	    cmocka_unit_test(nothing_ends_at_a_nul_byte),
 	    cmocka_unit_test(an_interrupted_run_bails_out),
+	    cmocka_unit_test(a_shuffled_failure_says_how_to_repeat_it),
 	    cmocka_unit_test(a_flaky_test_has_its_first_failure),
 	    cmocka_unit_test(a_failure_has_the_end_of_what_it_printed),
 	    cmocka_unit_test(a_run_of_nothing_has_a_plan),

@@ -239,6 +239,20 @@ static void the_json_object_holds_tests_with_their_logs(void **state)
 	page_done(&p);
 }
 
+static void junit_says_how_to_repeat_a_shuffled_failure(void **state)
+{
+	struct page p;
+
+	(void)state;
+	begin(&p, report_junit_write);
+	page_say(&p, SAY_BEGIN("a"));
+	page_say(&p, SAY_TEST("a", "failed",
+			      ",\"message\":\"no\",\"repeat\":\"run <x>\""));
+	page_say(&p, SAY_END);
+	page_shows(&p, "\nrepeat with: run &lt;x&gt;\n</failure>");
+	page_done(&p);
+}
+
 static void say_lines(struct page *p, int n)
 {
 	for (int i = 1; i <= n; i++) {
@@ -389,6 +403,7 @@ int main(void)
 	    cmocka_unit_test(the_json_object_holds_tests_with_their_logs),
 	    cmocka_unit_test(a_log_without_end_is_cut_at_a_line),
 	    cmocka_unit_test(a_failure_has_the_last_200_lines_of_its_log),
+	    cmocka_unit_test(junit_says_how_to_repeat_a_shuffled_failure),
 	    cmocka_unit_test(a_file_is_replaced_when_the_run_ends),
 	    cmocka_unit_test(a_run_without_an_end_is_written_all_the_same),
 	    cmocka_unit_test(a_file_that_cannot_be_written_is_an_error),

@@ -360,6 +360,34 @@ static void a_mark_is_of_its_test_alone(void **state)
 	end(&f);
 }
 
+/* Whoever tells of it: a worker, or what became of one. */
+static void a_failure_of_a_shuffled_run_says_how_to_repeat_it(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, false);
+	f.t.spec.repeat = "run x";
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, END("a", "failed"));
+	got(&f, "plan a b\ntest_start a\ntest_end a failed: run x\n");
+	say(&f, START("b"));
+	track_worker_lost(&f.t, "it died", SEC);
+	got(&f, "test_start b\ntest_end b failed: it died: run x\n");
+	say(&f, "{\"event\":\"file_error\",\"message\":\"no\"}");
+	track_file_error(&f.t, "no");
+	got(&f, "file_error: no: run x\nfile_error: no: run x\n");
+	end(&f);
+	begin(&f, false);
+	f.t.spec.repeat = "run x";
+	say(&f, PLAN_AB);
+	say(&f, START("a"));
+	say(&f, END("a", "passed"));
+	got(&f, "plan a b\ntest_start a\ntest_end a passed\n");
+	end(&f);
+}
+
 static void output_belongs_to_the_running_test(void **state)
 {
 	struct fixture f;
@@ -440,6 +468,7 @@ int main(void)
 	    UNIT(a_failure_that_is_known_is_not_lost),
 	    UNIT(a_mark_is_of_its_test_alone),
 	    UNIT(output_belongs_to_the_running_test),
+	    UNIT(a_failure_of_a_shuffled_run_says_how_to_repeat_it),
 	    UNIT(deadlines_follow_the_worker),
 	    UNIT(nonsense_is_refused),
 	};
