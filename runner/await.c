@@ -115,16 +115,20 @@ static void add_awaited(lua_State *L)
 	}
 }
 
-/* Pushes "timed out after 30s in vm:run at x.test.lua:12"; in a wait_until()
+/* Pushes "timed out after 30s in vm:run at x.test.lua:12", or without a method
+ * "timed out after 30s: it computes in Lua at x.test.lua:12"; in a wait_until()
  * also ", while waiting for: " and its desc. */
 static void push_expired(lua_State *L, const char *method)
 {
 	char span[DURATION_TEXT_MAX];
 	struct site at;
 
-	lua_pushfstring(L, "timed out after %s in %s",
-			duration_text(worker_of(L)->await.timeout_ns, span),
-			method);
+	duration_text(worker_of(L)->await.timeout_ns, span);
+	if (method)
+		lua_pushfstring(L, "timed out after %s in %s", span, method);
+	else
+		lua_pushfstring(L, "timed out after %s: it computes in Lua",
+				span);
 	if (lua_state_site(L, &at)) {
 		lua_pushfstring(L, " at %s:%d", at.file, at.line);
 		lua_concat(L, 2);

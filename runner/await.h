@@ -95,7 +95,8 @@ void await_set_timeout(struct await *a, int64_t timeout_ns);
  * span_ns CLOCK_NEVER: the test's own.
  */
 int64_t await_deadline(lua_State *L, const char *method, int64_t span_ns);
-/* Raises the test's time-out if its time is over. */
+/* Raises the test's time-out if its time is over. method NULL: the test is in
+ * no call, but computes. */
 void await_check_expired(lua_State *L, const char *method);
 /* The same in a finish, with what the call's await_tell() pushes: where the
  * operation has a timer of its own (exec). */

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Ends Lua code that never waits: at a deadline, a signal handler plants a
- * hook that raises in whatever Lua runs then. Code that LuaJIT compiled does
- * not look at hooks; that, the parent of the worker ends.
+ * hook that raises in whatever Lua runs then. A C function that does not return
+ * looks at no hook; that, the parent of the worker ends.
  */
 #ifndef RUNNER_INTERRUPT_H
 #define RUNNER_INTERRUPT_H
@@ -10,6 +10,8 @@
 #include <lua.h>
 #include <stdint.h>
 
+/* Makes code that LuaJIT compiles from now on look at hooks, too. */
+void interrupt_init(lua_State *L);
 /* One at a time. Fires a little after the deadline, so that waiting calls
  * report it by themselves. */
 void interrupt_arm(lua_State *L, int64_t deadline_ns);

@@ -138,6 +138,7 @@ int worker_init(struct worker *w, const struct job *job,
 	if (!w->L)
 		return err->code;
 	lua_state_give(w->L, w);
+	interrupt_init(w->L);
 	w->file_scope = scope_new(w->L, NULL);
 	w->scope = w->file_scope;
 	return bind_lab_install(w->L, err);

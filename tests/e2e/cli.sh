@@ -246,7 +246,7 @@ test("after", function(t) end)
 END
 run 1 run --timeout 300ms loop
 out "  FAIL  loops"
-out "timed out after"
+out "loop/l.test.lua:1: timed out after 300ms: it computes in Lua at loop/l.test.lua:1"
 out "  ok    after"
 last_line "1 passed, 1 failed"
 

@@ -513,13 +513,13 @@ hostile abort "SIGABRT" <<'END'
 END
 
 claim "a test that spins in Lua fails alone"
-hostile spin "timed out after" <<'END'
+hostile spin "it computes in Lua at hostile/spin.test.lua:" <<'END'
   local n = 0
   while true do n = n + 1 end
 END
 
 claim "a test that spins in a pcall fails alone"
-hostile stubborn "timed out after" <<'END'
+hostile stubborn "it computes in Lua at hostile/stubborn.test.lua:" <<'END'
   while true do pcall(function() while true do end end) end
 END
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
 #include "tests/unit/runner/lib_lua.h"
 
 #define PASSES "passed", NULL
@@ -399,8 +400,7 @@ static void a_time_out_names_what_is_waited_for(void **state)
 
 	(void)state;
 	lua_run_init(&r);
-	lua_run(&r, "jit.off()\n"
-		    "local function never() end\n"
+	lua_run(&r, "local function never() end\n\n"
 		    "local function spin() while true do end end\n"
 		    "local function wait(fn, desc)\n"
 		    "  wait_until(fn, {timeout = 60, desc = desc})\nend\n"
@@ -417,9 +417,10 @@ static void a_time_out_names_what_is_waited_for(void **state)
 	assert_string_equal(lua_run_end(&r, "a", "message"),
 			    "timed out after 50ms in wait_until at " LUA_DISPLAY
 			    ":5, while waiting for: snow");
-	assert_string_equal(lua_run_end(&r, "b", "message"),
-			    "timed out after 50ms in Lua code at " LUA_DISPLAY
-			    ":3, while waiting for: rain");
+	assert_string_equal(
+	    lua_run_end(&r, "b", "message"),
+	    "timed out after 50ms: it computes in Lua at " LUA_DISPLAY
+	    ":3, while waiting for: rain");
 	assert_non_null(
 	    strstr(lua_run_end(&r, "c", "message"), "while waiting for: hail"));
 	assert_non_null(
@@ -447,21 +448,76 @@ static void a_swallowed_time_out_fails_the_test(void **state)
 	lua_run_done(&r);
 }
 
+/* Whether LuaJIT interprets it or has compiled it. */
 static void code_that_never_waits_is_interrupted(void **state)
+{
+	static const char *const names[] = {"empty", "count",  "calls",
+					    "pcall", "nested", "co",
+					    "goto",  "inner",  "task"};
+	static const char *const modes[] = {"jit.off()\n", "jit.on()\n"};
+	struct lua_run r;
+
+	(void)state;
+	for (size_t m = 0; m < ARRAY_LEN(modes); m++) {
+		char *text;
+
+		lua_run_init(&r);
+		text = mem_printf(
+		    "%slocal o = {timeout = '50ms'}\n"
+		    "local function f(x) return x + 1 end\n"
+		    "test('empty', o, function() while true do end end)\n"
+		    "test('count', o, function()\n"
+		    "  local n = 0 while true do n = n + 1 end end)\n"
+		    "test('calls', o, function()\n"
+		    "  local n = 0 for i = 1, 1e15 do n = f(n) end end)\n"
+		    "test('pcall', o, function()\n"
+		    "  while true do pcall(f, 1) end end)\n"
+		    "test('nested', o, function() while true do\n"
+		    "  pcall(function() while true do end end) end end)\n"
+		    "test('co', o, function()\n"
+		    "  coroutine.wrap(function() while true do end end)()\n"
+		    "end)\n"
+		    "test('goto', o, function() ::a:: goto a end)\n"
+		    "test('inner', o, function() while true do\n"
+		    "  for i = 1, 1000 do f(i) end end end)\n"
+		    "test('task', o, function()\n"
+		    "  provium.all(function() while true do end end) end)\n"
+		    "test('y', function() end)\n",
+		    modes[m]);
+		lua_run(&r, text);
+		free(text);
+		for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+			const char *why = lua_run_end(&r, names[i], "message");
+
+			if (!strstr(why, "timed out after 50ms: it computes in "
+					 "Lua at " LUA_DISPLAY ":"))
+				fail_msg("%s: %s", names[i], why);
+		}
+		assert_string_equal(lua_run_end(&r, "y", "status"), "passed");
+		lua_run_done(&r);
+	}
+}
+
+/* A test may profile itself; its loops are the parent's to end after that. */
+static void a_test_may_use_the_profiler(void **state)
 {
 	struct lua_run r;
 
 	(void)state;
 	lua_run_init(&r);
-	/* Interpreted: compiled loops are the parent's to end. */
-	lua_run(&r, "jit.off()\n"
-		    "test('x', {timeout = '50ms'}, function(t)\n"
-		    "  while true do end\nend)\n"
-		    "test('y', function() end)\n");
-	assert_string_equal(lua_run_end(&r, "x", "message"),
-			    "timed out after 50ms in Lua code "
-			    "at " LUA_DISPLAY ":3");
-	assert_string_equal(lua_run_end(&r, "y", "status"), "passed");
+	lua_run(&r, "test('x', function(t)\n"
+		    "  local profile, n = require('jit.profile'), 0\n"
+		    "  profile.start('li1', function(_, k) n = n + k end)\n"
+		    "  for _ = 1, 1e9 do if n > 0 then break end end\n"
+		    "  profile.stop()\n"
+		    "  t:assert(n > 0)\nend)\n"
+		    "jit.off()\n"
+		    "test('y', {timeout = '50ms'}, function()\n"
+		    "  while true do end\nend)\n");
+	assert_string_equal(lua_run_end(&r, "x", "status"), "passed");
+	assert_string_equal(
+	    lua_run_end(&r, "y", "message"),
+	    "timed out after 50ms: it computes in Lua at " LUA_DISPLAY ":10");
 	lua_run_done(&r);
 }
 
@@ -623,6 +679,7 @@ int main(void)
 	    cmocka_unit_test(a_time_out_names_what_is_waited_for),
 	    cmocka_unit_test(a_swallowed_time_out_fails_the_test),
 	    cmocka_unit_test(code_that_never_waits_is_interrupted),
+	    cmocka_unit_test(a_test_may_use_the_profiler),
 	    cmocka_unit_test(retries_repeat_a_failed_test),
 	    cmocka_unit_test(a_run_gives_retries_to_tests_that_have_none),
 	    cmocka_unit_test(slow_tests_that_are_left_out_are_counted),
