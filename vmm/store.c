@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <fts.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,22 +20,39 @@
 #define TMP_PREFIX "tmp-"
 #define READ_STEP  ((size_t)1 << 20)
 
+static bool is_dir(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* Makes one folder, unless it is there. */
+static int store_mkdir(const char *path, struct err *err)
+{
+	if (mkdir(path, 0755) == 0 || errno == EEXIST)
+		return 0;
+	int code = errno;
+
+	/* Some file systems refuse a folder before they look for it. */
+	return is_dir(path) ? 0
+			    : err_set(err, -code, "cannot make folder '%s': %s",
+				      path, strerror(code));
+}
+
 int store_mkdirs(const char *path, struct err *err)
 {
 	CLEANUP(free_ptr) char *p = mem_strdup(path);
-	struct stat st;
+	int r = 0;
 
-	if (stat(path, &st) == 0 && S_ISDIR(st.st_mode))
+	if (is_dir(path))
 		return 0;
-	for (char *s = p + 1; (s = strchr(s, '/')); s++) {
+	for (char *s = p + 1; r == 0 && (s = strchr(s, '/')); s++) {
 		*s = '\0';
-		mkdir(p, 0755); /* the last one tells */
+		r = store_mkdir(p, err);
 		*s = '/';
 	}
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return err_set(err, -errno, "cannot make folder '%s': %s", path,
-			       strerror(errno));
-	return 0;
+	return r < 0 ? r : store_mkdir(path, err);
 }
 
 void store_remove(const char *path)

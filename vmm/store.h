@@ -12,7 +12,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/err.h"
 
-/* The folder and its parents, 0755. */
+/* The folder and its parents, 0755. err names the first that cannot be made. */
 int store_mkdirs(const char *path, struct err *err);
 
 /*

@@ -9,13 +9,17 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent-proto/cleanup.h"
+#include "tests/unit/skip.h"
 #include "tests/unit/vmm/lib_image.h"
 
 static int setup(void **state)
@@ -48,6 +52,41 @@ static void folders_are_made_with_parents(void **state)
 	free(below);
 	free(file);
 	free(path);
+}
+
+/* In a process of its own, which has its own mounts: 0; 77: it cannot have. */
+static int try_read_only(const char *dir, const char *path)
+{
+	CLEANUP(free_ptr) char *first = mem_printf("%s/a'", dir);
+	struct err err = {0};
+
+	if (unshare(CLONE_NEWNS) < 0 &&
+	    unshare(CLONE_NEWUSER | CLONE_NEWNS) < 0)
+		return 77;
+	if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+	    mount("none", dir, "tmpfs", MS_RDONLY, NULL) < 0)
+		return 77;
+	if (store_mkdirs(path, &err) != -EROFS)
+		return 1;
+	if (!strstr(err.text, first) ||
+	    !strstr(err.text, "Read-only file system"))
+		return 2;
+	return 0;
+}
+
+/* Not the one of the folders below, which have no parent. */
+static void the_first_folder_that_fails_is_the_error(void **state)
+{
+	CLEANUP(free_ptr) char *path = mem_printf("%s/a/b/c", (char *)*state);
+	int status;
+	pid_t pid = fork();
+
+	if (!pid)
+		_exit(try_read_only(*state, path));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 77)
+		skip_because("no mounts of its own for a process");
+	assert_int_equal(status, 0);
 }
 
 static void remove_takes_trees_and_leaves_what_links_point_to(void **state)
@@ -202,6 +241,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 	    T(folders_are_made_with_parents),
+	    T(the_first_folder_that_fails_is_the_error),
 	    T(remove_takes_trees_and_leaves_what_links_point_to),
 	    T(lock_sweeps_what_a_killed_writer_left),
 	    T(second_is_told_and_waits_for_the_first),
