@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 
 #define DEPTH_MAX 3
@@ -34,8 +35,7 @@ static int make_dirs(const char *path, struct err *err)
 		if (slash)
 			*slash = '\0';
 		if (mkdir(p, 0777) < 0 && errno != EEXIST)
-			return err_set(err, -errno, "cannot make '%s': %s", p,
-				       strerror(errno));
+			return disk_err(err, -errno, p, "cannot make '%s'", p);
 		if (slash)
 			*slash = '/';
 	}
@@ -76,8 +76,7 @@ static int keep_file(struct keeper *k, int dir_fd, const char *name,
 	to = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	r = to < 0 ? -errno : copy_end(from, to);
 	if (r < 0)
-		return err_set(k->err, r, "cannot write '%s': %s", path,
-			       strerror(-r));
+		return disk_err(k->err, r, path, "cannot write '%s'", path);
 	strvec_add(k->ret, path);
 	return 0;
 }
@@ -117,7 +116,7 @@ int artifacts_attach(const char *run_dir, const char *test, const char *name,
 	if (!r)
 		r = fd < 0 ? -errno : io_write(fd, p, n);
 	if (r < 0)
-		err_set(err, r, "cannot write '%s': %s", path, strerror(-r));
+		disk_err(err, r, path, "cannot write '%s'", path);
 	else
 		*ret_path = TAKE(path);
 	return r;

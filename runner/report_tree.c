@@ -15,6 +15,7 @@
 #include "runner/log_tail.h"
 #include "runner/report_kept.h"
 #include "runner/text.h"
+#include "streams/disk_err.h"
 
 #define VMS_MAX	 10000 /* events of VMs that a file's entry holds */
 #define POOL_MAX 20000 /* of the pool, in all */
@@ -418,8 +419,9 @@ static void write_document(struct report_tree *t, const struct document *d)
 		r = flush_file(d->out);
 	}
 	if (r < 0 && !t->err.code)
-		err_set(&t->err, r, "cannot write '%s': %s",
-			d->path ? d->path : "standard output", strerror(-r));
+		disk_err(&t->err, r, d->path ? d->path : "/dev/fd/1",
+			 "cannot write '%s'",
+			 d->path ? d->path : "standard output");
 }
 
 static void write_documents(struct report_tree *t)

@@ -23,6 +23,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "agent-proto/tree_remove.h"
+#include "streams/disk_err.h"
 
 #define PREFIX	 "provium-"
 #define TEMPLATE PREFIX "XXXXXX"
@@ -120,10 +121,9 @@ int rundir_open(struct rundir *rd, const char *base, struct err *err)
 	for (int i = 0; i < TRIES; i++) {
 		CLEANUP(free_ptr) char *path = mem_printf("%s/" TEMPLATE, base);
 		if (!mkdtemp(path))
-			return err_set(
-			    err, -errno,
-			    "cannot make a runtime directory in %s: %s", base,
-			    strerror(errno));
+			return disk_err(err, -errno, base,
+					"cannot make a runtime directory in %s",
+					base);
 		rd->lock_fd = take_lock(path, O_CREAT | O_EXCL);
 		if (rd->lock_fd >= 0) {
 			rd->path = TAKE(path);
@@ -150,8 +150,7 @@ char *rundir_new_sub(struct rundir *rd, struct err *err)
 	char *path = mem_printf("%s/%u", rd->path, ++rd->n_subs);
 
 	if (mkdir(path, 0700) < 0) {
-		err_set(err, -errno, "cannot make %s: %s", path,
-			strerror(errno));
+		disk_err(err, -errno, path, "cannot make %s", path);
 		return NULL;
 	}
 	return TAKE(path);

@@ -15,6 +15,7 @@
 
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
+#include "streams/disk_err.h"
 #include "vmm/agent_blob.h"
 #include "vmm/guest.h"
 #include "vmm/snapshot.h"
@@ -340,8 +341,8 @@ static int make_dir(struct vm_factory *f, struct draft *d, struct err *err)
 {
 	d->dir = mem_printf("%s/vm%u", f->run_dir, ++f->made);
 	if (mkdir(d->dir, 0700) && errno != EEXIST)
-		return err_set(err, -errno, "cannot make '%s': %s", d->dir,
-			       strerror(errno));
+		return disk_err(err, -errno, d->dir, "cannot make '%s'",
+				d->dir);
 	return 0;
 }
 

@@ -34,6 +34,7 @@
 #include "runner/select.h"
 #include "runner/vm_factory.h"
 #include "runner/worker_proc.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 #include "vmm/snapshot.h"
 
@@ -74,8 +75,7 @@ char *worker_new_snapshot_dir(struct worker *w, struct err *err)
 
 		if (mkdir(dir, 0700) == 0)
 			return dir;
-		err_set(err, -errno, "cannot make '%s': %s", dir,
-			strerror(errno));
+		disk_err(err, -errno, dir, "cannot make '%s'", dir);
 		free(dir);
 		return NULL;
 	}

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent-proto/clock.h"
+#include "streams/disk_err.h"
 
 #define GAP_TEXT_MAX 160
 
@@ -20,9 +21,8 @@ int console_log_open(struct console_log *log, const char *path, struct err *err)
 	*log = (struct console_log){0};
 	log->fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
 	if (log->fd < 0)
-		return err_set(err, -errno,
-			       "cannot create console log '%s': %s", path,
-			       strerror(errno));
+		return disk_err(err, -errno, path,
+				"cannot create console log '%s'", path);
 	pthread_mutex_init(&log->mutex, NULL);
 	return 0;
 }
@@ -35,6 +35,15 @@ void console_log_done(struct console_log *log)
 	log->fd = -1;
 	pthread_mutex_destroy(&log->mutex);
 	buf_done(&log->memory);
+}
+
+static void fail_write(struct console_log *log, int code)
+{
+	char path[sizeof("/proc/self/fd/") + 11];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", log->fd);
+	disk_err(&log->err, -code, path,
+		 "cannot write the console log, which goes on in memory");
 }
 
 /* In place of the first bytes that are left, so that offsets hold: for whoever
@@ -95,10 +104,7 @@ static size_t append_file(struct console_log *log, const uint8_t *p, size_t n)
 	log->size += done;
 	log->last_ns = clock_now_ns();
 	if (code)
-		err_set(&log->err, -code,
-			"cannot write the console log: %s; it goes on in "
-			"memory",
-			strerror(code));
+		fail_write(log, code);
 	pthread_mutex_unlock(&log->mutex);
 	return done;
 }

@@ -21,6 +21,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "agent-proto/sparse.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 
 #define PIECE_MAX ((size_t)256 << 10)
@@ -52,8 +53,8 @@ static void advance(struct spool_file *sp);
 static void fail(struct spool_file *sp, const char *what, int code)
 {
 	if (!sp->err.code)
-		err_set(&sp->err, code, "cannot %s '%s' on the host: %s", what,
-			sp->path, strerror(-code));
+		disk_err(&sp->err, code, sp->path, "cannot %s '%s' on the host",
+			 what, sp->path);
 }
 
 static void tell(struct spool_file *sp)
@@ -242,9 +243,8 @@ static int open_file(const char *path, struct err *err)
 		      0666);
 
 	if (fd < 0)
-		return err_set(err, -errno,
-			       "cannot create '%s' on the host: %s", path,
-			       strerror(errno));
+		return disk_err(err, -errno, path,
+				"cannot create '%s' on the host", path);
 	return fd;
 }
 

@@ -31,6 +31,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
+#include "streams/disk_err.h"
 #include "vmm/cpio.h"
 #include "vmm/guest_net_blob.h"
 #include "vmm/kmod.h"
@@ -449,8 +450,7 @@ static int write_initrd(const struct guest_parts *p, const char *dir,
 	int r;
 
 	if (fd < 0)
-		return err_set(err, -errno, "cannot create '%s': %s", path,
-			       strerror(errno));
+		return disk_err(err, -errno, path, "cannot create '%s'", path);
 	cpio_init(&c, fd);
 	put_base(&c, p);
 	put_modules(&c, p);
@@ -459,8 +459,7 @@ static int write_initrd(const struct guest_parts *p, const char *dir,
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
 	if (r < 0)
-		return err_set(err, r, "cannot write '%s': %s", path,
-			       strerror(-r));
+		return disk_err(err, r, path, "cannot write '%s'", path);
 	return 0;
 }
 

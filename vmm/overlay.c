@@ -12,6 +12,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 #include "vmm/cpio.h"
 
@@ -49,7 +50,8 @@ static ssize_t copy_step(int in, int out, int *way)
 	return r < 0 ? r : n;
 }
 
-static int copy_initrd(const char *path, int out, struct err *err)
+static int copy_initrd(const char *path, int out, const char *out_path,
+		       struct err *err)
 {
 	static const char zeros[CPIO_ALIGN + GAP_MIN];
 	CLEANUP(fd_closep) int in = open(path, O_RDONLY | O_CLOEXEC);
@@ -74,6 +76,9 @@ static int copy_initrd(const char *path, int out, struct err *err)
 		gap += CPIO_ALIGN;
 	if (r == 0)
 		r = io_write(out, zeros, gap);
+	if (r == -ENOSPC || r == -EDQUOT)
+		return disk_err(err, (int)r, out_path, "cannot write '%s'",
+				out_path);
 	if (r < 0)
 		return err_set(err, (int)r, "cannot copy initrd '%s': %s", path,
 			       strerror((int)-r));
@@ -239,15 +244,15 @@ int overlay_write(const char *out_path, const char *initrd_path,
 		return r;
 	fd = open(out_path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set(err, -errno, "cannot create '%s': %s", out_path,
-			       strerror(errno));
+		return disk_err(err, -errno, out_path, "cannot create '%s'",
+				out_path);
 	if (initrd_path)
-		r = copy_initrd(initrd_path, fd, err);
+		r = copy_initrd(initrd_path, fd, out_path, err);
 	if (r == 0) {
 		r = write_archive(fd, agent, agent_n, config, files, n_files);
 		if (r < 0)
-			err_set(err, r, "cannot write '%s': %s", out_path,
-				strerror(-r));
+			disk_err(err, r, out_path, "cannot write '%s'",
+				 out_path);
 	}
 	if (r < 0)
 		unlink(out_path);

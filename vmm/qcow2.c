@@ -17,6 +17,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 
 #define MAGIC	       UINT32_C(0x514649fb) /* "QFI\xfb" */
 #define CLUSTER_BITS   16
@@ -210,7 +211,5 @@ int qcow2_create(const char *path, uint64_t size, struct err *err)
 		r = fill(fd, size);
 	if (r < 0 && fd >= 0)
 		unlink(path);
-	return r < 0 ? err_set(err, r, "cannot create '%s': %s", path,
-			       strerror(-r))
-		     : 0;
+	return r < 0 ? disk_err(err, r, path, "cannot create '%s'", path) : 0;
 }

@@ -24,6 +24,7 @@
 #include "agent-proto/buf.h"
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 
 #define PM_FILE	   (UINT64_C(1) << 61)
@@ -120,10 +121,13 @@ static int open_proc(const struct ram_map *m, const char *name, int flags,
 
 /* --- reads and writes --------------------------------------------------- */
 
-static int write_ram(int r, struct err *err)
+/* r: of writing to fd. */
+static int write_ram(int fd, int r, struct err *err)
 {
-	return r < 0 ? err_set(err, r, "cannot write a snapshot's RAM: %s",
-			       strerror(-r))
+	char path[sizeof("/proc/self/fd/") + 11];
+
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	return r < 0 ? disk_err(err, r, path, "cannot write a snapshot's RAM")
 		     : 0;
 }
 
@@ -182,12 +186,11 @@ struct ram_copy *ram_save_new(const struct ram_map *m, enum ram_form form,
 	int r = c ? 0 : err->code;
 
 	if (r >= 0 && form == RAM_DELTA)
-		r = write_ram(io_write(fd, delta_magic, sizeof(delta_magic)),
-			      err);
+		r = write_ram(
+		    fd, io_write(fd, delta_magic, sizeof(delta_magic)), err);
 	else if (r >= 0 && form == RAM_IMAGE &&
 		 ftruncate(fd, (off_t)m->size) < 0)
-		r = err_set(err, -errno, "cannot write a snapshot's RAM: %s",
-			    strerror(errno));
+		r = write_ram(fd, -errno, err);
 	return r < 0 ? ram_copy_free(c) : c;
 }
 
@@ -223,7 +226,7 @@ static int write_delta(const struct ram_copy *c, size_t n, struct err *err)
 		head[8 + i] = (uint8_t)((uint64_t)n >> (8 * i));
 	}
 	int r = io_write(c->fd, head, sizeof(head));
-	return write_ram(r < 0 ? r : io_write(c->fd, c->bytes, n), err);
+	return write_ram(c->fd, r < 0 ? r : io_write(c->fd, c->bytes, n), err);
 }
 
 /* Without its pages of zeros. */
@@ -242,7 +245,7 @@ static int write_image(const struct ram_copy *c, size_t n, struct err *err)
 		int r = io_write_at(c->fd, c->bytes + from, to - from,
 				    c->at + from);
 		if (r < 0)
-			return write_ram(r, err);
+			return write_ram(c->fd, r, err);
 		from = to;
 	}
 	return 0;
@@ -262,7 +265,8 @@ static int save_run(struct ram_copy *c, size_t n, struct err *err)
 	case RAM_DELTA:
 		return write_delta(c, n, err);
 	case RAM_PATCH:
-		return write_ram(io_write_at(c->fd, c->bytes, n, c->at), err);
+		return write_ram(c->fd, io_write_at(c->fd, c->bytes, n, c->at),
+				 err);
 	case RAM_IMAGE:
 		break;
 	}

@@ -9,6 +9,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
 #include "agent-proto/session.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 #include "vmm/filehash.h"
 #include "vmm/snapshot.h"
@@ -36,8 +37,7 @@ static int fail(struct err *err, const char *path)
 {
 	int code = errno ? errno : EIO;
 
-	return err_set(err, -code, "cannot write '%s': %s", path,
-		       strerror(code));
+	return disk_err(err, -code, path, "cannot write '%s'", path);
 }
 
 int snapshot_draft_create(const struct snapshot_draft *d, enum snapshot_file f,
@@ -67,9 +67,7 @@ static int write_file(const char *path, const void *p, size_t n,
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	int r = fd < 0 ? -errno : io_write(fd, p, n);
 
-	return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
-			       strerror(-r))
-		     : 0;
+	return r < 0 ? disk_err(err, r, path, "cannot write '%s'", path) : 0;
 }
 
 /* A folder with an unfinished description is a draft's. */

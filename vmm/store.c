@@ -15,6 +15,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "streams/io.h"
 
 #define TMP_PREFIX "tmp-"
@@ -36,8 +37,8 @@ static int store_mkdir(const char *path, struct err *err)
 
 	/* Some file systems refuse a folder before they look for it. */
 	return is_dir(path) ? 0
-			    : err_set(err, -code, "cannot make folder '%s': %s",
-				      path, strerror(code));
+			    : disk_err(err, -code, path,
+				       "cannot make folder '%s'", path);
 }
 
 int store_mkdirs(const char *path, struct err *err)
@@ -106,8 +107,7 @@ int store_lock(const char *dir, void (*on_wait)(void *ctx), void *ctx,
 		return r;
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0644);
 	if (fd < 0)
-		return err_set(err, -errno, "cannot open '%s': %s", path,
-			       strerror(errno));
+		return disk_err(err, -errno, path, "cannot open '%s'", path);
 	r = flock(fd, LOCK_EX | LOCK_NB);
 	if (r < 0 && errno == EWOULDBLOCK) {
 		if (on_wait)
@@ -128,8 +128,7 @@ char *store_tmp(const char *dir, struct err *err)
 
 	if (mkdtemp(path) && chmod(path, 0755) == 0)
 		return TAKE(path);
-	err_set(err, -errno, "cannot make a folder in '%s': %s", dir,
-		strerror(errno));
+	disk_err(err, -errno, dir, "cannot make a folder in '%s'", dir);
 	return NULL;
 }
 
@@ -175,7 +174,5 @@ int store_write(const char *path, const void *p, size_t n, struct err *err)
 
 	if (r == 0 && fsync(fd) < 0)
 		r = -errno;
-	return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
-			       strerror(-r))
-		     : 0;
+	return r < 0 ? disk_err(err, r, path, "cannot write '%s'", path) : 0;
 }

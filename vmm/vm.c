@@ -43,6 +43,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "vmm/vm_private.h"
 
 #define STEM_MAX   64
@@ -210,8 +211,8 @@ static int claim_paths(struct vm *vm, struct err *err)
 		vm->tty_path = mem_printf("%s.tty", base);
 		return 0;
 	}
-	return err_set(err, -errno, "cannot create '%s': %s", vm->console_path,
-		       strerror(errno));
+	return disk_err(err, -errno, vm->console_path, "cannot create '%s'",
+			vm->console_path);
 }
 
 /* Its name is short, whatever the VM's is. A host that cannot have it runs the

@@ -14,6 +14,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "vmm/qcow2.h"
 #include "vmm/vm_private.h"
 
@@ -60,8 +61,7 @@ static int has_data(const struct vm *vm, size_t i, int *ret_fd, struct err *err)
 
 	if (d->cow) {
 		r = cow_flush(d->cow);
-		return r < 0 ? err_set(err, r, "cannot write '%s': %s", path,
-				       strerror(-r))
+		return r < 0 ? disk_err(err, r, path, "cannot write '%s'", path)
 			     : cow_has_data(d->cow);
 	}
 	fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "agent-proto/cleanup.h"
+#include "streams/disk_err.h"
 #include "vmm/transport.h"
 #include "vmm/vm_private.h"
 
@@ -56,8 +57,7 @@ static int create_top(const struct vm *vm, size_t i, unsigned generation,
 	CLEANUP(free_ptr) char *path = vm_disk_top(vm, i, generation);
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	return fd < 0 ? err_set(err, -errno, "cannot create '%s': %s", path,
-				strerror(errno))
+	return fd < 0 ? disk_err(err, -errno, path, "cannot create '%s'", path)
 		      : fd;
 }
 

@@ -9,6 +9,7 @@
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "vmm/cmdline.h"
 #include "vmm/qemu_argv.h"
 #include "vmm/vm_private.h"
@@ -77,8 +78,8 @@ static int link_console(struct vm *vm, const struct boot_fds *f,
 		snprintf(target, sizeof(target), "/proc/self/fd/%d", fds[i]);
 		unlink(path);
 		if (symlink(target, path) < 0)
-			return err_set(err, -errno, "cannot create '%s': %s",
-				       path, strerror(errno));
+			return disk_err(err, -errno, path, "cannot create '%s'",
+					path);
 	}
 	return 0;
 }

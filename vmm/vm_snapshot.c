@@ -25,6 +25,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "streams/disk_err.h"
 #include "vmm/filehash.h"
 #include "vmm/ram.h"
 #include "vmm/snapshot.h"
@@ -202,10 +203,11 @@ static void explain_state(const struct vm *vm, struct err *err)
 	char *path = snapshot_draft_path(&vm->saving->draft, SNAPSHOT_STATE);
 	struct statvfs fs;
 
-	err_wrap(err, "cannot write '%s'", path);
 	if (statvfs(vm->saving->draft.dir, &fs) == 0 &&
 	    fs.f_bavail * fs.f_bsize < STATE_ROOM)
-		err_wrap(err, "%s", strerror(ENOSPC));
+		disk_err(err, -ENOSPC, path, "cannot write '%s'", path);
+	else
+		err_wrap(err, "cannot write '%s'", path);
 }
 
 /* --- steps -----------------------------------------------------------------

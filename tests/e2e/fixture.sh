@@ -245,7 +245,8 @@ for size in 100k 330k 500k 40m 70m 75m 77m; do
 	    exit $status' sh "$size" "$provium" >out 2>err
 	got=$?
 	[ "$got" = 1 ] || complain "with $size: status $got, not 1"
-	grep -q "No space left on device" err ||
+	grep -q "the file system at '$work/cache/fixtures' (.* MiB) is full" \
+	    err ||
 	    complain "with $size: no word of it"
 done
 run 1 fixture stale fix/base

@@ -29,6 +29,19 @@ file boot/a.test.lua <<'END'
 test("a", function(t) provium:vm("a"):boot() end)
 END
 
+claim "a full file system is named, not the file that is copied to it"
+map=
+[ "$(id -u)" = 0 ] || map=-r
+mkdir full
+# shellcheck disable=SC2086,SC2016 # an option or none; for the shell in it
+unshare $map -m sh -c '
+    mount -t tmpfs -o size=1m none full || exit 9
+    XDG_RUNTIME_DIR=$PWD/full "$1" run boot' sh "$provium" >out 2>err
+got=$?
+[ "$got" = 1 ] || complain "status $got, not 1"
+out "the file system at '$work/full' (1.0 MiB) is full"
+no_out "cannot copy initrd"
+
 claim "an unknown profile is named, with those there are"
 file profile/provium.lua <<'END'
 return {profiles = {mine = {memory = "128M"}}}

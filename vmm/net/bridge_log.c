@@ -20,6 +20,7 @@
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "streams/capture.h"
+#include "streams/disk_err.h"
 #include "streams/dump.h"
 #include "streams/io.h"
 #include "streams/sniff.h"
@@ -140,8 +141,8 @@ static int claim_stem(struct bridge_log *l, const char *dir, const char *name,
 		r = open_file(l);
 	}
 	if (r < 0)
-		return err_set(err, r, "cannot create '%s.pcap': %s", l->stem,
-			       strerror(-r));
+		return disk_err(err, r, l->stem, "cannot create '%s.pcap'",
+				l->stem);
 	return 0;
 }
 
