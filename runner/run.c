@@ -24,10 +24,12 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/budget.h"
+#include "runner/lineup.h"
 #include "runner/lua_state.h"
 #include "runner/report.h"
 #include "runner/rundir.h"
 #include "runner/share.h"
+#include "runner/shell_word.h"
 #include "runner/slot.h"
 
 /* What a guest needs unless something else is said: so many files are let run
@@ -144,7 +146,7 @@ static void on_overdue(void *ctx)
 		return;
 	run->result.is_overdue = true;
 	run->env.is_ending = true;
-	for_slots(run, slot_terminate);
+	for_slots(run, slot_tell_and_terminate);
 }
 
 /* With --fail-fast, ends the run at the first failure. */
@@ -180,7 +182,7 @@ static void on_signal(void *ctx, int fd, unsigned ready)
 		return;
 	run->result.signal = (int)info.ssi_signo;
 	run->env.is_ending = true;
-	for_slots(run, is_second ? slot_interrupt : slot_terminate);
+	for_slots(run, is_second ? slot_interrupt : slot_tell_and_terminate);
 }
 
 static void on_tick(void *ctx)
@@ -301,6 +303,20 @@ static void run_done(struct run *run)
 		lua_close(run->env.L);
 	if (run->env.loop)
 		loop_free(run->env.loop);
+}
+
+/* A repeated file has the same order in each round. */
+char *run_repeat(const struct run_options *o, const char *display)
+{
+	CLEANUP(buf_done) struct buf b = {0};
+	CLEANUP(free_ptr)
+	char *name = mem_strndup(display, lineup_name_len(display));
+
+	if (!o->repeat)
+		return NULL;
+	buf_printf(&b, "%s ", o->repeat);
+	shell_word_append(&b, name);
+	return mem_strndup((char *)buf_data(&b), b.len);
 }
 
 static void emit_start(struct run *run)

@@ -65,6 +65,10 @@ struct run_result {
 	bool is_cut;	 /* is_fail_fast did */
 };
 
+/* The command that runs the file alone in the order of this shuffled run;
+ * owned, NULL: the run is not shuffled. */
+char *run_repeat(const struct run_options *o, const char *display);
+
 /*
  * Runs all files, in their order (who knows which failed last time, or take
  * long, puts those first), emits run_start to run_end to sink. SIGINT, SIGTERM,

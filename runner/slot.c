@@ -13,21 +13,20 @@
 #include "runner/slot.h"
 
 #include <errno.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/artifacts.h"
-#include "runner/lineup.h"
-#include "runner/shell_word.h"
+#include "runner/trail.h"
 #include "runner/worker.h"
 #include "runner/worker_proc.h"
 
-/* What a worker that was asked what it waits for gets to answer. */
+/* What a worker that was asked what it waits for gets to answer; less where it
+ * is to be ended then. */
 #define TELL_SPAN_NS (2 * NS_PER_SEC)
+#define LAST_SPAN_NS NS_PER_SEC
 
 struct slot {
 	struct slot_env *env;
@@ -38,8 +37,10 @@ struct slot {
 	struct timer *timer;
 	struct timer *slow_timer;
 	struct timer *tell_timer;
-	char *repeat;	      /* the track's, owned */
-	char *dir;	      /* the worker's runtime directory */
+	void (*told)(struct slot *s); /* once it has answered, or NULL */
+	char *waited; /* trail_summary() of its last answer, owned; or NULL */
+	char *repeat; /* the track's, owned */
+	char *dir;    /* the worker's runtime directory */
 	unsigned bad_before;  /* failures of the file when it started */
 	char *why;	      /* we ended it: the reason, owned; else NULL */
 	int64_t end_by_ns;    /* when it must have exited; CLOCK_NEVER: open */
@@ -111,7 +112,7 @@ static int64_t slot_deadline(const struct slot *s)
 {
 	int64_t by_ns = s->end_by_ns;
 
-	if (s->why)
+	if (s->why || s->told)
 		return CLOCK_NEVER;
 	if (s->track.is_ended || s->parked_ns)
 		return by_ns;
@@ -176,11 +177,38 @@ static void slot_end_soon(struct slot *s)
 
 static void slot_kill_late(struct slot *s)
 {
+	const char *where = s->waited ? s->waited : "";
+
 	s->is_file_late = true;
-	slot_kill(
-	    s, mem_printf("the file took longer than %.4gs "
-			  "(--file-timeout)",
-			  (double)s->env->opts->file_timeout_ns / NS_PER_SEC));
+	slot_kill(s,
+		  mem_printf("the file took longer than %.4gs "
+			     "(--file-timeout)%s%s",
+			     (double)s->env->opts->file_timeout_ns / NS_PER_SEC,
+			     *where ? "," : "", where));
+}
+
+/* Asks the worker what it waits for, and calls told then, or when it does not
+ * answer in time. */
+static void slot_ask(struct slot *s, int64_t span_ns,
+		     void (*told)(struct slot *s))
+{
+	s->told = told;
+	worker_proc_ask_state(s->proc);
+	timer_set(s->tell_timer, clock_deadline_ns(span_ns));
+	slot_arm(s);
+}
+
+/* calls NULL: it did not answer. */
+static void slot_answered(struct slot *s, const json_t *calls)
+{
+	void (*told)(struct slot * s) = TAKE(s->told);
+
+	timer_set(s->tell_timer, CLOCK_NEVER);
+	free(s->waited);
+	s->waited = json_array_size(calls) ? trail_summary(calls) : NULL;
+	track_waiting(&s->track, calls, clock_now_ns());
+	if (told)
+		told(s);
 }
 
 static void on_deadline(void *ctx)
@@ -199,7 +227,7 @@ static void on_deadline(void *ctx)
 	if (now_ns >= s->end_by_ns)
 		slot_kill(s, mem_strdup("the worker did not end by itself"));
 	else if (now_ns >= s->file_by_ns)
-		slot_kill_late(s);
+		slot_ask(s, LAST_SPAN_NS, slot_kill_late);
 	else if (t->running)
 		slot_kill(s, mem_printf(
 				 "timed out after %.1f s, in code that provium "
@@ -261,9 +289,7 @@ static int slot_take_event(struct slot *s, const json_t *ev, struct err *err)
 	const char *name = json_string_value(json_object_get(ev, "event"));
 
 	if (!strcmp(name, "waiting")) {
-		timer_set(s->tell_timer, CLOCK_NEVER);
-		track_waiting(&s->track, json_object_get(ev, "calls"),
-			      clock_now_ns());
+		slot_answered(s, json_object_get(ev, "calls"));
 		return 1;
 	}
 	if (!strcmp(name, "deferred") && s->is_shared &&
@@ -302,9 +328,7 @@ static void on_event(void *ctx, const char *line, size_t n)
 
 static void on_no_answer(void *ctx)
 {
-	struct slot *s = ctx;
-
-	track_waiting(&s->track, NULL, clock_now_ns());
+	slot_answered(ctx, NULL);
 }
 
 static void slot_park(struct slot *s, bool is_parked)
@@ -366,23 +390,8 @@ static void on_deaf(void *ctx, int code)
 /* Why the worker is gone; owned, NULL: it did what it should. */
 static char *slot_reason(struct slot *s, int status)
 {
-	if (s->why)
-		return TAKE(s->why);
-	if (WIFSIGNALED(status)) {
-		int sig = WTERMSIG(status);
-		const char *name = sigabbrev_np(sig);
-		return mem_printf(
-		    "the worker died: SIG%s (%s)", name ? name : "?",
-		    sig == SIGKILL ? "killed from outside; out of memory?"
-				   : sigdescr_np(sig));
-	}
-	if (!s->track.is_ended)
-		return mem_printf("the worker ended early with status %d",
-				  WEXITSTATUS(status));
-	if (WEXITSTATUS(status))
-		return mem_printf("the worker ended with status %d",
-				  WEXITSTATUS(status));
-	return NULL;
+	return s->why ? TAKE(s->why)
+		      : worker_proc_reason(status, s->track.is_ended);
 }
 
 static void slot_start_worker(struct slot *s);
@@ -391,6 +400,8 @@ static void on_exited(void *ctx, int status)
 {
 	struct slot *s = ctx;
 	CLEANUP(free_ptr) char *why = slot_reason(s, status);
+	CLEANUP(free_ptr)
+	char *cut = mem_printf("interrupted%s", s->waited ? s->waited : "");
 	int64_t now_ns = clock_now_ns();
 	bool wants_more = false;
 
@@ -404,6 +415,7 @@ static void on_exited(void *ctx, int status)
 	timer_set(s->timer, CLOCK_NEVER);
 	timer_set(s->slow_timer, CLOCK_NEVER);
 	timer_set(s->tell_timer, CLOCK_NEVER);
+	s->told = NULL;
 	if (s->is_deferred)
 		s->is_deferred = !s->env->is_ending;
 	else if (s->is_file_late)
@@ -412,7 +424,7 @@ static void on_exited(void *ctx, int status)
 		track_worker_end(&s->track, s->env->is_ending ? NULL : why,
 				 now_ns);
 	else if (s->env->is_ending)
-		track_interrupt(&s->track, "interrupted", now_ns);
+		track_interrupt(&s->track, cut, now_ns);
 	else
 		wants_more = track_worker_lost(&s->track, why, now_ns);
 	slot_drop_dir(s, TAKE(s->dir), slot_failures(s) > s->bad_before);
@@ -500,25 +512,10 @@ static void slot_start_worker(struct slot *s)
 	slot_finish_file(s);
 }
 
-/* Owned, or NULL. A repeated file has the same order in each round. */
-static char *repeat_of(const struct run_options *o,
-		       const struct test_file *file)
-{
-	CLEANUP(buf_done) struct buf b = {0};
-	CLEANUP(free_ptr)
-	char *name = mem_strndup(file->display, lineup_name_len(file->display));
-
-	if (!o->repeat)
-		return NULL;
-	buf_printf(&b, "%s ", o->repeat);
-	shell_word_append(&b, name);
-	return mem_strndup((char *)buf_data(&b), b.len);
-}
-
 void slot_start(struct slot *s, const struct test_file *file, bool is_shared)
 {
 	const struct run_options *o = s->env->opts;
-	s->repeat = repeat_of(o, file);
+	s->repeat = run_repeat(o, file->display);
 	struct track_spec spec = {
 	    .repeat = s->repeat,
 	    .display = file->display,
@@ -560,6 +557,7 @@ struct slot *slot_free(struct slot *s)
 	timer_free(s->timer);
 	timer_free(s->slow_timer);
 	timer_free(s->tell_timer);
+	free(s->waited);
 	free(s);
 	return NULL;
 }
@@ -577,6 +575,15 @@ void slot_terminate(struct slot *s)
 	slot_end_soon(s);
 }
 
+void slot_tell_and_terminate(struct slot *s)
+{
+	/* One that is held waits for who sits there. */
+	if (!s->proc || s->is_held || s->why || s->track.is_ended)
+		slot_terminate(s);
+	else
+		slot_ask(s, LAST_SPAN_NS, slot_terminate);
+}
+
 void slot_interrupt(struct slot *s)
 {
 	if (s->proc)
@@ -585,8 +592,6 @@ void slot_interrupt(struct slot *s)
 
 void slot_tell(struct slot *s)
 {
-	if (!s->proc)
-		return;
-	worker_proc_ask_state(s->proc);
-	timer_set(s->tell_timer, clock_deadline_ns(TELL_SPAN_NS));
+	if (s->proc && !s->told)
+		slot_ask(s, TELL_SPAN_NS, NULL);
 }

@@ -41,8 +41,10 @@ unsigned slot_failures(const struct slot *s);
 bool slot_is_idle(const struct slot *s);
 /* is_shared: other files run at the same time. May be over at once. */
 void slot_start(struct slot *s, const struct test_file *file, bool is_shared);
-/* Asks its worker to end, and makes sure that it does; or kills it. */
+/* Asks its worker to end, and makes sure that it does; or kills it. The second
+ * one reports first what its test waits for, if the worker says so in time. */
 void slot_terminate(struct slot *s);
+void slot_tell_and_terminate(struct slot *s);
 void slot_interrupt(struct slot *s);
 /* Reports what its test waits for, as soon as the worker has said it. */
 void slot_tell(struct slot *s);

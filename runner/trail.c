@@ -5,7 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent-proto/buf.h"
 #include "agent-proto/clock.h"
+#include "agent-proto/mem.h"
 #include "runner/event.h"
 #include "runner/print.h"
 
@@ -84,6 +86,29 @@ json_t *trail_calls(const struct trail *t)
 	for (unsigned i = 0; i < t->n; i++)
 		json_array_append_new(list, trail_event(&t->calls[i]));
 	return list;
+}
+
+char *trail_summary(const json_t *calls)
+{
+	const json_t *call = json_array_get(calls, 0);
+	const json_t *at = json_object_get(call, "location");
+	const char *file = json_string_value(json_object_get(at, "file"));
+	const char *method = json_string_value(json_object_get(call, "method"));
+	size_t more = json_array_size(calls) - 1;
+	struct buf b = {0};
+
+	if (!method)
+		return mem_strdup("");
+	buf_printf(&b, " in %s", method);
+	if (file)
+		buf_printf(
+		    &b, " at %s:%lld", file,
+		    (long long)json_integer_value(json_object_get(at, "line")));
+	if (more)
+		buf_printf(&b, ", and %zu call%s more", more,
+			   more == 1 ? "" : "s");
+	buf_append(&b, "", 1);
+	return (char *)b.mem;
 }
 
 json_t *trail_source(const char *file, int line)

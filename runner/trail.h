@@ -38,6 +38,9 @@ void trail_call_over(struct trail *t, lua_State *L, const char *method,
 		     int64_t started_ns, const char *note, bool is_passive);
 /* An array of calls as in events, oldest first; owned. */
 json_t *trail_calls(const struct trail *t);
+/* " in vm:run at x.test.lua:3, and 2 calls more" of such an array; "" of an
+ * empty one. Owned. */
+char *trail_summary(const json_t *calls);
 /* The lines around a line of a file, as text; NULL: unreadable. Owned. */
 json_t *trail_source(const char *file, int line);
 

@@ -459,3 +459,23 @@ void worker_proc_kill(struct worker_proc *w)
 	if (w->pid > 0)
 		kill(-w->pid, SIGKILL);
 }
+
+char *worker_proc_reason(int status, bool is_ended)
+{
+	if (WIFSIGNALED(status)) {
+		int sig = WTERMSIG(status);
+		const char *name = sigabbrev_np(sig);
+
+		return mem_printf(
+		    "the worker died: SIG%s (%s)", name ? name : "?",
+		    sig == SIGKILL ? "killed from outside; out of memory?"
+				   : sigdescr_np(sig));
+	}
+	if (!is_ended)
+		return mem_printf("the worker ended early with status %d",
+				  WEXITSTATUS(status));
+	if (WEXITSTATUS(status))
+		return mem_printf("the worker ended with status %d",
+				  WEXITSTATUS(status));
+	return NULL;
+}

@@ -74,5 +74,8 @@ void worker_proc_ask_state(struct worker_proc *w);
 void worker_proc_terminate(struct worker_proc *w);
 /* SIGKILL to its whole group; exited follows. */
 void worker_proc_kill(struct worker_proc *w);
+/* What is wrong with how it exited, as wait(2) tells it; is_ended: it had said
+ * all that it had to. Owned, NULL: nothing. */
+char *worker_proc_reason(int status, bool is_ended);
 
 #endif

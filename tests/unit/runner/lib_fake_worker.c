@@ -202,6 +202,33 @@ static void do_signal(struct fake *f, const char *arg)
 	kill(getppid(), atoi(arg));
 }
 
+static void asking_signal(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGUSR1);
+}
+
+static void do_listen(struct fake *f, const char *arg)
+{
+	sigset_t set;
+
+	(void)f;
+	(void)arg;
+	asking_signal(&set);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
+static void do_asked(struct fake *f, const char *arg)
+{
+	sigset_t set;
+	int signo;
+
+	asking_signal(&set);
+	if (sigwait(&set, &signo))
+		_exit(90);
+	do_emit(f, arg);
+}
+
 static const struct step {
 	const char *name;
 	void (*run)(struct fake *f, const char *arg);
@@ -212,6 +239,7 @@ static const struct step {
     {"deaf", do_deaf},	   {"close", do_close},	  {"pid", do_pid},
     {"orphan", do_orphan}, {"touch", do_touch},	  {"signal", do_signal},
     {"nap", do_nap},	   {"answer", do_answer}, {"await", do_await},
+    {"listen", do_listen}, {"asked", do_asked},
 };
 
 static int is_skipped(const struct fake *f, const char *name, size_t n)

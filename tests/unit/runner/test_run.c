@@ -337,10 +337,59 @@ static void an_interrupt_ends_the_run_in_order(void **state)
 	runs_add(f, GOOD);
 	assert_string_equal(
 	    runs_go(f), "run_start\nfile_start\nplan a b\ntest_start a\n"
+			"waiting a\n"
 			"test_end a skipped: interrupted\nfile_end\nrun_end\n");
 	assert_int_equal(f->result.signal, SIGINT);
 	assert_int_equal(f->result.files_run, 1);
 	assert_int_equal(count_entries(f, "provium-"), 0);
+}
+
+#define WAITS                                                                  \
+	"asked {\"event\":\"waiting\",\"calls\":[{\"method\":\"vm:run\","      \
+	"\"location\":{\"file\":\"x.lua\",\"line\":3}},{\"method\":\"vm:y\"}]" \
+	"}\n"
+
+static void an_interrupt_tells_what_a_test_waited_for(void **state)
+{
+	struct runs *f = *state;
+
+	runs_add(f, PLAN START("a") "listen\nsignal 2\n" WAITS "hang\n");
+	assert_string_equal(
+	    runs_go(f),
+	    "run_start\nfile_start\nplan a b\ntest_start a\nwaiting a\n"
+	    "test_end a skipped: interrupted in vm:run at x.lua:3, and 1 call "
+	    "more\nfile_end\nrun_end\n");
+}
+
+/* The same for a file that takes too long. */
+static void a_late_file_tells_what_its_test_waited_for(void **state)
+{
+	struct runs *f = *state;
+
+	f->opts.file_timeout_ns = SHORT_GRACE_NS;
+	runs_add(f, PLAN START("a") "listen\n" WAITS "hang\n");
+	const char *events = runs_go(f);
+	if (!strstr(events,
+		    "waiting a\ntest_end a failed: the file took longer "
+		    "than "))
+		fail_msg("%s", events);
+	assert_non_null(
+	    strstr(events, "(--file-timeout), in vm:run at x.lua:3"));
+}
+
+static void what_ends_by_a_failure_elsewhere_is_not_asked(void **state)
+{
+	struct runs *f = *state;
+
+	f->opts.is_fail_fast = true;
+	f->opts.jobs = 2;
+	runs_add(f, PLAN START("a") "hang\n");
+	runs_add(f,
+		 PLAN START("a") "emit "
+				 "{\"event\":\"test_end\",\"test\":\"a\","
+				 "\"status\":\"failed\",\"message\":\"no\"}\n"
+				 "hang\n");
+	assert_null(strstr(runs_go(f), "waiting"));
 }
 
 static void a_second_interrupt_does_not_wait(void **state)
@@ -444,6 +493,9 @@ int main(void)
 	    RUN(failures_leave_their_console_logs),
 	    RUN(what_a_worker_leaves_behind_is_killed),
 	    RUN(an_interrupt_ends_the_run_in_order),
+	    RUN(an_interrupt_tells_what_a_test_waited_for),
+	    RUN(a_late_file_tells_what_its_test_waited_for),
+	    RUN(what_ends_by_a_failure_elsewhere_is_not_asked),
 	    RUN(a_second_interrupt_does_not_wait),
 	    RUN(a_deaf_worker_is_killed_after_an_interrupt),
 	    RUN(a_worker_that_cannot_start_is_an_error_of_the_file),

@@ -8,6 +8,7 @@
 #include <jansson.h>
 #include <lauxlib.h>
 #include <lualib.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent-proto/clock.h"
@@ -133,6 +134,32 @@ static void a_long_note_is_cut(void **state)
 	json_decref(calls);
 }
 
+static void sums_up(const char *calls, const char *want)
+{
+	json_t *list = json_loads(calls, 0, NULL);
+	char *text = trail_summary(list);
+
+	assert_string_equal(text, want);
+	free(text);
+	json_decref(list);
+}
+
+static void a_summary_names_the_first_call(void **state)
+{
+	(void)state;
+	sums_up("[]", "");
+	sums_up("[{\"method\":\"vm:run\"}]", " in vm:run");
+	sums_up("[{\"method\":\"vm:run\",\"location\":"
+		"{\"file\":\"x.lua\",\"line\":3}},{}]",
+		" in vm:run at x.lua:3, and 1 call more");
+	sums_up("[{\"method\":\"vm:run\"},{},{}]",
+		" in vm:run, and 2 calls more");
+	/* A worker may send anything. */
+	sums_up("{}", "");
+	sums_up("[7]", "");
+	sums_up("[{\"method\":\"vm:run\",\"location\":7}]", " in vm:run");
+}
+
 #define T(name) cmocka_unit_test(name)
 
 static const struct CMUnitTest tests[] = {
@@ -142,6 +169,7 @@ static const struct CMUnitTest tests[] = {
     T(a_short_call_counts_if_there_is_something_to_say),
     T(the_place_that_is_silent_longest_makes_room),
     T(a_long_note_is_cut),
+    T(a_summary_names_the_first_call),
 };
 
 int main(void)
