@@ -177,6 +177,10 @@ static void on_signal(void *ctx, int fd, unsigned ready)
 		for_slots(run, slot_tell);
 		return;
 	}
+	if (info.ssi_signo == SIGWINCH) {
+		report_tick(run->env.sink);
+		return;
+	}
 	/* Each line written to a closed pipe sends another SIGPIPE. */
 	if (is_second && info.ssi_signo == SIGPIPE)
 		return;
@@ -195,7 +199,8 @@ static void on_tick(void *ctx)
 
 static int watch_signals(struct run *run, struct err *err)
 {
-	static const int caught[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1};
+	static const int caught[] = {SIGINT,  SIGTERM, SIGHUP,
+				     SIGPIPE, SIGUSR1, SIGWINCH};
 
 	sigemptyset(&run->signals);
 	for (size_t i = 0; i < ARRAY_LEN(caught); i++)

@@ -46,9 +46,14 @@ static void no_free(struct event_sink *sink)
 	(void)sink;
 }
 
+static void tick(struct event_sink *sink)
+{
+	CONTAINER_OF(sink, struct recorder, sink)->n_ticks++;
+}
+
 void recorder_init(struct recorder *r)
 {
-	*r = (struct recorder){.sink = {record, no_free, NULL}};
+	*r = (struct recorder){.sink = {record, no_free, tick}};
 }
 
 void recorder_done(struct recorder *r)

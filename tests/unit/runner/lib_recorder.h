@@ -9,6 +9,7 @@ struct recorder {
 	struct event_sink sink;
 	struct buf text;
 	unsigned n_pool; /* "pool" events, which are not in text */
+	unsigned n_ticks;
 };
 
 void recorder_init(struct recorder *r);

@@ -344,6 +344,22 @@ static void an_interrupt_ends_the_run_in_order(void **state)
 	assert_int_equal(count_entries(f, "provium-"), 0);
 }
 
+/* Long before the next tick. */
+static void a_window_that_changes_is_drawn_at_once(void **state)
+{
+	struct runs *f = *state;
+	int64_t started_ns = clock_now_ns();
+
+	runs_add(f, PLAN START("a") "signal 28\nnap 100\n" PASS("a") START("b")
+			PASS("b") FILE_END);
+	runs_go(f);
+	if (clock_now_ns() - started_ns < NS_PER_SEC)
+		assert_int_equal(f->rec.n_ticks, 1);
+	assert_true(f->rec.n_ticks > 0);
+	assert_int_equal(f->result.signal, 0);
+	assert_int_equal(f->result.totals.passed, 2);
+}
+
 #define WAITS                                                                  \
 	"asked {\"event\":\"waiting\",\"calls\":[{\"method\":\"vm:run\","      \
 	"\"location\":{\"file\":\"x.lua\",\"line\":3}},{\"method\":\"vm:y\"}]" \
@@ -493,6 +509,7 @@ int main(void)
 	    RUN(failures_leave_their_console_logs),
 	    RUN(what_a_worker_leaves_behind_is_killed),
 	    RUN(an_interrupt_ends_the_run_in_order),
+	    RUN(a_window_that_changes_is_drawn_at_once),
 	    RUN(an_interrupt_tells_what_a_test_waited_for),
 	    RUN(a_late_file_tells_what_its_test_waited_for),
 	    RUN(what_ends_by_a_failure_elsewhere_is_not_asked),
