@@ -64,7 +64,8 @@ static bool is_special(const char *path)
 
 static char *full_text(int code, const char *path)
 {
-	CLEANUP(free_ptr) char *at = is_special(path) ? NULL : mount_point(path);
+	CLEANUP(free_ptr)
+	char *at = is_special(path) ? NULL : mount_point(path);
 	struct statvfs fs;
 
 	if (!at || statvfs(at, &fs) < 0)

@@ -18,7 +18,7 @@
  *	orphan FILE	leave a process behind, its pid in FILE
  *	touch FILE	in the run directory
  *	signal NUMBER	to the parent
- *	listen		from now on, keep the parent's question what it waits for
+ *	listen		keep the parent's question what it waits for
  *	asked JSON	wait for that question, then emit JSON
  *	answer TEXT	wait for the pool's answer, which holds TEXT
  *
