@@ -7,11 +7,9 @@
 #include "runner/bind_fixture.h"
 
 #include <errno.h>
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
-#include <xxhash.h>
 
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
@@ -22,15 +20,15 @@
 #include "runner/bind_lab_snapshot.h"
 #include "runner/bind_vm.h"
 #include "runner/fixture.h"
+#include "runner/fixture_failure.h"
 #include "runner/load.h"
+#include "runner/text.h"
 #include "runner/worker.h"
 #include "vmm/process.h"
 #include "vmm/snapshot.h"
-#include "vmm/store.h"
 
 #define SELF	     "/proc/self/exe"
 #define OUTPUT_SHOWN 2000 /* bytes of what a builder says */
-#define FAILURE_MAX  8192 /* bytes of a failure that a run remembers */
 
 static const char source_key; /* of the source, in an object's fields */
 
@@ -106,8 +104,16 @@ static void fail_kind(lua_State *L, const char *method,
 		      is_lab ? "lab_fixture" : "vm_fixture");
 }
 
-/* (method, source, kind) -> folder of the snapshot, or nothing. What it finds
- * stays in the cache while this process lives. */
+/* Pushes nil and why the cache has no good one. */
+static int push_missing(lua_State *L, const char *why)
+{
+	lua_pushnil(L);
+	lua_pushstring(L, strcmp(why, FIXTURE_NOT_BUILT) ? why : "first build");
+	return 2;
+}
+
+/* (method, source, kind) -> folder of the snapshot, or nil and why there is
+ * none. What it finds stays in the cache while this process lives. */
 static int core_lookup(lua_State *L)
 {
 	const char *method = luaL_checkstring(L, 1);
@@ -119,13 +125,15 @@ static int core_lookup(lua_State *L)
 	struct err err = {0};
 
 	if (fixture_lookup(&f, source, &e, &err) < 0)
-		return 0;
+		return push_missing(L, err.text);
 	if (wants_lab != (e.kind == FIXTURE_LAB))
 		fail_kind(L, method, &e, source);
 	if (verify(w, &e, &err) < 0) {
+		struct err ignored;
+
 		fixture_entry_done(&e);
-		fixture_remove(&f, source, false, &err);
-		return 0;
+		fixture_remove(&f, source, false, &ignored);
+		return push_missing(L, err.text);
 	}
 	if (w->deps)
 		deps_add_fixture(w->deps, source, e.key);
@@ -145,6 +153,7 @@ struct build_call {
 	lua_State *L; /* the main coroutine's, for events */
 	const char *method;
 	char *source; /* owned */
+	char *why;    /* it is built, owned */
 	struct process *process;
 	int status;
 };
@@ -170,7 +179,8 @@ static void on_build_exit(void *ctx, int status)
 }
 
 /* What the event says that the reports show. */
-static void tell(lua_State *L, const char *source, const char *state)
+static void tell(lua_State *L, const char *source, const char *state,
+		 const char *why)
 {
 	struct worker *w = worker_of(L);
 	struct fixtures f = fixtures_of(L);
@@ -186,6 +196,7 @@ static void tell(lua_State *L, const char *source, const char *state)
 	json_object_set_new(ev, "fixture",
 			    event_string(display, strlen(display)));
 	json_object_set_new(ev, "state", json_string(state));
+	json_object_set_new(ev, "reason", event_string(why, strlen(why)));
 	if (!strcmp(state, "built") &&
 	    fixture_lookup(&f, source, &e, &err) == 0) {
 		json_object_set_new(ev, "seconds", json_real(e.seconds));
@@ -204,20 +215,11 @@ static void build_release(void *p)
 
 	if (c->is_started) {
 		op_done(&c->op);
-		tell(c->L, c->source, c->is_built ? "built" : "failed");
+		tell(c->L, c->source, c->is_built ? "built" : "failed", c->why);
 	}
 	process_free(c->process);
 	free(c->source);
-}
-
-/* Where the run remembers that the fixture cannot be built: beside the folder
- * of the file. Owned; NULL: a fixture asks, whose process is of no run. */
-static char *failure_path(const struct worker *w, const char *source)
-{
-	if (w->deps || !w->job->run_dir)
-		return NULL;
-	return mem_printf("%s/../fixture-%016" PRIx64, w->job->run_dir,
-			  (uint64_t)XXH3_64bits(source, strlen(source)));
+	free(c->why);
 }
 
 /* What the builder says of the failure, without its progress. */
@@ -236,16 +238,18 @@ static void add_reason(struct buf *text, const struct build_call *c)
 	}
 	while (n && p[n - 1] == '\n')
 		n--;
-	buf_append(text, p, n < OUTPUT_SHOWN ? n : OUTPUT_SHOWN);
-	if (!n)
+	/* Without a word of its own, how it ended comes first. */
+	if (!at)
 		process_describe(c->status, text);
+	if (!at && n)
+		buf_printf(text, "\n");
+	buf_append(text, p, n < OUTPUT_SHOWN ? n : OUTPUT_SHOWN);
 }
 
 /* 1: the source. */
 static int build_finish(lua_State *L, void *p)
 {
 	struct build_call *c = p;
-	struct err err;
 
 	if (c->op.result < 0)
 		bind_fail_err(L, c->method, &c->op.err);
@@ -254,12 +258,16 @@ static int build_finish(lua_State *L, void *p)
 		return 0;
 	struct buf *text = bind_push_buf(L);
 	buf_printf(text, "fixture '%s' cannot be built: ", c->source);
+	size_t n = text->len;
 	add_reason(text, c);
-	char *path = failure_path(worker_of(L), c->source);
-	/* It is built once more where that cannot be written. */
-	if (path && WIFEXITED(c->status))
-		store_write(path, buf_data(text), text->len, &err);
-	free(path);
+	/* The builder has done that, unless it ended without a word. */
+	if (WIFEXITED(c->status)) {
+		char *why =
+		    text_c_string((char *)buf_data(text) + n, text->len - n);
+
+		fixture_failure_remember(c->source, why);
+		free(why);
+	}
 	lua_pushlstring(L, (char *)buf_data(text), text->len);
 	bind_fail_text(L, c->method, lua_gettop(L));
 }
@@ -267,23 +275,29 @@ static int build_finish(lua_State *L, void *p)
 /* Raises what an earlier build in this run has failed with. */
 static void check_failed(lua_State *L, const char *method, const char *source)
 {
-	char *path = failure_path(worker_of(L), source);
 	struct buf *text = bind_push_buf(L);
-	struct err err;
-	int r = path ? store_read(path, FAILURE_MAX, text, &err) : -ENOENT;
 
-	free(path);
-	if (r < 0) {
+	buf_printf(text, "fixture '%s' cannot be built: ", source);
+	if (!fixture_failure_find(source, text)) {
 		lua_pop(L, 1);
 		return;
 	}
-	lua_pushlstring(L, text->len ? (char *)buf_data(text) : "", text->len);
-	lua_pushliteral(L, "\n(it was built once in this run)");
-	lua_concat(L, 2);
+	lua_pushlstring(L, (char *)buf_data(text), text->len);
 	bind_fail_text(L, method, lua_gettop(L));
 }
 
-/* (method, source) */
+/* A run's folder is above that of the worker; a fixture has it from its run. */
+static void keep_failures(const struct worker *w)
+{
+	CLEANUP(free_ptr) char *dir = NULL;
+
+	if (w->deps || !w->job->run_dir)
+		return;
+	dir = mem_printf("%s/..", w->job->run_dir);
+	fixture_failure_keep_in(dir);
+}
+
+/* (method, source, why): why it is not there. */
 static int core_build(lua_State *L)
 {
 	static const char *const names[] = {"lab:vm_fixture", "lab:lab_fixture",
@@ -299,19 +313,21 @@ static int core_build(lua_State *L)
 		argv[n++] = w->config.path;
 	}
 	argv[n++] = "--";
+	keep_failures(w);
 	check_failed(L, method, luaL_checkstring(L, 2));
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
 	struct build_call *c = await_new(L, method, sizeof(*c), build_release);
 
 	await_keep(L, lua_gettop(L), 2);
 	c->method = method;
+	c->why = mem_strdup(luaL_checkstring(L, 3));
 	c->source = mem_strdup(luaL_checkstring(L, 2));
 	argv[n] = c->source;
 	c->process =
 	    process_new(w->loop, argv, NULL, 0, on_build_exit, c, &err);
 	if (!c->process)
 		bind_fail_err(L, method, &err);
-	tell(L, c->source, "building");
+	tell(L, c->source, "building", c->why);
 	op_init(&c->op, w->loop, on_build_stop);
 	c->L = w->L;
 	c->is_started = true;

@@ -263,6 +263,41 @@ static char *changed_env(const json_t *env)
 	return NULL;
 }
 
+/* What differs in the two profiles, in words. */
+static const char *changed_part(const json_t *was, const json_t *now)
+{
+	static const struct {
+		const char *key;
+		const char *words;
+	} parts[] = {
+	    {"provium", "the version of provium in"},
+	    {"files", "a path (QEMU, kernel, initrd or disk) of"},
+	    {"contents", "the agent or a file for the guest in"},
+	    {"cmdline", "the kernel's command line in"},
+	    {"memory", "the memory of"},
+	    {"cpus", "the number of CPUs of"},
+	    {"accel", "the accelerator of"},
+	    {"transport", "the transport of"},
+	    {"modules", "the modules of"},
+	    {"net_modules", "the network modules of"},
+	    {"qemu_args", "the QEMU arguments of"},
+	};
+
+	for (size_t i = 0; now && i < ARRAY_LEN(parts); i++)
+		if (!json_equal(json_object_get(was, parts[i].key),
+				json_object_get(now, parts[i].key)))
+			return parts[i].words;
+	return "";
+}
+
+static char *profile_text(const char *name, const char *part)
+{
+	const char *gap = *part ? " " : "";
+
+	return *name ? mem_printf("%s%sprofile '%s'", part, gap, name)
+		     : mem_printf("%s%sthe default profile", part, gap);
+}
+
 static char *changed_profile(const json_t *profiles, struct vm_factory *vms)
 {
 	const char *name;
@@ -273,10 +308,11 @@ static char *changed_profile(const json_t *profiles, struct vm_factory *vms)
 	json_object_foreach ((json_t *)(uintptr_t)profiles, name, was) {
 		now = vm_factory_identify(vms, *name ? name : NULL, &err);
 		same = now && json_equal(now, was);
+		char *what =
+		    same ? NULL : profile_text(name, changed_part(was, now));
 		json_decref(now);
-		if (!same)
-			return *name ? mem_printf("profile '%s'", name)
-				     : mem_strdup("the default profile");
+		if (what)
+			return what;
 	}
 	return NULL;
 }

@@ -197,6 +197,7 @@ const struct event_field event_fields[] = {
     {"fixture", "file", EVENT_STRING, NULL, YES},
     {"fixture", "fixture", EVENT_STRING, NULL, YES},
     {"fixture", "state", EVENT_STRING, NULL, YES},
+    {"fixture", "reason", EVENT_STRING, NULL, NO},
     {"fixture", "seconds", EVENT_TIME, NULL, NO},
     {"fixture", "output", EVENT_STRING, NULL, NO},
     {"vm", "file", EVENT_STRING, NULL, YES},

@@ -160,7 +160,7 @@ static int read_entry(const char *dir, struct fixture_entry *e, struct err *err)
 	*e = (struct fixture_entry){.dir = mem_strdup(dir)};
 	e->lock_fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (e->lock_fd < 0)
-		return err_set(err, -ENOENT, "it has not been built yet");
+		return err_set(err, -ENOENT, FIXTURE_NOT_BUILT);
 	flock(e->lock_fd, LOCK_SH | LOCK_NB);
 	r = store_read(path, JSON_MAX, &text, err);
 	if (r < 0)
@@ -215,15 +215,19 @@ static int check_snapshots(const struct fixture_entry *e, struct err *err)
 	return 0;
 }
 
-static int check_entry(const struct fixtures *f, const struct fixture_entry *e,
-		       struct err *err)
+static int check_entry(const struct fixtures *f, const char *source,
+		       const struct fixture_entry *e, struct err *err)
 {
 	CLEANUP(free_ptr)
 	char *what = deps_changed(json_object_get(e->json, "deps"), f->vms,
 				  is_fixture_good, (void *)(uintptr_t)f);
 
-	return what ? err_set(err, -ENOENT, "%s has changed", what)
-		    : check_snapshots(e, err);
+	CLEANUP(free_ptr) char *own = mem_printf("file '%s'", source);
+
+	if (!what)
+		return check_snapshots(e, err);
+	return err_set(err, -ENOENT, "%s has changed",
+		       strcmp(what, own) ? what : "its file");
 }
 
 /* The names of entries in a slot. */
@@ -245,15 +249,21 @@ int fixture_lookup(const struct fixtures *f, const char *source,
 {
 	CLEANUP(free_ptr) char *slot = fixture_slot(f->config, source);
 	CLEANUP(strvec_done) struct strvec dirs = {0};
-	int r = err_set(err, -ENOENT, "it has not been built yet");
+	int r = err_set(err, -ENOENT, FIXTURE_NOT_BUILT);
+	int64_t newest = INT64_MIN;
+	struct err why;
 
 	*ret = (struct fixture_entry){.lock_fd = -1};
 	list_entries(slot, &dirs);
 	for (size_t i = 0; r < 0 && i < dirs.n; i++) {
 		fixture_entry_done(ret);
-		r = read_entry(dirs.v[i], ret, err);
+		r = read_entry(dirs.v[i], ret, &why);
 		if (r == 0)
-			r = check_entry(f, ret, err);
+			r = check_entry(f, source, ret, &why);
+		if (r < 0 && ret->built_at > newest) {
+			newest = ret->built_at;
+			*err = why;
+		}
 	}
 	if (r == 0) /* it was used now: for fixture_evict() */
 		futimens(ret->lock_fd, NULL);
@@ -292,7 +302,7 @@ int fixture_remove(const struct fixtures *f, const char *source,
 		struct fixture_entry e;
 		struct err why;
 		bool good = only_stale && !read_entry(dirs.v[i], &e, &why) &&
-			    !check_entry(f, &e, &why);
+			    !check_entry(f, source, &e, &why);
 
 		if (only_stale)
 			fixture_entry_done(&e);

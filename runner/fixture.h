@@ -25,6 +25,8 @@
 #include "runner/deps.h"
 
 #define FIXTURE_SUFFIX ".fixture.lua"
+/* What fixture_lookup() says of a source that the cache has nothing of. */
+#define FIXTURE_NOT_BUILT "it has not been built yet"
 
 enum fixture_kind { FIXTURE_VM, FIXTURE_LAB };
 
@@ -59,7 +61,8 @@ int fixture_list(const struct config *c, struct strvec *ret_names,
 
 /*
  * What the cache has of a source and is still good: 0. -ENOENT: nothing, with
- * err saying why ("file 'x' has changed"). A damaged one is nothing; it is
+ * err saying why ("file 'x' has changed"), of the entry that was built last. A
+ * damaged one is nothing; it is
  * removed when the next is built.
  */
 int fixture_lookup(const struct fixtures *f, const char *source,

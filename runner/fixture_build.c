@@ -13,6 +13,7 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "runner/bind_lab_snapshot.h"
+#include "runner/fixture_failure.h"
 #include "runner/load.h"
 #include "runner/rundir.h"
 #include "runner/text.h"
@@ -266,6 +267,22 @@ static int build_locked(const struct fixture_build *b, const char *slot,
 			    err);
 }
 
+/* What failed before in this run fails again. */
+static int build_once(const struct fixture_build *b, const char *slot,
+		      struct err *err)
+{
+	CLEANUP(buf_done) struct buf before = {0};
+	int r;
+
+	if (fixture_failure_find(b->source, &before))
+		return err_set(err, -EIO, "%.*s", (int)before.len,
+			       (char *)buf_data(&before));
+	r = build_locked(b, slot, err);
+	if (r < 0)
+		fixture_failure_remember(b->source, err->text);
+	return r;
+}
+
 int fixture_build(const struct fixture_build *b, bool *ret_is_new,
 		  struct err *err)
 {
@@ -284,7 +301,7 @@ int fixture_build(const struct fixture_build *b, bool *ret_is_new,
 	r = lock < 0 ? lock : 0;
 	if (r == 0 && (b->is_forced || !has_good(b))) {
 		*ret_is_new = true;
-		r = build_locked(b, slot, err);
+		r = build_once(b, slot, err);
 	}
 	leave_chain(before);
 	return r < 0 ? r : 0;

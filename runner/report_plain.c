@@ -491,6 +491,11 @@ static void on_fixture(struct report_plain *r, const json_t *ev)
 		char *span = mem_printf("  %.2f s", json_number_value(seconds));
 		print_text(&r->p, PRINT_DIM, span);
 	}
+	if (get(ev, "reason")) {
+		CLEANUP(free_ptr)
+		char *why = mem_printf("  (%s)", get(ev, "reason"));
+		print_text(&r->p, PRINT_DIM, why);
+	}
 	put(r, "\n");
 	if (json_string_length(output))
 		print_quoted(&r->p, INDENT, "printed",

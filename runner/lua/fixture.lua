@@ -5,8 +5,9 @@
 --   check_name(method, name)     raises unless it is one, or nil
 --   root()                       the lab that `provium.vm_fixture(...)` means
 --   find(method, name)           path of its source
---   lookup(method, source, kind) folder of its snapshot if the cache has it
---   build(method, source)        waits for a process that builds it
+--   lookup(method, source, kind) folder of its snapshot if the cache has it, or
+--                                nil and why it has not
+--   build(method, source, why)   waits for a process that builds it
 --   vm(lab, name, source, folder)  the VM of that name, or a new one
 --   lab(lab, name, source)       the same, of labs
 --   file_scope(on)               whether new things go there; what was before
@@ -15,9 +16,9 @@ local methods, core, limits = ...
 
 local function folder_of(method, name, kind)
   local source = core.find(method, name)
-  local folder = core.lookup(method, source, kind)
+  local folder, why = core.lookup(method, source, kind)
   if not folder then
-    core.build(method, source)
+    core.build(method, source, why)
     folder = core.lookup(method, source, kind)
   end
   if not folder then

@@ -79,7 +79,8 @@ run 1 fixture stale fix/base
 
 claim "run builds what it needs, and says how long that took and what it printed"
 run 0 run -v t/use.test.lua
-out "built t/fix/base.fixture.lua"
+grep -q "^  built t/fix/base.fixture.lua  .* s  (first build)$" out ||
+    complain "no reason"
 out "version 1"
 last_line "1 passed, 0 failed"
 
@@ -137,7 +138,7 @@ unset FLAVOUR
 cat >provium.lua <<'END'
 return {roots = {"t"}, profiles = {default = {memory = "300M"}}}
 END
-changes "the profile" "the default profile has changed"
+changes "the profile" "the memory of the default profile has changed"
 cat >provium.lua <<'END'
 return {roots = {"t"}}
 END
@@ -198,11 +199,28 @@ wait
 [ "$(cat one out | grep -c '^ready')" = 1 ] || complain "$(cat one)"
 grep -q "waiting for another process" one err || complain "none waited"
 
+claim "a build says what had changed since the last one"
+run 0 run t/use.test.lua
+echo changed >t/opened.txt
+run 0 run t/use.test.lua
+grep -q "^  built t/fix/base.fixture.lua  .* s  (file '.*/t/opened.txt' has changed)$" \
+    out || complain "no reason"
+echo opened >t/opened.txt
+run 0 run t/use.test.lua
+no_out "built"
+echo "-- changed" >>t/fix/base.fixture.lua
+run 0 run t/use.test.lua
+grep -q "^  built t/fix/base.fixture.lua  .* s  (its file has changed)$" out ||
+    complain "no reason"
+run 0 fixture clean fix/base
+run 0 fixture build fix/base
+
 claim "a damaged one is built again"
 ram=$(find cache/fixtures/base-* -name ram)
 printf x | dd of="$ram" bs=1 seek=1048577 conv=notrunc 2>/dev/null
 run 0 run t/use.test.lua
-out "built t/fix/base.fixture.lua"
+grep -q "^  built t/fix/base.fixture.lua  .* s  (.*damaged.*)$" out ||
+    complain "no reason"
 
 claim "so is one that is cut"
 for f in cache/fixtures/base-*/*/*/state; do
@@ -299,6 +317,46 @@ out "        left on it"
 out "(it was built once in this run)"
 run 1 run --jobs 1 once
 [ "$(wc -l <"$BUILDS")" = 2 ] || complain "not built by the next run"
+
+claim "so is one that ends its process"
+file t/exits.fixture.lua <<'END'
+local f = io.open(os.getenv("BUILDS"), "a")
+f:write("built\n")
+f:close()
+require("ffi").cdef("void _exit(int);")
+require("ffi").C._exit(7)
+END
+file exits/a.test.lua <<'END'
+for i = 1, 2 do
+  test("asks " .. i, function(t) provium.vm_fixture("exits") end)
+end
+END
+: >"$BUILDS"
+run 1 run exits
+[ "$(wc -l <"$BUILDS")" = 1 ] || complain "built $(wc -l <"$BUILDS") times"
+out "exits.fixture.lua' cannot be built: exited with status 7"
+rm t/exits.fixture.lua
+
+claim "side by side it is built once, too, and so is one that it begins with"
+file t/worst.fixture.lua <<'END'
+return provium.vm_fixture("worse"):snapshot()
+END
+sed -i '1i while not (io.open("here.a") and io.open("here.b")) do \
+  os.execute("sleep 0.1") end' t/worse.fixture.lua
+for file in a b; do
+	file beside/$file.test.lua <<END
+test("asks", function(t)
+  io.open("here.$file", "w"):close()
+  provium.vm_fixture("$([ $file = a ] && echo worse || echo worst)")
+end)
+END
+done
+: >"$BUILDS"
+run 1 run --jobs 2 --cpus 8 beside
+[ "$(wc -l <"$BUILDS")" = 1 ] || complain "built $(wc -l <"$BUILDS") times"
+[ "$(grep -c 'worse.fixture.lua:6: no space' out)" = 2 ] ||
+    complain "not told twice"
+out "(it was built once in this run)"
 unset BUILDS
 rm t/worse.fixture.lua
 

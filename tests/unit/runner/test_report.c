@@ -516,6 +516,19 @@ static void a_failure_of_a_shuffled_run_ends_with_how_to_repeat_it(void **state)
 	end(&f);
 }
 
+static void a_fixture_says_why_it_was_built(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	begin(&f, (struct report_options){0});
+	say(f.sink, FILE_START);
+	say(f.sink, "{\"event\":\"fixture\",\"fixture\":\"web\",\"state\":"
+		    "\"built\",\"seconds\":2,\"reason\":\"first build\"}");
+	shows(&f, "  built web  2.00 s  (first build)\n");
+	end(&f);
+}
+
 static void a_long_console_shows_its_end(void **state)
 {
 	struct fixture f;
@@ -654,6 +667,7 @@ int main(void)
 	    cmocka_unit_test(the_last_line_is_the_summary),
 	    cmocka_unit_test(a_nul_byte_ends_nothing_that_is_shown),
 	    cmocka_unit_test(colour_is_asked_for),
+	    cmocka_unit_test(a_fixture_says_why_it_was_built),
 	    cmocka_unit_test(got_and_expected_have_colours),
 	    cmocka_unit_test(the_lines_of_a_diff_have_colours),
 	    cmocka_unit_test(other_messages_have_no_colours_of_a_diff),
