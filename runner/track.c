@@ -202,7 +202,8 @@ static void report_attempt(struct track *t, const char *why,
 	json_int_t n =
 	    json_integer_value(json_object_get(known, "attempt")) + 1;
 	CLEANUP(free_ptr)
-	char *text = mem_printf("%s in attempt %" JSON_INTEGER_FORMAT, why, n);
+	char *text =
+	    mem_printf("in attempt %" JSON_INTEGER_FORMAT ": %s", n, why);
 
 	json_object_del(known, "attempt");
 	json_object_set_new(known, "attempts", json_integer(n));

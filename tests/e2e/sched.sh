@@ -450,7 +450,7 @@ kill -INT "$pid"
 wait "$pid"
 [ $? = 2 ] || complain "wrong status"
 out "the first attempt"
-out "(then interrupted in attempt 2)"
+out "(then in attempt 2: interrupted in "
 last_line "0 passed, 1 failed"
 nothing_left
 

@@ -316,7 +316,7 @@ static void an_interrupt_tells_an_attempt_that_failed(void **state)
 	track_interrupt(&f.t, "interrupted", SEC);
 	got(&f, "plan a b\ntest_start a\ntest_attempt a: why\n"
 		"test_attempt a: and why\ntest_end a failed: and why\n"
-		"(then interrupted in attempt 3)\n");
+		"(then in attempt 3: interrupted)\n");
 	assert_int_equal(f.t.totals.failed, 1);
 	assert_int_equal(f.t.totals.skipped, 0);
 	end(&f);
