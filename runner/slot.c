@@ -38,7 +38,7 @@ struct slot {
 	struct timer *slow_timer;
 	struct timer *tell_timer;
 	void (*told)(struct slot *s); /* once it has answered, or NULL */
-	char *waited; /* trail_summary() of its last answer, owned; or NULL */
+	char *waited; /* trail_summary() of the answer before its end, owned */
 	char *repeat; /* the track's, owned */
 	char *dir;    /* the worker's runtime directory */
 	unsigned bad_before;  /* failures of the file when it started */
@@ -70,6 +70,7 @@ static void slot_finish_file(struct slot *s)
 	const struct test_file *file = TAKE(s->file);
 
 	free(TAKE(s->repeat));
+	free(TAKE(s->waited));
 	if (s->is_deferred) {
 		track_forget(&s->track);
 	} else {
@@ -204,8 +205,10 @@ static void slot_answered(struct slot *s, const json_t *calls)
 	void (*told)(struct slot * s) = TAKE(s->told);
 
 	timer_set(s->tell_timer, CLOCK_NEVER);
-	free(s->waited);
-	s->waited = json_array_size(calls) ? trail_summary(calls) : NULL;
+	if (told) {
+		free(s->waited);
+		s->waited = trail_summary(calls);
+	}
 	track_waiting(&s->track, calls, clock_now_ns());
 	if (told)
 		told(s);

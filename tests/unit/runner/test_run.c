@@ -377,6 +377,26 @@ static void an_interrupt_tells_what_a_test_waited_for(void **state)
 	    "more\nfile_end\nrun_end\n");
 }
 
+/* What it waited for when somebody asked before is of no interest then. */
+static void an_older_answer_is_no_reason(void **state)
+{
+	struct runs *f = *state;
+
+	f->opts.is_fail_fast = true;
+	f->opts.jobs = 2;
+	runs_add(f, PLAN START("a") "listen\nsignal 10\n" WAITS "hang\n");
+	runs_add(
+	    f,
+	    PLAN START(
+		"a") "listen\n" WAITS
+		     "emit {\"event\":\"test_end\",\"test\":\"a\",\"status\":"
+		     "\"failed\",\"message\":\"no\"}\nhang\n");
+	const char *events = runs_go(f);
+	if (!strstr(events, "waiting a\n") ||
+	    !strstr(events, "test_end a skipped: interrupted\n"))
+		fail_msg("%s", events);
+}
+
 /* The same for a file that takes too long. */
 static void a_late_file_tells_what_its_test_waited_for(void **state)
 {
@@ -511,6 +531,7 @@ int main(void)
 	    RUN(an_interrupt_ends_the_run_in_order),
 	    RUN(a_window_that_changes_is_drawn_at_once),
 	    RUN(an_interrupt_tells_what_a_test_waited_for),
+	    RUN(an_older_answer_is_no_reason),
 	    RUN(a_late_file_tells_what_its_test_waited_for),
 	    RUN(what_ends_by_a_failure_elsewhere_is_not_asked),
 	    RUN(a_second_interrupt_does_not_wait),
