@@ -23,6 +23,7 @@
 #include "runner/bind_test.h"
 #include "runner/load.h"
 #include "runner/lua_blob.h"
+#include "runner/task.h"
 #include "runner/worker.h"
 
 /* Frames of a deep stack that a trace shows: the newest and the oldest. Each
@@ -439,6 +440,7 @@ static int open_state(lua_State *L)
 	lua_setfield(L, -2, "exit");
 	lua_pop(L, 1);
 	load_install(L);
+	task_install(L);
 	bind_register_all(L);
 	return 0;
 }

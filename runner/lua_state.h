@@ -64,7 +64,8 @@ int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f);
 
 /* Remembers where the error text on top of the thread was raised: the text
  * passes on to another thread, whose lua_state_call() tells that place and that
- * trace. */
+ * trace. LuaJIT does not know the line of the innermost frame of a thread that
+ * is dead: an error handler in co can. */
 void lua_state_keep_origin(lua_State *co);
 /* The text on top says more now, behind its first line's place. */
 void lua_state_rename_origin(lua_State *co);

@@ -33,6 +33,7 @@ struct task {
 	lua_State *co; /* anchored in the group's block */
 	int index;
 	bool is_ready;
+	bool is_started;
 	bool is_over;
 	bool is_cut_off; /* by the test's deadline */
 	int waits_for;	 /* registry reference of the block, or LUA_NOREF */
@@ -54,6 +55,33 @@ struct group {
 };
 
 static const char pending_key;
+static const char xpcall_key; /* registry: Lua's own */
+
+/* The error handler of a task: its stack still stands. */
+static int on_task_error(lua_State *co)
+{
+	if (lua_type(co, 1) == LUA_TSTRING)
+		lua_state_keep_origin(co);
+	return 1;
+}
+
+void task_install(lua_State *L)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&xpcall_key);
+	lua_getglobal(L, "xpcall");
+	lua_rawset(L, LUA_REGISTRYINDEX);
+}
+
+/* Has the new thread co, below the function on top of L, begin with
+ * xpcall(function, on_task_error). */
+static void task_load(lua_State *L, lua_State *co)
+{
+	lua_pushlightuserdata(L, (void *)(uintptr_t)&xpcall_key);
+	lua_rawget(L, LUA_REGISTRYINDEX);
+	lua_insert(L, -2);
+	lua_pushcfunction(L, on_task_error);
+	lua_xmove(L, co, 3);
+}
 
 void task_push_pending(lua_State *L)
 {
@@ -114,12 +142,13 @@ static void group_count(struct group *g, bool decides)
 		op_finish(&g->op, 0, NULL);
 }
 
-/* The coroutine returned: its first result is the task's. */
+/* The function returned: its first result, at 2, is the task's. */
 static void task_succeed(struct task *t)
 {
 	struct group *g = t->group;
 
-	lua_settop(t->co, 1);
+	lua_settop(t->co, 2);
+	lua_remove(t->co, 1);
 	lua_rawgeti(t->co, LUA_REGISTRYINDEX, g->results);
 	lua_insert(t->co, 1);
 	lua_rawseti(t->co, 1, t->index);
@@ -172,7 +201,10 @@ static void task_resume(struct task *t)
 	int n_args = 0;
 
 	t->is_ready = false;
-	if (t->waits_for != LUA_NOREF) {
+	if (!t->is_started) {
+		t->is_started = true;
+		n_args = 2;
+	} else if (t->waits_for != LUA_NOREF) {
 		task_push_pending(t->co);
 		lua_rawgeti(t->co, LUA_REGISTRYINDEX, t->waits_for);
 		luaL_unref(t->co, LUA_REGISTRYINDEX, t->waits_for);
@@ -182,7 +214,7 @@ static void task_resume(struct task *t)
 	a->running = t;
 	int status = lua_resume(t->co, n_args);
 	a->running = outer;
-	if (!status) {
+	if (!status && lua_toboolean(t->co, 1)) {
 		task_succeed(t);
 	} else if (status != LUA_YIELD) {
 		task_fail(t);
@@ -327,7 +359,7 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 				   .co = lua_newthread(L)};
 		await_keep(L, block, block + 1);
 		lua_pushvalue(L, i);
-		lua_xmove(L, t->co, 1);
+		task_load(L, t->co);
 		TAILQ_INSERT_TAIL(&w->await.tasks, t, link);
 		g->n++;
 	}

@@ -12,6 +12,9 @@
 struct task;
 struct worker;
 
+/* Once for a Lua state, before an author's code runs in it. */
+void task_install(lua_State *L);
+
 /* The task whose coroutine L is, or NULL. */
 struct task *task_of(struct worker *w, const lua_State *L);
 /* It is about to yield; the block it waits for is at idx of L. */

@@ -266,6 +266,31 @@ static void required_files_are_found_beside_the_test(void **state)
 	lua_run_done(&r);
 }
 
+/* Raised by Lua itself: of a thread that is dead, LuaJIT no longer knows the
+ * line of the innermost frame. */
+static void an_error_in_a_task_has_the_trace_of_the_task(void **state)
+{
+	struct lua_run r;
+	const char *trace;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, "local function deep(v)\n"
+		    "  return v.field + 1\n"
+		    "end\n"
+		    "test('a', function()\n"
+		    "  provium.all(print, function()\n"
+		    "    local n = deep(nil)\n"
+		    "    return n\n"
+		    "  end)\n"
+		    "end)\n");
+	assert_int_equal(lua_run_line(&r, "a"), 2);
+	trace = lua_run_end(&r, "a", "trace");
+	assert_non_null(strstr(trace, LUA_DISPLAY ":2: in upvalue deep\n"));
+	assert_non_null(strstr(trace, LUA_DISPLAY ":6: in "));
+	lua_run_done(&r);
+}
+
 static void a_bad_required_file_is_named(void **state)
 {
 	struct lua_run r;
@@ -670,6 +695,7 @@ int main(void)
 	    cmocka_unit_test(goto_and_a_shebang_are_fine),
 	    cmocka_unit_test(an_error_of_the_chunk_is_one_of_the_file),
 	    cmocka_unit_test(required_files_are_found_beside_the_test),
+	    cmocka_unit_test(an_error_in_a_task_has_the_trace_of_the_task),
 	    cmocka_unit_test(a_bad_required_file_is_named),
 	    cmocka_unit_test(rules_select_by_all_that_a_test_says),
 	    cmocka_unit_test(tests_reported_before_are_not_run_again),
