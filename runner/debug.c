@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "agent-proto/cleanup.h"
+#include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
 #include "runner/bind_test.h"
 #include "runner/claims.h"
 #include "runner/event.h"
+#include "runner/frames.h"
 #include "runner/worker.h"
 
 static const char line_key; /* registry: debug.lua's function */
@@ -62,6 +64,22 @@ static char *next_line(struct worker *w, struct held *h)
 	return TAKE(h->line);
 }
 
+/* 1: a function, 2: the number of its upvalue. Its value. */
+static int core_upvalue(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	return lua_getupvalue(L, 1, luaL_checkint(L, 2)) ? 1 : 0;
+}
+
+/* The same, 3: the value that it shall have. */
+static int core_set_upvalue(lua_State *L)
+{
+	luaL_checktype(L, 1, LUA_TFUNCTION);
+	lua_settop(L, 3);
+	lua_setupvalue(L, 1, luaL_checkint(L, 2));
+	return 0;
+}
+
 /* Pushes the function that runs lines. */
 static void push_runner(lua_State *L)
 {
@@ -70,9 +88,13 @@ static void push_runner(lua_State *L)
 	if (!lua_isnil(L, -1))
 		return;
 	lua_pop(L, 1);
-	lua_createtable(L, 0, 1);
+	lua_createtable(L, 0, 3);
 	lua_pushcfunction(L, core_say);
 	lua_setfield(L, -2, "say");
+	lua_pushcfunction(L, core_upvalue);
+	lua_setfield(L, -2, "upvalue");
+	lua_pushcfunction(L, core_set_upvalue);
+	lua_setfield(L, -2, "set_upvalue");
 	bind_test_push_show(L);
 	lua_state_run_blob(L, "runner/lua/debug.lua", 2);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)&line_key);
@@ -91,18 +113,23 @@ static void introduce(struct worker *w, const char *test,
 	buf_printf(&b, ":\n");
 	buf_append(&b, f->message, f->message_n);
 	buf_printf(&b, "\n\nIt is held with its VMs. A line is Lua: t, "
-		       "provium.NAME:run(\"...\"); ^D ends.\n");
+		       "provium.NAME:run(\"...\"), and the test's variables "
+		       "by name.\nlocals() lists them, frames() lists the "
+		       "calls; ^D ends.\n");
 	say(w, (char *)buf_data(&b), b.len);
 	buf_done(&b);
 }
 
-void debug_hold(struct worker *w, const char *test, const struct failure *f)
+int64_t debug_hold(struct worker *w, const char *test, const struct failure *f)
 {
 	lua_State *L = w->L;
-	int t = lua_gettop(L);
+	int top = lua_gettop(L);
+	int64_t since_ns = clock_now_ns();
 	struct held h = {0};
 	char *line;
 
+	bind_test_push_running(L);
+	frames_push(L, FRAMES_OF_TEST);
 	claims_on_said(w->claims, on_said, &h);
 	introduce(w, test, f);
 	while ((line = next_line(w, &h))) {
@@ -110,12 +137,15 @@ void debug_hold(struct worker *w, const char *test, const struct failure *f)
 
 		push_runner(L);
 		lua_pushstring(L, line);
-		lua_pushvalue(L, t);
-		lua_state_call(L, 2, 0, &none);
+		lua_pushvalue(L, top + 1);
+		lua_pushvalue(L, top + 2);
+		lua_state_call(L, 3, 0, &none);
 		failure_done(&none);
-		lua_settop(L, t);
+		lua_settop(L, top + 2);
 		free(line);
 	}
 	claims_on_said(w->claims, NULL, NULL);
 	tell(w, "over");
+	lua_settop(L, top);
+	return clock_now_ns() - since_ns;
 }

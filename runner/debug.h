@@ -8,11 +8,13 @@
 #ifndef RUNNER_DEBUG_H
 #define RUNNER_DEBUG_H
 
+#include <stdint.h>
+
 #include "runner/lua_state.h"
 
 struct worker;
 
-/* On the top of w->L's stack is the test's context; it stays there. */
-void debug_hold(struct worker *w, const char *test, const struct failure *f);
+/* Holds the running test. Returns for how long, in ns. */
+int64_t debug_hold(struct worker *w, const char *test, const struct failure *f);
 
 #endif

@@ -21,6 +21,7 @@
 #include "agent-proto/mem.h"
 #include "runner/bind.h"
 #include "runner/bind_test.h"
+#include "runner/frames.h"
 #include "runner/load.h"
 #include "runner/lua_blob.h"
 #include "runner/task.h"
@@ -65,7 +66,7 @@ void failure_set_text(struct failure *f, const char *text)
 	failure_set_message(f, text, strlen(text));
 }
 
-static bool is_author(const lua_Debug *ar)
+bool lua_state_is_author_frame(const lua_Debug *ar)
 {
 	return ar->source[0] == '@' && ar->currentline > 0;
 }
@@ -78,10 +79,10 @@ static bool ends_with(const char *s, const char *end)
 	return n >= m && !strcmp(s + n - m, end);
 }
 
-static bool is_test_file(const char *source)
+bool lua_state_is_test_frame(const lua_Debug *ar)
 {
-	return ends_with(source, ".test.lua") ||
-	       ends_with(source, ".fixture.lua");
+	return ends_with(ar->source, ".test.lua") ||
+	       ends_with(ar->source, ".fixture.lua");
 }
 
 static void site_set(struct site *s, const char *file, int line)
@@ -96,9 +97,9 @@ static bool find_site(lua_State *L, bool only_tests, struct site *ret)
 
 	for (int level = 0; lua_getstack(L, level, &ar); level++) {
 		lua_getinfo(L, "Sl", &ar);
-		if (!is_author(&ar))
+		if (!lua_state_is_author_frame(&ar))
 			continue;
-		if (only_tests && !is_test_file(ar.source))
+		if (only_tests && !lua_state_is_test_frame(&ar))
 			continue;
 		site_set(ret, ar.source + 1, ar.currentline);
 		return true;
@@ -117,7 +118,7 @@ bool lua_state_test_site(lua_State *L, struct site *ret)
 	return find_site(L, true, ret);
 }
 
-static void frame_text(const lua_Debug *ar, struct buf *out)
+void lua_state_frame_text(const lua_Debug *ar, struct buf *out)
 {
 	buf_printf(out, "%s:%d: in ", ar->source + 1, ar->currentline);
 	if (!strcmp(ar->what, "main"))
@@ -175,10 +176,10 @@ void lua_state_trace(lua_State *L, struct buf *out)
 			continue;
 		}
 		lua_getinfo(L, "Sln", &ar);
-		if (!is_author(&ar))
+		if (!lua_state_is_author_frame(&ar))
 			continue;
 		buf_reset(&frame);
-		frame_text(&ar, &frame);
+		lua_state_frame_text(&ar, &frame);
 		if (same && frame.len == last.len &&
 		    !memcmp(buf_data(&frame), buf_data(&last), last.len)) {
 			same++;
@@ -277,12 +278,14 @@ static bool is_origin(const struct worker *w, const char *text, size_t n)
 	       origin->message_n == n && memcmp(origin->message, text, n) == 0;
 }
 
-static void keep_origin(lua_State *L, struct failure *take, size_t rest)
+static void keep_origin(lua_State *run, lua_State *L, struct failure *take,
+			size_t rest)
 {
 	struct failure *origin = &worker_of(L)->origin;
 	size_t n;
 	const char *text = lua_tolstring(L, -1, &n);
 
+	frames_keep(run, L, FRAMES_OF_ORIGIN);
 	failure_done(origin);
 	*origin = *take;
 	*take = (struct failure){0};
@@ -290,7 +293,7 @@ static void keep_origin(lua_State *L, struct failure *take, size_t rest)
 	origin->rest = rest;
 }
 
-void lua_state_keep_origin(lua_State *co)
+void lua_state_keep_origin(lua_State *L, lua_State *co)
 {
 	size_t n;
 	const char *text = lua_tolstring(co, -1, &n);
@@ -300,7 +303,7 @@ void lua_state_keep_origin(lua_State *co)
 	if (is_origin(worker_of(co), text, n))
 		return;
 	const char *rest = describe_origin(co, text, &f);
-	keep_origin(co, &f, (size_t)(rest - text));
+	keep_origin(L, co, &f, (size_t)(rest - text));
 }
 
 void lua_state_rename_origin(lua_State *co)
@@ -313,7 +316,7 @@ void lua_state_rename_origin(lua_State *co)
 
 void lua_state_take_origin(lua_State *L, struct failure *take)
 {
-	keep_origin(L, take, lua_objlen(L, -1) - take->message_n);
+	keep_origin(L, L, take, lua_objlen(L, -1) - take->message_n);
 }
 
 /* The handler; upvalue 1 is the struct failure to fill. */
@@ -327,12 +330,14 @@ static int on_error(lua_State *L)
 		return 1;
 	const char *text = value_text(L, &n);
 	if (is_origin(worker_of(L), text, n)) {
+		frames_move(L, FRAMES_OF_ORIGIN, FRAMES_OF_RAISED);
 		*f = *origin;
 		*origin = (struct failure){0};
 		failure_set_message(f, text + f->rest, n - f->rest);
 	} else {
 		const char *rest = describe_origin(L, text, f);
 
+		frames_keep(L, L, FRAMES_OF_RAISED);
 		failure_set_message(f, rest, n - (size_t)(rest - text));
 	}
 	lua_settop(L, 1);

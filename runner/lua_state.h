@@ -48,6 +48,12 @@ void lua_state_give(lua_State *L, struct worker *w);
 bool lua_state_site(lua_State *L, struct site *ret);
 /* Nearest frame in a *.test.lua or *.fixture.lua: what creation sites name. */
 bool lua_state_test_site(lua_State *L, struct site *ret);
+/* Of a frame for which lua_getinfo() has filled "Sln": it is in a file of an
+ * author's; in a *.test.lua or *.fixture.lua. */
+bool lua_state_is_author_frame(const lua_Debug *ar);
+bool lua_state_is_test_frame(const lua_Debug *ar);
+/* Appends "x.test.lua:12: in function at line 9". */
+void lua_state_frame_text(const lua_Debug *ar, struct buf *out);
 /* Appends the author's frames and the C functions that they called. */
 void lua_state_trace(lua_State *L, struct buf *out);
 
@@ -62,11 +68,11 @@ int lua_state_load_file(lua_State *L, const char *path, const char *display,
  * pushed. f must be zeroed. */
 int lua_state_call(lua_State *L, int n_args, int n_results, struct failure *f);
 
-/* Remembers where the error text on top of the thread was raised: the text
+/* Remembers where the error text on top of the thread co was raised: the text
  * passes on to another thread, whose lua_state_call() tells that place and that
- * trace. LuaJIT does not know the line of the innermost frame of a thread that
- * is dead: an error handler in co can. */
-void lua_state_keep_origin(lua_State *co);
+ * trace. L is the thread that runs. LuaJIT does not know the line of the
+ * innermost frame of a thread that is dead: an error handler in co can. */
+void lua_state_keep_origin(lua_State *L, lua_State *co);
 /* The text on top says more now, behind its first line's place. */
 void lua_state_rename_origin(lua_State *co);
 /* As lua_state_keep_origin(), for a text on top that ends in take->message:

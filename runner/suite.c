@@ -19,6 +19,7 @@
 #include "runner/bind_test.h"
 #include "runner/debug.h"
 #include "runner/evidence.h"
+#include "runner/frames.h"
 #include "runner/interrupt.h"
 #include "runner/select.h"
 #include "runner/shuffle.h"
@@ -66,6 +67,7 @@ static void fill(struct failure *f, lua_State *L, const char *text, size_t n)
 
 	if (f->message)
 		return;
+	frames_keep(L, L, FRAMES_OF_TEST);
 	lua_state_site(L, &f->site);
 	failure_set_message(f, text, n);
 	lua_state_trace(L, &trace);
@@ -338,6 +340,7 @@ void suite_unmark(struct suite *s)
 		worker_emit(s->w, test_event("marked", s->running));
 	s->told = 0;
 	failure_done(&s->failure);
+	frames_drop(s->w->L, FRAMES_OF_TEST);
 	s->is_of_task = false;
 	s->marks++;
 }
@@ -482,17 +485,14 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	suite_settle(s);
 	await_set_timeout(&w->await, CLOCK_NEVER);
 	if (status && !s->failure.message && !s->skipped) {
+		frames_move(w->L, FRAMES_OF_RAISED, FRAMES_OF_TEST);
 		s->failure = raised;
 		raised = (struct failure){0};
 	}
 	failure_done(&raised);
 	if (s->failure.message && is_last && w->job->is_debug) {
-		int64_t since_ns = clock_now_ns();
-
 		suite_tell_mark(s);
-		bind_test_push_running(w->L);
-		debug_hold(w, t->name, &s->failure);
-		s->held_ns = clock_now_ns() - since_ns;
+		s->held_ns = debug_hold(w, t->name, &s->failure);
 	}
 	end_objects(w->scope, true);
 	end_objects(w->file_scope, false);

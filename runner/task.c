@@ -61,7 +61,7 @@ static const char xpcall_key; /* registry: Lua's own */
 static int on_task_error(lua_State *co)
 {
 	if (lua_type(co, 1) == LUA_TSTRING)
-		lua_state_keep_origin(co);
+		lua_state_keep_origin(co, co);
 	return 1;
 }
 
@@ -182,7 +182,7 @@ static void task_fail(struct task *t)
 	struct group *g = t->group;
 
 	if (lua_type(t->co, -1) == LUA_TSTRING) {
-		lua_state_keep_origin(t->co);
+		lua_state_keep_origin(g->w->L, t->co);
 		name_task(t);
 		lua_state_rename_origin(t->co);
 	}

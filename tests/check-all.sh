@@ -62,6 +62,7 @@ queue suite sh tests/as-user.sh build/provium ./provium run \
     tests/e2e/forward.test.lua tests/e2e/mtu.test.lua
 # The command line; files side by side, and files that misbehave; bad input.
 queue suite sh tests/e2e/sched.sh build/provium
+queue suite sh tests/e2e/prompt.sh build/provium
 queue suite sh tests/e2e/select.sh build/provium
 queue suite sh tests/e2e/reports.sh build/provium
 queue suite python3 tests/panel/panel.py build/provium
