@@ -246,6 +246,11 @@ void await_tell(void *p, await_tell_cb tell)
 	block_of(p)->tell = tell;
 }
 
+void await_ask(void *p, await_ask_cb ask)
+{
+	block_of(p)->ask = ask;
+}
+
 void await_lingers(void *p, int64_t span_ns)
 {
 	block_of(p)->lingers_ns = span_ns;
@@ -323,6 +328,19 @@ void await_keep(lua_State *L, int block_idx, int idx)
 	lua_pop(L, 1);
 }
 
+/* The test's time-out is over in the call of b: what it is to tell may have to
+ * be waited for. */
+static int cut_off(lua_State *L, struct block *b)
+{
+	struct op *asked = b->ask ? b->ask(L, b->payload) : NULL;
+
+	if (!asked)
+		raise_cut_off(L, b);
+	b->op = asked;
+	b->is_cut_off = b->is_again = true;
+	return 0;
+}
+
 /* 1: the block. */
 static int call_finish(lua_State *L)
 {
@@ -336,8 +354,9 @@ static int call_finish(lua_State *L)
 	}
 	/* Kept values from 1; the block is alive through its caller. */
 	lua_remove(L, 1);
-	if (b->op->is_timed_out && await_is_expired(&worker_of(L)->await))
-		raise_cut_off(L, b);
+	if (b->is_cut_off ||
+	    (b->op->is_timed_out && await_is_expired(&worker_of(L)->await)))
+		return cut_off(L, b);
 	int n = b->finish(L, b->payload);
 	return b->is_again ? 0 : n;
 }

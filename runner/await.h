@@ -61,8 +61,13 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "agent-proto/clock.h"
 #include "runner/trail.h"
 #include "streams/op.h"
+
+/* So long after the test's deadline calls may ask what else there is to tell:
+ * await_ask(). */
+#define AWAIT_ASK_NS (200 * NS_PER_MS)
 
 struct task;
 struct block;
@@ -109,6 +114,10 @@ typedef int (*await_cb)(lua_State *L, void *p);
 /* Pushes a text, the output of the call so far, or nothing. May raise. */
 typedef void (*await_tell_cb)(lua_State *L, void *p);
 
+/* Starts to ask for what await_tell() is to push. Returns the operation to wait
+ * for, which takes less than AWAIT_ASK_NS; NULL: there is nothing more. */
+typedef struct op *(*await_ask_cb)(lua_State *L, void *p);
+
 /*
  * Pushes a block of memory for one call and returns it: size zeroed bytes.
  * release(p) runs once, when the call is over, whatever way it went. method
@@ -127,6 +136,8 @@ void await_take_note(void *p, char *take_note);
 /* What the test's time-out in this call shows, in place of the operation's
  * error. */
 void await_tell(void *p, await_tell_cb tell);
+/* Before that: what has to be asked of the guest first. */
+void await_ask(void *p, await_ask_cb ask);
 /* Says by how much the operation's deadline is behind the test's. */
 void await_lingers(void *p, int64_t span_ns);
 /* Keeps the value at idx alive as long as the block at block_idx (strings whose

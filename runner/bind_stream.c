@@ -115,21 +115,6 @@ void stream_label_here(lua_State *L, const char *kind, const char *detail,
 /* --- next, drain -----------------------------------------------------------
  */
 
-/* A wait on the stream of so, the object at 1, in a block of its own. It holds:
- * a task that is given up before its turn comes takes nothing. */
-static void wait_init(lua_State *L, struct stream_wait *w,
-		      struct stream_object *so)
-{
-	stream_wait_init(w, so->stream);
-	w->hold = true;
-	await_keep(L, lua_gettop(L), 1);
-}
-
-static void wait_release(void *p)
-{
-	stream_wait_done(p);
-}
-
 /* First in every finish: from here on the bytes are the author's. */
 static void wait_check(lua_State *L, const char *method, struct stream_wait *w)
 {
@@ -153,6 +138,60 @@ void stream_tell_pending(lua_State *L, void *p)
 	lua_remove(L, -2);
 }
 
+/* A call that reads, first in its block. */
+struct reading {
+	struct stream_wait wait;
+	struct last_words *words; /* of the process, once it has failed */
+};
+
+static void reading_release(void *p)
+{
+	struct reading *r = p;
+
+	stream_wait_done(&r->wait);
+	last_words_free(r->words);
+}
+
+/* For await_ask(): the process, if it is of one, may explain why nothing
+ * came. */
+static struct op *reading_ask(lua_State *L, void *p)
+{
+	struct reading *r = p;
+
+	if (!r->words)
+		r->words = last_words_new(L);
+	return r->words ? last_words_pending(r->words) : NULL;
+}
+
+/* For await_tell(): what the wait says or else what is pending, and the last
+ * words. */
+static void reading_tell(lua_State *L, void *p)
+{
+	const struct reading *r = p;
+	int top = lua_gettop(L);
+
+	if (r->wait.op.result < 0)
+		lua_pushstring(L, r->wait.op.err.text);
+	else
+		stream_tell_pending(L, p);
+	if (!r->words || lua_gettop(L) == top)
+		return;
+	last_words_push(L, r->words);
+	lua_concat(L, 2);
+}
+
+/* Begins a wait on the stream of so, the object at 1, in a block of its own. It
+ * holds: a task that is given up before its turn comes takes nothing. */
+static void reading_init(lua_State *L, struct reading *r,
+			 struct stream_object *so)
+{
+	stream_wait_init(&r->wait, so->stream);
+	r->wait.hold = true;
+	await_keep(L, lua_gettop(L), 1);
+	await_ask(r, reading_ask);
+	await_tell(r, reading_tell);
+}
+
 static void push_buf(lua_State *L, const struct buf *b)
 {
 	lua_pushlstring(L, (const char *)buf_data(b), b->len);
@@ -160,7 +199,7 @@ static void push_buf(lua_State *L, const struct buf *b)
 
 static int next_finish(lua_State *L, void *p)
 {
-	struct stream_wait *w = p;
+	struct stream_wait *w = &((struct reading *)p)->wait;
 
 	wait_check(L, "stream:next", w);
 	if (w->op.result)
@@ -179,16 +218,15 @@ static int l_next(lua_State *L)
 	if (!so->stream)
 		return lua_pushnil(L), 1;
 	int64_t deadline = await_deadline(L, method, span);
-	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
-	wait_init(L, w, so);
-	await_tell(w, stream_tell_pending);
-	stream_next(w, deadline);
-	return await(L, w, &w->op, next_finish);
+	struct reading *r = await_new(L, method, sizeof(*r), reading_release);
+	reading_init(L, r, so);
+	stream_next(&r->wait, deadline);
+	return await(L, r, &r->wait.op, next_finish);
 }
 
 static int drain_finish(lua_State *L, void *p)
 {
-	struct stream_wait *w = p;
+	struct stream_wait *w = &((struct reading *)p)->wait;
 
 	wait_check(L, "stream:drain", w);
 	lua_createtable(L, (int)w->n_frames, 0);
@@ -208,61 +246,53 @@ static int l_drain(lua_State *L)
 	if (!so->stream)
 		return lua_newtable(L), 1;
 	int64_t deadline = await_deadline(L, method, span);
-	struct stream_wait *w = await_new(L, method, sizeof(*w), wait_release);
-	wait_init(L, w, so);
-	await_tell(w, stream_tell_pending);
-	stream_drain(w, deadline);
-	return await(L, w, &w->op, drain_finish);
+	struct reading *r = await_new(L, method, sizeof(*r), reading_release);
+	reading_init(L, r, so);
+	stream_drain(&r->wait, deadline);
+	return await(L, r, &r->wait.op, drain_finish);
 }
 
 /* --- expect, read_until ----------------------------------------------------
  */
 
 struct match_call {
-	struct stream_wait wait;
+	struct reading reading;
 	const char *method;
 	struct stream_pattern *patterns; /* owned; bytes are kept strings */
 	size_t n;
 	bool is_list;
-	struct last_words *words; /* of the process, once it has failed */
 };
 
 static void match_release(void *p)
 {
 	struct match_call *m = p;
 
-	stream_wait_done(&m->wait);
-	last_words_free(m->words);
+	reading_release(m);
 	free(m->patterns);
 }
 
-/* The wait has failed, and the process, if it is of one, may explain it. */
+/* The wait has failed. */
 static int match_failed(lua_State *L, void *p)
 {
 	struct match_call *m = p;
-	struct op *pending = m->words ? last_words_pending(m->words) : NULL;
+	struct op *pending = reading_ask(L, m);
 
 	if (pending)
 		return await_again(L, m, pending, match_failed);
-	if (!m->words)
-		bind_fail_err(L, m->method, &m->wait.op.err);
-	lua_pushstring(L, m->wait.op.err.text);
-	last_words_push(L, m->words);
-	lua_concat(L, 2);
+	reading_tell(L, m);
 	bind_fail_text(L, m->method, lua_gettop(L));
 }
 
 static int match_finish(lua_State *L, void *p)
 {
 	struct match_call *m = p;
-	struct stream_wait *w = &m->wait;
+	struct stream_wait *w = &m->reading.wait;
 
 	stream_wait_accept(w);
-	if (w->op.result < 0) {
-		if (w->op.result == -ETIMEDOUT || w->op.result == -EPIPE)
-			m->words = last_words_new(L);
+	if (w->op.result == -ETIMEDOUT || w->op.result == -EPIPE)
 		return match_failed(L, m);
-	}
+	if (w->op.result < 0)
+		bind_fail_err(L, m->method, &w->op.err);
 	int n = 0;
 	if (w->keep) {
 		push_buf(L, &w->bytes);
@@ -348,12 +378,12 @@ static int match(lua_State *L, const char *method, const char *verb, bool keep)
 	m->is_list = lua_istable(L, 2);
 	m->n = n;
 	m->patterns = mem_zalloc(n * sizeof(*m->patterns));
-	wait_init(L, &m->wait, so);
+	reading_init(L, &m->reading, so);
 	take_patterns(L, m, lua_gettop(L));
 	await_take_note(
 	    m, bind_stream_pattern_note(m->patterns[0].p, m->patterns[0].n));
-	stream_match(&m->wait, verb, m->patterns, n, keep, deadline);
-	return await(L, m, &m->wait.op, match_finish);
+	stream_match(&m->reading.wait, verb, m->patterns, n, keep, deadline);
+	return await(L, m, &m->reading.wait.op, match_finish);
 }
 
 static int l_expect(lua_State *L)
@@ -370,24 +400,17 @@ static int l_read_until(lua_State *L)
  */
 
 struct line_call {
-	struct stream_wait wait;
+	struct reading reading;
 	const char *method;
 	const struct stream_object *so; /* kept */
 	struct stream_pattern newline;
 	bool is_rest; /* the end has come: what is pending is the last line */
 };
 
-static void line_release(void *p)
-{
-	struct line_call *c = p;
-
-	stream_wait_done(&c->wait);
-}
-
 static int line_finish(lua_State *L, void *p)
 {
 	struct line_call *c = p;
-	struct stream_wait *w = &c->wait;
+	struct stream_wait *w = &c->reading.wait;
 
 	if (w->op.result == -EPIPE && !c->is_rest) {
 		/* Another task may have closed it meanwhile. */
@@ -426,16 +449,16 @@ static int next_line(lua_State *L, const char *method)
 	if (!so->stream)
 		return lua_pushnil(L), 1;
 	int64_t deadline = await_deadline(L, method, span);
-	struct line_call *c = await_new(L, method, sizeof(*c), line_release);
+	struct line_call *c = await_new(L, method, sizeof(*c), reading_release);
 	c->newline = (struct stream_pattern){
 	    .p = (const uint8_t *)"\n",
 	    .n = 1,
 	};
 	c->so = so;
 	c->method = method;
-	wait_init(L, &c->wait, so);
-	stream_match(&c->wait, "lines", &c->newline, 1, true, deadline);
-	return await(L, c, &c->wait.op, line_finish);
+	reading_init(L, &c->reading, so);
+	stream_match(&c->reading.wait, "lines", &c->newline, 1, true, deadline);
+	return await(L, c, &c->reading.wait.op, line_finish);
 }
 
 static int l_next_line(lua_State *L)

@@ -9,13 +9,12 @@
 #include "agent-proto/cleanup.h"
 #include "agent-proto/clock.h"
 #include "agent-proto/mem.h"
+#include "runner/await.h"
 #include "runner/bind_process.h"
 #include "runner/bind_stream.h"
 #include "streams/client.h"
 #include "streams/stream.h"
 
-/* An ended process answers at once; one that runs is not waited for. */
-#define ASK_NS	    (200 * NS_PER_MS)
 #define OUTPUT_SHOW 400 /* bytes of the other output */
 
 struct last_words {
@@ -28,7 +27,8 @@ struct last_words {
 struct last_words *last_words_new(lua_State *L)
 {
 	struct process_ask ask;
-	int64_t deadline = clock_deadline_ns(ASK_NS);
+	/* An ended process answers at once; one that runs is not waited for. */
+	int64_t deadline = clock_deadline_ns(AWAIT_ASK_NS);
 
 	if (!process_of_stream(L, 1, &ask))
 		return NULL;

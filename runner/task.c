@@ -24,7 +24,10 @@
 #define TASKS_MAX 1024
 /* So much later does a group's deadline come than the test's: the calls of its
  * tasks end first, and are told of. */
-#define LINGERS_NS (EXEC_KILL_GRACE_NS + 10 * NS_PER_MS)
+#define LINGERS_NS                                                             \
+	((EXEC_KILL_GRACE_NS > AWAIT_ASK_NS ? EXEC_KILL_GRACE_NS               \
+					    : AWAIT_ASK_NS) +                  \
+	 10 * NS_PER_MS)
 
 struct group;
 

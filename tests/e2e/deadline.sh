@@ -18,7 +18,7 @@ local vm = provium:vm("guest"):boot()
 local worker = vm:spawn_worker()
 local T = {timeout = 3}
 local function start(word)
-  return vm:run_async("echo " .. word .. "; printf more; sleep 1000")
+  return vm:run_async("echo " .. word .. "; echo why >&2; printf more; sleep 1000")
 end
 test("run", T, function() vm:run("echo OF-RUN; echo why >&2; sleep 1000") end)
 test("wait", T, function() start("OF-WAIT"):wait() end)
@@ -28,6 +28,17 @@ test("read_until", T, function() start("OF-READ"):stdout_stream():read_until("x"
 test("drain", T, function() start("OF-DRAIN"):stdout_stream():drain(99) end)
 test("lines", T, function()
   for _ in start("OF-LINES"):stdout_stream():lines(99) do end
+end)
+test("next", T, function()
+  local s = start("OF-NEXT"):stdout_stream()
+  while true do s:next(99) end
+end)
+test("stderr", T, function()
+  start("OF-STDERR"):stderr_stream():expect("x", 99)
+end)
+test("ended", T, function()
+  -- The stream is not at its end: a child of the shell holds it open.
+  vm:run_async("echo OF-ENDED; sleep 1000 & exit 3"):stdout_stream():expect("x", 99)
 end)
 test("worker", T, function() worker:run("echo OF-WORKER; sleep 1000") end)
 test("console", T, function()
@@ -73,8 +84,8 @@ shows run "was killed|stdout:|OF-RUN|stderr:|why"
 
 claim "wait shows them, by either time-out"
 shows wait "timed out after 3s in process:wait $(at 'OF-WAIT'): \`echo OF-WAIT"
-shows wait "is still running|stdout:|OF-WAIT|more|stderr: (empty)"
-shows "own wait" "is still running|stdout:|OF-OWN-WAIT|more|stderr: (empty)"
+shows wait "is still running|stdout:|OF-WAIT|more|stderr:|why"
+shows "own wait" "is still running|stdout:|OF-OWN-WAIT|more|stderr:|why"
 
 claim "streams show what is pending"
 shows expect "stream:expect $(at OF-EXPECT): expect timed out waiting for \`x\`;"
@@ -84,6 +95,14 @@ shows drain "timed out after 3s in stream:drain $(at OF-DRAIN): last bytes:"
 shows drain '"OF-DRAIN\nmore"'
 shows lines "waiting for"
 shows lines 'last bytes: "more"'
+
+claim "streams of a process tell of it, and show its other output"
+for call in expect read_until drain lines next; do
+	shows "$call" "; sleep 1000\` is still running|stderr:|why"
+done
+shows stderr 'last bytes: "why\n"'
+shows stderr "; sleep 1000\` is still running|stdout:|OF-STDERR|more"
+shows ended "exit 3\` exited with 3"
 
 claim "a worker's command shows its output"
 shows worker "in worker:run $(at OF-WORKER): command"
@@ -103,6 +122,7 @@ shows all "timed out after 3s in provium.all at t/cut.test.lua:"
 shows all "in vm:run $(at OF-ALL-1): command"
 shows all "stdout:|OF-ALL-1|"
 shows all 'last bytes: "OF-ALL-2\nmore"'
+shows all "; sleep 1000\` is still running|stderr:|why"
 
 file p/power.test.lua <<'END'
 local vm = provium:vm("guest"):boot()
