@@ -8,6 +8,7 @@
 #include "agent-proto/mem.h"
 #include "streams/console.h"
 #include "streams/stream.h"
+#include "vmm/printk.h"
 
 /* A line's longest part that is quoted, in bytes. */
 #define QUOTED_LINE_MAX 2048u
@@ -36,6 +37,27 @@ static const char *const troubles[] = {
     "I/O error, dev ",
 };
 
+/*
+ * How the lines begin, behind the time stamp, with which a healthy boot goes on
+ * when the guest is up: drivers finish in the background (Linux:
+ * arch/x86/kernel/tsc.c, kernel/time/clocksource.c, drivers/char/random.c,
+ * drivers/input/input.c, drivers/acpi/button.c).
+ */
+static const char *const late_lines[] = {
+    "tsc: Refined TSC clocksource calibration: ",
+    "clocksource: tsc: mask: ",
+    "clocksource: Switched to clocksource tsc",
+    "random: crng init done",
+    "input: Power Button as /devices/",
+    "input: AT Translated Set 2 keyboard as /devices/",
+    "input: ImExPS/2 Generic Explorer Mouse as /devices/",
+    "input: VirtualPS/2 VMware VMMouse as /devices/",
+    "ACPI: Power Button [",
+    "ACPI: button: Power Button [",
+};
+/* Bytes of a line that are compared with those. */
+#define LATE_LINE_LOOK 160
+
 static size_t news_line(const uint8_t *p, size_t n)
 {
 	const uint8_t *nl = n ? memchr(p, '\n', n) : NULL;
@@ -57,6 +79,35 @@ static bool news_has(const uint8_t *p, size_t n, const char *const *texts,
 		if (n && memmem(p, n, texts[i], strlen(texts[i])))
 			return true;
 	return false;
+}
+
+/* Whether a line is of a boot that went well. One that tells of trouble is
+ * not. */
+static bool news_is_late(const uint8_t *p, size_t n)
+{
+	char line[LATE_LINE_LOOK + 1] = "";
+	const char *text;
+
+	if (news_has(p, n, breakdowns, ARRAY_LEN(breakdowns)) ||
+	    news_has(p, n, troubles, ARRAY_LEN(troubles)))
+		return false;
+	memcpy(line, p, n < LATE_LINE_LOOK ? n : LATE_LINE_LOOK);
+	text = printk_text(line);
+	for (size_t i = 0; text && i < ARRAY_LEN(late_lines); i++)
+		if (strncmp(text, late_lines[i], strlen(late_lines[i])) == 0)
+			return true;
+	return false;
+}
+
+void news_skip_boot(struct buf *out, const void *p, size_t n)
+{
+	const uint8_t *text = p;
+
+	for (size_t at = 0, len; at < n; at += len) {
+		len = news_line(text + at, n - at);
+		if (!news_is_late(text + at, len))
+			buf_append(out, text + at, len);
+	}
 }
 
 /* Sets the alarm: the first breakdown, else the first trouble. Returns where

@@ -24,6 +24,9 @@ struct news {
  * lines. */
 void news_pick(struct news *news, const void *p, size_t n, size_t max);
 void news_done(struct news *news);
+/* Appends p[0..n), the console of a guest that is up, without the lines that
+ * its kernel prints late at every boot. */
+void news_skip_boot(struct buf *out, const void *p, size_t n);
 
 /* Appends "; the console ends:" and the lines of the news, each on a line of
  * its own that begins with "  | ", as many as fit into room bytes. Nothing

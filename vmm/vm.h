@@ -283,7 +283,8 @@ const struct err *vm_death(const struct vm *vm);
 /* The same without the console's last lines. */
 const struct err *vm_death_reason(const struct vm *vm);
 /* What its console has said since the guest was last ready (from power-on,
- * where it never was), or since vm_news_mark(); see news_pick(). */
+ * where it never was), or since vm_news_mark(); see news_pick(). Lines that
+ * end a healthy boot late are left out once it was ready. */
 void vm_news(struct vm *vm, size_t max, struct news *news);
 /* What the console has said by now is no news any more. */
 void vm_news_mark(struct vm *vm);

@@ -10,41 +10,11 @@
 #include <string.h>
 
 #include "agent-proto/mem.h"
+#include "vmm/printk.h"
 #include "vmm/vm_private.h"
 
 /* Linux, kernel/panic.c, panic(). */
 static const char panic_text[] = "Kernel panic - not syncing";
-
-/* Behind the number at p, which spaces may precede; NULL: there is none. */
-static const char *skip_number(const char *p)
-{
-	p += strspn(p, " ");
-	size_t n = strspn(p, "0123456789");
-
-	return n ? p + n : NULL;
-}
-
-/* Behind a time stamp, "[    1.234567] ", and the caller that may follow it,
- * "[    T1]"; NULL: there is none (Linux, kernel/printk/printk.c,
- * info_print_prefix()). */
-static const char *skip_stamp(const char *p)
-{
-	if (*p != '[' || !(p = skip_number(p + 1)) || *p != '.' ||
-	    !(p = skip_number(p + 1)) || *p != ']')
-		return NULL;
-	p++;
-	if (*p == '[') {
-		p++;
-		p += strspn(p, " ");
-		if (*p != 'T' && *p != 'C')
-			return NULL;
-		p = skip_number(p + 1);
-		if (!p || *p != ']')
-			return NULL;
-		p++;
-	}
-	return *p == ' ' ? p + 1 : NULL;
-}
 
 /*
  * Whether a line of the console is the kernel's about its panic: it begins with
@@ -58,7 +28,7 @@ bool vm_is_panic(const char *line)
 	if (strncmp(line, panic_text, n) == 0)
 		return true;
 	for (const char *p = line; (p = strchr(p, '[')); p++) {
-		const char *text = skip_stamp(p);
+		const char *text = printk_text(p);
 
 		if (text && strncmp(text, panic_text, n) == 0)
 			return true;

@@ -147,6 +147,7 @@ static int launch(struct vm *vm, struct err *err)
 	if (!vm->revival)
 		console_mark_boot(vm->console);
 	vm_news_mark(vm);
+	vm->was_up = false;
 	r = console_attach(vm->console, TAKE_FD(f.console), TAKE_FD(f.typed),
 			   err);
 	if (r < 0)
@@ -312,6 +313,7 @@ static void handle_reset(struct vm *vm)
 	vm_net_restarted(vm);
 	console_mark_boot(vm->console);
 	vm_news_mark(vm);
+	vm->was_up = false;
 	if (vm->link == LINK_DIALING)
 		return;
 	if (vm->cid) {
@@ -352,6 +354,7 @@ static void link_up(struct vm *vm)
 
 	vm->link = LINK_UP;
 	vm_news_mark(vm);
+	vm->was_up = true;
 	if (vm->state == VM_SUSPENDED)
 		vm_set_state(vm, VM_BOOTED);
 	if (vm->state != VM_BOOTING || !err.code)

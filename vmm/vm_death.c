@@ -48,12 +48,17 @@ static bool is_blank(uint8_t c)
 
 void vm_news(struct vm *vm, size_t max, struct news *news)
 {
-	CLEANUP(buf_done) struct buf all = {0};
+	CLEANUP(buf_done) struct buf all = {0}, rest = {0};
 	uint64_t size = console_size(vm->console);
 	uint64_t n = size > vm->news_from ? size - vm->news_from : 0;
 
 	console_tail(vm->console, &all, n < NEWS_LOOK ? (size_t)n : NEWS_LOOK);
-	news_pick(news, buf_data(&all), all.len, max);
+	/* Of a boot that fails, every line tells how far it came. */
+	if (vm->was_up)
+		news_skip_boot(&rest, buf_data(&all), all.len);
+	else
+		buf_append(&rest, buf_data(&all), all.len);
+	news_pick(news, buf_data(&rest), rest.len, max);
 }
 
 void vm_news_mark(struct vm *vm)

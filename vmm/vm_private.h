@@ -115,6 +115,7 @@ struct vm {
 
 	struct console *console;
 	uint64_t news_from; /* offset in its log: see vm_news() */
+	bool was_up;	    /* the guest, since its power-on or reset */
 	struct stream_list streams;
 	char *console_path;
 	char *socket_path;     /* where the console is served; NULL: */

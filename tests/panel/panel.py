@@ -29,7 +29,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FIRST_LINES = 5
 # What the long form of a failure holds if a VM booted.
 EXPLAINED = ("Linux version", " since power-on", "calls: when, how long")
-HEALTHY = ("Linux version", "Command line:", "Run /.provium/agent")
+HEALTHY = ("Linux version", "Command line:", "Run /.provium/agent",
+           "Power Button")
 
 
 def wanted(name):

@@ -127,6 +127,51 @@ static void a_quote_has_whole_lines(void **state)
 	quotes("", 100, "dead");
 }
 
+static void skips(const char *console, const char *want)
+{
+	CLEANUP(buf_done) struct buf out = {0};
+
+	news_skip_boot(&out, console, strlen(console));
+	assert_text(&out, want);
+}
+
+static void lines_that_end_every_boot_are_skipped(void **state)
+{
+	static const char boot[] =
+	    "[    2.104] tsc: Refined TSC clocksource calibration: 2994.3 "
+	    "MHz\r\n"
+	    "[    2.105][    T9] clocksource: tsc: mask: 0xffffffffffffffff\r\n"
+	    "[    2.106] clocksource: Switched to clocksource tsc\r\n"
+	    "[    2.2] input: Power Button as /devices/LNXSYSTM:00/input0\r\n"
+	    "[    2.3] ACPI: button: Power Button [PWRF]\r\n"
+	    "[    3.4] random: crng init done\r\n";
+
+	(void)state;
+	skips(boot, "");
+	skips("[    1.0] one\n[    3.4] random: crng init done\n[    4.0] two",
+	      "[    1.0] one\n[    4.0] two");
+	skips("", "");
+}
+
+static void no_other_line_is_skipped(void **state)
+{
+	static const char *const kept[] = {
+	    /* A program printed it, or had begun the line. */
+	    "random: crng init done\n",
+	    "# [    3.4] random: crng init done\n",
+	    "[    3.4] tsc: Marking TSC unstable due to clocksource watchdog\n",
+	    "[    3.4] random: crng reseeded on system resumption\n",
+	    "[    3.4] input: Rig as /devices/virtual/input/input7\n",
+	    /* Lines of trouble, whatever else they say. */
+	    "[    3.4] random: crng init done BUG: soft lockup\n",
+	    "[    3.4] ACPI: Power Button [x] blocked for more than 9 s\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(kept); i++)
+		skips(kept[i], kept[i]);
+}
+
 static void unquotes(const char *text, const char *want)
 {
 	CLEANUP(buf_done) struct buf out = {0};
@@ -157,6 +202,8 @@ static const struct CMUnitTest tests[] = {
     T(a_breakdown_is_where_the_news_begin),
     T(a_breakdown_that_is_too_long_keeps_its_beginning),
     T(the_first_trouble_is_the_alarm_and_cuts_nothing),
+    T(lines_that_end_every_boot_are_skipped),
+    T(no_other_line_is_skipped),
     T(a_quote_has_whole_lines),
     T(a_text_without_its_quotes_is_the_rest),
 };
