@@ -170,12 +170,9 @@ enum vm_state vm_object_state(const struct vm_object *v)
 	return v->vm ? vm_state(v->vm) : VM_CREATED;
 }
 
-/* For users: a guest that restarts is booting, whoever restarted it. */
 static const char *state_name(const struct vm_object *v)
 {
-	bool is_booting = v->vm && vm_is_restarting(v->vm);
-
-	return vm_state_name(is_booting ? VM_BOOTING : vm_object_state(v));
+	return v->vm ? vm_state_text(v->vm) : vm_state_name(VM_CREATED);
 }
 
 /* What would help, by state. */

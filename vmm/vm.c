@@ -298,6 +298,11 @@ const char *vm_state_name(enum vm_state s)
 	return states[s].name;
 }
 
+const char *vm_state_text(const struct vm *vm)
+{
+	return vm_state_name(vm_is_restarting(vm) ? VM_BOOTING : vm->state);
+}
+
 const char *vm_name(const struct vm *vm)
 {
 	return vm->copy.spec.name;

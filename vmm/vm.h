@@ -266,6 +266,9 @@ void vm_restore_start(struct vm *vm, const struct snapshot *s, bool sets_clock,
 
 enum vm_state vm_state(const struct vm *vm);
 const char *vm_state_name(enum vm_state s);
+/* Of its state, for users: a guest that restarts is booting, whoever restarted
+ * it. */
+const char *vm_state_text(const struct vm *vm);
 const char *vm_name(const struct vm *vm);
 /* How often its guest began anew without a boot: it was reset, or restarted
  * itself. Never falls. */

@@ -170,8 +170,7 @@ static const char *memory_hint(const struct vm *vm)
 		   : "";
 }
 
-/* Whether the guest was still at work, "; its console printed 0.2 s ago". */
-static void add_activity(struct vm *vm, struct err *err)
+void vm_add_activity(const struct vm *vm, struct err *err)
 {
 	int64_t last_ns = console_last_ns(vm->console);
 	size_t n = strlen(err->text);
@@ -207,7 +206,7 @@ static void on_boot_stop(struct op *op, int reason)
 		err_set(&op->err, reason, "VM %s: its boot was given up",
 			vm_name(vm));
 	if (reason == -ETIMEDOUT)
-		add_activity(vm, &op->err);
+		vm_add_activity(vm, &op->err);
 	if (vm->is_freed)
 		return;
 	/* Nobody has the client yet: nobody who hears of this frees the VM. */

@@ -50,7 +50,7 @@ bool vm_refuse(struct vm *vm, struct op *op, const char *what, unsigned legal)
 
 	if (!(legal & 1u << vm->state))
 		err_set(&err, -EINVAL, "VM %s is %s: it cannot be %s",
-			vm_name(vm), vm_state_name(vm->state), what);
+			vm_name(vm), vm_state_text(vm), what);
 	else if (vm->op)
 		err_set(&err, -EBUSY,
 			"VM %s: it cannot be %s while an earlier boot, "
@@ -101,7 +101,9 @@ static void on_power_stop(struct op *op, int reason)
 	else if (reason == -ETIMEDOUT)
 		err_set(&op->err, reason,
 			"VM %s: no answer in time, the VM is %s", vm_name(vm),
-			vm_state_name(vm->state));
+			vm_state_text(vm));
+	if (reason == -ETIMEDOUT && vm_is_restarting(vm))
+		vm_add_activity(vm, &op->err);
 }
 
 void vm_start_command(struct vm *vm, const char *command,

@@ -207,6 +207,9 @@ void vm_finish_op(struct vm *vm, int result, const struct err *err);
 
 /* vm_boot.c */
 void vm_step_link(struct vm *vm);
+/* Appends whether the guest is still at work: "; its console printed 0.2 s
+ * ago". */
+void vm_add_activity(const struct vm *vm, struct err *err);
 /* Takes down QEMU and all that hangs on it, but the client. */
 void vm_stop_qemu(struct vm *vm);
 /* Fails the client's calls with err; it is kept until the VM is freed. */

@@ -277,6 +277,25 @@ static void reset_is_done_when_the_agent_is_back(void **state)
 	free(vm_exec_out(f, "! test -e /left-over"));
 }
 
+static void a_reset_that_takes_too_long_says_that_the_guest_boots(void **state)
+{
+	struct fixture *f = *state;
+
+	vm_must_boot(f);
+	vm_reset_start(f->vm, &f->op, clock_deadline_ns(BOOT_NS));
+	while (!vm_is_restarting(f->vm))
+		loop_turn(f->loop);
+	op_set_deadline(&f->op, clock_now_ns());
+	assert_int_equal(vm_wait_op(f), -ETIMEDOUT);
+	vm_expect_text(f->op.err.text,
+		       "VM a: no answer in time, the VM is booting; its "
+		       "console printed ");
+	vm_boot_start(f->vm, &f->op, CLOCK_NEVER);
+	assert_string_equal(f->op.err.text,
+			    "VM a is booting: it cannot be booted");
+	vm_wait_ping(f);
+}
+
 static void a_paused_guest_answers_when_resumed(void **state)
 {
 	struct fixture *f = *state;
@@ -533,6 +552,7 @@ static const struct CMUnitTest tests[] = {
     T(a_guest_that_powers_itself_off_is_not_dead),
     T(a_guest_that_reboots_comes_back),
     T(reset_is_done_when_the_agent_is_back),
+    T(a_reset_that_takes_too_long_says_that_the_guest_boots),
     T(a_paused_guest_answers_when_resumed),
     T(a_paused_guest_can_be_shut_down),
     T(a_wakeup_waits_in_vain_for_a_guest_that_does_not_suspend),
