@@ -70,7 +70,14 @@ static const struct vm_state_def states[] = {
 
 void vm_set_state(struct vm *vm, enum vm_state to)
 {
+	int64_t now_ns = clock_now_ns();
+
 	assert(states[vm->state].next & (1u << to));
+	if (to == VM_PAUSED)
+		vm->paused_ns = now_ns;
+	/* A guest that stood still could neither end nor restart. */
+	if (vm->state == VM_PAUSED && vm->gone_until_ns != CLOCK_NEVER)
+		vm->gone_until_ns += now_ns - vm->paused_ns;
 	vm->state = to;
 	if ((to == VM_SHUTDOWN || to == VM_DEAD) && vm->on_end)
 		vm->on_end(vm->ctx);
@@ -110,7 +117,7 @@ static int64_t next_due(const struct vm *vm)
 
 	if (vm_doom_due(vm) < at)
 		at = vm_doom_due(vm);
-	if (vm->gone_until_ns < at)
+	if (vm->state != VM_PAUSED && vm->gone_until_ns < at)
 		at = vm->gone_until_ns;
 	if (vm->panic_lingers && vm->linger_until_ns < at)
 		at = vm->linger_until_ns;

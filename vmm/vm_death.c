@@ -242,7 +242,8 @@ static void lose_agent(struct vm *vm)
 /* Gives the VM up when the guest's time is over. */
 static void step_gone(struct vm *vm)
 {
-	if (vm->link == LINK_GONE && clock_now_ns() >= vm->gone_until_ns)
+	if (vm->link == LINK_GONE && vm->state != VM_PAUSED &&
+	    clock_now_ns() >= vm->gone_until_ns)
 		vm_condemn(vm, DOOM_ALARM, &vm->gone_err);
 }
 

@@ -153,6 +153,7 @@ struct vm {
 	bool hello_lost; /* the connection under the hello broke */
 	/* LINK_GONE: when the VM is given up; else CLOCK_NEVER. */
 	int64_t gone_until_ns;
+	int64_t paused_ns;   /* when it was paused last */
 	struct err gone_err; /* LINK_GONE: the cause of death then */
 	struct client *client;
 	/* Clients of earlier links, failed for good: who holds a stream or a

@@ -399,6 +399,44 @@ static void the_death_of_the_agent_is_noticed(void **state)
 		       "powered off nor restarted within 1 s");
 }
 
+static void on_time_over(void *ctx)
+{
+	*(bool *)ctx = true;
+}
+
+static void turn_for(struct fixture *f, int64_t span_ns)
+{
+	bool is_over = false;
+	struct timer *timer = timer_new(f->loop, on_time_over, &is_over);
+
+	timer_set(timer, clock_deadline_ns(span_ns));
+	while (!is_over)
+		loop_turn(f->loop);
+	timer_free(timer);
+}
+
+static void a_paused_guest_without_an_agent_is_not_given_up(void **state)
+{
+	struct fixture *f = *state;
+
+	f->spec.agentless_ns = 4 * NS_PER_SEC;
+	vm_must_boot(f);
+	free(vm_exec_out(f, "sleep 1.2"));
+	vm_exec(f, "kill -9 $PPID; sleep 1000");
+	assert_int_equal(op_wait(&f->exec->op), -EHOSTDOWN);
+	vm_pause_start(f->vm, &f->op, clock_deadline_ns(PATIENCE_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	turn_for(f, 5 * NS_PER_SEC);
+	assert_int_equal(vm_state(f->vm), VM_PAUSED);
+	vm_resume_start(f->vm, &f->op, clock_deadline_ns(PATIENCE_NS));
+	assert_int_equal(vm_wait_op(f), 0);
+	/* The time before the pause counts, and the pause does not. */
+	turn_for(f, NS_PER_SEC / 2);
+	assert_int_equal(vm_state(f->vm), VM_BOOTED);
+	vm_wait_state(f, VM_DEAD);
+	assert_int_equal(f->deaths, 1);
+}
+
 static void freeing_a_booting_vm_kills_it(void **state)
 {
 	struct fixture *f = *state;
@@ -559,6 +597,7 @@ static const struct CMUnitTest tests[] = {
     T(a_vmlinux_does_not_wake_up),
     T(the_deadline_of_a_shutdown_kills),
     T(the_death_of_the_agent_is_noticed),
+    T(a_paused_guest_without_an_agent_is_not_given_up),
     T(freeing_a_booting_vm_kills_it),
     T(giving_up_a_boot_kills_it),
     T(free_when_told_of_the_death),
