@@ -308,11 +308,12 @@ struct search {
 };
 
 static void search_init(struct search *s, const char *cache_dir,
+			const struct guest_places *places,
 			guest_progress_cb progress, void *ctx)
 {
 	CLEANUP(free_ptr) char *id = NULL;
 
-	guest_places_get(&s->places);
+	s->places = *places;
 	s->progress = progress;
 	s->ctx = ctx;
 	s->guests = mem_printf("%s/guests", cache_dir);
@@ -432,9 +433,6 @@ static int build(const struct search *s, const char *tmp,
 	char key[GUEST_KEY_LEN + 1];
 	int r;
 
-	r = guest_source_check(&s->places, err);
-	if (r < 0)
-		return r;
 	if (!s->places.kernel)
 		stamp_add(&stamp, s->places.boot);
 	if (!s->places.busybox && !guest_source_is_local(&s->places) &&
@@ -471,8 +469,11 @@ static int find_or_build(struct search *s, struct guest_image *ret,
 {
 	CLEANUP(fd_closep) int lock = -1;
 	CLEANUP(free_ptr) char *tmp = NULL;
-	int r;
+	/* Also where an image of another kernel has these places' stamp. */
+	int r = guest_source_check(&s->places, err);
 
+	if (r < 0)
+		return r;
 	if (find_stamped(s, ret))
 		return 0;
 	lock = store_lock(s->guests, on_wait, s, err);
@@ -488,12 +489,22 @@ static int find_or_build(struct search *s, struct guest_image *ret,
 	return r;
 }
 
-int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
-		  struct guest_image *ret, struct err *err)
+int guest_default_from(const char *cache_dir, const struct guest_places *places,
+		       guest_progress_cb progress, void *ctx,
+		       struct guest_image *ret, struct err *err)
 {
 	CLEANUP(search_done) struct search s;
 
 	*ret = (struct guest_image){0};
-	search_init(&s, cache_dir, progress, ctx);
+	search_init(&s, cache_dir, places, progress, ctx);
 	return find_or_build(&s, ret, err);
+}
+
+int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
+		  struct guest_image *ret, struct err *err)
+{
+	struct guest_places places;
+
+	guest_places_get(&places);
+	return guest_default_from(cache_dir, &places, progress, ctx, ret, err);
 }

@@ -43,6 +43,12 @@ char *guest_cache_dir(void);
 int guest_default(const char *cache_dir, guest_progress_cb progress, void *ctx,
 		  struct guest_image *ret, struct err *err);
 
+/* The same for other places than those that the environment names. */
+struct guest_places;
+int guest_default_from(const char *cache_dir, const struct guest_places *places,
+		       guest_progress_cb progress, void *ctx,
+		       struct guest_image *ret, struct err *err);
+
 /*
  * The modules that the agent has to load for a transport (not AUTO), in order,
  * appended: paths in the guest. None where they are built in.

@@ -30,7 +30,10 @@ static const char *env_or(const char *name, const char *otherwise)
 void guest_places_get(struct guest_places *ret)
 {
 	ret->kernel = env_or("PROVIUM_KERNEL", NULL);
-	ret->boot = env_or("PROVIUM_BOOT_DIR", "/boot");
+	ret->boot = env_or("PROVIUM_BOOT_DIR", NULL);
+	ret->wants_boot = ret->boot;
+	if (!ret->boot)
+		ret->boot = "/boot";
 	ret->modules = env_or("PROVIUM_MODULES_DIR", NULL);
 	ret->wants_modules = ret->modules;
 	if (!ret->modules)
@@ -117,10 +120,45 @@ bool guest_source_is_local(const struct guest_places *places)
 	       guest_source_scan(places->boot, places->modules, true, &s);
 }
 
+/* Whether a boot folder holds a kernel, with modules or without. */
+static bool has_kernel(const char *boot)
+{
+	CLEANUP(dir_closep) DIR *d = opendir(boot);
+	struct dirent *e;
+
+	while (d && (e = readdir(d))) {
+		CLEANUP(free_ptr)
+		char *path = mem_printf("%s/%s", boot, e->d_name);
+
+		if (strncmp(e->d_name, KERNEL_PREFIX, strlen(KERNEL_PREFIX)) ==
+			0 &&
+		    access(path, R_OK) == 0)
+			return true;
+	}
+	return false;
+}
+
 int guest_source_check(const struct guest_places *places, struct err *err)
 {
-	if (!places->wants_modules || guest_source_is_local(places))
+	bool wants = places->wants_boot || places->wants_modules;
+
+	if (!wants || guest_source_is_local(places))
 		return 0;
+	if (places->wants_boot && !has_kernel(places->boot))
+		return err_set(
+		    err, -ENOENT,
+		    "PROVIUM_BOOT_DIR is '%s', which holds no kernel "
+		    "(vmlinuz-VERSION) that can be read: set it to a "
+		    "folder that does, or unset it",
+		    places->boot);
+	if (!places->wants_modules)
+		return err_set(
+		    err, -ENOENT,
+		    "PROVIUM_BOOT_DIR is '%s', but '%s' holds no "
+		    "modules (VERSION/modules.dep) of a kernel "
+		    "there: set PROVIUM_MODULES_DIR to their folder, "
+		    "or unset PROVIUM_BOOT_DIR",
+		    places->boot, places->modules);
 	return err_set(err, -ENOENT,
 		       "PROVIUM_MODULES_DIR is '%s', which holds no modules "
 		       "(VERSION/modules.dep) of a kernel in '%s': set "

@@ -16,6 +16,7 @@ struct guest_places {
 	const char *kernel;  /* PROVIUM_KERNEL: this one, or NULL */
 	const char *boot;    /* PROVIUM_BOOT_DIR, /boot */
 	const char *modules; /* PROVIUM_MODULES_DIR, /lib/modules */
+	bool wants_boot;     /* PROVIUM_BOOT_DIR is set */
 	bool wants_modules;  /* PROVIUM_MODULES_DIR is set */
 	const char *busybox; /* PROVIUM_BUSYBOX, or NULL: busybox in PATH */
 };
@@ -39,8 +40,9 @@ int guest_source_find(const struct guest_places *places, const char *tmp_dir,
 		      guest_progress_cb progress, void *ctx,
 		      struct guest_source *ret, struct err *err);
 
-/* Whether the places can be met: -ENOENT where PROVIUM_MODULES_DIR holds no
- * modules of a kernel that is here, and another would be fetched instead. */
+/* Whether the places can be met: -ENOENT where PROVIUM_BOOT_DIR holds no kernel
+ * or PROVIUM_MODULES_DIR no modules of one, and another kernel would be fetched
+ * instead. */
 int guest_source_check(const struct guest_places *places, struct err *err);
 
 /* Whether a kernel is there without fetching one. */

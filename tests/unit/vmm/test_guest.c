@@ -36,6 +36,7 @@ struct fix {
 	struct guest_image g;
 	struct err err;
 	int n_progress;
+	bool may_fetch; /* with a boot folder that is empty */
 };
 
 static void make_old(const char *path)
@@ -142,11 +143,26 @@ static void on_progress(void *ctx, const char *what)
 	f->n_progress++;
 }
 
+static void put_program(const char *dir, const char *name, const char *text)
+{
+	char *path = tmp_write_str(dir, name, text);
+
+	assert_int_equal(chmod(path, 0755), 0);
+	free(path);
+}
+
 static int find(struct fix *f)
 {
+	struct guest_places places;
+
 	guest_image_done(&f->g);
 	f->n_progress = 0;
-	return guest_default(f->cache, on_progress, f, &f->g, &f->err);
+	if (!f->may_fetch)
+		return guest_default(f->cache, on_progress, f, &f->g, &f->err);
+	guest_places_get(&places);
+	places.wants_boot = false;
+	return guest_default_from(f->cache, &places, on_progress, f, &f->g,
+				  &f->err);
 }
 
 static char *find_key(struct fix *f)
@@ -615,6 +631,40 @@ static void modules_of_another_kernel_are_refused(void **state)
 }
 
 /* Another kernel would be fetched, or taken from the cache, without a word. */
+static void a_boot_folder_without_a_kernel_is_refused(void **state)
+{
+	struct fix *f = *state;
+	char *dir = mem_printf("%s/elsewhere", f->dir);
+	char *bin = mem_printf("%s/bin", f->dir);
+	char *old = mem_strdup(getenv("PATH"));
+
+	setenv("PROVIUM_BOOT_DIR", dir, 1);
+	put_program(bin, "apt-cache", "#!/bin/sh\necho E: none >&2; exit 1\n");
+	setenv("PATH", bin, 1);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(find(f), -ENOENT);
+		assert_non_null(strstr(f->err.text, "PROVIUM_BOOT_DIR is '"));
+		assert_non_null(strstr(f->err.text, dir));
+		assert_non_null(strstr(f->err.text, "holds no kernel"));
+		unsetenv("PROVIUM_MODULES_DIR");
+	}
+	/* A kernel is there, but not its modules. */
+	put_kernel(dir, "vmlinuz-7.0-lone", "7.0-lone", NOTE_PVH);
+	assert_int_equal(find(f), -ENOENT);
+	assert_non_null(strstr(f->err.text, "set PROVIUM_MODULES_DIR"));
+	/* It is not looked into where the kernel is named. */
+	setenv("PROVIUM_MODULES_DIR", f->modules, 1);
+	char *kernel = mem_printf("%s/vmlinuz-" REL, f->boot);
+	setenv("PROVIUM_KERNEL", kernel, 1);
+	setenv("PATH", old, 1);
+	assert_int_equal(find(f), 0);
+	free(kernel);
+	free(dir);
+	free(bin);
+	free(old);
+}
+
+/* The same. */
 static void modules_of_no_kernel_that_is_here_are_refused(void **state)
 {
 	struct fix *f = *state;
@@ -677,14 +727,6 @@ static void busybox_must_be_static_and_there(void **state)
 	"  rm $3/usr/lib/modules/" REL "/modules.dep;;\n"                      \
 	"esac\n"
 
-static void put_program(const char *dir, const char *name, const char *text)
-{
-	char *path = tmp_write_str(dir, name, text);
-
-	assert_int_equal(chmod(path, 0755), 0);
-	free(path);
-}
-
 static void packages_are_fetched_once_and_unpacked(void **state)
 {
 	struct fix *f = *state;
@@ -702,6 +744,7 @@ static void packages_are_fetched_once_and_unpacked(void **state)
 	setenv("PATH", path, 1);
 	setenv("FAKE_DIR", f->dir, 1);
 	setenv("PROVIUM_BOOT_DIR", boot, 1);
+	f->may_fetch = true;
 	unsetenv("PROVIUM_MODULES_DIR");
 	key = find_key(f);
 	assert_int_equal(f->n_progress, 3);
@@ -717,6 +760,10 @@ static void packages_are_fetched_once_and_unpacked(void **state)
 	free(tmp_write_str(boot, "something", "new")); /* no kernel though */
 	again = find_key(f);
 	assert_string_equal(key, again);
+	/* What the cache has does not make the folder hold a kernel. */
+	f->may_fetch = false;
+	assert_int_equal(find(f), -ENOENT);
+	assert_non_null(strstr(f->err.text, "PROVIUM_BOOT_DIR is '"));
 	free(path);
 	path = mem_printf("%s/fetched", f->dir);
 	b = tmp_read(path);
@@ -744,6 +791,7 @@ static void without_kernel_and_package_the_way_out_is_said(void **state)
 	put_program(bin, "apt-cache", "#!/bin/sh\necho E: none >&2; exit 1\n");
 	setenv("PATH", bin, 1);
 	setenv("PROVIUM_BOOT_DIR", "/nonexistent", 1);
+	f->may_fetch = true;
 	unsetenv("PROVIUM_MODULES_DIR");
 	assert_true(find(f) < 0);
 	setenv("PATH", old, 1);
@@ -968,6 +1016,7 @@ int main(void)
 	    T(cloud_kernels_then_newer_ones_are_preferred),
 	    T(kernel_of_the_environment_is_used),
 	    T(modules_of_another_kernel_are_refused),
+	    T(a_boot_folder_without_a_kernel_is_refused),
 	    T(modules_of_no_kernel_that_is_here_are_refused),
 	    T(kernel_without_virtio_is_refused),
 	    T(busybox_must_be_static_and_there),
