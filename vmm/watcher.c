@@ -23,11 +23,14 @@
 #include "agent-proto/mem.h"
 #include "streams/io.h"
 
-/* Bytes of one environment that are looked at, and how long one process is
- * waited for that was killed. */
+/* Bytes of one environment that are looked at. */
 #define ENVIRON_MAX (4u << 20)
 #define READ_CHUNK  65536u
-#define DEATH_MS    1000
+/* How long one process is waited for that was killed, and all of them. Who
+ * waits for a device (state D) or is stopped by the freezer outlives a SIGKILL,
+ * but does nothing more: the owner, who waits for us, may end. */
+#define DEATH_MS     1000
+#define ALL_DEATH_NS (5 * NS_PER_SEC)
 
 void watcher_init(struct watcher *w)
 {
@@ -80,10 +83,13 @@ static bool is_marked(int proc_fd, const char *pid, const char *mark)
 	       memmem(buf_data(&text), text.len, mark, strlen(mark));
 }
 
-/* Kills the process if it has the mark; a pidfd, for the number may become
- * another's meanwhile. Whether it did. */
-static bool kill_marked(int proc_fd, const char *pid, const char *mark)
+/* Kills the process if it has the mark, and waits for its end, but not beyond a
+ * deadline; a pidfd, for the number may become another's meanwhile. Whether it
+ * did. */
+static bool kill_marked(int proc_fd, const char *pid, const char *mark,
+			int64_t deadline_ns)
 {
+	int64_t left_ns = deadline_ns - clock_now_ns();
 	CLEANUP(fd_closep)
 	int fd = (int)syscall(SYS_pidfd_open, atoi(pid), 0);
 	struct pollfd pfd = {.fd = fd, .events = POLLIN};
@@ -91,12 +97,13 @@ static bool kill_marked(int proc_fd, const char *pid, const char *mark)
 	if (fd < 0 || !is_marked(proc_fd, pid, mark) ||
 	    syscall(SYS_pidfd_send_signal, fd, SIGKILL, NULL, 0) < 0)
 		return false;
-	poll(&pfd, 1, DEATH_MS);
+	if (left_ns > 0)
+		poll(&pfd, 1, DEATH_MS);
 	return true;
 }
 
 /* One look at all processes; false: none had the mark. */
-static bool kill_all_marked(const char *mark)
+static bool kill_all_marked(const char *mark, int64_t deadline_ns)
 {
 	DIR *dir = opendir("/proc");
 	const struct dirent *entry;
@@ -107,7 +114,7 @@ static bool kill_all_marked(const char *mark)
 	while ((entry = readdir(dir)))
 		if (isdigit((unsigned char)entry->d_name[0]) &&
 		    atoi(entry->d_name) != getpid() &&
-		    kill_marked(dirfd(dir), entry->d_name, mark))
+		    kill_marked(dirfd(dir), entry->d_name, mark, deadline_ns))
 			killed = true;
 	closedir(dir);
 	return killed;
@@ -129,9 +136,13 @@ static _Noreturn void watch(int fd, pid_t group, const char *mark)
 		;
 	if (group > 0)
 		kill(-group, SIGKILL);
-	/* Again, for one may have forked before it was killed. */
-	while (kill_all_marked(mark))
-		;
+	/* Again, for one may have forked before it was killed. The last look
+	 * begins behind the deadline, and waits for nobody. */
+	int64_t deadline_ns = clock_deadline_ns(ALL_DEATH_NS);
+	bool is_late;
+	do
+		is_late = clock_now_ns() >= deadline_ns;
+	while (kill_all_marked(mark, deadline_ns) && !is_late);
 	_exit(0);
 }
 

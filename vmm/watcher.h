@@ -31,7 +31,8 @@ char **watcher_environ(const struct watcher *w);
 /* Starts to watch a program that has not begun yet and leads the process group;
  * 0: it leads none. 0 or -errno. */
 int watcher_start(struct watcher *w, pid_t group);
-/* Kills what the program has left, and waits until that is done. Idempotent. */
+/* Kills what the program has left, and waits until that is done, or for some
+ * seconds: who is in state D dies later. Idempotent. */
 void watcher_end(struct watcher *w);
 /* Leaves what the program has started alone. Idempotent. */
 void watcher_dismiss(struct watcher *w);
