@@ -55,6 +55,13 @@ mkdir "$work/links"
 (cd "$work/links" && mkdir bin && echo one >bin/one && ln bin/one bin/two &&
     find . | cpio -o -H newc --quiet) | cat "$image/initrd.cpio" - | gzip -1 >"$work/links.gz"
 
+# A kernel that has made_up built in, by what the image says of it.
+release=$(sed -n 's/^release //p' "$image/info")
+mkdir -p "$work/builtin/lib/modules/$release"
+echo "kernel/drivers/made-up.ko" >"$work/builtin/lib/modules/$release/modules.builtin"
+(cd "$work/builtin" && find lib | cpio -o -H newc --quiet) |
+    cat "$image/initrd.cpio" - | gzip -1 >"$work/builtin.gz"
+
 # lz4_initrd REMAINDER: one whose size leaves that remainder by 512. The kernel's reader
 # takes the four bytes behind it.
 mkdir "$work/pad"
@@ -91,6 +98,7 @@ mkdir "$work/tests"
 	profile switch
 	profile links
 	profile absent script '"/lib/nope.ko", "nosuch",'
+	profile builtin builtin '"made_up", "made-up", "/lib/modules/made_up.ko.xz", "made",'
 	profile "['not-executable']" not-executable
 	profile "['no-interpreter']" no-interpreter
 	profile "['lz4-0']" lz4-0
@@ -138,6 +146,12 @@ test("modules that the image does not have are told of", function(t)
   local log = provium:vm("f", "absent"):boot():console():read_log()
   t:assert_contains(log, "module /lib/nope.ko: the image has no such file")
   t:assert_contains(log, "module nosuch: the image has no such file")
+end)
+
+test("a module that the kernel has built in is not absent", function(t)
+  local log = provium:vm("g", "builtin"):boot():console():read_log()
+  t:assert_contains(log, "module made: the image has no such file")
+  t:assert(not log:find("made.up"), "made_up is told of: " .. log)
 end)
 
 for _, remainder in ipairs({0, 509, 511}) do

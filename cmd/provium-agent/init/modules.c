@@ -20,8 +20,9 @@
 #define INIT_COMPRESSED 4 /* MODULE_INIT_COMPRESSED_FILE, linux/module.h */
 #define ABSENT		1
 
-/* The text of modules.dep, mapped when first needed. */
-struct dep_file {
+/* A file of /lib/modules/<release>, mapped when first needed. */
+struct list_file {
+	const char *name;
 	char dir[128]; /* /lib/modules/<release> */
 	const char *text;
 	size_t n;
@@ -31,7 +32,7 @@ struct dep_file {
 static const char *const suffixes[] = {"", ".ko", ".ko.zst", ".ko.xz",
 				       ".ko.gz"};
 
-/* A span of modules.dep; not terminated. */
+/* A span of such a file; not terminated. */
 struct span {
 	const char *p;
 	size_t n;
@@ -77,7 +78,7 @@ static int load_from_dir(const char *name)
 	return rc;
 }
 
-static void dep_open(struct dep_file *d)
+static void list_open(struct list_file *d)
 {
 	CLEANUP(fd_closep) int fd = -1;
 	struct utsname u;
@@ -91,7 +92,7 @@ static void dep_open(struct dep_file *d)
 	if (uname(&u) < 0)
 		return;
 	snprintf(d->dir, sizeof(d->dir), "/lib/modules/%s", u.release);
-	snprintf(path, sizeof(path), "%s/modules.dep", d->dir);
+	snprintf(path, sizeof(path), "%s/%s", d->dir, d->name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0 || fstat(fd, &st) < 0 || st.st_size <= 0)
 		return;
@@ -102,7 +103,7 @@ static void dep_open(struct dep_file *d)
 	d->n = (size_t)st.st_size;
 }
 
-static void dep_close(struct dep_file *d)
+static void list_close(struct list_file *d)
 {
 	if (d->text)
 		munmap((void *)(uintptr_t)d->text, d->n);
@@ -126,7 +127,7 @@ static bool is_module(struct span path, const char *name)
 	return base < end ? *base == '.' : !*name;
 }
 
-static void load_span(const struct dep_file *d, struct span path)
+static void load_span(const struct list_file *d, struct span path)
 {
 	char full[PATH_MAX];
 
@@ -135,7 +136,7 @@ static void load_span(const struct dep_file *d, struct span path)
 }
 
 /* "a.ko: b.ko c.ko": a needs b needs c. From the last to the first. */
-static void load_line(const struct dep_file *d, struct span path,
+static void load_line(const struct list_file *d, struct span path,
 		      struct span deps)
 {
 	while (deps.n) {
@@ -151,12 +152,13 @@ static void load_line(const struct dep_file *d, struct span path,
 	load_span(d, path);
 }
 
-/* False: no file has the module. */
-static bool load_by_dep(struct dep_file *d, const char *name)
+/* Finds the line of a module: its path, and what follows the colon, if any. */
+static bool list_find(struct list_file *d, const char *name, struct span *path,
+		      struct span *rest)
 {
 	const char *at, *end;
 
-	dep_open(d);
+	list_open(d);
 	at = d->text;
 	end = at ? at + d->n : at;
 	while (at < end) {
@@ -166,21 +168,46 @@ static bool load_by_dep(struct dep_file *d, const char *name)
 		if (!eol)
 			eol = end;
 		colon = memchr(at, ':', (size_t)(eol - at));
-		if (colon &&
-		    is_module((struct span){at, (size_t)(colon - at)}, name)) {
-			load_line(d, (struct span){at, (size_t)(colon - at)},
-				  (struct span){colon + 1,
-						(size_t)(eol - colon - 1)});
+		*path = (struct span){at, (size_t)((colon ? colon : eol) - at)};
+		*rest = (struct span){colon ? colon + 1 : eol,
+				      colon ? (size_t)(eol - colon - 1) : 0};
+		if (is_module(*path, name))
 			return true;
-		}
 		at = eol + 1;
 	}
 	return false;
 }
 
+/* False: no file has the module. */
+static bool load_by_dep(struct list_file *dep, const char *name)
+{
+	struct span path, deps;
+
+	if (!list_find(dep, name, &path, &deps))
+		return false;
+	load_line(dep, path, deps);
+	return true;
+}
+
+/* Whether the kernel itself has the module; name may be the path of its file.
+ */
+static bool is_built_in(struct list_file *builtin, const char *name)
+{
+	const char *slash = strrchr(name, '/');
+	const char *base = slash ? slash + 1 : name;
+	const char *suffix = strstr(base, ".ko");
+	struct span path, rest;
+	char plain[NAME_MAX + 1];
+
+	snprintf(plain, sizeof(plain), "%.*s",
+		 suffix ? (int)(suffix - base) : NAME_MAX, base);
+	return list_find(builtin, plain, &path, &rest);
+}
+
 static void load_all(const struct strvec *names, bool tells_absent)
 {
-	struct dep_file dep = {0};
+	struct list_file dep = {.name = "modules.dep"};
+	struct list_file builtin = {.name = "modules.builtin"};
 
 	for (size_t i = 0; i < names->n; i++) {
 		const char *name = names->v[i];
@@ -188,13 +215,14 @@ static void load_all(const struct strvec *names, bool tells_absent)
 
 		if (r != ABSENT || (*name != '/' && load_by_dep(&dep, name)))
 			continue;
-		if (tells_absent)
+		if (tells_absent && !is_built_in(&builtin, name))
 			fprintf(stderr,
 				"provium-agent: module %s: the image has no "
 				"such file\n",
 				name);
 	}
-	dep_close(&dep);
+	list_close(&dep);
+	list_close(&builtin);
 }
 
 void modules_load(const struct strvec *names)

@@ -12,8 +12,9 @@
 
 #define MODULES_DIR "/.provium/modules"
 
-/* Loads them in order. A module that is loaded already is passed over. Prints
- * each module that is absent, and every other failure, to stderr. */
+/* Loads them in order. A module that is loaded already is passed over, and so
+ * is one that the kernel has built in, by its modules.builtin. Prints each
+ * module that is absent, and every other failure, to stderr. */
 void modules_load(const struct strvec *names);
 /* The same for modules that the guest need not have: prints nothing of an
  * absent one. */
