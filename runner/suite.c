@@ -325,8 +325,7 @@ void suite_tell_mark(struct suite *s)
 {
 	json_t *ev;
 
-	if (!s->running || !s->is_last_attempt || !s->failure.message ||
-	    s->told == s->marks)
+	if (!s->running || !s->failure.message || s->told == s->marks)
 		return;
 	s->told = s->marks;
 	ev = test_event("marked", s->running);
@@ -466,12 +465,13 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	struct worker *w = s->w;
 	struct failure raised = {0};
 
+	/* An earlier attempt's mark may have been told of it. */
+	s->running = t;
 	clear_outcome(s);
 	s->is_last_attempt = is_last;
 	trail_reset(&w->await.trail);
 	call_log_begin(&s->calls, clock_now_ns());
 	w->scope = scope_new(w->L, w->file_scope);
-	s->running = t;
 	if (!reset(s))
 		return;
 	s->is_dirty = true;

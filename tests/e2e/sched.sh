@@ -433,6 +433,31 @@ out "swallowed/a.test.lua:10: values differ"
 last_line "0 passed, 1 failed"
 nothing_left
 
+claim "nor in an attempt that is not the last"
+rm "$MARKS/swallowed"
+"$provium" run --retries 2 swallowed >out 2>err </dev/null &
+pid=$!
+until_mark swallowed
+kill -INT "$pid"
+wait "$pid"
+[ $? = 2 ] || complain "wrong status"
+out "swallowed/a.test.lua:10: values differ"
+last_line "0 passed, 1 failed"
+nothing_left
+
+claim "an attempt that passes takes the mark of the one before back"
+lua swallowed/a.test.lua <<'END'
+local n = 0
+test("flaky", function(t)
+  n = n + 1
+  if n == 1 then pcall(function() t:assert_eq(1, 2) end) end
+  local looks = 0
+  wait_until(function() looks = looks + 1; return looks > 3 end)
+end)
+END
+run 0 run --retries 2 swallowed
+last_line "1 passed, 0 failed"
+
 claim "a signal between attempts does not make a failed test a skipped one"
 lua attempts/a.test.lua <<'END'
 local n = 0
