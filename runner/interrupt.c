@@ -14,6 +14,7 @@
 
 #include <luajit.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/time.h>
 
@@ -32,16 +33,28 @@
 static lua_State *volatile signal_lua;
 static volatile sig_atomic_t signal_alarms; /* since the deadline was set */
 
+/* A function of C is called. It may be the handler of an error: what is raised
+ * there replaces that error by "error in error handling". */
+static bool begins_c(lua_State *L, lua_Debug *ar)
+{
+	if (ar->event != LUA_HOOKCALL)
+		return false;
+	lua_getinfo(L, "S", ar);
+	return *ar->what == 'C';
+}
+
 static void on_hook(lua_State *L, lua_Debug *ar)
 {
 	struct worker *w = worker_of(L);
 
-	(void)ar;
+	park_answer(w, L);
+	/* Lua runs again soon, or the error is told. */
+	if (begins_c(L, ar))
+		return;
 	/* A pcall of the test may swallow the first error. From the second
 	 * alarm on the hook stays, so that whatever follows raises as well. */
 	if (signal_alarms < 2 || !await_is_expired(&w->await))
 		lua_sethook(L, NULL, 0, 0);
-	park_answer(w, L);
 	await_check_expired(L, NULL);
 }
 

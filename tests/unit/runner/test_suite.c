@@ -291,6 +291,28 @@ static void an_error_in_a_task_has_the_trace_of_the_task(void **state)
 	lua_run_done(&r);
 }
 
+/* The signal comes while a function of C runs, which then fails. */
+static void an_error_that_comes_late_is_told(void **state)
+{
+	static const char text[] =
+	    "local function fail_slowly(n)\n"
+	    "  string.gsub(('a'):rep(n) .. 'b', '.', {a = 'x', b = true})\n"
+	    "end\n"
+	    "local clock = os.clock()\n"
+	    "pcall(fail_slowly, 1e6)\n"
+	    "local n = 1e6 * 1.2 / (os.clock() - clock)\n"
+	    "local function fail() fail_slowly(n) end\n"
+	    "test('a', {timeout = 0.1}, function() fail() end)\n";
+	struct lua_run r;
+
+	(void)state;
+	lua_run_init(&r);
+	lua_run(&r, text);
+	assert_string_equal(lua_run_end(&r, "a", "message"),
+			    "invalid replacement value (a boolean)");
+	lua_run_done(&r);
+}
+
 static void a_bad_required_file_is_named(void **state)
 {
 	struct lua_run r;
@@ -696,6 +718,7 @@ int main(void)
 	    cmocka_unit_test(an_error_of_the_chunk_is_one_of_the_file),
 	    cmocka_unit_test(required_files_are_found_beside_the_test),
 	    cmocka_unit_test(an_error_in_a_task_has_the_trace_of_the_task),
+	    cmocka_unit_test(an_error_that_comes_late_is_told),
 	    cmocka_unit_test(a_bad_required_file_is_named),
 	    cmocka_unit_test(rules_select_by_all_that_a_test_says),
 	    cmocka_unit_test(tests_reported_before_are_not_run_again),
