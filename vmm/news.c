@@ -99,6 +99,14 @@ static bool news_is_late(const uint8_t *p, size_t n)
 	return false;
 }
 
+size_t news_line_start(const void *p, size_t from)
+{
+	const uint8_t *text = p;
+	const uint8_t *nl = from ? memrchr(text, '\n', from) : NULL;
+
+	return nl ? (size_t)(nl + 1 - text) : from;
+}
+
 void news_skip_boot(struct buf *out, const void *p, size_t n)
 {
 	const uint8_t *text = p;

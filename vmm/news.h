@@ -24,6 +24,9 @@ struct news {
  * lines. */
 void news_pick(struct news *news, const void *p, size_t n, size_t max);
 void news_done(struct news *news);
+/* Where the line begins that goes on at `from` of p; from where that is not
+ * to be seen. */
+size_t news_line_start(const void *p, size_t from);
 /* Appends p[0..n), the console of a guest that is up, without the lines that
  * its kernel prints late at every boot. */
 void news_skip_boot(struct buf *out, const void *p, size_t n);

@@ -12,6 +12,7 @@
 
 #define CONSOLE_LOOK 2048	  /* bytes from which the lines are taken */
 #define NEWS_LOOK    (256u << 10) /* bytes that are searched for trouble */
+#define LINE_LOOK    2048	  /* bytes of a line before the news */
 #define OUTPUT_SHOWN 240	  /* bytes of QEMU's own output */
 #define REASON_SHOWN 300	  /* so that some console fits in */
 
@@ -52,12 +53,20 @@ void vm_news(struct vm *vm, size_t max, struct news *news)
 	uint64_t size = console_size(vm->console);
 	uint64_t n = size > vm->news_from ? size - vm->news_from : 0;
 
-	console_tail(vm->console, &all, n < NEWS_LOOK ? (size_t)n : NEWS_LOOK);
+	size_t look = n < NEWS_LOOK ? (size_t)n : NEWS_LOOK;
+	if (!look)
+		return;
+	/* All of a line counts in whose middle the mark was set. */
+	console_tail(vm->console, &all, look + LINE_LOOK);
+	size_t from = all.len > look ? all.len - look : 0;
+	const uint8_t *p = buf_data(&all);
 	/* Of a boot that fails, every line tells how far it came. */
-	if (vm->was_up)
-		news_skip_boot(&rest, buf_data(&all), all.len);
-	else
-		buf_append(&rest, buf_data(&all), all.len);
+	if (vm->was_up) {
+		from = news_line_start(p, from);
+		news_skip_boot(&rest, p + from, all.len - from);
+	} else {
+		buf_append(&rest, p + from, all.len - from);
+	}
 	news_pick(news, buf_data(&rest), rest.len, max);
 }
 

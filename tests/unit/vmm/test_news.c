@@ -153,6 +153,15 @@ static void lines_that_end_every_boot_are_skipped(void **state)
 	skips("", "");
 }
 
+static void a_line_begins_where_the_one_before_ends(void **state)
+{
+	(void)state;
+	assert_int_equal(news_line_start("one\n[    4.7] two", 10), 4);
+	assert_int_equal(news_line_start("one\n[    4.7] two", 4), 4);
+	assert_int_equal(news_line_start("[    4.7] two", 6), 6);
+	assert_int_equal(news_line_start("", 0), 0);
+}
+
 static void no_other_line_is_skipped(void **state)
 {
 	static const char *const kept[] = {
@@ -203,6 +212,7 @@ static const struct CMUnitTest tests[] = {
     T(a_breakdown_that_is_too_long_keeps_its_beginning),
     T(the_first_trouble_is_the_alarm_and_cuts_nothing),
     T(lines_that_end_every_boot_are_skipped),
+    T(a_line_begins_where_the_one_before_ends),
     T(no_other_line_is_skipped),
     T(a_quote_has_whole_lines),
     T(a_text_without_its_quotes_is_the_rest),
