@@ -384,6 +384,8 @@ static void an_older_answer_is_no_reason(void **state)
 
 	f->opts.is_fail_fast = true;
 	f->opts.jobs = 2;
+	/* No host is pressed there: else the second file would not begin. */
+	f->opts.pressure = f->dir;
 	runs_add(f, PLAN START("a") "listen\nsignal 10\n" WAITS "hang\n");
 	runs_add(
 	    f,
@@ -419,6 +421,8 @@ static void what_ends_by_a_failure_elsewhere_is_not_asked(void **state)
 
 	f->opts.is_fail_fast = true;
 	f->opts.jobs = 2;
+	/* No host is pressed there: else the second file would not begin. */
+	f->opts.pressure = f->dir;
 	runs_add(f, PLAN START("a") "hang\n");
 	runs_add(f,
 		 PLAN START("a") "emit "
