@@ -424,8 +424,11 @@ static void an_unread_output_makes_room_and_keeps_its_share(void **state)
 		h[i] = peer_sh_read(p, "head -c 8300000 /dev/zero");
 	for (int i = 0; i < n; i++)
 		assert_int_equal(peer_wait_exit(p, h[i]).status, 0);
-	h[0] = peer_sh_read(p, "head -c 1900000 /dev/zero");
+	h[0] = peer_sh_read(p, "head -c 1600000 /dev/zero");
 	assert_int_equal(peer_wait_exit(p, h[0]).status, 0);
+	/* The rest is too little for this one, which nobody reads either. */
+	h[1] = peer_sh(p, "head -c 3000000 /dev/zero");
+	assert_int_equal(peer_wait_exit(p, h[1]).status, 0);
 	struct exchange *x = peer_output(p, unread, 1, MSG_OUTPUT_HELD);
 	peer_wait_fin(x);
 	assert_in_range(x->data.len, SPOOL_MIN, 2 * SPOOL_MIN);
