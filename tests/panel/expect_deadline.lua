@@ -1,5 +1,5 @@
-test("the server listens", { timeout = 20 }, function()
-  local vm = provium:vm("a"):boot()
+local vm = provium:vm("a"):boot()
+test("the server listens", { timeout = 5 }, function()
   local server = vm:run_async("echo starting; echo port 80 is in use >&2; sleep 1000")
   server:stdout_stream():expect("listening", 60)
 end)

@@ -1,4 +1,4 @@
-test("the daemon starts", { timeout = 20 }, function(t)
-  local vm = provium:vm("a"):boot()
+local vm = provium:vm("a"):boot()
+test("the daemon starts", { timeout = 5 }, function(t)
   vm:run("echo starting; sleep 1000")
 end)
