@@ -41,7 +41,8 @@ static const char *const troubles[] = {
  * How the lines begin, behind the time stamp, with which a healthy boot goes on
  * when the guest is up: drivers finish in the background (Linux:
  * arch/x86/kernel/tsc.c, kernel/time/clocksource.c, drivers/char/random.c,
- * drivers/input/input.c, drivers/acpi/button.c, kernel/time/clockevents.c).
+ * drivers/input/input.c, drivers/acpi/button.c, kernel/time/clockevents.c,
+ * kernel/time/hrtimer.c).
  */
 static const char *const late_lines[] = {
     "tsc: Refined TSC clocksource calibration: ",
@@ -54,7 +55,9 @@ static const char *const late_lines[] = {
     "input: VirtualPS/2 VMware VMMouse as /devices/",
     "ACPI: Power Button [",
     "ACPI: button: Power Button [",
-    "CE: hpet increased min_delta_ns to ", /* where the host is busy */
+    /* Where the host is busy. */
+    "CE: hpet increased min_delta_ns to ",
+    "hrtimer: interrupt took ",
 };
 /* Bytes of a line that are compared with those. */
 #define LATE_LINE_LOOK 160

@@ -143,6 +143,7 @@ static void lines_that_end_every_boot_are_skipped(void **state)
 	    "[    2.105][    T9] clocksource: tsc: mask: 0xffffffffffffffff\r\n"
 	    "[    2.106] clocksource: Switched to clocksource tsc\r\n"
 	    "[    2.1] CE: hpet increased min_delta_ns to 7500 nsec\r\n"
+	    "[    2.1] hrtimer: interrupt took 8804272 ns\r\n"
 	    "[    2.2] input: Power Button as /devices/LNXSYSTM:00/input0\r\n"
 	    "[    2.3] ACPI: button: Power Button [PWRF]\r\n"
 	    "[    3.4] random: crng init done\r\n";
