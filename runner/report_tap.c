@@ -311,9 +311,13 @@ static void tap_event(struct event_sink *sink, const json_t *ev)
 static void tap_free(struct event_sink *sink)
 {
 	struct report_tap *r = CONTAINER_OF(sink, struct report_tap, sink);
+	struct tap_test *t = LIST_FIRST(&r->tests);
 
-	while (!LIST_EMPTY(&r->tests))
-		tap_test_free(LIST_FIRST(&r->tests));
+	while (t) {
+		struct tap_test *next = LIST_NEXT(t, link);
+		tap_test_free(t);
+		t = next;
+	}
 	free(r);
 }
 

@@ -251,11 +251,13 @@ static void on_failure_console(struct report_tree *t, const json_t *ev)
 	if (n > t->transcripts_left) {
 		json_int_t left_out =
 		    json_integer_value(json_object_get(ev, "left_out"));
+		json_int_t more = (json_int_t)n;
 
+		if (left_out > INT64_MAX - more)
+			left_out = INT64_MAX - more;
 		json_object_set_new(copy, "text", json_string(""));
-		json_object_set_new(
-		    copy, "left_out",
-		    json_integer((json_int_t)((uint64_t)left_out + n)));
+		json_object_set_new(copy, "left_out",
+				    json_integer(left_out + more));
 		n = 0;
 	}
 	t->transcripts_left -= n;

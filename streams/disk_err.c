@@ -49,7 +49,7 @@ static char *mount_point(const char *path)
 		return NULL;
 	while (go_up(above) && stat(above, &there) == 0 &&
 	       there.st_dev == here.st_dev)
-		strcpy(at, above);
+		memcpy(at, above, strlen(above) + 1);
 	return TAKE(at);
 }
 
