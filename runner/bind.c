@@ -120,6 +120,14 @@ void bind_fail_arg(lua_State *L, const char *method, const char *fmt, ...)
 	raise_text(L, method, text);
 }
 
+void bind_fail_closed(lua_State *L, const char *method, const struct object *o,
+		      const char *what)
+{
+	bind_fail_arg(L, method, "%s is closed%s", what,
+		      o->ended_with_test ? ": the test that made it is over"
+					 : "");
+}
+
 void bind_fail_err(lua_State *L, const char *method, const struct err *err)
 {
 	raise_text(L, method, mem_strdup(err->text));

@@ -153,6 +153,9 @@ _Noreturn void bind_fail(lua_State *L, const char *fmt, ...)
 /* The same, for arguments: "file:line: method: text". */
 _Noreturn void bind_fail_arg(lua_State *L, const char *method, const char *fmt,
 			     ...) __attribute__((format(printf, 3, 4)));
+/* The same for an object that is closed: what names it in the text. */
+_Noreturn void bind_fail_closed(lua_State *L, const char *method,
+				const struct object *o, const char *what);
 /* The same with any bytes as text: "file:line: method: text", where a method
  * that is NULL is left out. */
 _Noreturn void bind_fail_bytes(lua_State *L, const char *method,

@@ -31,7 +31,7 @@ struct bridge_object *bridge_check(lua_State *L, const char *method)
 	struct bridge_object *b = object_check(L, 1, &bridge_class, method);
 
 	if (object_is_closed(&b->obj))
-		bind_fail_arg(L, method, "the bridge is closed");
+		bind_fail_closed(L, method, &b->obj, "the bridge");
 	return b;
 }
 

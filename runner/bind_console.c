@@ -35,7 +35,7 @@ static struct console *console_check(lua_State *L, const char *method,
 	struct console_object *c = object_check(L, 1, &console_class, method);
 
 	if (!c->is_open)
-		bind_fail_arg(L, method, "console is closed");
+		bind_fail_closed(L, method, &c->obj, "console");
 	if (ret_vm)
 		*ret_vm = c->vm;
 	return vm_console(c->vm->vm);

@@ -57,9 +57,9 @@ static struct disk_object *check_disk(lua_State *L, const char *method)
 	struct disk_object *d = object_check(L, 1, &disk_class, method);
 
 	if (object_is_closed(&d->obj))
-		bind_fail_arg(L, method, "the disk is closed");
+		bind_fail_closed(L, method, &d->obj, "the disk");
 	if (object_is_closed(&d->vm->obj))
-		bind_fail_arg(L, method, "its VM is closed");
+		bind_fail_closed(L, method, &d->vm->obj, "its VM");
 	return d;
 }
 

@@ -48,7 +48,7 @@ static struct file_object *check_open(lua_State *L, int idx, const char *method)
 	struct file_object *f = object_check(L, idx, &file_class, method);
 
 	if (!f->is_open)
-		bind_fail_arg(L, method, "file is closed");
+		bind_fail_closed(L, method, &f->obj, "file");
 	guest_handle_client(L, &f->handle, "file", method);
 	return f;
 }

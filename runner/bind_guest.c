@@ -10,8 +10,9 @@ struct object *guest_check(lua_State *L, const struct guest_method *m)
 	struct object *g = object_check(L, 1, m->class, m->name);
 
 	if (object_is_closed(g))
-		bind_fail_arg(L, m->name, "the %s is closed",
-			      m->class == &vm_class ? "VM" : m->class->name);
+		bind_fail_closed(L, m->name, g,
+				 m->class == &vm_class ? "the VM"
+						       : "the worker");
 	return g;
 }
 

@@ -34,7 +34,7 @@ struct lab_object *bind_lab_check(lua_State *L, const char *method)
 	struct lab_object *lab = object_check(L, 1, &lab_class, method);
 
 	if (object_is_closed(&lab->obj))
-		bind_fail_arg(L, method, "the lab is closed");
+		bind_fail_closed(L, method, &lab->obj, "the lab");
 	return lab;
 }
 

@@ -27,7 +27,7 @@ static struct nic_object *check_nic(lua_State *L, const char *method)
 	struct nic_object *nic = object_check(L, 1, &nic_class, method);
 
 	if (object_is_closed(&nic->obj))
-		bind_fail_arg(L, method, "the NIC is closed");
+		bind_fail_closed(L, method, &nic->obj, "the NIC");
 	return nic;
 }
 
@@ -39,7 +39,7 @@ static struct attachment *check_attachment(lua_State *L, const char *method,
 
 	*ret = nic;
 	if (object_is_closed(&nic->vm->obj))
-		bind_fail_arg(L, method, "its VM is closed");
+		bind_fail_closed(L, method, &nic->vm->obj, "its VM");
 	a = attachment_find(nic->vm, nic->bridge);
 	if (!a)
 		bind_fail_arg(L, method,

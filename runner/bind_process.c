@@ -49,7 +49,7 @@ static struct process_object *process_check(lua_State *L, const char *method)
 	struct process_object *po = object_check(L, 1, &process_class, method);
 
 	if (!po->is_open)
-		bind_fail_arg(L, method, "process is closed");
+		bind_fail_closed(L, method, &po->obj, "process");
 	return po;
 }
 

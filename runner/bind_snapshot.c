@@ -29,7 +29,7 @@ static struct snapshot_folder *
 check_open(lua_State *L, struct snapshot_folder *f, const char *method)
 {
 	if (object_is_closed(&f->obj))
-		bind_fail_arg(L, method, "the snapshot is closed");
+		bind_fail_closed(L, method, &f->obj, "the snapshot");
 	if (!f->path)
 		bind_fail_arg(L, method, "the snapshot was deleted");
 	return f;

@@ -161,7 +161,7 @@ struct vm_object *vm_check(lua_State *L, int idx, const char *method)
 	struct vm_object *v = object_check(L, idx, &vm_class, method);
 
 	if (object_is_closed(&v->obj))
-		bind_fail_arg(L, method, "the VM is closed");
+		bind_fail_closed(L, method, &v->obj, "the VM");
 	return v;
 }
 
@@ -203,7 +203,7 @@ struct client *vm_object_client(lua_State *L, const struct vm_object *v,
 				const char *method)
 {
 	if (object_is_closed(&v->obj))
-		bind_fail_arg(L, method, "its VM is closed");
+		bind_fail_closed(L, method, &v->obj, "its VM");
 	struct client *c =
 	    vm_object_state(v) == VM_BOOTED ? vm_client(v->vm) : NULL;
 	if (!c)

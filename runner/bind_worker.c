@@ -49,7 +49,7 @@ static struct worker_object *worker_check(lua_State *L, const char *method)
 	    object_check(L, 1, &guest_worker_class, method);
 
 	if (object_is_closed(&w->obj))
-		bind_fail_arg(L, method, "the worker is closed");
+		bind_fail_closed(L, method, &w->obj, "the worker");
 	return w;
 }
 
@@ -240,7 +240,7 @@ static struct client *client_of(lua_State *L, const struct object *g,
 	const struct worker_object *w = (const struct worker_object *)g;
 
 	if (object_is_closed(g))
-		bind_fail_arg(L, method, "its worker is closed");
+		bind_fail_closed(L, method, g, "its worker");
 	guest_handle_client(L, &w->handle, "worker", method);
 	return w->client;
 }

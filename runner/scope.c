@@ -39,6 +39,7 @@ struct scope *scope_free(struct scope *s)
 
 	if (!s)
 		return NULL;
+	s->is_ending = true;
 	for (int i = 0; i < RANKS; i++)
 		while ((o = TAILQ_LAST(&s->objects[i], object_list)))
 			object_close(o);
@@ -122,6 +123,7 @@ void object_close(struct object *o)
 	if (!s)
 		return;
 	object_close_owned(o);
+	o->ended_with_test = s->is_ending && s->parent;
 	o->scope = NULL;
 	TAILQ_REMOVE(&s->objects[o->class->rank], o, link);
 	if (o->class->close)

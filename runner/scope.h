@@ -34,6 +34,7 @@ struct object {
 	const struct object_class *class;
 	struct scope *scope;  /* NULL: closed */
 	struct object *owner; /* borrowed; it closes this one first */
+	bool ended_with_test; /* closed with the scope of a test */
 	struct site site;     /* where it was made */
 	TAILQ_ENTRY(object) link;
 };
@@ -43,6 +44,7 @@ struct scope {
 	lua_State *L;
 	struct scope *parent; /* the file's; NULL for the file's own */
 	struct scope *child;  /* the running test's; NULL: none */
+	bool is_ending;	      /* closes all its objects */
 	struct object_list objects[RANKS];
 	int anchors; /* registry reference: {[object] = true} */
 	int names;   /* registry reference: {[lab] = {[kind:name] = object}} */

@@ -241,8 +241,10 @@ static void objects_of_an_ended_test_are_closed(void **state)
 	lua_run(&r, "local x\n"
 		    "test('a', function(t) x = provium:vm('x') end)\n"
 		    "test('b', function(t) collectgarbage() x:name() end)\n");
-	assert_string_equal(lua_run_end(&r, "b", "message"),
-			    "vm:name: the VM is closed");
+	assert_string_equal(
+	    lua_run_end(&r, "b", "message"),
+	    "vm:name: the VM is closed: the test that made it is "
+	    "over");
 	lua_run_done(&r);
 }
 
