@@ -7,6 +7,7 @@
 #ifndef AGENT_PROTO_CLEANUP_H
 #define AGENT_PROTO_CLEANUP_H
 
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -49,6 +50,13 @@ static inline void file_closep(FILE **f)
 	if (*f)
 		fclose(*f);
 	*f = NULL;
+}
+
+static inline void dir_closep(DIR **d)
+{
+	if (*d)
+		closedir(*d);
+	*d = NULL;
 }
 
 #endif

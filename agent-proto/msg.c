@@ -20,7 +20,7 @@ struct encoder {
 };
 
 /* Room for n bytes more, or NULL when the message is too large already. */
-static uint8_t *put(struct encoder *e, size_t n)
+static uint8_t *msg_put(struct encoder *e, size_t n)
 {
 	if (e->over || n > e->left) {
 		e->over = true;
@@ -34,7 +34,7 @@ static uint8_t *put(struct encoder *e, size_t n)
 
 static void put_U8(struct encoder *e, uint8_t v)
 {
-	uint8_t *p = put(e, 1);
+	uint8_t *p = msg_put(e, 1);
 
 	if (p)
 		*p = v;
@@ -42,7 +42,7 @@ static void put_U8(struct encoder *e, uint8_t v)
 
 static void put_U32(struct encoder *e, uint32_t v)
 {
-	uint8_t *p = put(e, 4);
+	uint8_t *p = msg_put(e, 4);
 
 	if (p)
 		le_put32(p, v);
@@ -50,7 +50,7 @@ static void put_U32(struct encoder *e, uint32_t v)
 
 static void put_U64(struct encoder *e, uint64_t v)
 {
-	uint8_t *p = put(e, 8);
+	uint8_t *p = msg_put(e, 8);
 
 	if (p)
 		le_put64(p, v);
@@ -68,7 +68,7 @@ static void put_I64(struct encoder *e, int64_t v)
 
 static void put_raw(struct encoder *e, const void *src, size_t n)
 {
-	uint8_t *p = put(e, n);
+	uint8_t *p = msg_put(e, n);
 
 	if (p && n)
 		memcpy(p, src, n);
@@ -106,7 +106,7 @@ struct decoder {
 };
 
 /* The next n bytes, or NULL from the first error on. */
-static const uint8_t *get(struct decoder *d, size_t n)
+static const uint8_t *msg_get(struct decoder *d, size_t n)
 {
 	if (d->bad || n > d->left) {
 		d->bad = true;
@@ -120,21 +120,21 @@ static const uint8_t *get(struct decoder *d, size_t n)
 
 static uint8_t get_U8(struct decoder *d)
 {
-	const uint8_t *p = get(d, 1);
+	const uint8_t *p = msg_get(d, 1);
 
 	return p ? *p : 0;
 }
 
 static uint32_t get_U32(struct decoder *d)
 {
-	const uint8_t *p = get(d, 4);
+	const uint8_t *p = msg_get(d, 4);
 
 	return p ? le_get32(p) : 0;
 }
 
 static uint64_t get_U64(struct decoder *d)
 {
-	const uint8_t *p = get(d, 8);
+	const uint8_t *p = msg_get(d, 8);
 
 	return p ? le_get64(p) : 0;
 }
@@ -152,7 +152,7 @@ static int64_t get_I64(struct decoder *d)
 static struct msg_bytes get_BYTES(struct decoder *d)
 {
 	uint32_t n = get_U32(d);
-	const uint8_t *p = get(d, n);
+	const uint8_t *p = msg_get(d, n);
 
 	if (get_U8(d) != 0)
 		d->bad = true;
@@ -174,7 +174,7 @@ static struct msg_list get_LIST(struct decoder *d)
 
 	v.count = get_U32(d);
 	v.n = get_U32(d);
-	v.p = get(d, v.n);
+	v.p = msg_get(d, v.n);
 	struct decoder items = {.p = v.p, .left = v.n, .bad = d->bad};
 	for (uint32_t i = 0; i < v.count && !items.bad; i++)
 		get_BYTES(&items);
@@ -235,7 +235,7 @@ int msg_decode(struct msg *m, const void *bytes, size_t n)
 
 	if (n < CODE_SIZE || n > MSG_MAX)
 		return -EBADMSG;
-	unsigned code = le_get16(get(&d, CODE_SIZE));
+	unsigned code = le_get16(msg_get(&d, CODE_SIZE));
 	const struct msg_info *info = info_of(code);
 	if (!info)
 		return -EBADMSG;

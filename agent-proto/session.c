@@ -198,7 +198,7 @@ static int on_hello(struct session *s, const struct hello *h, struct err *err)
 }
 
 /* At the marker. Returns whether there was enough to go on, or -EPROTO. */
-static int take_hello(struct session *s, struct err *err)
+static int session_take_hello(struct session *s, struct err *err)
 {
 	const uint8_t *body = s->input + s->scan + HELLO_MARKER;
 	size_t left = s->end - s->scan;
@@ -223,7 +223,7 @@ static int take_hello(struct session *s, struct err *err)
 
 /* The next frame that ends by limit. Returns whether there was one, or
  * -EPROTO. */
-static int take_frame(struct session *s, size_t limit, struct err *err)
+static int session_take_frame(struct session *s, size_t limit, struct err *err)
 {
 	const uint8_t *p = s->input + s->start;
 	struct frame f;
@@ -246,19 +246,19 @@ static int take_frame(struct session *s, size_t limit, struct err *err)
 }
 
 /* Returns whether it got on, or -EPROTO. */
-static int step(struct session *s, struct err *err)
+static int session_step(struct session *s, struct err *err)
 {
 	bool marker = find_marker(s);
 	size_t limit = marker ? s->scan : s->end;
 
 	if (s->state == SESSION_OPEN) {
-		int ret = take_frame(s, limit, err);
+		int ret = session_take_frame(s, limit, err);
 		if (ret)
 			return ret;
 	} else if (s->start < limit) {
 		s->start = limit;
 	}
-	return marker ? take_hello(s, err) : 0;
+	return marker ? session_take_hello(s, err) : 0;
 }
 
 int session_input(struct session *s, size_t n, struct err *err)
@@ -268,7 +268,7 @@ int session_input(struct session *s, size_t n, struct err *err)
 	assert(n <= INPUT_SIZE - s->end);
 	s->end += n;
 	session_reap(s);
-	while ((ret = step(s, first ? NULL : err))) {
+	while ((ret = session_step(s, first ? NULL : err))) {
 		if (ret > 0)
 			continue;
 		first = ret;

@@ -7,8 +7,8 @@
 #include "agent-proto/mem.h"
 #include "agent-proto/session_impl.h"
 
-static int refuse(const struct session *s, struct err *err,
-		  const struct frame *f, const char *what)
+static int session_in_refuse(const struct session *s, struct err *err,
+			     const struct frame *f, const char *what)
 {
 	return err_set(err, -EPROTO,
 		       "the %s broke the protocol: %s (channel %u, %u bytes)",
@@ -74,9 +74,10 @@ static int add_piece(struct session *s, struct chan *ch, const struct frame *f,
 		     const uint8_t *p, struct err *err)
 {
 	if (f->length > MSG_MAX - ch->partial.len)
-		return refuse(s, err, f, "a message is too long");
+		return session_in_refuse(s, err, f, "a message is too long");
 	if (f->length > SESSION_PARTIAL_MAX - s->partial)
-		return refuse(s, err, f, "too many half-sent messages");
+		return session_in_refuse(s, err, f,
+					 "too many half-sent messages");
 	buf_append(&ch->partial, p, f->length);
 	s->partial += f->length;
 	if (f->flags & FRAME_MORE) {
@@ -100,19 +101,22 @@ static int on_msg(struct session *s, const struct frame *f, const uint8_t *p,
 
 	if (f->flags & FRAME_OPEN) {
 		if (s->role == SESSION_HOST)
-			return refuse(s, err, f, "it opens a channel");
+			return session_in_refuse(s, err, f,
+						 "it opens a channel");
 		if (ch)
-			return refuse(s, err, f, "a channel is opened twice");
+			return session_in_refuse(s, err, f,
+						 "a channel is opened twice");
 		if (s->n_chans >= CHANNELS_MAX)
-			return refuse(s, err, f, "too many channels");
+			return session_in_refuse(s, err, f,
+						 "too many channels");
 		ch = chan_new(s, f->channel);
 	}
 	if (!ch)
 		return 0;
 	if (ch->fin_received)
-		return refuse(s, err, f, "a message after the end");
+		return session_in_refuse(s, err, f, "a message after the end");
 	if (ch->in_progress == FRAME_DATA)
-		return refuse(s, err, f, "a message inside of data");
+		return session_in_refuse(s, err, f, "a message inside of data");
 	note_fin(ch, f);
 	if (ch->in_progress || f->flags & FRAME_MORE)
 		return add_piece(s, ch, f, p, err);
@@ -120,19 +124,20 @@ static int on_msg(struct session *s, const struct frame *f, const uint8_t *p,
 	return 0;
 }
 
-static int on_data(struct session *s, const struct frame *f, const uint8_t *p,
-		   struct err *err)
+static int session_in_on_data(struct session *s, const struct frame *f,
+			      const uint8_t *p, struct err *err)
 {
 	struct chan *ch = find_known(s, f->channel);
 
 	if (!ch)
 		return 0;
 	if (ch->fin_received)
-		return refuse(s, err, f, "data after the end");
+		return session_in_refuse(s, err, f, "data after the end");
 	if (ch->in_progress == FRAME_MSG)
-		return refuse(s, err, f, "data inside of a message");
+		return session_in_refuse(s, err, f, "data inside of a message");
 	if (f->length > ch->allowed)
-		return refuse(s, err, f, "more data than it has credit for");
+		return session_in_refuse(s, err, f,
+					 "more data than it has credit for");
 	ch->allowed -= f->length;
 	ch->held += f->length;
 	ch->in_progress = f->flags & FRAME_MORE ? FRAME_DATA : 0;
@@ -155,7 +160,7 @@ static int on_credit(struct session *s, const struct frame *f, const uint8_t *p,
 		return 0;
 	/* It can only give back what was sent. */
 	if (!n || n > s->window - ch->room)
-		return refuse(s, err, f, "credit that nobody used");
+		return session_in_refuse(s, err, f, "credit that nobody used");
 	ch->room += n;
 	if (!ch->starved || ch->fin_queued)
 		return 0;
@@ -167,8 +172,8 @@ static int on_credit(struct session *s, const struct frame *f, const uint8_t *p,
 	return 0;
 }
 
-static int on_reset(struct session *s, const struct frame *f, const uint8_t *p,
-		    struct err *err)
+static int session_in_on_reset(struct session *s, const struct frame *f,
+			       const uint8_t *p, struct err *err)
 {
 	struct chan *ch = find_known(s, f->channel);
 
@@ -186,9 +191,9 @@ typedef int (*frame_handler)(struct session *s, const struct frame *f,
 
 static const frame_handler handlers[] = {
     [FRAME_MSG] = on_msg,
-    [FRAME_DATA] = on_data,
+    [FRAME_DATA] = session_in_on_data,
     [FRAME_CREDIT] = on_credit,
-    [FRAME_RESET] = on_reset,
+    [FRAME_RESET] = session_in_on_reset,
 };
 
 int session_dispatch(struct session *s, const struct frame *f, const uint8_t *p,

@@ -23,7 +23,7 @@ void tree_encode(const struct tree_entry *e, struct buf *out)
 /* --- one entry ------------------------------------------------------------ */
 
 /* Whether the n bytes are a name that a file of a directory can have. */
-static bool is_name(const uint8_t *p, size_t n)
+static bool tree_is_name(const uint8_t *p, size_t n)
 {
 	bool is_dots = n <= 2 && !memcmp(p, "..", n);
 
@@ -91,8 +91,8 @@ static int count_entry(struct tree_parser *t, enum tree_kind kind,
 }
 
 /* The entry is complete. */
-static int take_entry(struct tree_parser *t, struct tree_token *ret,
-		      struct err *err)
+static int tree_take_entry(struct tree_parser *t, struct tree_token *ret,
+			   struct err *err)
 {
 	const uint8_t *name = t->entry + TREE_HEADER;
 	size_t name_n = le_get16(t->entry + 5);
@@ -103,7 +103,8 @@ static int take_entry(struct tree_parser *t, struct tree_token *ret,
 	t->name[name_n] = '\0';
 	memcpy(t->target, name + name_n, target_n);
 	t->target[target_n] = '\0';
-	if ((name_n && !is_name(name, name_n)) || strlen(t->target) != target_n)
+	if ((name_n && !tree_is_name(name, name_n)) ||
+	    strlen(t->target) != target_n)
 		return err_set(
 		    err, -EPROTO,
 		    "'%s' of a tree has a name or a link's text that "
@@ -132,7 +133,7 @@ static ssize_t parse_entry(struct tree_parser *t, const uint8_t *p, size_t n,
 	}
 	want += le_get16(t->entry + 5) + (size_t)le_get16(t->entry + 7);
 	used += fill_to(t, want, p + used, n - used);
-	if (t->entry_n == want && take_entry(t, ret, err) < 0)
+	if (t->entry_n == want && tree_take_entry(t, ret, err) < 0)
 		return err->code;
 	return (ssize_t)used;
 }

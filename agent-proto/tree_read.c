@@ -47,14 +47,14 @@ struct tree_reader {
 	struct open_file file;
 };
 
-static int fail(const struct tree_reader *t, const char *what, int code,
-		struct err *err)
+static int tree_read_fail(const struct tree_reader *t, const char *what,
+			  int code, struct err *err)
 {
 	return err_set(err, -code, "cannot %s '%s'%s: %s", what, t->path,
 		       t->place, strerror(code));
 }
 
-static void enter_name(struct tree_reader *t, const char *name)
+static void tree_read_enter_name(struct tree_reader *t, const char *name)
 {
 	char *longer = mem_printf("%s/%s", t->path, name);
 
@@ -62,7 +62,7 @@ static void enter_name(struct tree_reader *t, const char *name)
 	t->path = longer;
 }
 
-static void leave_name(struct tree_reader *t)
+static void tree_read_leave_name(struct tree_reader *t)
 {
 	char *slash = strrchr(t->path, '/');
 
@@ -83,8 +83,8 @@ static bool is_dots(const char *name)
 }
 
 /* The names in d, sorted. */
-static int list_names(struct tree_reader *t, DIR *d, struct strvec *names,
-		      struct err *err)
+static int tree_read_list_names(struct tree_reader *t, DIR *d,
+				struct strvec *names, struct err *err)
 {
 	struct dirent *e;
 
@@ -100,7 +100,7 @@ static int list_names(struct tree_reader *t, DIR *d, struct strvec *names,
 	}
 	/* ENOENT: the directory was removed, and so has none. */
 	if (errno && errno != ENOENT)
-		return fail(t, "list", errno, err);
+		return tree_read_fail(t, "list", errno, err);
 	if (names->n)
 		qsort(names->v, names->n, sizeof(*names->v), by_bytes);
 	return 0;
@@ -114,11 +114,11 @@ static int list_level(struct tree_reader *t, struct level *level,
 	int rc;
 
 	if (!d) {
-		rc = fail(t, "list", errno, err);
+		rc = tree_read_fail(t, "list", errno, err);
 		fd_closep(&fd);
 		return rc;
 	}
-	rc = list_names(t, d, &level->names, err);
+	rc = tree_read_list_names(t, d, &level->names, err);
 	closedir(d);
 	return rc;
 }
@@ -136,7 +136,7 @@ static int push_level(struct tree_reader *t, int take_fd, const char *name,
 			       "'%s'%s: directories are more than %u deep",
 			       t->path, t->place, TREE_DEPTH_MAX);
 	if (fstat(fd, &st) < 0)
-		return fail(t, "open", errno, err);
+		return tree_read_fail(t, "open", errno, err);
 	*level = (struct level){.fd = TAKE_FD(fd)};
 	t->depth++;
 	tree_encode(&(struct tree_entry){TREE_DIR, st.st_mode & TREE_PERM_MAX,
@@ -153,12 +153,12 @@ static void pop_level(struct tree_reader *t)
 	strvec_done(&level->names);
 }
 
-static void leave_dir(struct tree_reader *t, struct buf *out)
+static void tree_read_leave_dir(struct tree_reader *t, struct buf *out)
 {
 	tree_encode(&(struct tree_entry){TREE_UP, 0, "", ""}, out);
 	pop_level(t);
 	if (t->depth)
-		leave_name(t);
+		tree_read_leave_name(t);
 }
 
 /* --- files ---------------------------------------------------------------- */
@@ -173,7 +173,7 @@ static int check_length(const struct tree_reader *t, struct err *err)
 	if (f->at >= f->size)
 		return 0;
 	if (fstat(f->fd, &st) < 0)
-		return fail(t, "read", errno, err);
+		return tree_read_fail(t, "read", errno, err);
 	if ((uint64_t)st.st_size < f->size)
 		return err_set(err, -ENODATA,
 			       "'%s'%s has become shorter while it was read",
@@ -181,7 +181,7 @@ static int check_length(const struct tree_reader *t, struct err *err)
 	return 0;
 }
 
-static ssize_t read_piece(const struct open_file *f, uint8_t *p)
+static ssize_t tree_read_read_piece(const struct open_file *f, uint8_t *p)
 {
 	ssize_t n;
 
@@ -202,9 +202,9 @@ static int step_file(struct tree_reader *t, struct buf *out, struct err *err)
 	ssize_t n;
 
 	f->at += hole;
-	n = read_piece(f, p + SPARSE_HEADER);
+	n = tree_read_read_piece(f, p + SPARSE_HEADER);
 	if (n < 0)
-		return fail(t, "read", errno, err);
+		return tree_read_fail(t, "read", errno, err);
 	if (!n && check_length(t, err) < 0)
 		return err->code;
 	f->at += (uint64_t)n;
@@ -212,12 +212,13 @@ static int step_file(struct tree_reader *t, struct buf *out, struct err *err)
 	buf_commit(out, SPARSE_HEADER + (size_t)n);
 	if (!n) {
 		fd_closep(&f->fd);
-		leave_name(t);
+		tree_read_leave_name(t);
 	}
 	return 0;
 }
 
-static int fail_kind(const struct tree_reader *t, mode_t mode, struct err *err)
+static int tree_read_fail_kind(const struct tree_reader *t, mode_t mode,
+			       struct err *err)
 {
 	const char *what = S_ISFIFO(mode)   ? "a FIFO"
 			   : S_ISSOCK(mode) ? "a socket"
@@ -231,16 +232,17 @@ static int fail_kind(const struct tree_reader *t, mode_t mode, struct err *err)
 		       t->path, t->place, what);
 }
 
-static int begin_file(struct tree_reader *t, int take_fd, const char *name,
-		      struct buf *out, struct err *err)
+static int tree_read_begin_file(struct tree_reader *t, int take_fd,
+				const char *name, struct buf *out,
+				struct err *err)
 {
 	CLEANUP(fd_closep) int fd = take_fd;
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return fail(t, "open", errno, err);
+		return tree_read_fail(t, "open", errno, err);
 	if (!S_ISREG(st.st_mode))
-		return fail_kind(t, st.st_mode, err);
+		return tree_read_fail_kind(t, st.st_mode, err);
 	/* st_blocks counts 512 bytes each on every file system (stat(2)). */
 	t->file = (struct open_file){
 	    .fd = TAKE_FD(fd),
@@ -262,18 +264,19 @@ static int add_link(struct tree_reader *t, int dir_fd, const char *name,
 	ssize_t n = readlinkat(dir_fd, name, target, sizeof(target));
 
 	if (n < 0)
-		return fail(t, "read", errno, err);
+		return tree_read_fail(t, "read", errno, err);
 	if (!n || n > (ssize_t)TREE_TARGET_MAX)
-		return fail(t, "read", ENAMETOOLONG, err);
+		return tree_read_fail(t, "read", ENAMETOOLONG, err);
 	target[n] = '\0';
 	tree_encode(&(struct tree_entry){TREE_LINK, 0, name, target}, out);
-	leave_name(t);
+	tree_read_leave_name(t);
 	return 0;
 }
 
 /* An entry that is in t->path. ENOENT of err: it has vanished. */
-static int add_entry(struct tree_reader *t, int dir_fd, const char *name,
-		     struct buf *out, struct err *err)
+static int tree_read_add_entry(struct tree_reader *t, int dir_fd,
+			       const char *name, struct buf *out,
+			       struct err *err)
 {
 	/* Never waits for a FIFO that took a file's place. */
 	int flags = O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK | O_NOCTTY;
@@ -281,21 +284,23 @@ static int add_entry(struct tree_reader *t, int dir_fd, const char *name,
 	int fd;
 
 	if (fstatat(dir_fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return fail(t, "stat", errno, err);
+		return tree_read_fail(t, "stat", errno, err);
 	if (S_ISLNK(st.st_mode))
 		return add_link(t, dir_fd, name, out, err);
 	if (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode))
-		return fail_kind(t, st.st_mode, err);
+		return tree_read_fail_kind(t, st.st_mode, err);
 	if (S_ISDIR(st.st_mode))
 		flags |= O_DIRECTORY;
 	fd = openat(dir_fd, name, flags);
 	if (fd < 0)
-		return fail(t, "open", errno, err);
-	return S_ISDIR(st.st_mode) ? push_level(t, fd, name, out, err)
-				   : begin_file(t, fd, name, out, err);
+		return tree_read_fail(t, "open", errno, err);
+	return S_ISDIR(st.st_mode)
+		   ? push_level(t, fd, name, out, err)
+		   : tree_read_begin_file(t, fd, name, out, err);
 }
 
-static int step(struct tree_reader *t, struct buf *out, struct err *err)
+static int tree_read_step(struct tree_reader *t, struct buf *out,
+			  struct err *err)
 {
 	struct level *level;
 	const char *name;
@@ -307,17 +312,17 @@ static int step(struct tree_reader *t, struct buf *out, struct err *err)
 		return step_file(t, out, err);
 	level = &t->levels[t->depth - 1];
 	if (level->next == level->names.n) {
-		leave_dir(t, out);
+		tree_read_leave_dir(t, out);
 		return 0;
 	}
 	depth = t->depth;
 	name = level->names.v[level->next++];
-	enter_name(t, name);
-	if (add_entry(t, level->fd, name, out, err) == 0)
+	tree_read_enter_name(t, name);
+	if (tree_read_add_entry(t, level->fd, name, out, err) == 0)
 		return 0;
 	if (err->code != -ENOENT || t->depth != depth)
 		return err->code;
-	leave_name(t);
+	tree_read_leave_name(t);
 	return 0;
 }
 
@@ -342,7 +347,7 @@ int tree_reader_next(struct tree_reader *t, struct buf *out, size_t n,
 	size_t want = out->len + n;
 
 	while (out->len < want && (t->first_fd >= 0 || t->depth))
-		if (step(t, out, err) < 0)
+		if (tree_read_step(t, out, err) < 0)
 			return err->code;
 	return t->depth || t->first_fd >= 0;
 }

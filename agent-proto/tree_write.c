@@ -47,8 +47,8 @@ struct tree_writer {
 	uint64_t bytes;
 };
 
-static int fail(const struct tree_writer *w, const char *what, int code,
-		struct err *err)
+static int tree_write_fail(const struct tree_writer *w, const char *what,
+			   int code, struct err *err)
 {
 	return err_set(err, -code, "cannot %s '%s%s'%s: %s", what, w->path,
 		       w->inside ? w->inside : "", w->place, strerror(code));
@@ -56,7 +56,7 @@ static int fail(const struct tree_writer *w, const char *what, int code,
 
 /* --- the path inside ------------------------------------------------------ */
 
-static void enter_name(struct tree_writer *w, const char *name)
+static void tree_write_enter_name(struct tree_writer *w, const char *name)
 {
 	char *longer = mem_printf("%s/%s", w->inside ? w->inside : "", name);
 
@@ -64,7 +64,7 @@ static void enter_name(struct tree_writer *w, const char *name)
 	w->inside = longer;
 }
 
-static void leave_name(struct tree_writer *w)
+static void tree_write_leave_name(struct tree_writer *w)
 {
 	char *slash = w->inside ? strrchr(w->inside, '/') : NULL;
 
@@ -76,7 +76,7 @@ static void leave_name(struct tree_writer *w)
 
 /* 1: it is empty, or its owner lets nobody see: then rename(2) tells. 0: it is
  * not. -errno. */
-static int is_empty_dir(int parent_fd, const char *name)
+static int tree_write_is_empty_dir(int parent_fd, const char *name)
 {
 	int fd = openat(parent_fd, name, OPEN_DIR);
 	DIR *d = fd < 0 ? NULL : fdopendir(fd);
@@ -93,25 +93,27 @@ static int is_empty_dir(int parent_fd, const char *name)
 }
 
 /* Whether a directory may take the place of what is at the path. */
-static int check_place(const struct tree_writer *w, struct err *err)
+static int tree_write_check_place(const struct tree_writer *w, struct err *err)
 {
 	struct stat st, parent;
 	int is_empty;
 
 	if (fstatat(w->parent_fd, w->base, &st, AT_SYMLINK_NOFOLLOW) < 0)
-		return errno == ENOENT ? 0 : fail(w, "create", errno, err);
+		return errno == ENOENT
+			   ? 0
+			   : tree_write_fail(w, "create", errno, err);
 	if (fstat(w->parent_fd, &parent) < 0)
-		return fail(w, "create", errno, err);
+		return tree_write_fail(w, "create", errno, err);
 	if (!S_ISDIR(st.st_mode))
-		return fail(w, "create", ENOTDIR, err);
+		return tree_write_fail(w, "create", ENOTDIR, err);
 	if (st.st_dev != parent.st_dev)
 		return err_set(err, -EBUSY,
 			       "'%s'%s is a mount point: a directory is copied "
 			       "to a path below it",
 			       w->path, w->place);
-	is_empty = is_empty_dir(w->parent_fd, w->base);
+	is_empty = tree_write_is_empty_dir(w->parent_fd, w->base);
 	if (is_empty < 0)
-		return fail(w, "open", -is_empty, err);
+		return tree_write_fail(w, "open", -is_empty, err);
 	if (!is_empty)
 		return err_set(
 		    err, -ENOTEMPTY,
@@ -132,12 +134,12 @@ static int open_parent(struct tree_writer *w, struct err *err)
 
 	w->base = slash ? slash + 1 : w->path;
 	if (!*w->base || !strcmp(w->base, ".") || !strcmp(w->base, ".."))
-		return fail(w, "create", EEXIST, err);
+		return tree_write_fail(w, "create", EEXIST, err);
 	w->parent_fd = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	return w->parent_fd < 0 ? fail(w, "create", errno, err) : 0;
+	return w->parent_fd < 0 ? tree_write_fail(w, "create", errno, err) : 0;
 }
 
-static int make_aside(struct tree_writer *w, struct err *err)
+static int tree_write_make_aside(struct tree_writer *w, struct err *err)
 {
 	int rc = -1;
 
@@ -151,7 +153,7 @@ static int make_aside(struct tree_writer *w, struct err *err)
 	}
 	if (rc < 0) {
 		w->aside[0] = '\0';
-		return fail(w, "create", errno, err);
+		return tree_write_fail(w, "create", errno, err);
 	}
 	return 0;
 }
@@ -175,8 +177,8 @@ struct tree_writer *tree_writer_new(const char *path, const char *place,
 	w->place = place;
 	w->path = real_path(path);
 	w->parent_fd = w->file_fd = -1;
-	if (open_parent(w, err) < 0 || check_place(w, err) < 0 ||
-	    make_aside(w, err) < 0)
+	if (open_parent(w, err) < 0 || tree_write_check_place(w, err) < 0 ||
+	    tree_write_make_aside(w, err) < 0)
 		return tree_writer_free(w);
 	return w;
 }
@@ -190,9 +192,9 @@ static int set_mode(const struct tree_writer *w, int fd, uint32_t mode,
 	struct stat st;
 
 	if (fchmod(fd, mode) < 0 || (mode & SET_ID && fstat(fd, &st) < 0))
-		return fail(w, "set the mode of", errno, err);
+		return tree_write_fail(w, "set the mode of", errno, err);
 	if (mode & SET_ID && mode & ~st.st_mode & SET_ID)
-		return fail(w, "set the mode of", EPERM, err);
+		return tree_write_fail(w, "set the mode of", EPERM, err);
 	return 0;
 }
 
@@ -206,17 +208,17 @@ static int enter_dir(struct tree_writer *w, const struct tree_entry *e,
 	int fd;
 
 	if (!is_first && mkdirat(in, name, 0700) < 0)
-		return fail(w, "create", errno, err);
+		return tree_write_fail(w, "create", errno, err);
 	fd = openat(in, name, OPEN_DIR);
 	if (fd < 0)
-		return fail(w, "open", errno, err);
+		return tree_write_fail(w, "open", errno, err);
 	w->modes[w->depth] = e->mode;
 	w->fds[w->depth++] = fd;
 	return 0;
 }
 
 /* The first directory gets its mode in the end: others cannot enter until. */
-static int leave_dir(struct tree_writer *w, struct err *err)
+static int tree_write_leave_dir(struct tree_writer *w, struct err *err)
 {
 	unsigned i = w->depth - 1;
 
@@ -226,16 +228,16 @@ static int leave_dir(struct tree_writer *w, struct err *err)
 		return err->code;
 	close(w->fds[i]);
 	w->depth = i;
-	leave_name(w);
+	tree_write_leave_name(w);
 	return 0;
 }
 
-static int begin_file(struct tree_writer *w, const struct tree_entry *e,
-		      struct err *err)
+static int tree_write_begin_file(struct tree_writer *w,
+				 const struct tree_entry *e, struct err *err)
 {
 	w->file_fd = openat(w->fds[w->depth - 1], e->name, OPEN_NEW_FILE, 0600);
 	if (w->file_fd < 0)
-		return fail(w, "create", errno, err);
+		return tree_write_fail(w, "create", errno, err);
 	w->file_mode = e->mode;
 	w->ends_in_hole = false;
 	return 0;
@@ -245,32 +247,32 @@ static int make_link(struct tree_writer *w, const struct tree_entry *e,
 		     struct err *err)
 {
 	if (symlinkat(e->target, w->fds[w->depth - 1], e->name) < 0)
-		return fail(w, "create", errno, err);
-	leave_name(w);
+		return tree_write_fail(w, "create", errno, err);
+	tree_write_leave_name(w);
 	return 0;
 }
 
-static int take_entry(struct tree_writer *w, const struct tree_entry *e,
-		      struct err *err)
+static int tree_write_take_entry(struct tree_writer *w,
+				 const struct tree_entry *e, struct err *err)
 {
 	if (*e->name)
-		enter_name(w, e->name);
+		tree_write_enter_name(w, e->name);
 	switch (e->kind) {
 	case TREE_DIR:
 		return enter_dir(w, e, err);
 	case TREE_FILE:
-		return begin_file(w, e, err);
+		return tree_write_begin_file(w, e, err);
 	case TREE_LINK:
 		return make_link(w, e, err);
 	case TREE_UP:
 		break;
 	}
-	return leave_dir(w, err);
+	return tree_write_leave_dir(w, err);
 }
 
 /* --- files ---------------------------------------------------------------- */
 
-static int end_file(struct tree_writer *w, struct err *err)
+static int tree_write_end_file(struct tree_writer *w, struct err *err)
 {
 	off_t size;
 
@@ -278,14 +280,14 @@ static int end_file(struct tree_writer *w, struct err *err)
 	if (w->ends_in_hole) {
 		size = lseek(w->file_fd, 0, SEEK_CUR);
 		if (size < 0 || ftruncate(w->file_fd, size) < 0)
-			return fail(w, "write", errno, err);
+			return tree_write_fail(w, "write", errno, err);
 	}
 	if (set_mode(w, w->file_fd, w->file_mode, err) < 0)
 		return err->code;
 	/* A file system of a network may refuse bytes only now. */
 	if (close(TAKE_FD(w->file_fd)) < 0 && errno != EINTR)
-		return fail(w, "write", errno, err);
-	leave_name(w);
+		return tree_write_fail(w, "write", errno, err);
+	tree_write_leave_name(w);
 	return 0;
 }
 
@@ -293,13 +295,13 @@ static int take_record(struct tree_writer *w, const struct tree_token *token,
 		       struct err *err)
 {
 	if (token->hole > INT64_MAX)
-		return fail(w, "write", EFBIG, err);
+		return tree_write_fail(w, "write", EFBIG, err);
 	if (token->hole && lseek(w->file_fd, (off_t)token->hole, SEEK_CUR) < 0)
-		return fail(w, "write", errno, err);
+		return tree_write_fail(w, "write", errno, err);
 	if (!token->is_last)
 		return 0;
 	w->ends_in_hole = token->hole;
-	return end_file(w, err);
+	return tree_write_end_file(w, err);
 }
 
 static int take_data(struct tree_writer *w, const uint8_t *p, size_t n,
@@ -311,7 +313,7 @@ static int take_data(struct tree_writer *w, const uint8_t *p, size_t n,
 		if (done < 0 && errno == EINTR)
 			continue;
 		if (done < 0)
-			return fail(w, "write", errno, err);
+			return tree_write_fail(w, "write", errno, err);
 		p += done;
 		n -= (size_t)done;
 		w->bytes += (uint64_t)done;
@@ -324,7 +326,7 @@ static int take_token(struct tree_writer *w, const struct tree_token *token,
 {
 	switch (token->event) {
 	case TREE_ENTRY:
-		return take_entry(w, &token->entry, err);
+		return tree_write_take_entry(w, &token->entry, err);
 	case TREE_RECORD:
 		return take_record(w, token, err);
 	case TREE_DATA:
@@ -366,7 +368,7 @@ int tree_writer_finish(struct tree_writer *w, struct err *err)
 		return err->code;
 	/* Replaces an empty directory, and nothing else (rename(2)). */
 	if (renameat(w->parent_fd, w->aside, w->parent_fd, w->base) < 0)
-		return fail(w, "create", errno, err);
+		return tree_write_fail(w, "create", errno, err);
 	w->aside[0] = '\0';
 	return 0;
 }

@@ -173,7 +173,7 @@ static int keep_below(struct keeper *k, int dir_fd, const char *name,
 	return r;
 }
 
-static int compare_paths(const void *a, const void *b)
+static int artifacts_compare_paths(const void *a, const void *b)
 {
 	return strcmp(*(char *const *)a, *(char *const *)b);
 }
@@ -193,6 +193,6 @@ int artifacts_keep(const char *dir, const char *display, const char *run_dir,
 	int r = keep_below(&k, AT_FDCWD, run_dir, run_number(run_dir), 0);
 	/* A directory has no order of its own. */
 	if (ret->n)
-		qsort(ret->v, ret->n, sizeof(*ret->v), compare_paths);
+		qsort(ret->v, ret->n, sizeof(*ret->v), artifacts_compare_paths);
 	return r;
 }

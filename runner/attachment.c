@@ -58,7 +58,7 @@ struct attachment *attachment_find(const struct vm_object *v,
 	return NULL;
 }
 
-static size_t count(const struct vm_object *v)
+static size_t attachment_count(const struct vm_object *v)
 {
 	struct attachment *a;
 	size_t n = 0;
@@ -104,7 +104,7 @@ int attachment_may_attach(const struct vm_object *v,
 	if (s == VM_DEAD)
 		return err_set(err, -EHOSTDOWN,
 			       "VM '%s' is dead: declare a new one", v->name);
-	if (count(v) >= VM_NICS_MAX)
+	if (attachment_count(v) >= VM_NICS_MAX)
 		return err_set(err, -ENOSPC,
 			       "VM '%s' has %d NICs, more do not fit", v->name,
 			       VM_NICS_MAX);
@@ -136,12 +136,12 @@ int attachment_plug_all(const struct vm_object *v, struct err *err)
 	struct attachment *a;
 	size_t n = 0;
 
-	if (count(v) + vm_spare_nics(v->vm) > VM_NICS_MAX)
+	if (attachment_count(v) + vm_spare_nics(v->vm) > VM_NICS_MAX)
 		return err_set(err, -ENOSPC,
 			       "VM '%s' is on %zu bridges, and has %u spare "
 			       "NICs: at most %d fit",
-			       v->name, count(v), vm_spare_nics(v->vm),
-			       VM_NICS_MAX);
+			       v->name, attachment_count(v),
+			       vm_spare_nics(v->vm), VM_NICS_MAX);
 	TAILQ_FOREACH (a, &v->attachments, of_vm)
 		ports[n++] = a->port;
 	vm_set_nics(v->vm, ports, n);

@@ -15,14 +15,14 @@
 
 static const char take_key, restore_key, kept_key;
 
-static void set(lua_State *L, const void *key)
+static void baseline_set(lua_State *L, const void *key)
 {
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 	lua_insert(L, -2);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
-static void get(lua_State *L, const void *key)
+static void baseline_get(lua_State *L, const void *key)
 {
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
@@ -31,8 +31,8 @@ static void get(lua_State *L, const void *key)
 int baseline_l_set(lua_State *L)
 {
 	lua_settop(L, 2);
-	set(L, &restore_key);
-	set(L, &take_key);
+	baseline_set(L, &restore_key);
+	baseline_set(L, &take_key);
 	return 0;
 }
 
@@ -60,7 +60,7 @@ static int call(struct worker *w, const void *fn, int n_args, int n_results,
 {
 	int status;
 
-	get(w->L, fn);
+	baseline_get(w->L, fn);
 	lua_insert(w->L, -n_args - 1);
 	await_set_timeout(&w->await, BASELINE_TIMEOUT_NS);
 	status = lua_state_call(w->L, n_args, n_results, f);
@@ -80,12 +80,12 @@ int baseline_take(struct worker *w, struct failure *f)
 {
 	if (call(w, &take_key, 0, 1, f))
 		return -1;
-	set(w->L, &kept_key);
+	baseline_set(w->L, &kept_key);
 	return 0;
 }
 
 int baseline_restore(struct worker *w, struct failure *f)
 {
-	get(w->L, &kept_key);
+	baseline_get(w->L, &kept_key);
 	return call(w, &restore_key, 1, 0, f);
 }

@@ -135,7 +135,7 @@ void bind_fail_err(lua_State *L, const char *method, const struct err *err)
 
 /* --- objects --- */
 
-static void push_key(lua_State *L, const void *key)
+static void bind_push_key(lua_State *L, const void *key)
 {
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 }
@@ -147,7 +147,7 @@ void *object_test(lua_State *L, int idx, const struct object_class *class)
 	if (!p || lua_type(L, idx) != LUA_TUSERDATA ||
 	    !lua_getmetatable(L, idx))
 		return NULL;
-	push_key(L, class);
+	bind_push_key(L, class);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	bool is_it = lua_rawequal(L, -1, -2);
 	lua_pop(L, 2);
@@ -179,12 +179,12 @@ void *object_new(lua_State *L, const struct object_class *class, int owner_idx)
 	if (owner_idx) {
 		o->owner = lua_touserdata(L, owner_idx);
 		/* Keeps the owner's memory as long as this is there. */
-		push_key(L, class);
+		bind_push_key(L, class);
 		lua_pushvalue(L, owner_idx);
 		lua_rawset(L, -3);
 	}
 	lua_setfenv(L, -2);
-	push_key(L, class);
+	bind_push_key(L, class);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_setmetatable(L, -2);
 	scope_add(worker_of(L)->scope, L, lua_gettop(L));
@@ -246,7 +246,7 @@ static int object_tostring(lua_State *L)
 /* Replaces the function on top by its wrapper. */
 static void wrap(lua_State *L)
 {
-	push_key(L, &settle_key);
+	bind_push_key(L, &settle_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_insert(L, -2);
 	lua_call(L, 1, 1);
@@ -263,7 +263,7 @@ static void wrap_limited(lua_State *L, const char *prefix, const char *name,
 		wrap(L);
 		return;
 	}
-	push_key(L, &settle_key);
+	bind_push_key(L, &settle_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_insert(L, -2);
 	lua_pushfstring(L, "%s%s", prefix, name);
@@ -341,7 +341,7 @@ void bind_class(lua_State *L, const struct object_class *class)
 {
 	lua_newtable(L); /* the metatable */
 	lua_pushvalue(L, -1);
-	push_key(L, class);
+	bind_push_key(L, class);
 	lua_insert(L, -2);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 
@@ -375,7 +375,7 @@ void bind_class(lua_State *L, const struct object_class *class)
 
 void bind_push_methods(lua_State *L, const struct object_class *class)
 {
-	push_key(L, class);
+	bind_push_key(L, class);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_getfield(L, -1, "__methods");
 	lua_remove(L, -2);
@@ -391,7 +391,7 @@ void bind_class_extend(lua_State *L, const struct object_class *class,
 
 void bind_push_limits(lua_State *L)
 {
-	push_key(L, &limits_key);
+	bind_push_key(L, &limits_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
@@ -435,7 +435,7 @@ static void *push_owned(lua_State *L, size_t size, const char *key)
 	void *p = lua_newuserdata(L, size);
 
 	memset(p, 0, size);
-	push_key(L, key);
+	bind_push_key(L, key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_setmetatable(L, -2);
 	return p;
@@ -462,7 +462,7 @@ void bind_push_strings(lua_State *L, const struct strvec *sv)
 
 static void install_owned(lua_State *L, const char *key, lua_CFunction gc)
 {
-	push_key(L, key);
+	bind_push_key(L, key);
 	lua_createtable(L, 0, 1);
 	set_function(L, "__gc", gc);
 	lua_rawset(L, LUA_REGISTRYINDEX);
@@ -470,13 +470,13 @@ static void install_owned(lua_State *L, const char *key, lua_CFunction gc)
 
 static void install_settle(lua_State *L)
 {
-	push_key(L, &settle_key);
+	bind_push_key(L, &settle_key);
 	lua_pushcfunction(L, await_l_settle);
 	task_push_pending(L);
 	lua_pushcfunction(L, l_surplus);
 	lua_state_run_blob(L, "runner/lua/settle.lua", 3);
 	lua_rawset(L, LUA_REGISTRYINDEX);
-	push_key(L, &limits_key);
+	bind_push_key(L, &limits_key);
 	lua_pushcfunction(L, l_surplus);
 	lua_state_run_blob(L, "runner/lua/limits.lua", 1);
 	lua_rawset(L, LUA_REGISTRYINDEX);

@@ -298,8 +298,8 @@ static bool is_position(lua_State *L)
 	       k <= (lua_Number)INT_MAX && k == floor(k);
 }
 
-static size_t measure(lua_State *L, const char *method, int idx,
-		      const char *name, bool may_have_names)
+static size_t bind_args_measure(lua_State *L, const char *method, int idx,
+				const char *name, bool may_have_names)
 {
 	int n = 0, last = 0;
 
@@ -325,13 +325,13 @@ size_t arg_list(lua_State *L, const char *method, int idx, const char *name,
 {
 	if (!lua_istable(L, idx))
 		fail_type(L, method, idx, name, what);
-	return measure(L, method, idx, name, false);
+	return bind_args_measure(L, method, idx, name, false);
 }
 
 size_t arg_list_part(lua_State *L, const char *method, int idx,
 		     const char *name)
 {
-	return measure(L, method, idx, name, true);
+	return bind_args_measure(L, method, idx, name, true);
 }
 
 void arg_strings(lua_State *L, const char *method, int idx, const char *name,
@@ -361,8 +361,8 @@ void arg_strings_part(lua_State *L, const char *method, int idx,
 	}
 }
 
-static _Noreturn void fail_key(lua_State *L, const char *method,
-			       const struct opt *opts, int key_idx)
+static _Noreturn void bind_args_fail_key(lua_State *L, const char *method,
+					 const struct opt *opts, int key_idx)
 {
 	luaL_Buffer b;
 
@@ -386,8 +386,8 @@ static _Noreturn void fail_key(lua_State *L, const char *method,
 }
 
 /* The value on top into the member. Returns whether it must stay there. */
-static bool read_option(lua_State *L, const char *method, const struct opt *o,
-			void *member)
+static bool bind_args_read_option(lua_State *L, const char *method,
+				  const struct opt *o, void *member)
 {
 	int idx = lua_gettop(L);
 	struct opt_bytes *bytes = member;
@@ -423,8 +423,8 @@ static bool read_option(lua_State *L, const char *method, const struct opt *o,
 	return false;
 }
 
-static void check_keys(lua_State *L, const char *method, int idx,
-		       const struct opt *opts)
+static void bind_args_check_keys(lua_State *L, const char *method, int idx,
+				 const struct opt *opts)
 {
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
@@ -434,7 +434,7 @@ static void check_keys(lua_State *L, const char *method, int idx,
 		while (o->key && !arg_is_key(L, lua_gettop(L), o->key))
 			o++;
 		if (!o->key)
-			fail_key(L, method, opts, lua_gettop(L));
+			bind_args_fail_key(L, method, opts, lua_gettop(L));
 	}
 }
 
@@ -443,12 +443,13 @@ void bind_options(lua_State *L, const char *method, int idx,
 {
 	if (!idx)
 		return;
-	check_keys(L, method, idx, opts);
+	bind_args_check_keys(L, method, idx, opts);
 	for (const struct opt *o = opts; o->key; o++) {
 		luaL_checkstack(L, 4, method);
 		lua_getfield(L, idx, o->key);
 		if (lua_isnil(L, -1) ||
-		    !read_option(L, method, o, (char *)out + o->offset))
+		    !bind_args_read_option(L, method, o,
+					   (char *)out + o->offset))
 			lua_pop(L, 1);
 	}
 }

@@ -36,8 +36,9 @@ struct barrier {
 	LIST_ENTRY(barrier) link;
 };
 
-static struct barrier *find(struct worker *w, const struct lab_object *lab,
-			    const char *name)
+static struct barrier *bind_barrier_find(struct worker *w,
+					 const struct lab_object *lab,
+					 const char *name)
 {
 	struct barrier *b;
 
@@ -106,7 +107,7 @@ static int waiter_finish(lua_State *L, void *p)
 }
 
 /* By a deadline: whoever comes later meets the others. */
-static void on_stop(struct op *op, int reason)
+static void bind_barrier_on_stop(struct op *op, int reason)
 {
 	(void)reason;
 	leave(CONTAINER_OF(op, struct waiter, op));
@@ -120,7 +121,7 @@ int bind_barrier_l_wait(lua_State *L)
 	int64_t span = arg_duration(L, method, 4, "timeout", DEFAULT_NS);
 	int64_t deadline = await_deadline(L, method, span);
 	struct worker *w = worker_of(L);
-	struct barrier *b = find(w, lab, name);
+	struct barrier *b = bind_barrier_find(w, lab, name);
 
 	if (b && b->count != count)
 		bind_fail_arg(L, method,
@@ -130,7 +131,7 @@ int bind_barrier_l_wait(lua_State *L)
 	struct waiter *me = await_new(L, method, sizeof(*me), waiter_release);
 	await_keep(L, lua_gettop(L), 1);
 	await_passive(me);
-	op_init(&me->op, w->loop, on_stop);
+	op_init(&me->op, w->loop, bind_barrier_on_stop);
 	op_start(&me->op, deadline);
 	me->b = b ? b : make(w, lab, name, count);
 	TAILQ_INSERT_TAIL(&me->b->waiters, me, link);

@@ -8,18 +8,18 @@
 
 static const char method[] = "vm:batch";
 
-static int core_check(lua_State *L)
+static int bind_batch_core_check(lua_State *L)
 {
 	vm_check_client(L, 1, method);
 	return 0;
 }
 
-static int core_fail(lua_State *L)
+static int bind_batch_core_fail(lua_State *L)
 {
 	bind_fail_text(L, method, 1);
 }
 
-static int core_type_name(lua_State *L)
+static int bind_batch_core_type_name(lua_State *L)
 {
 	lua_pushstring(L, arg_type_name(L, 1));
 	return 1;
@@ -46,7 +46,7 @@ static int core_host_path(lua_State *L)
 	return 1;
 }
 
-static int core_check_expired(lua_State *L)
+static int bind_batch_core_check_expired(lua_State *L)
 {
 	await_check_expired(L, method);
 	return 0;
@@ -56,11 +56,11 @@ void bind_batch_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
 	    {"all", await_l_all_for},
-	    {"check", core_check},
-	    {"fail", core_fail},
-	    {"type_name", core_type_name},
+	    {"check", bind_batch_core_check},
+	    {"fail", bind_batch_core_fail},
+	    {"type_name", bind_batch_core_type_name},
 	    {"site", core_site},
-	    {"check_expired", core_check_expired},
+	    {"check_expired", bind_batch_core_check_expired},
 	    {"host_path", core_host_path},
 	    {NULL, NULL},
 	};

@@ -133,7 +133,7 @@ struct attachment *bridge_check_attached(lua_State *L, const char *method,
 }
 
 /* Their names, in the order of attach. */
-static int l_members(lua_State *L)
+static int bind_bridge_l_members(lua_State *L)
 {
 	struct bridge_object *b = bridge_check(L, "bridge:members");
 	struct attachment *a;
@@ -216,13 +216,13 @@ static int l_disable_uplink(lua_State *L)
 
 /* --- the rest ------------------------------------------------------------- */
 
-static int l_name(lua_State *L)
+static int bind_bridge_l_name(lua_State *L)
 {
 	lua_pushstring(L, bridge_check(L, "bridge:name")->name);
 	return 1;
 }
 
-static int l_capture(lua_State *L)
+static int bind_bridge_l_capture(lua_State *L)
 {
 	static const char method[] = "bridge:capture";
 	struct bridge_object *b = bridge_check(L, method);
@@ -231,7 +231,7 @@ static int l_capture(lua_State *L)
 	return 1;
 }
 
-static int l_tostring(lua_State *L)
+static int bind_bridge_l_tostring(lua_State *L)
 {
 	const struct bridge_object *b = lua_touserdata(L, 1);
 
@@ -393,17 +393,17 @@ static const struct bind_method methods[] = {
     {"enable_uplink", l_enable_uplink, 0},
     {"disable_uplink", l_disable_uplink, 0},
 
-    {"members", l_members, 0},
+    {"members", bind_bridge_l_members, 0},
     {"route", l_route, 1},
     {"routes", l_routes, 0},
-    {"name", l_name, 0},
+    {"name", bind_bridge_l_name, 0},
     {"nic", l_nic, 1},
-    {"capture", l_capture, 1},
+    {"capture", bind_bridge_l_capture, 1},
     {NULL, NULL, 0},
 };
 
 static const struct bind_function meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", bind_bridge_l_tostring},
     {NULL, NULL},
 };
 

@@ -64,7 +64,7 @@ static int attach_one(struct vm_object *v, struct bridge_object *b,
 	return r;
 }
 
-static int core_attach(lua_State *L)
+static int bind_cable_core_attach(lua_State *L)
 {
 	static const char method[] = "bridge:attach";
 	struct bridge_object *b = bridge_check(L, method);
@@ -105,7 +105,7 @@ static int core_check_detach(lua_State *L)
 
 /* One or a list, whatever of it is attached; of what was closed meanwhile
  * nothing is. */
-static int core_detach(lua_State *L)
+static int bind_cable_core_detach(lua_State *L)
 {
 	struct bridge_object *b =
 	    object_check(L, 1, &bridge_class, "bridge:detach");
@@ -154,8 +154,8 @@ static int link_finish(lua_State *L, void *p)
 
 /* What bridge and VM, at these indexes, have in common; raises where one of
  * them has gone meanwhile. */
-static struct attachment *check_pair(lua_State *L, const char *method,
-				     int bridge, int vm)
+static struct attachment *
+bind_cable_check_pair(lua_State *L, const char *method, int bridge, int vm)
 {
 	struct bridge_object *b =
 	    object_check(L, bridge, &bridge_class, method);
@@ -169,7 +169,7 @@ static struct attachment *check_pair(lua_State *L, const char *method,
 static int core_link(lua_State *L)
 {
 	const char *method = luaL_checkstring(L, 1);
-	struct attachment *a = check_pair(L, method, 2, 3);
+	struct attachment *a = bind_cable_check_pair(L, method, 2, 3);
 	bool is_up = lua_toboolean(L, 4);
 	int64_t deadline = await_deadline(L, method, LINK_TIMEOUT_NS);
 	struct link_call *c = await_new(L, method, sizeof(*c), link_release);
@@ -183,7 +183,7 @@ static int core_link(lua_State *L)
 
 static int core_command(lua_State *L)
 {
-	struct attachment *a = check_pair(L, "bridge:attach", 1, 2);
+	struct attachment *a = bind_cable_check_pair(L, "bridge:attach", 1, 2);
 	const char *verb = luaL_checkstring(L, 3);
 	struct strvec *argv = bind_push_strvec(L);
 
@@ -198,10 +198,14 @@ static int core_command(lua_State *L)
 void bind_cable_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
-	    {"attach", core_attach}, {"check_detach", core_check_detach},
-	    {"detach", core_detach}, {"ends", nic_l_ends},
-	    {"link", core_link},     {"command", core_command},
-	    {"fail", bind_l_fail},   {NULL, NULL},
+	    {"attach", bind_cable_core_attach},
+	    {"check_detach", core_check_detach},
+	    {"detach", bind_cable_core_detach},
+	    {"ends", nic_l_ends},
+	    {"link", core_link},
+	    {"command", core_command},
+	    {"fail", bind_l_fail},
+	    {NULL, NULL},
 	};
 
 	bind_push_methods(L, &bridge_class);

@@ -27,7 +27,7 @@ struct call_wait {
 	bool is_started;
 };
 
-static void tell_waiter(struct call_object *co)
+static void bind_call_tell_waiter(struct call_object *co)
 {
 	struct op *waiter = co->waiter;
 
@@ -39,7 +39,7 @@ static void tell_waiter(struct call_object *co)
 static void on_call_done(struct op *op, void *ctx)
 {
 	(void)op;
-	tell_waiter(ctx);
+	bind_call_tell_waiter(ctx);
 }
 
 static void call_object_close(void *p)
@@ -47,7 +47,7 @@ static void call_object_close(void *p)
 	struct call_object *co = p;
 
 	co->call = call_free(co->call);
-	tell_waiter(co);
+	bind_call_tell_waiter(co);
 }
 
 static int do_syscall_async(lua_State *L, const struct guest_method *m)
@@ -81,7 +81,7 @@ static int worker_syscall_async(lua_State *L)
 
 /* --- call:await --- */
 
-static void on_wait_stop(struct op *op, int reason)
+static void bind_call_on_wait_stop(struct op *op, int reason)
 {
 	struct call_wait *w = op->owner;
 
@@ -90,7 +90,7 @@ static void on_wait_stop(struct op *op, int reason)
 		w->co->waiter = NULL;
 }
 
-static void wait_release(void *p)
+static void bind_call_wait_release(void *p)
 {
 	struct call_wait *w = p;
 
@@ -125,10 +125,11 @@ static int l_await(lua_State *L)
 	if (co->waiter)
 		bind_fail_arg(L, method, "another task waits for this call");
 	int64_t deadline = await_deadline(L, method, span);
-	struct call_wait *w = await_new(L, method, sizeof(*w), wait_release);
+	struct call_wait *w =
+	    await_new(L, method, sizeof(*w), bind_call_wait_release);
 	await_keep(L, lua_gettop(L), 1);
 	w->co = co;
-	op_init(&w->op, co->call->op.loop, on_wait_stop);
+	op_init(&w->op, co->call->op.loop, bind_call_on_wait_stop);
 	w->op.owner = w;
 	w->is_started = true;
 	op_start(&w->op, deadline);

@@ -20,7 +20,7 @@
 #define WHAT_MAX  128
 #define PLACE_MAX (SITE_FILE_MAX + 16)
 
-static bool is_none(const struct pool_amount *a)
+static bool bind_claim_is_none(const struct pool_amount *a)
 {
 	return !a->memory && !a->cpus;
 }
@@ -29,7 +29,7 @@ void bind_claim_give_back(void *vm_object)
 {
 	struct vm_object *v = vm_object;
 
-	if (is_none(&v->held))
+	if (bind_claim_is_none(&v->held))
 		return;
 	claims_give_back(v->claims, &v->held);
 	v->held = (struct pool_amount){0};
@@ -65,7 +65,7 @@ static struct pool_amount need_of(lua_State *L, const char *method, int idx)
 	return bind_claim_need(worker_of(L), v, &r);
 }
 
-static const char *place_of(lua_State *L, char out[PLACE_MAX])
+static const char *bind_claim_place_of(lua_State *L, char out[PLACE_MAX])
 {
 	struct site at;
 
@@ -106,8 +106,8 @@ static int acquire_finish(lua_State *L, void *p)
 		const struct pool_amount *need = &c->parts[i].need;
 		v->claims = c->w->claims;
 		/* A sibling task may have been faster, or have closed it. */
-		if (object_is_closed(&v->obj) || !is_none(&v->held) ||
-		    !can_boot(v))
+		if (object_is_closed(&v->obj) ||
+		    !bind_claim_is_none(&v->held) || !can_boot(v))
 			claims_give_back(c->w->claims, need);
 		else
 			v->held = *need;
@@ -132,15 +132,16 @@ static void add_part(lua_State *L, struct acquire_call *c, int idx)
 	c->n++;
 }
 
-static int start(lua_State *L, struct acquire_call *c, enum pool_kind kind,
-		 struct pool_amount amount, const char *what)
+static int bind_claim_start(lua_State *L, struct acquire_call *c,
+			    enum pool_kind kind, struct pool_amount amount,
+			    const char *what)
 {
 	char place[PLACE_MAX];
 	struct pool_request r = {
 	    .kind = kind,
 	    .amount = amount,
 	    .what = what,
-	    .place = place_of(L, place),
+	    .place = bind_claim_place_of(L, place),
 	};
 	int64_t deadline = await_deadline(L, c->method, CLOCK_NEVER);
 
@@ -191,7 +192,7 @@ int bind_claim_l_acquire(lua_State *L)
 		snprintf(what, sizeof(what), "VM '%s'", c->parts[0].v->name);
 	else
 		snprintf(what, sizeof(what), "%zu VMs", c->n);
-	return start(L, c, POOL_VMS, sum, what);
+	return bind_claim_start(L, c, POOL_VMS, sum, what);
 }
 
 int bind_claim_l_release(lua_State *L)
@@ -237,9 +238,9 @@ int bind_claim_l_claim(lua_State *L)
 	struct acquire_call *c = new_call(L, method, 0);
 	await_check_expired(L, method);
 	lua_state_site(L, at);
-	return start(L, c, POOL_CLAIM,
-		     (struct pool_amount){o.memory, (uint64_t)o.cpus},
-		     "lab:claim");
+	return bind_claim_start(
+	    L, c, POOL_CLAIM, (struct pool_amount){o.memory, (uint64_t)o.cpus},
+	    "lab:claim");
 }
 
 static const struct bind_function core[] = {

@@ -6,7 +6,7 @@
 #include "runner/bind_syscall.h"
 #include "runner/bind_vm.h"
 
-static int core_check(lua_State *L)
+static int bind_clock_core_check(lua_State *L)
 {
 	vm_check(L, 1, "vm:clock");
 	return 0;
@@ -111,7 +111,7 @@ static int core_host_ns(lua_State *L)
 void bind_clock_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
-	    {"check", core_check},
+	    {"check", bind_clock_core_check},
 	    {"fail", bind_l_fail},
 	    {"duration_ns", core_duration_ns},
 	    {"signed_ns", core_signed_ns},

@@ -73,7 +73,7 @@ static int vm_console_object(lua_State *L)
 	return 1;
 }
 
-static int l_read(lua_State *L)
+static int bind_console_l_read(lua_State *L)
 {
 	struct vm_object *vm;
 	struct console *c = console_check(L, "console:read", &vm);
@@ -119,7 +119,7 @@ static int expect_finish(lua_State *L, void *p)
 	return 1;
 }
 
-static int l_expect(lua_State *L)
+static int bind_console_l_expect(lua_State *L)
 {
 	static const char method[] = "console:expect";
 	struct console *c = console_check(L, method, NULL);
@@ -142,13 +142,13 @@ static int l_expect(lua_State *L)
 /* --- write -----------------------------------------------------------------
  */
 
-static void write_release(void *p)
+static void bind_console_write_release(void *p)
 {
 	console_write_done(p);
 }
 
 /* 1: the console. */
-static int write_finish(lua_State *L, void *p)
+static int bind_console_write_finish(lua_State *L, void *p)
 {
 	static const char method[] = "console:write";
 	const struct console_object *c = lua_touserdata(L, 1);
@@ -165,7 +165,7 @@ static int write_finish(lua_State *L, void *p)
 	return 0;
 }
 
-static int l_write(lua_State *L)
+static int bind_console_l_write(lua_State *L)
 {
 	static const char method[] = "console:write";
 	struct write_options {
@@ -183,15 +183,17 @@ static int l_write(lua_State *L)
 		     &o);
 	int64_t deadline = await_deadline(L, method, o.timeout);
 	struct console_write *w =
-	    await_new(L, method, sizeof(*w), write_release);
+	    await_new(L, method, sizeof(*w), bind_console_write_release);
 	await_keep(L, lua_gettop(L), 1);
 	console_write_start(w, c, p, n, deadline);
-	return await(L, w, &w->op, write_finish);
+	return await(L, w, &w->op, bind_console_write_finish);
 }
 
 static const struct bind_method console_methods[] = {
-    {"read", l_read, 0},     {"read_log", l_read_log, 0},
-    {"expect", l_expect, 2}, {"write", l_write, 2},
+    {"read", bind_console_l_read, 0},
+    {"read_log", l_read_log, 0},
+    {"expect", bind_console_l_expect, 2},
+    {"write", bind_console_l_write, 2},
     {NULL, NULL, 0},
 };
 

@@ -64,8 +64,8 @@ static struct disk_object *check_disk(lua_State *L, const char *method)
 }
 
 /* Where it is in the VM, which has been booted. */
-static size_t check_place(lua_State *L, const char *method,
-			  const struct disk_object *d)
+static size_t bind_disk_check_place(lua_State *L, const char *method,
+				    const struct disk_object *d)
 {
 	int i = d->vm->vm ? vm_disk_find(d->vm->vm, d->id) : -ENOENT;
 
@@ -81,7 +81,7 @@ static size_t check_place(lua_State *L, const char *method,
 static size_t check_mediated(lua_State *L, const char *method,
 			     const struct disk_object *d)
 {
-	size_t i = check_place(L, method, d);
+	size_t i = bind_disk_check_place(L, method, d);
 
 	if (!vm_disk_spec(d->vm->vm, i)->is_mediated)
 		bind_fail_arg(L, method,
@@ -283,11 +283,12 @@ static int l_id(lua_State *L)
 	return 1;
 }
 
-static int l_size(lua_State *L)
+static int bind_disk_l_size(lua_State *L)
 {
 	static const char method[] = "disk:size";
 	struct disk_object *d = check_disk(L, method);
-	uint64_t size = vm_disk_size(d->vm->vm, check_place(L, method, d));
+	uint64_t size =
+	    vm_disk_size(d->vm->vm, bind_disk_check_place(L, method, d));
 
 	if (!size)
 		vm_object_fail_state(L, method, d->vm);
@@ -295,7 +296,7 @@ static int l_size(lua_State *L)
 	return 1;
 }
 
-static int l_tostring(lua_State *L)
+static int bind_disk_l_tostring(lua_State *L)
 {
 	const struct disk_object *d = lua_touserdata(L, 1);
 
@@ -425,7 +426,7 @@ static int vm_attach_disk(lua_State *L)
 
 static const struct bind_method methods[] = {
     {"id", l_id, 0},
-    {"size", l_size, 0},
+    {"size", bind_disk_l_size, 0},
     {"read_sectors", l_read_sectors, 2},
     {"write_sectors", l_write_sectors, 2},
     {"fault_inject", l_fault_inject, 2},
@@ -436,7 +437,7 @@ static const struct bind_method methods[] = {
 };
 
 static const struct bind_function meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", bind_disk_l_tostring},
     {NULL, NULL},
 };
 

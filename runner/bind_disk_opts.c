@@ -51,8 +51,8 @@ static void check_sources(lua_State *L, const char *method, int i,
 }
 
 /* The i-th of the list. Its strings are borrowed from the table. */
-static struct disk_opts read_one(lua_State *L, const char *method, int list,
-				 int i)
+static struct disk_opts
+bind_disk_opts_read_one(lua_State *L, const char *method, int list, int i)
 {
 	struct disk_opts o = {.scratch = NO_SIZE};
 
@@ -75,7 +75,7 @@ static struct disk_opts read_one(lua_State *L, const char *method, int list,
 	return o;
 }
 
-static size_t count(lua_State *L, const char *method, int list)
+static size_t bind_disk_opts_count(lua_State *L, const char *method, int list)
 {
 	size_t n =
 	    list ? arg_list(L, method, list, "disks", "a list of tables") : 0;
@@ -102,11 +102,12 @@ static void push_absolute(lua_State *L, const char *path)
 
 void disk_opts_push_paths(lua_State *L, const char *method, int list)
 {
-	size_t n = count(L, method, list);
+	size_t n = bind_disk_opts_count(L, method, list);
 
 	lua_createtable(L, (int)n, 0);
 	for (int i = 1; i <= (int)n; i++) {
-		struct disk_opts o = read_one(L, method, list, i);
+		struct disk_opts o =
+		    bind_disk_opts_read_one(L, method, list, i);
 		const char *path = o.path ? o.path : o.template;
 
 		if (path)
@@ -120,11 +121,12 @@ void disk_opts_push_paths(lua_State *L, const char *method, int list)
 void disk_opts_read(lua_State *L, const char *method, int list, int paths,
 		    struct vm_request *req)
 {
-	size_t n = count(L, method, list);
+	size_t n = bind_disk_opts_count(L, method, list);
 	struct disk_spec *disks = lua_newuserdata(L, (n + 1) * sizeof(*disks));
 
 	for (size_t i = 0; i < n; i++) {
-		struct disk_opts o = read_one(L, method, list, (int)i + 1);
+		struct disk_opts o =
+		    bind_disk_opts_read_one(L, method, list, (int)i + 1);
 
 		lua_rawgeti(L, paths, (int)i + 1);
 		disks[i] = (struct disk_spec){

@@ -5,13 +5,13 @@
 
 static const char method[] = "vm:dmesg";
 
-static int core_check(lua_State *L)
+static int bind_dmesg_core_check(lua_State *L)
 {
 	vm_check_client(L, 1, method);
 	return 0;
 }
 
-static int core_fail(lua_State *L)
+static int bind_dmesg_core_fail(lua_State *L)
 {
 	bind_fail_text(L, method, 1);
 }
@@ -19,8 +19,8 @@ static int core_fail(lua_State *L)
 void bind_dmesg_register(lua_State *L)
 {
 	static const struct bind_function core[] = {
-	    {"check", core_check},
-	    {"fail", core_fail},
+	    {"check", bind_dmesg_core_check},
+	    {"fail", bind_dmesg_core_fail},
 	    {NULL, NULL},
 	};
 

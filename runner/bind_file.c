@@ -43,7 +43,8 @@ bool file_is_current(const struct object *file)
 	    &((const struct file_object *)file)->handle);
 }
 
-static struct file_object *check_open(lua_State *L, int idx, const char *method)
+static struct file_object *bind_file_check_open(lua_State *L, int idx,
+						const char *method)
 {
 	struct file_object *f = object_check(L, idx, &file_class, method);
 
@@ -55,7 +56,7 @@ static struct file_object *check_open(lua_State *L, int idx, const char *method)
 
 static struct file_object *file_check(lua_State *L, const char *method)
 {
-	return check_open(L, 1, method);
+	return bind_file_check_open(L, 1, method);
 }
 
 int32_t file_arg_fd(lua_State *L, const char *method, int idx,
@@ -63,7 +64,7 @@ int32_t file_arg_fd(lua_State *L, const char *method, int idx,
 {
 	if (!object_test(L, idx, &file_class))
 		return (int32_t)arg_int(L, method, idx, "fd", 0, INT32_MAX);
-	struct file_object *f = check_open(L, idx, method);
+	struct file_object *f = bind_file_check_open(L, idx, method);
 	if (f->handle.guest == guest)
 		return f->fd;
 	struct buf *text = bind_push_buf(L);
@@ -122,7 +123,7 @@ struct open_options {
 	int64_t perm;
 };
 
-static uint32_t open_flags(const struct open_options *o)
+static uint32_t bind_file_open_flags(const struct open_options *o)
 {
 	return (o->read ? MSG_OPEN_READ : 0) | (o->write ? MSG_OPEN_WRITE : 0) |
 	       (o->append ? MSG_OPEN_APPEND : 0) |
@@ -131,7 +132,7 @@ static uint32_t open_flags(const struct open_options *o)
 	       (o->exclusive ? MSG_OPEN_EXCLUSIVE : 0);
 }
 
-static int open_file(lua_State *L, const struct guest_method *gm)
+static int bind_file_open_file(lua_State *L, const struct guest_method *gm)
 {
 	const char *method = gm->name;
 #define O(key, type)                                                           \
@@ -170,14 +171,27 @@ static int open_file(lua_State *L, const struct guest_method *gm)
 	oc->handle = guest_handle_new(g);
 	snprintf(oc->path, sizeof(oc->path), "%s", m.file_open.path);
 	m.file_open.handle = oc->handle.id;
-	m.file_open.flags = open_flags(&o);
+	m.file_open.flags = bind_file_open_flags(&o);
 	m.file_open.perm = (uint32_t)o.perm;
 	oc->call = call_new(c);
 	call_start(oc->call, &m, NULL, 0, deadline);
 	return await(L, oc, &oc->call->op, open_finish);
 }
 
-GUEST_METHOD(open_file)
+static int bind_file_l_vm_open_file(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:open_file"};
+
+	return bind_file_open_file(L, &m);
+}
+
+static int bind_file_l_worker_open_file(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:open_file"};
+
+	return bind_file_open_file(L, &m);
+}
 
 /* --- requests on a handle --------------------------------------------------
  */
@@ -190,7 +204,7 @@ static int file_request(lua_State *L, const char *method, struct file_object *f,
 			 body_idx, finish);
 }
 
-static int l_read(lua_State *L)
+static int bind_file_l_read(lua_State *L)
 {
 	static const char method[] = "file:read";
 	struct file_object *f = file_check(L, method);
@@ -213,7 +227,7 @@ static int l_read_all(lua_State *L)
 	return file_request(L, method, f, &m, 0, guest_finish_data);
 }
 
-static int l_write(lua_State *L)
+static int bind_file_l_write(lua_State *L)
 {
 	static const char method[] = "file:write";
 	struct file_object *f = file_check(L, method);
@@ -282,9 +296,9 @@ static int l_tail_stream(lua_State *L)
 }
 
 static const struct bind_method file_methods[] = {
-    {"read", l_read, 1},
+    {"read", bind_file_l_read, 1},
     {"read_all", l_read_all, 0},
-    {"write", l_write, 1},
+    {"write", bind_file_l_write, 1},
     {"seek", l_seek, 2},
     {"tell", l_tell, 0},
     {"fd", l_fd, 0},
@@ -303,11 +317,11 @@ const struct object_class file_class = {
 void bind_file_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"open_file", vm_open_file, 2},
+	    {"open_file", bind_file_l_vm_open_file, 2},
 	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"open_file", worker_open_file, 2},
+	    {"open_file", bind_file_l_worker_open_file, 2},
 	    {NULL, NULL, 0},
 	};
 

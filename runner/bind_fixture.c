@@ -93,8 +93,9 @@ static int verify(struct worker *w, const struct fixture_entry *e,
 	return r;
 }
 
-static void fail_kind(lua_State *L, const char *method,
-		      const struct fixture_entry *e, const char *source)
+static void bind_fixture_fail_kind(lua_State *L, const char *method,
+				   const struct fixture_entry *e,
+				   const char *source)
 {
 	bool is_lab = e->kind == FIXTURE_LAB;
 
@@ -127,7 +128,7 @@ static int core_lookup(lua_State *L)
 	if (fixture_lookup(&f, source, &e, &err) < 0)
 		return push_missing(L, err.text);
 	if (wants_lab != (e.kind == FIXTURE_LAB))
-		fail_kind(L, method, &e, source);
+		bind_fixture_fail_kind(L, method, &e, source);
 	if (verify(w, &e, &err) < 0) {
 		struct err ignored;
 
@@ -179,8 +180,8 @@ static void on_build_exit(void *ctx, int status)
 }
 
 /* What the event says that the reports show. */
-static void tell(lua_State *L, const char *source, const char *state,
-		 const char *why)
+static void bind_fixture_tell(lua_State *L, const char *source,
+			      const char *state, const char *why)
 {
 	struct worker *w = worker_of(L);
 	struct fixtures f = fixtures_of(L);
@@ -191,7 +192,7 @@ static void tell(lua_State *L, const char *source, const char *state,
 
 	if (w->is_over)
 		return;
-	ev = event_new("fixture");
+	ev = event_begin("fixture");
 	load_display(source, display, sizeof(display));
 	json_object_set_new(ev, "fixture",
 			    event_string(display, strlen(display)));
@@ -215,7 +216,8 @@ static void build_release(void *p)
 
 	if (c->is_started) {
 		op_done(&c->op);
-		tell(c->L, c->source, c->is_built ? "built" : "failed", c->why);
+		bind_fixture_tell(c->L, c->source,
+				  c->is_built ? "built" : "failed", c->why);
 	}
 	process_free(c->process);
 	free(c->source);
@@ -223,7 +225,8 @@ static void build_release(void *p)
 }
 
 /* What the builder says of the failure, without its progress. */
-static void add_reason(struct buf *text, const struct build_call *c)
+static void bind_fixture_add_reason(struct buf *text,
+				    const struct build_call *c)
 {
 	CLEANUP(free_ptr)
 	char *intro = mem_printf("provium: fixture '%s': ", c->source);
@@ -259,7 +262,7 @@ static int build_finish(lua_State *L, void *p)
 	struct buf *text = bind_push_buf(L);
 	buf_printf(text, "fixture '%s' cannot be built: ", c->source);
 	size_t n = text->len;
-	add_reason(text, c);
+	bind_fixture_add_reason(text, c);
 	/* The builder has done that, unless it ended without a word. */
 	if (WIFEXITED(c->status)) {
 		char *why =
@@ -327,7 +330,7 @@ static int core_build(lua_State *L)
 	    process_new(w->loop, argv, NULL, 0, on_build_exit, c, &err);
 	if (!c->process)
 		bind_fail_err(L, method, &err);
-	tell(L, c->source, "building", c->why);
+	bind_fixture_tell(L, c->source, "building", c->why);
 	op_init(&c->op, w->loop, on_build_stop);
 	c->L = w->L;
 	c->is_started = true;
@@ -425,7 +428,7 @@ static int core_lab(lua_State *L)
 }
 
 /* (on) -> what was before: whether new objects go to the file's scope. */
-static int core_file_scope(lua_State *L)
+static int bind_fixture_core_file_scope(lua_State *L)
 {
 	struct worker *w = worker_of(L);
 	bool was = w->scope == w->file_scope;
@@ -507,7 +510,7 @@ void bind_fixture_register(lua_State *L)
 	    {"build", core_build},
 	    {"vm", core_vm},
 	    {"lab", core_lab},
-	    {"file_scope", core_file_scope},
+	    {"file_scope", bind_fixture_core_file_scope},
 	    {"check", bind_lab_l_check},
 	    {"check_name", core_check_name},
 	    {"root", core_root},

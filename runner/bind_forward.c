@@ -37,8 +37,8 @@ static struct client *current_client(void *ctx)
 	return v->vm ? vm_client(v->vm) : NULL;
 }
 
-static struct forward *find(const struct vm_object *v, uint16_t port,
-			    size_t *ret_n)
+static struct forward *bind_forward_find(const struct vm_object *v,
+					 uint16_t port, size_t *ret_n)
 {
 	struct vm_forward *e;
 
@@ -60,7 +60,7 @@ static int l_forward(lua_State *L)
 	struct client *c = vm_check_client(L, 1, method);
 	struct err err = {0};
 	size_t n;
-	struct forward *f = find(v, port, &n);
+	struct forward *f = bind_forward_find(v, port, &n);
 
 	if (!f && n == FORWARDS_MAX)
 		bind_fail_arg(L, method, "VM '%s' has %d forwards already",

@@ -2,7 +2,7 @@
 /*
  * A guest, as a binding sees it that makes requests: a VM, or a worker in one.
  * Both have methods of the same names; such a method is written once, for a
- * struct object, and is registered twice by GUEST_METHOD().
+ * struct object, and has a function of two lines for each class.
  *
  *	static int open_file(lua_State *L, const struct guest_method *m)
  *	{
@@ -10,7 +10,12 @@
  *		struct client *c = guest_client(L, g, m->name);
  *		...
  *	}
- *	GUEST_METHOD(open_file)		// vm_open_file, worker_open_file
+ *	static int vm_open_file(lua_State *L)
+ *	{
+ *		static const struct guest_method m = {&vm_class, "vm:..."};
+ *
+ *		return open_file(L, &m);
+ *	}
  */
 #ifndef RUNNER_BIND_GUEST_H
 #define RUNNER_BIND_GUEST_H
@@ -50,19 +55,6 @@ struct guest_method {
 };
 
 extern const struct object_class guest_worker_class;
-
-#define GUEST_METHOD(fn)                                                       \
-	static int vm_##fn(lua_State *L)                                       \
-	{                                                                      \
-		static const struct guest_method m = {&vm_class, "vm:" #fn};   \
-		return fn(L, &m);                                              \
-	}                                                                      \
-	static int worker_##fn(lua_State *L)                                   \
-	{                                                                      \
-		static const struct guest_method m = {&guest_worker_class,     \
-						      "worker:" #fn};          \
-		return fn(L, &m);                                              \
-	}
 
 /* The guest at 1, open; raises. */
 struct object *guest_check(lua_State *L, const struct guest_method *m);

@@ -34,7 +34,8 @@ struct knob {
 };
 
 /* The rules of b were changed. */
-static void apply(lua_State *L, const char *method, struct bridge_object *b)
+static void bind_impair_apply(lua_State *L, const char *method,
+			      struct bridge_object *b)
 {
 	struct err err = {0};
 
@@ -104,9 +105,9 @@ static struct direction check_ends(lua_State *L, const char *method,
 }
 
 /* (a, b), or {from =, to =}, which is one way only: *ret_is_both says which. */
-static struct direction check_pair(lua_State *L, const char *method,
-				   const struct bridge_object *b,
-				   bool *ret_is_both)
+static struct direction bind_impair_check_pair(lua_State *L, const char *method,
+					       const struct bridge_object *b,
+					       bool *ret_is_both)
 {
 	struct ends e = {2, 3, "a", "b"};
 
@@ -186,7 +187,7 @@ static void set_some(lua_State *L, const struct knob *k,
 		i->jitter_ns = (int64_t)(jitter * (double)NS_PER_MS);
 }
 
-static int turn(lua_State *L, const struct knob *k)
+static int bind_impair_turn(lua_State *L, const struct knob *k)
 {
 	struct bridge_object *b = bridge_check(L, k->method);
 
@@ -203,26 +204,81 @@ static int turn(lua_State *L, const struct knob *k)
 		if (k->set == set_latency)
 			i->jitter_ns = 0;
 	}
-	apply(L, k->method, b);
+	bind_impair_apply(L, k->method, b);
 	return 1;
 }
 
-#define KNOB(fn, ...)                                                          \
-	static int l_##fn(lua_State *L)                                        \
-	{                                                                      \
-		static const struct knob k = {"bridge:" #fn, __VA_ARGS__};     \
-                                                                               \
-		return turn(L, &k);                                            \
-	}
+static int l_add_latency(lua_State *L)
+{
+	static const struct knob k = {"bridge:add_latency", "ms",	 "ms",
+				      LATENCY_MAX_MS,	    set_latency, false};
 
-KNOB(add_latency, "ms", "ms", LATENCY_MAX_MS, set_latency, false)
-KNOB(add_directional_latency, "ms", "", LATENCY_MAX_MS, set_latency, true)
-KNOB(bandwidth_limit, "bps", "bps", BPS_MAX, set_bandwidth, false)
-KNOB(drop_rate, "p", "percent", 100, set_drop, false)
-KNOB(directional_drop_rate, "p", "", 100, set_drop, true)
-KNOB(duplicate_rate, "p", "percent", 100, set_duplicate, false)
-KNOB(reorder_rate, "p", "percent", 100, set_reorder, false)
-KNOB(corrupt_rate, "p", "percent", 100, set_corrupt, false)
+	return bind_impair_turn(L, &k);
+}
+
+static int l_add_directional_latency(lua_State *L)
+{
+	static const struct knob k = {"bridge:add_directional_latency",
+				      "ms",
+				      "",
+				      LATENCY_MAX_MS,
+				      set_latency,
+				      true};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_bandwidth_limit(lua_State *L)
+{
+	static const struct knob k = {"bridge:bandwidth_limit",
+				      "bps",
+				      "bps",
+				      BPS_MAX,
+				      set_bandwidth,
+				      false};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_drop_rate(lua_State *L)
+{
+	static const struct knob k = {"bridge:drop_rate", "p",	"percent", 100,
+				      set_drop,		  false};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_directional_drop_rate(lua_State *L)
+{
+	static const struct knob k = {
+	    "bridge:directional_drop_rate", "p", "", 100, set_drop, true};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_duplicate_rate(lua_State *L)
+{
+	static const struct knob k = {
+	    "bridge:duplicate_rate", "p", "percent", 100, set_duplicate, false};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_reorder_rate(lua_State *L)
+{
+	static const struct knob k = {
+	    "bridge:reorder_rate", "p", "percent", 100, set_reorder, false};
+
+	return bind_impair_turn(L, &k);
+}
+
+static int l_corrupt_rate(lua_State *L)
+{
+	static const struct knob k = {
+	    "bridge:corrupt_rate", "p", "percent", 100, set_corrupt, false};
+
+	return bind_impair_turn(L, &k);
+}
 
 /* --- partitions and isolations -------------------------------------------- */
 
@@ -248,12 +304,12 @@ static int cut_pair(lua_State *L, const char *method, bool shall_cut)
 {
 	struct bridge_object *b = bridge_check(L, method);
 	bool is_both;
-	struct direction d = check_pair(L, method, b, &is_both);
+	struct direction d = bind_impair_check_pair(L, method, b, &is_both);
 
 	set_cut(b->bridge, d, CUT_PARTITION, shall_cut);
 	if (is_both)
 		set_cut(b->bridge, reversed(d), CUT_PARTITION, shall_cut);
-	apply(L, method, b);
+	bind_impair_apply(L, method, b);
 	return 1;
 }
 
@@ -272,7 +328,7 @@ static int l_is_partitioned(lua_State *L)
 	static const char method[] = "bridge:is_partitioned";
 	const struct bridge_object *b = bridge_check(L, method);
 	bool is_both;
-	struct direction d = check_pair(L, method, b, &is_both);
+	struct direction d = bind_impair_check_pair(L, method, b, &is_both);
 	bool is = is_cut(b->bridge, d, CUT_PARTITION);
 
 	if (is_both)
@@ -306,7 +362,7 @@ static int l_partition_all(lua_State *L)
 	struct bridge_object *b = bridge_check(L, "bridge:partition_all");
 
 	cut_all(b, CUT_PARTITION, true);
-	apply(L, "bridge:partition_all", b);
+	bind_impair_apply(L, "bridge:partition_all", b);
 	return 1;
 }
 
@@ -318,7 +374,7 @@ static int l_restore_all(lua_State *L)
 	cut_all(b, CUT_PARTITION, false);
 	TAILQ_FOREACH (a, &b->attachments, of_bridge)
 		set_isolated(b->bridge, a->port, false);
-	apply(L, "bridge:restore_all", b);
+	bind_impair_apply(L, "bridge:restore_all", b);
 	return 1;
 }
 
@@ -327,7 +383,7 @@ static int isolate(lua_State *L, const char *method, bool is)
 	struct bridge_object *b = bridge_check(L, method);
 
 	set_isolated(b->bridge, check_port(L, method, b, 2, "vm"), is);
-	apply(L, method, b);
+	bind_impair_apply(L, method, b);
 	return 1;
 }
 
@@ -365,7 +421,7 @@ static int l_seed(lua_State *L)
 	return 1;
 }
 
-static int l_reset(lua_State *L)
+static int bind_impair_l_reset(lua_State *L)
 {
 	static const char method[] = "bridge:reset";
 	struct bridge_object *b = bridge_check(L, method);
@@ -378,7 +434,7 @@ static int l_reset(lua_State *L)
 }
 
 /* The rule of all of the bridge, or of {from =, to =}. */
-static struct impairment get(lua_State *L, const char *method)
+static struct impairment bind_impair_get(lua_State *L, const char *method)
 {
 	const struct bridge_object *b = bridge_check(L, method);
 	struct ends e = {0, 0, "from", "to"};
@@ -391,21 +447,24 @@ static struct impairment get(lua_State *L, const char *method)
 
 static int l_latency_ms(lua_State *L)
 {
-	lua_pushnumber(L, (double)get(L, "bridge:latency_ms").latency_ns /
-			      (double)NS_PER_MS);
+	lua_pushnumber(
+	    L, (double)bind_impair_get(L, "bridge:latency_ms").latency_ns /
+		   (double)NS_PER_MS);
 	return 1;
 }
 
 static int l_drop_rate_pct(lua_State *L)
 {
-	lua_pushnumber(L, get(L, "bridge:drop_rate_pct").chance[CHANCE_DROP] *
-			      100);
+	lua_pushnumber(
+	    L, bind_impair_get(L, "bridge:drop_rate_pct").chance[CHANCE_DROP] *
+		   100);
 	return 1;
 }
 
 static int l_bandwidth_bps(lua_State *L)
 {
-	lua_pushnumber(L, (double)get(L, "bridge:bandwidth_bps").bps);
+	lua_pushnumber(L,
+		       (double)bind_impair_get(L, "bridge:bandwidth_bps").bps);
 	return 1;
 }
 
@@ -427,7 +486,7 @@ static const struct bind_method methods[] = {
     {"unisolate", l_unisolate, 1},
     {"is_isolated", l_is_isolated, 1},
     {"seed", l_seed, 1},
-    {"reset", l_reset, 0},
+    {"reset", bind_impair_l_reset, 0},
     {"latency_ms", l_latency_ms, 1},
     {"drop_rate_pct", l_drop_rate_pct, 1},
     {"bandwidth_bps", l_bandwidth_bps, 1},

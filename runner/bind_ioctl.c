@@ -136,18 +136,31 @@ static int read_mem(lua_State *L, const struct guest_method *gm)
 	return guest_ask(L, gm->name, c, &m, 0, mem_finish);
 }
 
-GUEST_METHOD(read_mem)
+static int bind_ioctl_l_vm_read_mem(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:read_mem"};
+
+	return read_mem(L, &m);
+}
+
+static int bind_ioctl_l_worker_read_mem(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:read_mem"};
+
+	return read_mem(L, &m);
+}
 
 void bind_ioctl_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
 	    {"ioctl", vm_ioctl, 4},
-	    {"read_mem", vm_read_mem, 2},
+	    {"read_mem", bind_ioctl_l_vm_read_mem, 2},
 	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
 	    {"ioctl", worker_ioctl, 4},
-	    {"read_mem", worker_read_mem, 2},
+	    {"read_mem", bind_ioctl_l_worker_read_mem, 2},
 	    {NULL, NULL, 0},
 	};
 

@@ -30,7 +30,7 @@ struct root {
 static const char root_meta;   /* registry: metatable of struct root */
 static const char object_meta; /* registry: marks empty decoded objects */
 
-static void push_key(lua_State *L, const char *key)
+static void bind_json_push_key(lua_State *L, const char *key)
 {
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 }
@@ -55,7 +55,7 @@ static bool is_marked_object(lua_State *L, int idx)
 {
 	if (!lua_getmetatable(L, idx))
 		return false;
-	push_key(L, &object_meta);
+	bind_json_push_key(L, &object_meta);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	bool is = lua_rawequal(L, -1, -2);
 	lua_pop(L, 2);
@@ -229,14 +229,14 @@ static struct root *push_root(lua_State *L)
 	struct root *r = lua_newuserdata(L, sizeof(*r));
 
 	r->json = NULL;
-	push_key(L, &root_meta);
+	bind_json_push_key(L, &root_meta);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_setmetatable(L, -2);
 	return r;
 }
 
-static json_t *value_of(lua_State *L, const char *method,
-			const struct json_mark *mark, int idx)
+static json_t *bind_json_value_of(lua_State *L, const char *method,
+				  const struct json_mark *mark, int idx)
 {
 	struct root *r = push_root(L);
 	struct encoder e = {.method = method, .mark = mark};
@@ -251,7 +251,7 @@ static json_t *value_of(lua_State *L, const char *method,
 
 json_t *bind_json_value(lua_State *L, const char *method, int idx)
 {
-	return value_of(L, method, NULL, idx);
+	return bind_json_value_of(L, method, NULL, idx);
 }
 
 static int json_l_encode(lua_State *L)
@@ -263,7 +263,7 @@ static int json_l_encode(lua_State *L)
 	json_mark_init(&mark);
 	struct root *r = push_root(L);
 	struct buf *out = bind_push_buf(L);
-	r->json = value_of(L, "json.encode", &mark, 1);
+	r->json = bind_json_value_of(L, "json.encode", &mark, 1);
 	char *text = json_dumps(r->json, JSON_ENCODE_ANY | JSON_COMPACT |
 					     JSON_SORT_KEYS);
 	if (!text)
@@ -316,7 +316,7 @@ static void push_array(lua_State *L, struct json_reader *r)
 static void push_object(lua_State *L, struct json_reader *r)
 {
 	lua_newtable(L);
-	push_key(L, &object_meta);
+	bind_json_push_key(L, &object_meta);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_setmetatable(L, -2);
 	while (next_token(L, r) != JSON_TOKEN_OBJECT_END) {
@@ -381,12 +381,12 @@ static const struct bind_method functions[] = {
 
 void bind_json_register(lua_State *L)
 {
-	push_key(L, &root_meta);
+	bind_json_push_key(L, &root_meta);
 	lua_createtable(L, 0, 1);
 	lua_pushcfunction(L, root_gc);
 	lua_setfield(L, -2, "__gc");
 	lua_rawset(L, LUA_REGISTRYINDEX);
-	push_key(L, &object_meta);
+	bind_json_push_key(L, &object_meta);
 	lua_newtable(L);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 	lua_newtable(L);

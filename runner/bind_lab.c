@@ -189,7 +189,7 @@ static int l_lab(lua_State *L)
 	return 1;
 }
 
-static int l_name(lua_State *L)
+static int bind_lab_l_name(lua_State *L)
 {
 	lua_pushstring(L, bind_lab_check(L, "lab:name")->name);
 	return 1;
@@ -301,7 +301,7 @@ static int l_newindex(lua_State *L)
 	return 0;
 }
 
-static int l_tostring(lua_State *L)
+static int bind_lab_l_tostring(lua_State *L)
 {
 	const struct lab_object *lab = lua_touserdata(L, 1);
 
@@ -313,13 +313,13 @@ static int l_tostring(lua_State *L)
 	return 1;
 }
 
-static int l_pack(lua_State *L)
+static int bind_lab_l_pack(lua_State *L)
 {
 	bind_lab_check(L, "lab:pack");
 	return bind_pack_lab_pack(L);
 }
 
-static int l_unpack(lua_State *L)
+static int bind_lab_l_unpack(lua_State *L)
 {
 	bind_lab_check(L, "lab:unpack");
 	return bind_pack_lab_unpack(L);
@@ -336,9 +336,9 @@ static const struct bind_method methods[] = {
     {"lab", l_lab, 1},
     {"claim", l_claim, 1},
     {"barrier", bind_barrier_l_wait, 3},
-    {"name", l_name, 0},
-    {"pack", l_pack, BIND_ANY},
-    {"unpack", l_unpack, 3},
+    {"name", bind_lab_l_name, 0},
+    {"pack", bind_lab_l_pack, BIND_ANY},
+    {"unpack", bind_lab_l_unpack, 3},
     {"vm_names", l_vm_names, 0},
     {"sub_lab_names", l_sub_lab_names, 0},
     {NULL, NULL, 0},
@@ -347,7 +347,7 @@ static const struct bind_method methods[] = {
 static const struct bind_function meta[] = {
     {"__index", l_index},
     {"__newindex", l_newindex},
-    {"__tostring", l_tostring},
+    {"__tostring", bind_lab_l_tostring},
     {NULL, NULL},
 };
 
@@ -398,7 +398,7 @@ static void add_lua_methods(lua_State *L)
 	bind_class_limit(L, &lab_class);
 }
 
-static int install(lua_State *L)
+static int bind_lab_l_install(lua_State *L)
 {
 	if (worker_of(L)->job->list_only) {
 		lua_state_run_blob(L, "runner/lua/inert.lua", 0);
@@ -418,7 +418,7 @@ static int install(lua_State *L)
 
 int bind_lab_install(lua_State *L, struct err *err)
 {
-	if (!lua_cpcall(L, install, NULL))
+	if (!lua_cpcall(L, bind_lab_l_install, NULL))
 		return 0;
 	err_set(err, -EINVAL, "cannot set up `provium`: %s",
 		lua_tostring(L, -1));

@@ -102,14 +102,25 @@ static void lab_snapshot_close(void *p)
 	snapshot_folder_close(p, &kind);
 }
 
-SNAPSHOT_METHOD(kind, "lab_snapshot", path)
-SNAPSHOT_METHOD(kind, "lab_snapshot", size)
-SNAPSHOT_METHOD(kind, "lab_snapshot", delete)
+static int bind_lab_snapshot_l_path(lua_State *L)
+{
+	return snapshot_folder_path(L, &kind, "lab_snapshot:path");
+}
+
+static int bind_lab_snapshot_l_size(lua_State *L)
+{
+	return snapshot_folder_size(L, &kind, "lab_snapshot:size");
+}
+
+static int bind_lab_snapshot_l_delete(lua_State *L)
+{
+	return snapshot_folder_delete(L, &kind, "lab_snapshot:delete");
+}
 
 static const struct bind_method methods[] = {
-    {"path", l_path, 0},
-    {"size", l_size, 0},
-    {"delete", l_delete, 0},
+    {"path", bind_lab_snapshot_l_path, 0},
+    {"size", bind_lab_snapshot_l_size, 0},
+    {"delete", bind_lab_snapshot_l_delete, 0},
     {NULL, NULL, 0},
 };
 
@@ -322,7 +333,7 @@ static int core_bridge_load(lua_State *L)
 }
 
 /* (bridge, vm, slot): of a VM that is off. */
-static int core_attach(lua_State *L)
+static int bind_lab_snapshot_core_attach(lua_State *L)
 {
 	static const char method[] = "lab:restore";
 	struct bridge_object *b = bridge_check(L, method);
@@ -337,7 +348,7 @@ static int core_attach(lua_State *L)
 }
 
 /* (bridge, vm) */
-static int core_detach(lua_State *L)
+static int bind_lab_snapshot_core_detach(lua_State *L)
 {
 	struct bridge_object *b = bridge_check(L, "lab:restore");
 
@@ -360,7 +371,7 @@ static void push_objects(lua_State *L, enum rank rank)
 }
 
 /* () -> VMs, bridges */
-static int core_file_scope(lua_State *L)
+static int bind_lab_snapshot_core_file_scope(lua_State *L)
 {
 	push_objects(L, RANK_VM);
 	push_objects(L, RANK_BRIDGE);
@@ -424,9 +435,9 @@ static const struct bind_function core[] = {
     {"bridge_save", core_bridge_save},
     {"bridge_make", core_bridge_make},
     {"bridge_load", core_bridge_load},
-    {"attach", core_attach},
-    {"detach", core_detach},
-    {"file_scope", core_file_scope},
+    {"attach", bind_lab_snapshot_core_attach},
+    {"detach", bind_lab_snapshot_core_detach},
+    {"file_scope", bind_lab_snapshot_core_file_scope},
     {"enter_scope", core_enter_scope},
     {"leave_scope", core_leave_scope},
     {"set_baseline", baseline_l_set},

@@ -15,7 +15,7 @@
 static const struct object_class *const kinds[] = {&vm_class, &bridge_class,
 						   &lab_class};
 
-static const char *name_of(const struct object *o)
+static const char *bind_members_name_of(const struct object *o)
 {
 	if (o->class == &vm_class)
 		return ((const struct vm_object *)o)->name;
@@ -47,7 +47,7 @@ static struct object *check_thing(lua_State *L, const char *method, int idx,
 static void check_may_join(lua_State *L, const struct object *o)
 {
 	static const char method[] = "lab:include";
-	const char *name = name_of(o);
+	const char *name = bind_members_name_of(o);
 
 	if (o == lua_touserdata(L, 1) || !*name)
 		bind_fail_arg(L, method, "%s",
@@ -98,11 +98,13 @@ static void check_differs(lua_State *L, const struct object *o, size_t i)
 	for (size_t k = 1; k < i; k++) {
 		before = push_given(L, k);
 		if (before->class == o->class &&
-		    !strcmp(name_of(before), name_of(o)))
+		    !strcmp(bind_members_name_of(before),
+			    bind_members_name_of(o)))
 			bind_fail_arg(L, "lab:include",
 				      "members[%zu] and members[%zu] are both "
 				      "%s '%s'",
-				      k, i, o->class->name, name_of(o));
+				      k, i, o->class->name,
+				      bind_members_name_of(o));
 		lua_pop(L, 1);
 	}
 }
@@ -124,7 +126,8 @@ static int l_include(lua_State *L)
 	}
 	for (size_t i = 1; i <= n; i++) {
 		o = push_given(L, i);
-		scope_name(worker_of(L)->scope, L, 1, name_of(o), 3);
+		scope_name(worker_of(L)->scope, L, 1, bind_members_name_of(o),
+			   3);
 		lua_settop(L, 2);
 	}
 	lua_settop(L, 1);
@@ -166,7 +169,7 @@ static int l_remove(lua_State *L)
 	}
 	if (!scope_unname(worker_of(L)->scope, L, 1, o))
 		bind_fail_arg(L, method, "%s '%s' is not in %s", o->class->name,
-			      name_of(o),
+			      bind_members_name_of(o),
 			      *bind_lab_name(lab) ? bind_lab_name(lab)
 						  : "provium");
 	lua_settop(L, 1);
@@ -191,7 +194,7 @@ static void append_kind(lua_State *L, int out, const struct object_class *kind)
 	lua_settop(L, out);
 }
 
-static int l_members(lua_State *L)
+static int bind_members_l_members(lua_State *L)
 {
 	bind_lab_check(L, "lab:members");
 	lua_settop(L, 1);
@@ -206,7 +209,7 @@ void bind_members_register(lua_State *L)
 	static const struct bind_method methods[] = {
 	    {"include", l_include, 1},
 	    {"remove", l_remove, 1},
-	    {"members", l_members, 0},
+	    {"members", bind_members_l_members, 0},
 	    {NULL, NULL, 0},
 	};
 

@@ -82,7 +82,7 @@ void nic_push_capture(lua_State *L, const char *method, const char *kind,
 	stream_push(L, s, 0);
 }
 
-static int l_capture(lua_State *L)
+static int bind_nic_l_capture(lua_State *L)
 {
 	static const char method[] = "nic:capture";
 	struct nic_object *nic;
@@ -180,7 +180,7 @@ static int l_counters(lua_State *L)
 	return 1;
 }
 
-static int l_tostring(lua_State *L)
+static int bind_nic_l_tostring(lua_State *L)
 {
 	const struct nic_object *nic = lua_touserdata(L, 1);
 
@@ -230,14 +230,18 @@ static int vm_nic(lua_State *L)
 }
 
 static const struct bind_method methods[] = {
-    {"capture", l_capture, 1}, {"vm_name", l_vm_name, 0},
-    {"bridge", l_bridge, 0},   {"mac", l_mac, 0},
-    {"ip", l_ip, 0},	       {"counters", l_counters, 0},
-    {"ip6", l_ip6, 0},	       {NULL, NULL, 0},
+    {"capture", bind_nic_l_capture, 1},
+    {"vm_name", l_vm_name, 0},
+    {"bridge", l_bridge, 0},
+    {"mac", l_mac, 0},
+    {"ip", l_ip, 0},
+    {"counters", l_counters, 0},
+    {"ip6", l_ip6, 0},
+    {NULL, NULL, 0},
 };
 
 static const struct bind_function meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", bind_nic_l_tostring},
     {NULL, NULL},
 };
 

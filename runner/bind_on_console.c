@@ -44,7 +44,7 @@ static void check_except(lua_State *L, int i)
 	}
 }
 
-static _Noreturn void fail_key(lua_State *L, int i, int key)
+static _Noreturn void bind_on_console_fail_key(lua_State *L, int i, int key)
 {
 	bool is_string = lua_type(L, key) == LUA_TSTRING;
 
@@ -76,7 +76,7 @@ static void check_table(lua_State *L, int i)
 		} else if (arg_is_key(L, key, "except")) {
 			check_except(L, i);
 		} else {
-			fail_key(L, i, key);
+			bind_on_console_fail_key(L, i, key);
 		}
 	}
 }
@@ -96,7 +96,7 @@ static void add_excepts(lua_State *L, struct alarm_rules *to)
 }
 
 /* Adds the value on top, which was checked. */
-static void add_rule(lua_State *L, struct alarm_rules *to)
+static void bind_on_console_add_rule(lua_State *L, struct alarm_rules *to)
 {
 	if (!lua_istable(L, -1)) {
 		alarm_rules_add(to, lua_tostring(L, -1));
@@ -129,7 +129,7 @@ void bind_on_console(lua_State *L, int idx, struct alarm_rules *ret)
 	alarm_rules_done(ret);
 	for (int i = 1; i <= n; i++) {
 		lua_rawgeti(L, idx, i);
-		add_rule(L, ret);
+		bind_on_console_add_rule(L, ret);
 		lua_pop(L, 1);
 	}
 }

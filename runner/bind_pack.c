@@ -184,7 +184,7 @@ static int pack(lua_State *L, const char *method, int fmt)
 	return 1;
 }
 
-static int l_pack(lua_State *L)
+static int bind_pack_l_pack(lua_State *L)
 {
 	return pack(L, "string.pack", 1);
 }
@@ -370,7 +370,7 @@ static int unpack(lua_State *L, const char *method, int fmt)
 	return pushed + 1;
 }
 
-static int l_unpack(lua_State *L)
+static int bind_pack_l_unpack(lua_State *L)
 {
 	return unpack(L, "string.unpack", 1);
 }
@@ -381,8 +381,8 @@ int bind_pack_lab_unpack(lua_State *L)
 }
 
 static const struct bind_function functions[] = {
-    {"pack", l_pack},
-    {"unpack", l_unpack},
+    {"pack", bind_pack_l_pack},
+    {"unpack", bind_pack_l_unpack},
     {"packsize", l_packsize},
     {NULL, NULL},
 };

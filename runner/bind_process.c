@@ -69,7 +69,7 @@ struct spawn_call {
 	struct guest_handle handle; /* until an object has it */
 };
 
-static void spawn_release(void *p)
+static void bind_process_spawn_release(void *p)
 {
 	struct spawn_call *s = p;
 
@@ -79,7 +79,7 @@ static void spawn_release(void *p)
 }
 
 /* 1: the guest. */
-static int spawn_finish(lua_State *L, void *p)
+static int bind_process_spawn_finish(lua_State *L, void *p)
 {
 	struct spawn_call *s = p;
 
@@ -104,7 +104,7 @@ static int input_finish(lua_State *L, void *p)
 	if (s->input->op.result < 0 && s->input->op.result != -EPIPE &&
 	    s->call->op.result >= 0)
 		bind_fail_err(L, s->method, &s->input->op.err);
-	return await_again(L, p, &s->call->op, spawn_finish);
+	return await_again(L, p, &s->call->op, bind_process_spawn_finish);
 }
 
 static int run_async(lua_State *L, const struct guest_method *gm)
@@ -114,7 +114,8 @@ static int run_async(lua_State *L, const struct guest_method *gm)
 	struct client *c = guest_client(L, g, method);
 	const struct run_args *a = run_args_read(L, method, 2, true);
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct spawn_call *s = await_new(L, method, sizeof(*s), spawn_release);
+	struct spawn_call *s =
+	    await_new(L, method, sizeof(*s), bind_process_spawn_release);
 	int block = lua_gettop(L);
 	struct exec_spec spec = run_args_spec(a);
 	struct buf store = {0};
@@ -138,7 +139,7 @@ static int run_async(lua_State *L, const struct guest_method *gm)
 	call_start(s->call, &m, NULL, 0, deadline);
 	buf_done(&store);
 	if (!a->stdin_bytes)
-		return await(L, s, &s->call->op, spawn_finish);
+		return await(L, s, &s->call->op, bind_process_spawn_finish);
 	m = (struct msg){.type = MSG_PROC_STDIN};
 	m.proc_stdin.handle = s->handle.id;
 	m.proc_stdin.close = 1;
@@ -147,7 +148,20 @@ static int run_async(lua_State *L, const struct guest_method *gm)
 	return await(L, s, &s->input->op, input_finish);
 }
 
-GUEST_METHOD(run_async)
+static int bind_process_l_vm_run_async(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:run_async"};
+
+	return run_async(L, &m);
+}
+
+static int bind_process_l_worker_run_async(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:run_async"};
+
+	return run_async(L, &m);
+}
 
 /* --- wait ---------------------------------------------------------------- */
 
@@ -161,7 +175,7 @@ struct wait_call {
 	struct stream_list *streams; /* of its guest, which is kept */
 };
 
-static void wait_release(void *p)
+static void bind_process_wait_release(void *p)
 {
 	struct wait_call *w = p;
 
@@ -236,7 +250,8 @@ int process_await_exit(lua_State *L, const char *method, struct client *c,
 		       const char *command, int64_t span_ns)
 {
 	int64_t deadline = await_deadline(L, method, span_ns);
-	struct wait_call *w = await_new(L, method, sizeof(*w), wait_release);
+	struct wait_call *w =
+	    await_new(L, method, sizeof(*w), bind_process_wait_release);
 	struct msg m = {.type = MSG_PROC_WAIT};
 
 	await_keep(L, lua_gettop(L), 1);
@@ -317,7 +332,7 @@ static int send_signal(lua_State *L, const char *method, int signo,
 	return request(L, method, po, &m, 0, finish);
 }
 
-static int l_kill(lua_State *L)
+static int bind_process_l_kill(lua_State *L)
 {
 	process_check(L, "process:kill");
 	return send_signal(L, "process:kill",
@@ -427,13 +442,13 @@ bool process_of_stream(lua_State *L, int idx, struct process_ask *ret)
 	return ret->client;
 }
 
-static int l_pid(lua_State *L)
+static int bind_process_l_pid(lua_State *L)
 {
 	bind_push_i64(L, process_check(L, "process:pid")->pid);
 	return 1;
 }
 
-static int l_handle(lua_State *L)
+static int bind_process_l_handle(lua_State *L)
 {
 	bind_push_u64(L, process_check(L, "process:handle")->handle.id);
 	return 1;
@@ -441,15 +456,15 @@ static int l_handle(lua_State *L)
 
 static const struct bind_method process_methods[] = {
     {"wait", l_wait, 1},
-    {"kill", l_kill, 1},
+    {"kill", bind_process_l_kill, 1},
     {"signal", l_signal, 1},
     {"status", l_status, 0},
     {"stdin_write", l_stdin_write, 1},
     {"close_stdin", l_close_stdin, 0},
     {"stdout_stream", l_stdout_stream, 1},
     {"stderr_stream", l_stderr_stream, 1},
-    {"pid", l_pid, 0},
-    {"handle", l_handle, 0},
+    {"pid", bind_process_l_pid, 0},
+    {"handle", bind_process_l_handle, 0},
     {NULL, NULL, 0},
 };
 
@@ -464,11 +479,11 @@ const struct object_class process_class = {
 void bind_process_register(lua_State *L)
 {
 	static const struct bind_method vm_methods[] = {
-	    {"run_async", vm_run_async, 2},
+	    {"run_async", bind_process_l_vm_run_async, 2},
 	    {NULL, NULL, 0},
 	};
 	static const struct bind_method worker_methods[] = {
-	    {"run_async", worker_run_async, 2},
+	    {"run_async", bind_process_l_worker_run_async, 2},
 	    {NULL, NULL, 0},
 	};
 

@@ -75,7 +75,8 @@ bool restore_arg_clock(lua_State *L, const char *as, const char *clock)
 	return is_now;
 }
 
-static void read_options(lua_State *L, int idx, struct restoring *r)
+static void bind_restore_read_options(lua_State *L, int idx,
+				      struct restoring *r)
 {
 	struct restore_opts o = {.agent_timeout_ns = VM_AGENT_TIMEOUT_NS};
 
@@ -126,7 +127,8 @@ void vm_object_discard(struct vm_object *v)
 		end_guest(v->worker, v);
 }
 
-static void make_vm(lua_State *L, struct vm_object *v, const struct snapshot *s)
+static void bind_restore_make_vm(lua_State *L, struct vm_object *v,
+				 const struct snapshot *s)
 {
 	struct worker *w = worker_of(L);
 	struct err err = {0};
@@ -177,13 +179,13 @@ int restore_l_prepare(lua_State *L)
 	await_check_expired(L, method);
 	bind_restore_forget(v);
 	v->restoring = mem_zalloc(sizeof(*v->restoring));
-	read_options(L, 3, v->restoring);
+	bind_restore_read_options(L, 3, v->restoring);
 	if (open_verified(L, path, &v->restoring->snapshot, &err) < 0) {
 		bind_restore_forget(v);
 		bind_fail_err(L, method, &err);
 	}
 	check_attachments(L, v, &v->restoring->snapshot);
-	make_vm(L, v, &v->restoring->snapshot);
+	bind_restore_make_vm(L, v, &v->restoring->snapshot);
 	lineage_done(&v->lineage);
 	if (so && so->vm == v)
 		lineage_copy(&v->lineage, &so->lineage);

@@ -27,14 +27,14 @@ static void push_result_item(lua_State *L, int i)
 	lua_remove(L, -2);
 }
 
-static void push_buf(lua_State *L, const struct buf *b)
+static void bind_result_push_buf(lua_State *L, const struct buf *b)
 {
 	lua_pushlstring(L, b->len ? (const char *)buf_data(b) : "", b->len);
 }
 
 static void set_buf(lua_State *L, const char *key, const struct buf *b)
 {
-	push_buf(L, b);
+	bind_result_push_buf(L, b);
 	lua_setfield(L, -2, key);
 }
 
@@ -102,8 +102,8 @@ void bind_result_push_outputs(lua_State *L, const struct buf *out,
 			      const struct buf *err_out)
 {
 	push_result_item(L, 3);
-	push_buf(L, out);
-	push_buf(L, err_out);
+	bind_result_push_buf(L, out);
+	bind_result_push_buf(L, err_out);
 	lua_call(L, 2, 1);
 }
 

@@ -140,7 +140,7 @@ static void read_env(lua_State *L, const char *method, int idx,
 }
 
 /* What a message calls the command: argv, spaced, cut. */
-static char *describe(const struct strvec *argv, bool is_shell)
+static char *bind_run_describe(const struct strvec *argv, bool is_shell)
 {
 	struct buf b = {0};
 
@@ -216,7 +216,7 @@ struct run_args *run_args_read(lua_State *L, const char *method, int idx,
 		    arg_bytes(L, method, o.stdin_text, "stdin", &a->stdin_len);
 		a->stdin_idx = o.stdin_text;
 	}
-	a->command = describe(&a->argv, is_shell);
+	a->command = bind_run_describe(&a->argv, is_shell);
 	a->cwd = o.cwd ? mem_strdup(o.cwd) : NULL;
 	a->env_clear = o.env_clear;
 	a->check = o.check;
@@ -299,7 +299,7 @@ static int run_finish(lua_State *L, void *p)
 	return 1;
 }
 
-static int run(lua_State *L, const struct guest_method *m)
+static int bind_run_run(lua_State *L, const struct guest_method *m)
 {
 	struct client *c = guest_client(L, guest_check(L, m), m->name);
 	const struct run_args *a = run_args_read(L, m->name, 2, false);
@@ -321,13 +321,26 @@ static int run(lua_State *L, const struct guest_method *m)
 	return await(L, r, &r->exec->op, run_finish);
 }
 
-GUEST_METHOD(run)
+static int bind_run_l_vm_run(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:run"};
+
+	return bind_run_run(L, &m);
+}
+
+static int bind_run_l_worker_run(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:run"};
+
+	return bind_run_run(L, &m);
+}
 
 const struct bind_method vm_run_methods[] = {
-    {"run", vm_run, 2},
+    {"run", bind_run_l_vm_run, 2},
     {NULL, NULL, 0},
 };
 const struct bind_method worker_run_methods[] = {
-    {"run", worker_run, 2},
+    {"run", bind_run_l_worker_run, 2},
     {NULL, NULL, 0},
 };

@@ -26,7 +26,8 @@ static const char vm_key; /* of the VM, in the object's fields */
  */
 
 static struct snapshot_folder *
-check_open(lua_State *L, struct snapshot_folder *f, const char *method)
+bind_snapshot_check_open(lua_State *L, struct snapshot_folder *f,
+			 const char *method)
 {
 	if (object_is_closed(&f->obj))
 		bind_fail_closed(L, method, &f->obj, "the snapshot");
@@ -39,7 +40,8 @@ struct snapshot_folder *snapshot_folder_check(lua_State *L, int idx,
 					      const struct snapshot_kind *k,
 					      const char *method)
 {
-	return check_open(L, object_check(L, idx, k->class, method), method);
+	return bind_snapshot_check_open(
+	    L, object_check(L, idx, k->class, method), method);
 }
 
 void snapshot_folder_close(struct snapshot_folder *f,
@@ -124,7 +126,8 @@ const char *snapshot_arg(lua_State *L, const char *method, int idx,
 	if (ret)
 		*ret = s;
 	if (s) {
-		lua_pushstring(L, check_open(L, &s->folder, method)->path);
+		lua_pushstring(
+		    L, bind_snapshot_check_open(L, &s->folder, method)->path);
 		return lua_tostring(L, -1);
 	}
 	if (lua_type(L, idx) != LUA_TSTRING)
@@ -197,7 +200,7 @@ struct take_call {
 	uint64_t next_handle;
 };
 
-static void take_release(void *p)
+static void bind_snapshot_take_release(void *p)
 {
 	struct take_call *c = p;
 
@@ -256,7 +259,8 @@ int snapshot_l_take(lua_State *L)
 		path = bind_host_path(L, lua_tostring(L, 2));
 	if (!path)
 		bind_fail_err(L, method, &err);
-	struct take_call *c = await_new(L, method, sizeof(*c), take_release);
+	struct take_call *c =
+	    await_new(L, method, sizeof(*c), bind_snapshot_take_release);
 
 	c->path = path;
 	/* That of a fixture stays. */
@@ -273,14 +277,25 @@ int snapshot_l_take(lua_State *L)
 /* --- answers ----------------------------------------------------------------
  */
 
-SNAPSHOT_METHOD(kind, "snapshot", path)
-SNAPSHOT_METHOD(kind, "snapshot", size)
-SNAPSHOT_METHOD(kind, "snapshot", delete)
+static int bind_snapshot_l_path(lua_State *L)
+{
+	return snapshot_folder_path(L, &kind, "snapshot:path");
+}
+
+static int bind_snapshot_l_size(lua_State *L)
+{
+	return snapshot_folder_size(L, &kind, "snapshot:size");
+}
+
+static int bind_snapshot_l_delete(lua_State *L)
+{
+	return snapshot_folder_delete(L, &kind, "snapshot:delete");
+}
 
 static const struct bind_method methods[] = {
-    {"path", l_path, 0},
-    {"size", l_size, 0},
-    {"delete", l_delete, 0},
+    {"path", bind_snapshot_l_path, 0},
+    {"size", bind_snapshot_l_size, 0},
+    {"delete", bind_snapshot_l_delete, 0},
     {NULL, NULL, 0},
 };
 

@@ -39,13 +39,6 @@ int snapshot_folder_delete(lua_State *L, const struct snapshot_kind *k,
 			   const char *method);
 int snapshot_folder_l_tostring(lua_State *L);
 
-/* Defines l_NAME, the method of that name of the kind's type. */
-#define SNAPSHOT_METHOD(kind, type, name)                                      \
-	static int l_##name(lua_State *L)                                      \
-	{                                                                      \
-		return snapshot_folder_##name(L, &(kind), type ":" #name);     \
-	}
-
 struct snapshot_object {
 	struct snapshot_folder folder;
 	struct vm_object *vm; /* whose handles lineage tells of; kept */

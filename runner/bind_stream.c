@@ -192,7 +192,7 @@ static void reading_init(lua_State *L, struct reading *r,
 	await_tell(r, reading_tell);
 }
 
-static void push_buf(lua_State *L, const struct buf *b)
+static void bind_stream_push_buf(lua_State *L, const struct buf *b)
 {
 	lua_pushlstring(L, (const char *)buf_data(b), b->len);
 }
@@ -203,7 +203,7 @@ static int next_finish(lua_State *L, void *p)
 
 	wait_check(L, "stream:next", w);
 	if (w->op.result)
-		push_buf(L, &w->bytes);
+		bind_stream_push_buf(L, &w->bytes);
 	else
 		lua_pushnil(L);
 	return 1;
@@ -231,7 +231,7 @@ static int drain_finish(lua_State *L, void *p)
 	wait_check(L, "stream:drain", w);
 	lua_createtable(L, (int)w->n_frames, 0);
 	for (size_t i = 0; i < w->n_frames; i++) {
-		push_buf(L, &w->frames[i]);
+		bind_stream_push_buf(L, &w->frames[i]);
 		lua_rawseti(L, -2, (int)i + 1);
 	}
 	return 1;
@@ -295,7 +295,7 @@ static int match_finish(lua_State *L, void *p)
 		bind_fail_err(L, m->method, &w->op.err);
 	int n = 0;
 	if (w->keep) {
-		push_buf(L, &w->bytes);
+		bind_stream_push_buf(L, &w->bytes);
 		n++;
 	}
 	if (m->is_list) {
@@ -318,7 +318,7 @@ char *bind_stream_pattern_note(const void *p, size_t n)
 
 /* How many patterns there are at 2; raises on anything that is not a
  * non-empty string, or a list of such. */
-static size_t check_patterns(lua_State *L, const char *method)
+static size_t bind_stream_check_patterns(lua_State *L, const char *method)
 {
 	size_t n;
 
@@ -367,7 +367,7 @@ static void take_patterns(lua_State *L, struct match_call *m, int block)
 static int match(lua_State *L, const char *method, const char *verb, bool keep)
 {
 	struct stream_object *so = stream_check_reader(L, method);
-	size_t n = check_patterns(L, method);
+	size_t n = bind_stream_check_patterns(L, method);
 	int64_t span = arg_duration(L, method, 3, "timeout", NEXT_DEFAULT_NS);
 
 	if (!so->stream)
@@ -386,7 +386,7 @@ static int match(lua_State *L, const char *method, const char *verb, bool keep)
 	return await(L, m, &m->reading.wait.op, match_finish);
 }
 
-static int l_expect(lua_State *L)
+static int bind_stream_l_expect(lua_State *L)
 {
 	return match(L, "stream:expect", "expect", false);
 }
@@ -441,7 +441,7 @@ static int line_finish(lua_State *L, void *p)
 }
 
 /* The next line without its end, nil at the end. */
-static int next_line(lua_State *L, const char *method)
+static int bind_stream_next_line(lua_State *L, const char *method)
 {
 	struct stream_object *so = stream_check_reader(L, method);
 	int64_t span = arg_duration(L, method, 2, "timeout", NEXT_DEFAULT_NS);
@@ -463,13 +463,13 @@ static int next_line(lua_State *L, const char *method)
 
 static int l_next_line(lua_State *L)
 {
-	return next_line(L, "stream:next_line");
+	return bind_stream_next_line(L, "stream:next_line");
 }
 
 /* One step of s:lines(t). */
 static int l_lines_step(lua_State *L)
 {
-	return next_line(L, "stream:lines");
+	return bind_stream_next_line(L, "stream:lines");
 }
 
 /* --- state -----------------------------------------------------------------
@@ -539,7 +539,7 @@ static int l_lines(lua_State *L)
 static const struct bind_method stream_methods[] = {
     {"next", l_next, 1},
     {"read_until", l_read_until, 2},
-    {"expect", l_expect, 2},
+    {"expect", bind_stream_l_expect, 2},
     {"drain", l_drain, 1},
     {"lines", l_lines, 1},
     {"next_line", l_next_line, 1},

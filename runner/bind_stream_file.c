@@ -38,7 +38,7 @@ void stream_file_check_reader(lua_State *L, const char *caller,
 }
 
 /* Nobody asked: the test hears of it. */
-static void report(struct stream_object *so)
+static void bind_stream_file_report(struct stream_object *so)
 {
 	const struct err *err = spool_file_error(so->spool);
 
@@ -55,7 +55,7 @@ void stream_file_close(struct stream_object *so)
 	if (!so->spool)
 		return;
 	spool_file_finish(so->spool);
-	report(so);
+	bind_stream_file_report(so);
 	so->written = spool_file_written(so->spool);
 	so->spool = spool_file_free(so->spool);
 }
@@ -68,7 +68,7 @@ void stream_file_test_end(void *object, bool is_last)
 		return;
 	if (is_last)
 		spool_file_finish(so->spool);
-	report(so);
+	bind_stream_file_report(so);
 }
 
 /* --- write_to --------------------------------------------------------------
@@ -79,14 +79,14 @@ struct write_call {
 	struct stream_object *so; /* kept */
 };
 
-static void write_release(void *p)
+static void bind_stream_file_write_release(void *p)
 {
 	struct write_call *c = p;
 
 	op_done(&c->op);
 }
 
-static int write_finish(lua_State *L, void *p)
+static int bind_stream_file_write_finish(lua_State *L, void *p)
 {
 	struct write_call *c = p;
 	struct stream_object *so = c->so;
@@ -101,7 +101,8 @@ static int write_finish(lua_State *L, void *p)
 	return 2;
 }
 
-static void start(lua_State *L, struct stream_object *so, const char *path)
+static void bind_stream_file_start(lua_State *L, struct stream_object *so,
+				   const char *path)
 {
 	struct err err;
 	char *full = bind_host_path(L, path);
@@ -129,10 +130,11 @@ int stream_l_write_to(lua_State *L)
 	if (!so->stream)
 		bind_fail_arg(L, method, "%s", stream_closed_text(so->type));
 	int64_t deadline = await_deadline(L, method, span);
-	start(L, so, path);
-	struct write_call *c = await_new(L, method, sizeof(*c), write_release);
+	bind_stream_file_start(L, so, path);
+	struct write_call *c =
+	    await_new(L, method, sizeof(*c), bind_stream_file_write_release);
 	c->so = so;
 	await_keep(L, lua_gettop(L), 1);
 	spool_file_wait(so->spool, &c->op, deadline);
-	return await(L, c, &c->op, write_finish);
+	return await(L, c, &c->op, bind_stream_file_write_finish);
 }

@@ -20,7 +20,7 @@ static const char context_key; /* registry: makes a `t` */
 static const char running_key; /* registry: the running test's `t` */
 static const char skip_key;    /* the error value that t:skip() raises */
 
-static void push_key(lua_State *L, const char *key)
+static void bind_test_push_key(lua_State *L, const char *key)
 {
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
 }
@@ -30,7 +30,7 @@ static struct suite *suite_of(lua_State *L)
 	return &worker_of(L)->suite;
 }
 
-static int core_fail(lua_State *L)
+static int bind_test_core_fail(lua_State *L)
 {
 	size_t n;
 	const char *text = luaL_checklstring(L, 1, &n);
@@ -44,7 +44,7 @@ static int core_raise(lua_State *L)
 	bind_fail_text(L, NULL, 1);
 }
 
-static int core_type_name(lua_State *L)
+static int bind_test_core_type_name(lua_State *L)
 {
 	lua_pushstring(L, arg_type_name(L, 1));
 	return 1;
@@ -70,7 +70,7 @@ static int core_skip(lua_State *L)
 
 	json_decref(s->skipped);
 	s->skipped = event_string(reason, n);
-	push_key(L, &skip_key);
+	bind_test_push_key(L, &skip_key);
 	return lua_error(L);
 }
 
@@ -82,7 +82,7 @@ static int core_is_skip(lua_State *L)
 
 static int core_check_running(lua_State *L)
 {
-	push_key(L, &running_key);
+	bind_test_push_key(L, &running_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	if (lua_rawequal(L, 1, -1))
 		return 0;
@@ -90,7 +90,7 @@ static int core_check_running(lua_State *L)
 		  luaL_checkstring(L, 2));
 }
 
-static int core_check_expired(lua_State *L)
+static int bind_test_core_check_expired(lua_State *L)
 {
 	await_check_expired(L, luaL_checkstring(L, 1));
 	return 0;
@@ -102,7 +102,7 @@ static int core_log(lua_State *L)
 	const char *test = suite_running_name(&w->suite);
 	size_t n;
 	const char *text = luaL_checklstring(L, 1, &n);
-	json_t *ev = event_new("log");
+	json_t *ev = event_begin("log");
 
 	if (test)
 		json_object_set_new(ev, "test",
@@ -113,7 +113,7 @@ static int core_log(lua_State *L)
 }
 
 /* attach(test, name, bytes) */
-static int core_attach(lua_State *L)
+static int bind_test_core_attach(lua_State *L)
 {
 	static const char allowed[] = "abcdefghijklmnopqrstuvwxyz"
 				      "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.";
@@ -156,7 +156,7 @@ static int core_now(lua_State *L)
 
 void bind_test_push_context(lua_State *L, const char *name, int meta)
 {
-	push_key(L, &context_key);
+	bind_test_push_key(L, &context_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 	lua_pushstring(L, name);
 	if (meta == LUA_NOREF)
@@ -164,21 +164,21 @@ void bind_test_push_context(lua_State *L, const char *name, int meta)
 	else
 		lua_rawgeti(L, LUA_REGISTRYINDEX, meta);
 	lua_call(L, 2, 1);
-	push_key(L, &running_key);
+	bind_test_push_key(L, &running_key);
 	lua_pushvalue(L, -2);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
 void bind_test_pop_context(lua_State *L)
 {
-	push_key(L, &running_key);
+	bind_test_push_key(L, &running_key);
 	lua_pushnil(L);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
 void bind_test_push_running(lua_State *L)
 {
-	push_key(L, &running_key);
+	bind_test_push_key(L, &running_key);
 	lua_rawget(L, LUA_REGISTRYINDEX);
 }
 
@@ -232,18 +232,18 @@ static int core_tmpdir(lua_State *L)
 }
 
 static const struct bind_function core[] = {
-    {"fail", core_fail},
+    {"fail", bind_test_core_fail},
     {"raise", core_raise},
     {"arg_error", bind_l_fail},
-    {"type_name", core_type_name},
+    {"type_name", bind_test_core_type_name},
     {"is_marked", core_is_marked},
     {"unmark", core_unmark},
     {"skip", core_skip},
     {"is_skip", core_is_skip},
     {"check_running", core_check_running},
-    {"check_expired", core_check_expired},
+    {"check_expired", bind_test_core_check_expired},
     {"log", core_log},
-    {"attach", core_attach},
+    {"attach", bind_test_core_attach},
     {"duration", core_duration},
     {"now", core_now},
     {"tmpdir", core_tmpdir},
@@ -265,7 +265,7 @@ void bind_test_register(lua_State *L)
 	bind_methods(L, globals, "");
 	lua_pop(L, 1);
 
-	push_key(L, &context_key);
+	bind_test_push_key(L, &context_key);
 	lua_newtable(L);
 	bind_functions(L, core);
 	lua_state_run_blob(L, "runner/lua/show.lua", 0);

@@ -254,8 +254,8 @@ static int fail_host(const struct pull_call *pc, int code, const char *what,
 
 /* A file of a new name beside the target, with the target's mode, or that of
  * the guest's file. */
-static int make_aside(struct pull_call *pc, const struct stat *old,
-		      struct err *err)
+static int bind_transfer_make_aside(struct pull_call *pc,
+				    const struct stat *old, struct err *err)
 {
 	mode_t mode = old ? old->st_mode : (mode_t)pc->open.start;
 	const char *beside = pc->real ? pc->real : pc->target;
@@ -293,7 +293,7 @@ static int choose_file(struct pull_call *pc, struct err *err)
 
 	pc->real = realpath(pc->target, NULL);
 	if (!pc->real)
-		return make_aside(pc, NULL, err);
+		return bind_transfer_make_aside(pc, NULL, err);
 	if (stat(pc->real, &st))
 		return fail_host(pc, errno, "create", err);
 	if (S_ISDIR(st.st_mode))
@@ -302,7 +302,7 @@ static int choose_file(struct pull_call *pc, struct err *err)
 		return 0;
 	if (access(pc->real, W_OK))
 		return fail_host(pc, errno, "write", err);
-	return make_aside(pc, &st, err);
+	return bind_transfer_make_aside(pc, &st, err);
 }
 
 /* Raises unless all has arrived. */
@@ -389,7 +389,7 @@ static int pull_opened(lua_State *L, void *p)
 }
 
 /* A pipe or a device, where no hole can be left out. */
-static bool is_special(const char *path)
+static bool bind_transfer_is_special(const char *path)
 {
 	struct stat st;
 
@@ -416,7 +416,7 @@ static int vm_pull_file(lua_State *L)
 	pc->deadline = deadline;
 	pc->loop = worker_of(L)->loop;
 	stream_label_here(L, "pull_file", m.read_file.path, &site, &label);
-	pc->is_sparse = !is_special(pc->target);
+	pc->is_sparse = !bind_transfer_is_special(pc->target);
 	m.read_file.flags = pc->is_sparse ? MSG_FILE_SPARSE | MSG_FILE_TREE : 0;
 	pc->is_opening = true;
 	tail_open_start(&pc->open, c, &m, &label, guest_streams(g), deadline);

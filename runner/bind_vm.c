@@ -220,7 +220,8 @@ struct client *vm_check_client(lua_State *L, int idx, const char *method)
 
 /* Fails the test that runs, whoever waits for what. The first one that it
  * hears of also ends its calls; then it may look around in peace. */
-static bool on_alarm(void *ctx, enum vm_alarm what, const struct err *err)
+static bool bind_vm_on_alarm(void *ctx, enum vm_alarm what,
+			     const struct err *err)
 {
 	struct vm_object *v = ctx;
 	struct worker *w = worker_of(v->obj.scope->L);
@@ -234,7 +235,7 @@ static bool on_alarm(void *ctx, enum vm_alarm what, const struct err *err)
 
 void vm_object_watch(struct vm_object *v)
 {
-	vm_on_alarm(v->vm, on_alarm);
+	vm_on_alarm(v->vm, bind_vm_on_alarm);
 	vm_on_end(v->vm, vm_object_ended);
 }
 
@@ -295,8 +296,8 @@ static int boot_finish(lua_State *L, void *p)
 
 /* Makes the struct vm that the request describes; files and lists are read
  * into values that stay on the stack. */
-static void make_vm(lua_State *L, struct vm_object *v, int opts_idx,
-		    int64_t *ret_timeout_ns)
+static void bind_vm_make_vm(lua_State *L, struct vm_object *v, int opts_idx,
+			    int64_t *ret_timeout_ns)
 {
 	struct worker *w = worker_of(L);
 	struct err err = {0};
@@ -332,7 +333,7 @@ int vm_l_prepare(lua_State *L)
 	await_check_expired(L, "vm:boot");
 	/* Again as it was, it keeps its console log. */
 	if (s == VM_CREATED || opts || v->is_restored)
-		make_vm(L, v, opts, &timeout_ns);
+		bind_vm_make_vm(L, v, opts, &timeout_ns);
 	else
 		timeout_ns = v->agent_timeout_ns;
 	v->agent_timeout_ns = timeout_ns;
@@ -399,24 +400,70 @@ static int power(lua_State *L, const struct power *what)
 	return await(L, c, &c->op, power_finish);
 }
 
-#define POWER(fn, ...)                                                         \
-	static int l_##fn(lua_State *L)                                        \
-	{                                                                      \
-		static const struct power p = {.method = "vm:" #fn,            \
-					       .start = vm_##fn##_start,       \
-					       __VA_ARGS__};                   \
-                                                                               \
-		return power(L, &p);                                           \
-	}
+static int l_shutdown(lua_State *L)
+{
+	static const struct power p = {
+	    .method = "vm:shutdown",
+	    .start = vm_shutdown_start,
+	    .from = 1u << VM_BOOTED | 1u << VM_PAUSED | 1u << VM_SUSPENDED,
+	    .to = VM_SHUTDOWN,
+	    .ends_handles = true};
 
-POWER(shutdown, .from = 1u << VM_BOOTED | 1u << VM_PAUSED | 1u << VM_SUSPENDED,
-      .to = VM_SHUTDOWN, .ends_handles = true)
-POWER(pause, .from = 1u << VM_BOOTED, .to = VM_PAUSED)
-POWER(resume, .from = 1u << VM_PAUSED, .to = VM_BOOTED)
-POWER(power_button, .from = 1u << VM_BOOTED, .to = VM_BOOTED)
-POWER(wakeup, .from = 1u << VM_BOOTED | 1u << VM_SUSPENDED, .to = VM_BOOTED)
-POWER(reset, .from = 1u << VM_BOOTED, .to = VM_BOOTED, .ends_handles = true,
-      .awaits_agent = true)
+	return power(L, &p);
+}
+
+static int l_pause(lua_State *L)
+{
+	static const struct power p = {.method = "vm:pause",
+				       .start = vm_pause_start,
+				       .from = 1u << VM_BOOTED,
+				       .to = VM_PAUSED};
+
+	return power(L, &p);
+}
+
+static int l_resume(lua_State *L)
+{
+	static const struct power p = {.method = "vm:resume",
+				       .start = vm_resume_start,
+				       .from = 1u << VM_PAUSED,
+				       .to = VM_BOOTED};
+
+	return power(L, &p);
+}
+
+static int l_power_button(lua_State *L)
+{
+	static const struct power p = {.method = "vm:power_button",
+				       .start = vm_power_button_start,
+				       .from = 1u << VM_BOOTED,
+				       .to = VM_BOOTED};
+
+	return power(L, &p);
+}
+
+static int l_wakeup(lua_State *L)
+{
+	static const struct power p = {.method = "vm:wakeup",
+				       .start = vm_wakeup_start,
+				       .from =
+					   1u << VM_BOOTED | 1u << VM_SUSPENDED,
+				       .to = VM_BOOTED};
+
+	return power(L, &p);
+}
+
+static int bind_vm_l_reset(lua_State *L)
+{
+	static const struct power p = {.method = "vm:reset",
+				       .start = vm_reset_start,
+				       .from = 1u << VM_BOOTED,
+				       .to = VM_BOOTED,
+				       .ends_handles = true,
+				       .awaits_agent = true};
+
+	return power(L, &p);
+}
 
 int vm_l_resume(lua_State *L)
 {
@@ -425,7 +472,7 @@ int vm_l_resume(lua_State *L)
 
 /* --- answers --- */
 
-static int l_name(lua_State *L)
+static int bind_vm_l_name(lua_State *L)
 {
 	lua_pushstring(L, vm_check(L, 1, "vm:name")->name);
 	return 1;
@@ -458,7 +505,7 @@ static int l_cid(lua_State *L)
 	return 1;
 }
 
-static int l_pid(lua_State *L)
+static int bind_vm_l_pid(lua_State *L)
 {
 	struct vm_object *v = vm_check(L, 1, "vm:pid");
 	pid_t pid = v->vm ? vm_pid(v->vm) : -1;
@@ -470,7 +517,7 @@ static int l_pid(lua_State *L)
 	return 1;
 }
 
-static int l_tostring(lua_State *L)
+static int bind_vm_l_tostring(lua_State *L)
 {
 	const struct vm_object *v = lua_touserdata(L, 1);
 
@@ -487,19 +534,19 @@ static int l_tostring(lua_State *L)
 static const struct bind_method methods[] = {
     {"shutdown", l_shutdown, 0},
     {"pause", l_pause, 0},
-    {"reset", l_reset, 0},
+    {"reset", bind_vm_l_reset, 0},
     {"power_button", l_power_button, 0},
     {"wakeup", l_wakeup, 0},
-    {"name", l_name, 0},
+    {"name", bind_vm_l_name, 0},
     {"profile", l_profile, 0},
     {"state", l_state, 0},
     {"cid", l_cid, 0},
-    {"pid", l_pid, 0},
+    {"pid", bind_vm_l_pid, 0},
     {NULL, NULL, 0},
 };
 
 static const struct bind_function meta[] = {
-    {"__tostring", l_tostring},
+    {"__tostring", bind_vm_l_tostring},
     {NULL, NULL},
 };
 

@@ -17,7 +17,7 @@ void vm_object_tell(const struct vm_object *v, const char *state,
 
 	if (w->is_over)
 		return;
-	ev = event_new("vm");
+	ev = event_begin("vm");
 	if (test)
 		json_object_set_new(ev, "test",
 				    event_string(test, strlen(test)));

@@ -20,7 +20,7 @@
 
 /* --- contents --- */
 
-static int read_file(lua_State *L, const struct guest_method *gm)
+static int bind_vm_files_read_file(lua_State *L, const struct guest_method *gm)
 {
 	struct client *c = guest_client(L, guest_check(L, gm), gm->name);
 	struct msg m = {.type = MSG_READ_FILE};
@@ -29,7 +29,20 @@ static int read_file(lua_State *L, const struct guest_method *gm)
 	return guest_ask(L, gm->name, c, &m, 0, guest_finish_data);
 }
 
-GUEST_METHOD(read_file)
+static int bind_vm_files_l_vm_read_file(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:read_file"};
+
+	return bind_vm_files_read_file(L, &m);
+}
+
+static int bind_vm_files_l_worker_read_file(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:read_file"};
+
+	return bind_vm_files_read_file(L, &m);
+}
 
 struct mode_opts {
 	int64_t mode;
@@ -57,7 +70,7 @@ uint32_t vm_file_read_mode(lua_State *L, const char *method, int idx,
 	return (uint32_t)o.mode;
 }
 
-static int write_file(lua_State *L, const struct guest_method *gm)
+static int bind_vm_files_write_file(lua_State *L, const struct guest_method *gm)
 {
 	const char *method = gm->name;
 	struct client *c = guest_client(L, guest_check(L, gm), method);
@@ -70,7 +83,20 @@ static int write_file(lua_State *L, const struct guest_method *gm)
 	return guest_ask(L, method, c, &m, 3, guest_finish_nothing);
 }
 
-GUEST_METHOD(write_file)
+static int bind_vm_files_l_vm_write_file(lua_State *L)
+{
+	static const struct guest_method m = {&vm_class, "vm:write_file"};
+
+	return bind_vm_files_write_file(L, &m);
+}
+
+static int bind_vm_files_l_worker_write_file(lua_State *L)
+{
+	static const struct guest_method m = {&guest_worker_class,
+					      "worker:write_file"};
+
+	return bind_vm_files_write_file(L, &m);
+}
 
 /* --- the tree --- */
 
@@ -240,14 +266,18 @@ static int vm_rename(lua_State *L)
 }
 
 const struct bind_method vm_file_methods[] = {
-    {"read_file", vm_read_file, 1}, {"write_file", vm_write_file, 3},
-    {"stat", vm_stat, 1},	    {"listdir", vm_listdir, 1},
-    {"mkdir", vm_mkdir, 2},	    {"unlink", vm_unlink, 1},
-    {"rename", vm_rename, 2},	    {NULL, NULL, 0},
+    {"read_file", bind_vm_files_l_vm_read_file, 1},
+    {"write_file", bind_vm_files_l_vm_write_file, 3},
+    {"stat", vm_stat, 1},
+    {"listdir", vm_listdir, 1},
+    {"mkdir", vm_mkdir, 2},
+    {"unlink", vm_unlink, 1},
+    {"rename", vm_rename, 2},
+    {NULL, NULL, 0},
 };
 
 const struct bind_method worker_file_methods[] = {
-    {"read_file", worker_read_file, 1},
-    {"write_file", worker_write_file, 3},
+    {"read_file", bind_vm_files_l_worker_read_file, 1},
+    {"write_file", bind_vm_files_l_worker_write_file, 3},
     {NULL, NULL, 0},
 };

@@ -62,8 +62,8 @@ static void take_seed(lua_State *L, const char *method, struct vm_opts *o)
 	o->req.rng_seed = (uint64_t)o->rng_seed;
 }
 
-static void read_options(lua_State *L, const char *method, int idx,
-			 struct vm_opts *o)
+static void bind_vm_opts_read_options(lua_State *L, const char *method, int idx,
+				      struct vm_opts *o)
 {
 	o->rng_seed = NO_SEED;
 	bind_options(L, method, idx, vm_options, o);
@@ -130,8 +130,8 @@ static struct overlay_file read_file_option(lua_State *L, const char *method,
 }
 
 /* The list of files into an array that is pushed. */
-static void read_files(lua_State *L, const char *method, int list,
-		       struct vm_request *req)
+static void bind_vm_opts_read_files(lua_State *L, const char *method, int list,
+				    struct vm_request *req)
 {
 	size_t n =
 	    list ? arg_list(L, method, list, "files", "a list of tables") : 0;
@@ -157,7 +157,8 @@ static int push_kept(lua_State *L, int vm_idx, const char *key)
 	return lua_istable(L, -1) ? lua_gettop(L) : 0;
 }
 
-static void keep(lua_State *L, int vm_idx, const char *key, int idx)
+static void bind_vm_opts_keep(lua_State *L, int vm_idx, const char *key,
+			      int idx)
 {
 	object_push_fields(L, vm_idx);
 	lua_pushlightuserdata(L, (void *)(uintptr_t)key);
@@ -172,8 +173,8 @@ void vm_opts_check(lua_State *L, const char *method, int opts_idx)
 	struct vm_request req = {0};
 	int top = lua_gettop(L);
 
-	read_options(L, method, opts_idx, &checked);
-	read_files(L, method, checked.files, &req);
+	bind_vm_opts_read_options(L, method, opts_idx, &checked);
+	bind_vm_opts_read_files(L, method, checked.files, &req);
 	disk_opts_push_paths(L, method, checked.disks);
 	lua_settop(L, top);
 }
@@ -184,10 +185,10 @@ void vm_opts_keep(lua_State *L, int vm_idx, int opts_idx)
 	struct vm_opts o = {0};
 	int top = lua_gettop(L);
 
-	keep(L, vm_idx, &options_key, opts_idx);
-	read_options(L, method, opts_idx, &o);
+	bind_vm_opts_keep(L, vm_idx, &options_key, opts_idx);
+	bind_vm_opts_read_options(L, method, opts_idx, &o);
 	disk_opts_push_paths(L, method, o.disks);
-	keep(L, vm_idx, &paths_key, lua_gettop(L));
+	bind_vm_opts_keep(L, vm_idx, &paths_key, lua_gettop(L));
 	lua_settop(L, top);
 }
 
@@ -207,7 +208,7 @@ static int append_all(lua_State *L, const char *method, int to, int n, int from)
 }
 
 /* Pushes a table of the lists at a and b (0: none), and returns its index. */
-static int join(lua_State *L, const char *method, int a, int b)
+static int bind_vm_opts_join(lua_State *L, const char *method, int a, int b)
 {
 	lua_newtable(L);
 	int out = lua_gettop(L);
@@ -222,7 +223,7 @@ static void append(lua_State *L, int vm_idx, const char *key, int idx)
 	if (!list) {
 		lua_newtable(L);
 		list = lua_gettop(L);
-		keep(L, vm_idx, key, list);
+		bind_vm_opts_keep(L, vm_idx, key, list);
 	}
 	lua_pushvalue(L, idx);
 	lua_rawseti(L, list, (int)lua_objlen(L, list) + 1);
@@ -249,7 +250,8 @@ struct vm_request vm_opts_sizes(lua_State *L, const char *method, int vm_idx)
 	struct vm_opts o = {0};
 	int top = lua_gettop(L);
 
-	read_options(L, method, push_kept(L, vm_idx, &options_key), &o);
+	bind_vm_opts_read_options(L, method, push_kept(L, vm_idx, &options_key),
+				  &o);
 	lua_settop(L, top);
 	return o.req;
 }
@@ -264,21 +266,21 @@ struct vm_request vm_opts_request(lua_State *L, const char *method, int vm_idx,
 	int declared = push_kept(L, vm_idx, &options_key);
 	int paths = push_kept(L, vm_idx, &paths_key);
 
-	read_options(L, method, declared, &o);
+	bind_vm_opts_read_options(L, method, declared, &o);
 	int declared_disks = o.disks;
-	read_options(L, method, opts_idx, &o);
+	bind_vm_opts_read_options(L, method, opts_idx, &o);
 	if (o.disks != declared_disks) {
 		disk_opts_push_paths(L, method, o.disks);
 		paths = lua_gettop(L);
 	}
 	int attached = push_kept(L, vm_idx, &attached_key);
 	if (attached) {
-		o.disks = join(L, method, o.disks, attached);
+		o.disks = bind_vm_opts_join(L, method, o.disks, attached);
 		int more = push_kept(L, vm_idx, &attached_paths_key);
-		paths = join(L, method, paths, more);
+		paths = bind_vm_opts_join(L, method, paths, more);
 	}
 	disk_opts_read(L, method, o.disks, paths, &o.req);
-	read_files(L, method, o.files, &o.req);
+	bind_vm_opts_read_files(L, method, o.files, &o.req);
 	args = bind_push_strvec(L);
 	if (o.qemu_args)
 		arg_strings(L, method, o.qemu_args, "qemu_args", args);

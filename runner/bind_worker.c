@@ -64,7 +64,7 @@ struct spawn_call {
 	int64_t pid;
 };
 
-static void spawn_release(void *p)
+static void bind_worker_spawn_release(void *p)
 {
 	struct spawn_call *s = p;
 
@@ -95,7 +95,7 @@ static int hello_finish(lua_State *L, void *p)
 	return 1;
 }
 
-static int spawn_finish(lua_State *L, void *p)
+static int bind_worker_spawn_finish(lua_State *L, void *p)
 {
 	struct spawn_call *s = p;
 
@@ -111,7 +111,8 @@ static int vm_spawn_worker(lua_State *L)
 	struct client *c = vm_check_client(L, 1, method);
 	struct msg m = {.type = MSG_WORKER_SPAWN};
 	int64_t deadline = await_deadline(L, method, CLOCK_NEVER);
-	struct spawn_call *s = await_new(L, method, sizeof(*s), spawn_release);
+	struct spawn_call *s =
+	    await_new(L, method, sizeof(*s), bind_worker_spawn_release);
 
 	await_keep(L, lua_gettop(L), 1);
 	s->handle = guest_handle_new(lua_touserdata(L, 1));
@@ -121,7 +122,7 @@ static int vm_spawn_worker(lua_State *L)
 	s->client = client_new_worker(c, s->handle.id, on_lost, &s->client);
 	s->is_greeting = true;
 	client_hello(s->client, &s->hello, deadline);
-	return await(L, s, &s->call->op, spawn_finish);
+	return await(L, s, &s->call->op, bind_worker_spawn_finish);
 }
 
 /* --- after a restore of its VM --- */
@@ -188,7 +189,7 @@ static int signal_it(lua_State *L, const char *method, int signo,
 	return guest_ask(L, method, c, &m, 0, finish);
 }
 
-static int l_kill(lua_State *L)
+static int bind_worker_l_kill(lua_State *L)
 {
 	static const char method[] = "worker:kill";
 
@@ -220,13 +221,13 @@ static int l_join(lua_State *L)
 
 /* --- facts --- */
 
-static int l_handle(lua_State *L)
+static int bind_worker_l_handle(lua_State *L)
 {
 	bind_push_u64(L, worker_check(L, "worker:handle")->handle.id);
 	return 1;
 }
 
-static int l_pid(lua_State *L)
+static int bind_worker_l_pid(lua_State *L)
 {
 	bind_push_i64(L, worker_check(L, "worker:pid")->pid);
 	return 1;
@@ -234,8 +235,8 @@ static int l_pid(lua_State *L)
 
 /* --- as a guest --- */
 
-static struct client *client_of(lua_State *L, const struct object *g,
-				const char *method)
+static struct client *
+bind_worker_client_of(lua_State *L, const struct object *g, const char *method)
 {
 	const struct worker_object *w = (const struct worker_object *)g;
 
@@ -245,7 +246,7 @@ static struct client *client_of(lua_State *L, const struct object *g,
 	return w->client;
 }
 
-static struct client *live_client_of(const struct object *g)
+static struct client *bind_worker_live_client_of(const struct object *g)
 {
 	return ((const struct worker_object *)g)->client;
 }
@@ -255,21 +256,22 @@ static const struct object *vm_of(const struct object *g)
 	return ((const struct worker_object *)g)->handle.guest;
 }
 
-static unsigned epoch_of(const struct object *g)
+static unsigned bind_worker_epoch_of(const struct object *g)
 {
 	const struct object *vm = vm_of(g);
 
 	return vm->class->guest->epoch(vm);
 }
 
-static struct client *numbers_of(const struct object *g)
+static struct client *bind_worker_numbers_of(const struct object *g)
 {
 	const struct object *vm = vm_of(g);
 
 	return vm->class->guest->numbers(vm);
 }
 
-static bool has(const struct object *g, unsigned epoch, uint64_t handle)
+static bool bind_worker_has(const struct object *g, unsigned epoch,
+			    uint64_t handle)
 {
 	const struct object *vm = vm_of(g);
 
@@ -278,31 +280,34 @@ static bool has(const struct object *g, unsigned epoch, uint64_t handle)
 	       vm->class->guest->has(vm, epoch, handle);
 }
 
-static struct stream_list *streams_of(const struct object *g)
+static struct stream_list *bind_worker_streams_of(const struct object *g)
 {
 	return guest_streams(((const struct worker_object *)g)->handle.guest);
 }
 
-static void describe(const struct object *g, struct buf *out)
+static void bind_worker_describe(const struct object *g, struct buf *out)
 {
 	buf_printf(out, "worker %lld",
 		   (long long)((const struct worker_object *)g)->pid);
 }
 
 static const struct guest_ops guest_ops = {
-    .describe = describe,
-    .client = client_of,
-    .client_if_live = live_client_of,
-    .epoch = epoch_of,
-    .has = has,
-    .numbers = numbers_of,
-    .streams = streams_of,
+    .describe = bind_worker_describe,
+    .client = bind_worker_client_of,
+    .client_if_live = bind_worker_live_client_of,
+    .epoch = bind_worker_epoch_of,
+    .has = bind_worker_has,
+    .numbers = bind_worker_numbers_of,
+    .streams = bind_worker_streams_of,
 };
 
 static const struct bind_method methods[] = {
-    {"kill", l_kill, 1}, {"interrupt", l_interrupt, 0},
-    {"join", l_join, 1}, {"handle", l_handle, 0},
-    {"pid", l_pid, 0},	 {NULL, NULL, 0},
+    {"kill", bind_worker_l_kill, 1},
+    {"interrupt", l_interrupt, 0},
+    {"join", l_join, 1},
+    {"handle", bind_worker_l_handle, 0},
+    {"pid", bind_worker_l_pid, 0},
+    {NULL, NULL, 0},
 };
 
 const struct object_class guest_worker_class = {

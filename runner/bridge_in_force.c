@@ -24,8 +24,8 @@ static void put_word(struct buf *out, const char *word)
 	buf_printf(out, "%s%s", out->len ? ", " : "", word);
 }
 
-static void put_span(struct buf *out, const json_t *rule, const char *key,
-		     const char *word)
+static void bridge_in_force_put_span(struct buf *out, const json_t *rule,
+				     const char *key, const char *word)
 {
 	char span[DURATION_TEXT_MAX];
 	int64_t ns = rule_integer(rule, key);
@@ -47,8 +47,8 @@ static void put_effects(struct buf *out, const json_t *rule)
 		put_word(out, "partitioned");
 	if (cuts & CUT_ISOLATION)
 		put_word(out, "isolated");
-	put_span(out, rule, "latency_ns", "latency");
-	put_span(out, rule, "jitter_ns", "jitter");
+	bridge_in_force_put_span(out, rule, "latency_ns", "latency");
+	bridge_in_force_put_span(out, rule, "jitter_ns", "jitter");
 	for (size_t i = 0; i < ARRAY_LEN(chances); i++) {
 		double part =
 		    json_number_value(json_object_get(rule, chances[i]));
@@ -62,7 +62,7 @@ static void put_effects(struct buf *out, const json_t *rule)
 			   (double)bps / 1e6);
 }
 
-static bool is_same(const char *a, const char *b)
+static bool bridge_in_force_is_same(const char *a, const char *b)
 {
 	return a && b ? strcmp(a, b) == 0 : a == b;
 }
@@ -78,8 +78,8 @@ static const json_t *find_twin(const json_t *rules, const json_t *rule,
 		CLEANUP(buf_done) struct buf other = {0};
 		const json_t *r = json_array_get(rules, i);
 
-		if (!is_same(rule_guest(r, "from"), to) ||
-		    !is_same(rule_guest(r, "to"), from))
+		if (!bridge_in_force_is_same(rule_guest(r, "from"), to) ||
+		    !bridge_in_force_is_same(rule_guest(r, "to"), from))
 			continue;
 		put_effects(&other, r);
 		if (other.len == effects->len &&

@@ -30,7 +30,7 @@ static const struct group_kind kinds[] = {
      "total_inactive_file"},
 };
 
-static bool read_line(const char *path, char *line, int size)
+static bool budget_read_line(const char *path, char *line, int size)
 {
 	FILE *in = fopen(path, "re");
 	bool is = in && fgets(line, size, in);
@@ -41,7 +41,7 @@ static bool read_line(const char *path, char *line, int size)
 }
 
 /* The number behind key in a file of "key number" lines. */
-static bool read_key(const char *path, const char *key, uint64_t *ret)
+static bool budget_read_key(const char *path, const char *key, uint64_t *ret)
 {
 	FILE *in = fopen(path, "re");
 	size_t n = strlen(key);
@@ -60,13 +60,14 @@ static bool read_key(const char *path, const char *key, uint64_t *ret)
 
 /* --- memory ---------------------------------------------------------------*/
 
-static bool read_number(const char *dir, const char *name, uint64_t *ret)
+static bool budget_read_number(const char *dir, const char *name, uint64_t *ret)
 {
 	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", dir, name);
 	char line[64];
 
 	/* "max" is no number. */
-	if (!read_line(path, line, sizeof(line)) || *line < '0' || *line > '9')
+	if (!budget_read_line(path, line, sizeof(line)) || *line < '0' ||
+	    *line > '9')
 		return false;
 	*ret = strtoull(line, NULL, 10);
 	return true;
@@ -78,10 +79,10 @@ static void look_at_group(const char *dir, const struct group_kind *k,
 	CLEANUP(free_ptr) char *stat = mem_printf("%s/memory.stat", dir);
 	uint64_t limit, usage, reclaimable = 0;
 
-	if (!read_number(dir, k->limit, &limit) ||
-	    !read_number(dir, k->usage, &usage))
+	if (!budget_read_number(dir, k->limit, &limit) ||
+	    !budget_read_number(dir, k->usage, &usage))
 		return;
-	read_key(stat, k->reclaimable, &reclaimable);
+	budget_read_key(stat, k->reclaimable, &reclaimable);
 	usage -= reclaimable < usage ? reclaimable : usage;
 	uint64_t left = usage < limit ? limit - usage : 0;
 	if (left < *least)
@@ -137,7 +138,7 @@ static uint64_t find_memory(const struct budget_probe *p)
 	uint64_t kib;
 	FILE *in;
 
-	if (read_key(p->meminfo, "MemAvailable", &kib))
+	if (budget_read_key(p->meminfo, "MemAvailable", &kib))
 		least = kib * 1024;
 	in = fopen(p->cgroup, "re");
 	while (in && fgets(line, sizeof(line), in)) {
@@ -222,7 +223,7 @@ static bool is_above(const char *dir, const char *name, double limit)
 	double avg10;
 
 	/* The first line: some avg10=0.00 avg60=0.00 avg300=0.00 total=0 */
-	return read_line(path, line, sizeof(line)) &&
+	return budget_read_line(path, line, sizeof(line)) &&
 	       sscanf(line, "some avg10=%lf", &avg10) == 1 && avg10 > limit;
 }
 

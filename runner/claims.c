@@ -61,7 +61,7 @@ static json_t *whole(uint64_t n)
 	return json_integer(n > INT64_MAX ? INT64_MAX : (json_int_t)n);
 }
 
-static void put_amount(json_t *ev, const struct pool_amount *a)
+static void claims_put_amount(json_t *ev, const struct pool_amount *a)
 {
 	json_object_set_new(ev, "memory", whole(a->memory));
 	json_object_set_new(ev, "cpus", whole(a->cpus));
@@ -73,8 +73,8 @@ void claims_give_back(struct claims *c, const struct pool_amount *amount)
 
 	if (!amount->memory && !amount->cpus)
 		return;
-	ev = event_new("give_back");
-	put_amount(ev, amount);
+	ev = event_begin("give_back");
+	claims_put_amount(ev, amount);
 	send_event(c, ev);
 }
 
@@ -93,7 +93,7 @@ static void forget(struct ask *a)
 	free(a);
 }
 
-static struct ask *find(const struct claims *c, uint64_t id)
+static struct ask *claims_find(const struct claims *c, uint64_t id)
 {
 	struct ask *a;
 
@@ -103,12 +103,12 @@ static struct ask *find(const struct claims *c, uint64_t id)
 	return NULL;
 }
 
-static void on_answer(struct claims *c, uint64_t id, const char *refusal)
+static void claims_on_answer(struct claims *c, uint64_t id, const char *refusal)
 {
 	struct ask *a;
 	struct err err;
 
-	a = find(c, id);
+	a = claims_find(c, id);
 	if (!a)
 		return;
 	struct op *op = a->op;
@@ -132,11 +132,12 @@ static void read_answer(struct claims *c, const char *line, size_t n)
 	const json_t *id = json_object_get(o, "answer");
 	const json_t *queued = json_object_get(o, "queued");
 	const json_t *said = json_object_get(o, "said");
-	struct ask *a = find(c, (uint64_t)json_integer_value(queued));
+	struct ask *a = claims_find(c, (uint64_t)json_integer_value(queued));
 
 	if (json_is_integer(id))
-		on_answer(c, (uint64_t)json_integer_value(id),
-			  json_string_value(json_object_get(o, "refusal")));
+		claims_on_answer(
+		    c, (uint64_t)json_integer_value(id),
+		    json_string_value(json_object_get(o, "refusal")));
 	if (a)
 		a->is_queued = true;
 	if (said && c->on_said)
@@ -165,7 +166,7 @@ static bool read_answers(struct claims *c)
 	return true;
 }
 
-static void on_readable(void *ctx, int fd, unsigned ready)
+static void claims_on_readable(void *ctx, int fd, unsigned ready)
 {
 	struct claims *c = ctx;
 
@@ -182,7 +183,7 @@ static void stay(struct claims *c, uint64_t id)
 	struct pollfd p = {.fd = c->fd, .events = POLLIN};
 	const struct ask *a;
 
-	while ((a = find(c, id)) && !a->is_queued) {
+	while ((a = claims_find(c, id)) && !a->is_queued) {
 		int n = poll(&p, 1, WORD_MS);
 
 		if (n < 0 && errno == EINTR)
@@ -194,7 +195,7 @@ static void stay(struct claims *c, uint64_t id)
 
 /* --- asks -----------------------------------------------------------------*/
 
-static void on_stop(struct op *op, int reason)
+static void claims_on_stop(struct op *op, int reason)
 {
 	struct ask *a = op->owner;
 	json_t *ev;
@@ -202,7 +203,7 @@ static void on_stop(struct op *op, int reason)
 	(void)reason;
 	if (!a)
 		return;
-	ev = event_new("withdraw");
+	ev = event_begin("withdraw");
 	json_object_set_new(ev, "id", whole(a->id));
 	send_event(a->c, ev);
 	a->c->n_pending--;
@@ -214,10 +215,10 @@ static void on_stop(struct op *op, int reason)
 void claims_ask(struct claims *c, struct op *op, const struct pool_request *r,
 		int64_t deadline_ns)
 {
-	json_t *ev = event_new("ask");
+	json_t *ev = event_begin("ask");
 	struct ask *a;
 
-	op_init(op, c->loop, on_stop);
+	op_init(op, c->loop, claims_on_stop);
 	op_start(op, deadline_ns);
 	if (c->fd < 0) {
 		json_decref(ev);
@@ -237,7 +238,7 @@ void claims_ask(struct claims *c, struct op *op, const struct pool_request *r,
 	json_object_set_new(ev, "id", whole(a->id));
 	json_object_set_new(
 	    ev, "kind", json_string(r->kind == POOL_CLAIM ? "claim" : "vms"));
-	put_amount(ev, &r->amount);
+	claims_put_amount(ev, &r->amount);
 	json_object_set_new(ev, "what", event_string(r->what, strlen(r->what)));
 	json_object_set_new(ev, "place",
 			    event_string(r->place, strlen(r->place)));
@@ -257,7 +258,7 @@ void claims_park(struct claims *c)
 	if (c->n_parked == c->n_pending)
 		return;
 	c->n_parked = c->n_pending;
-	ev = event_new("parked");
+	ev = event_begin("parked");
 	json_object_set_new(ev, "asks", whole(c->n_pending));
 	send_event(c, ev);
 }
@@ -271,7 +272,7 @@ struct claims *claims_new(struct loop *l, struct event_sink *sink, int fd)
 	c->fd = fd;
 	LIST_INIT(&c->asks);
 	if (fd >= 0) {
-		c->watch = watch_new(l, fd, on_readable, c);
+		c->watch = watch_new(l, fd, claims_on_readable, c);
 		watch_set(c->watch, LOOP_READ);
 	}
 	return c;

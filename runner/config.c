@@ -104,7 +104,7 @@ config_find_profile(const struct config *c, const char *name, struct err *err)
 }
 
 /* *path made absolute. */
-static void resolve(const struct config *c, char **path)
+static void config_resolve(const struct config *c, char **path)
 {
 	if (!*path || **path == '/')
 		return;
@@ -116,7 +116,7 @@ static void resolve(const struct config *c, char **path)
 static void resolve_all(const struct config *c, struct strvec *paths)
 {
 	for (size_t i = 0; i < paths->n; i++)
-		resolve(c, &paths->v[i]);
+		config_resolve(c, &paths->v[i]);
 }
 
 /* *s with every {out} replaced by out. */
@@ -155,7 +155,7 @@ static void finish_profile(const struct config *c, struct config_profile *p)
 		    mem_printf("%s/build/%s-%016llx", c->cache_dir, p->name,
 			       (unsigned long long)hash_path(c->dir));
 	if (p->build_out) {
-		resolve(c, &p->build_out);
+		config_resolve(c, &p->build_out);
 		expand(&p->kernel, p->build_out);
 		expand(&p->initrd, p->build_out);
 		expand(&p->cmdline_file, p->build_out);
@@ -165,20 +165,20 @@ static void finish_profile(const struct config *c, struct config_profile *p)
 		for (size_t i = 0; i < p->modules.n; i++)
 			expand(&p->modules.v[i], p->build_out);
 	}
-	resolve(c, &p->kernel);
-	resolve(c, &p->initrd);
-	resolve(c, &p->cmdline_file);
+	config_resolve(c, &p->kernel);
+	config_resolve(c, &p->initrd);
+	config_resolve(c, &p->cmdline_file);
 	resolve_all(c, &p->disks);
 	/* A module is a path, or a name that the guest image knows. */
 	for (size_t i = 0; i < p->modules.n; i++) {
 		if (strchr(p->modules.v[i], '/'))
-			resolve(c, &p->modules.v[i]);
+			config_resolve(c, &p->modules.v[i]);
 	}
 	if (!p->cmdline)
 		p->cmdline = mem_strdup("");
 }
 
-static int by_name(const void *a, const void *b)
+static int config_by_name(const void *a, const void *b)
 {
 	const struct config_profile *pa = a;
 	const struct config_profile *pb = b;
@@ -186,18 +186,18 @@ static int by_name(const void *a, const void *b)
 	return strcmp(pa->name, pb->name);
 }
 
-static int finish(struct config *c, struct err *err)
+static int config_finish(struct config *c, struct err *err)
 {
 	if (!c->default_profile)
 		c->default_profile = mem_strdup(DEFAULT_NAME);
 	if (!profile_named(c, DEFAULT_NAME))
 		config_add_profile(c, DEFAULT_NAME);
-	qsort(c->profiles, c->n_profiles, sizeof(*c->profiles), by_name);
+	qsort(c->profiles, c->n_profiles, sizeof(*c->profiles), config_by_name);
 	if (!config_find_profile(c, NULL, err))
 		return err_wrap(err, "%s: default_profile", c->path);
 	if (!c->cache_dir)
 		c->cache_dir = guest_cache_dir();
-	resolve(c, &c->cache_dir);
+	config_resolve(c, &c->cache_dir);
 	if (!c->roots.n)
 		strvec_add(&c->roots, c->dir);
 	resolve_all(c, &c->roots);
@@ -243,7 +243,7 @@ static int load_into(struct config *c, const char *path, struct err *err)
 	c->path = path ? mem_strdup(path) : search_upwards(cwd);
 	c->dir = mem_strdup(cwd);
 	if (c->path) {
-		resolve(c, &c->path);
+		config_resolve(c, &c->path);
 		free(c->dir);
 		c->dir = mem_strdup(c->path);
 		cut_last(c->dir);
@@ -251,7 +251,7 @@ static int load_into(struct config *c, const char *path, struct err *err)
 		if (r < 0)
 			return r;
 	}
-	return finish(c, err);
+	return config_finish(c, err);
 }
 
 int config_load(struct config *c, const char *path, struct err *err)

@@ -42,7 +42,7 @@ static const struct key *keys_of_file(void);
 static const struct key *keys_of_profile(void);
 static const struct key *keys_of_config(void);
 
-static int complain(const struct place *at, const char *wanted)
+static int config_table_complain(const struct place *at, const char *wanted)
 {
 	return err_set(at->err, -EINVAL, "%s: %s: expected %s, got %s",
 		       at->file, at->key, wanted, luaL_typename(at->L, -1));
@@ -62,13 +62,13 @@ static const char *top_string(lua_State *L)
 	return strlen(s) == n ? s : NULL;
 }
 
-static int read_string(const struct place *at, void *dst)
+static int config_table_read_string(const struct place *at, void *dst)
 {
 	char **s = dst;
 	const char *top = top_string(at->L);
 
 	if (!top)
-		return complain(at, "a string");
+		return config_table_complain(at, "a string");
 	*s = mem_strdup(top);
 	return 0;
 }
@@ -78,8 +78,8 @@ static int read_path(const struct place *at, void *dst)
 	const char *top = top_string(at->L);
 
 	if (!top || !*top)
-		return complain(at, "a path");
-	return read_string(at, dst);
+		return config_table_complain(at, "a path");
+	return config_table_read_string(at, dst);
 }
 
 static int read_bool(const struct place *at, void *dst)
@@ -87,7 +87,7 @@ static int read_bool(const struct place *at, void *dst)
 	bool *b = dst;
 
 	if (!lua_isboolean(at->L, -1))
-		return complain(at, "true or false");
+		return config_table_complain(at, "true or false");
 	*b = lua_toboolean(at->L, -1);
 	return 0;
 }
@@ -117,7 +117,7 @@ static int read_size(const struct place *at, void *dst)
 		return 0;
 	}
 	if (!s)
-		return complain(at, "a size, such as \"256M\"");
+		return config_table_complain(at, "a size, such as \"256M\"");
 	if (parse_size(s, size) < 0)
 		return err_set(
 		    at->err, -EINVAL,
@@ -127,7 +127,7 @@ static int read_size(const struct place *at, void *dst)
 	return 0;
 }
 
-static int read_memory(const struct place *at, void *dst)
+static int config_table_read_memory(const struct place *at, void *dst)
 {
 	uint64_t *memory = dst;
 	int r = read_size(at, dst);
@@ -160,7 +160,8 @@ static int read_accel(const struct place *at, void *dst)
 	const char *s = top_string(at->L);
 
 	if (!s || accel_parse(s, dst) < 0)
-		return complain(at, "\"auto\", \"kvm\" or \"tcg\"");
+		return config_table_complain(at,
+					     "\"auto\", \"kvm\" or \"tcg\"");
 	return 0;
 }
 
@@ -169,7 +170,8 @@ static int read_transport(const struct place *at, void *dst)
 	const char *s = top_string(at->L);
 
 	if (!s || transport_parse(s, dst) < 0)
-		return complain(at, "\"auto\", \"vsock\" or \"serial\"");
+		return config_table_complain(
+		    at, "\"auto\", \"vsock\" or \"serial\"");
 	return 0;
 }
 
@@ -178,7 +180,7 @@ static int read_network(const struct place *at, void *dst)
 	const char *s = top_string(at->L);
 
 	if (!s || network_parse(s, dst) < 0)
-		return complain(at, "\"user\" or \"kernel\"");
+		return config_table_complain(at, "\"user\" or \"kernel\"");
 	return 0;
 }
 
@@ -193,7 +195,7 @@ static int read_list(const struct place *at, const char *wanted,
 	int r = 0;
 
 	if (!lua_istable(L, -1))
-		return complain(at, wanted);
+		return config_table_complain(at, wanted);
 	for (lua_pushnil(L); lua_next(L, -2); lua_pop(L, 1))
 		n++;
 	if (n != lua_objlen(L, -1))
@@ -218,7 +220,7 @@ static int read_item_string(const struct place *at, void *ctx)
 	const char *s = top_string(at->L);
 
 	if (!s || !*s)
-		return complain(at, "a string");
+		return config_table_complain(at, "a string");
 	strvec_add(ctx, s);
 	return 0;
 }
@@ -261,7 +263,8 @@ static int unknown_key(const struct place *at, const struct key *keys,
 }
 
 /* Every key of the table on the top of the stack must be among keys. */
-static int check_keys(const struct place *at, const struct key *keys)
+static int config_table_check_keys(const struct place *at,
+				   const struct key *keys)
 {
 	lua_State *L = at->L;
 
@@ -292,8 +295,8 @@ static int read_table(const struct place *at, const struct key *keys,
 	int r;
 
 	if (!lua_istable(L, -1))
-		return complain(at, "a table");
-	r = check_keys(at, keys);
+		return config_table_complain(at, "a table");
+	r = config_table_check_keys(at, keys);
 	for (const struct key *k = keys; !r && k->name; k++) {
 		CLEANUP(free_ptr)
 		char *key =
@@ -317,7 +320,7 @@ static int read_content(const struct place *at, void *dst)
 	const char *s;
 
 	if (lua_type(at->L, -1) != LUA_TSTRING)
-		return complain(at, "a string");
+		return config_table_complain(at, "a string");
 	s = lua_tolstring(at->L, -1, &f->n);
 	f->content = mem_dup(s, f->n);
 	return 0;
@@ -338,12 +341,12 @@ static int read_mode(const struct place *at, void *dst)
 	unsigned long digits =
 	    s && *s >= '0' && *s <= '7' ? strtoul(s, &end, 8) : ULONG_MAX;
 	if (!end || *end || digits > 07777)
-		return complain(at, "a mode, such as \"0755\"");
+		return config_table_complain(at, "a mode, such as \"0755\"");
 	*mode = (uint32_t)digits;
 	return 0;
 }
 
-static int read_file(const struct place *at, void *ctx)
+static int config_table_read_file(const struct place *at, void *ctx)
 {
 	struct config_profile *p = ctx;
 
@@ -365,9 +368,10 @@ static int read_file(const struct place *at, void *ctx)
 	return 0;
 }
 
-static int read_files(const struct place *at, void *dst)
+static int config_table_read_files(const struct place *at, void *dst)
 {
-	return read_list(at, "a list of {path=, content=, mode=}", read_file,
+	return read_list(at, "a list of {path=, content=, mode=}",
+			 config_table_read_file,
 			 CONTAINER_OF(dst, struct config_profile, files));
 }
 
@@ -395,10 +399,11 @@ static int read_profiles(const struct place *at, void *dst)
 	int r = 0;
 
 	if (!lua_istable(L, -1))
-		return complain(at, "a table of profiles");
+		return config_table_complain(at, "a table of profiles");
 	for (lua_pushnil(L); !r && lua_next(L, -2); lua_pop(L, 1)) {
 		if (lua_type(L, -2) != LUA_TSTRING) {
-			r = complain(at, "named profiles: debian = {...}");
+			r = config_table_complain(
+			    at, "named profiles: debian = {...}");
 			continue;
 		}
 		const char *name = lua_tostring(L, -2);
@@ -439,14 +444,22 @@ static const struct key *keys_of_profile(void)
 #name, read, offsetof(struct config_profile, name)             \
 	}
 	static const struct key keys[] = {
-	    KEY(kernel, read_path),	    KEY(initrd, read_path),
-	    KEY(cmdline, read_string),	    KEY(cmdline_file, read_path),
-	    KEY(modules, read_strings),	    KEY(disks, read_strings),
-	    KEY(files, read_files),	    KEY(memory, read_memory),
-	    KEY(cpus, read_cpus),	    KEY(build, read_string),
-	    KEY(build_out, read_path),	    KEY(inject_agent, read_bool),
-	    KEY(qemu_args, read_strings),   KEY(accel, read_accel),
-	    KEY(transport, read_transport), {0},
+	    KEY(kernel, read_path),
+	    KEY(initrd, read_path),
+	    KEY(cmdline, config_table_read_string),
+	    KEY(cmdline_file, read_path),
+	    KEY(modules, read_strings),
+	    KEY(disks, read_strings),
+	    KEY(files, config_table_read_files),
+	    KEY(memory, config_table_read_memory),
+	    KEY(cpus, read_cpus),
+	    KEY(build, config_table_read_string),
+	    KEY(build_out, read_path),
+	    KEY(inject_agent, read_bool),
+	    KEY(qemu_args, read_strings),
+	    KEY(accel, read_accel),
+	    KEY(transport, read_transport),
+	    {0},
 	};
 #undef KEY
 	return keys;
@@ -463,7 +476,7 @@ static const struct key *keys_of_config(void)
 	    KEY(cache_dir, read_path),
 	    KEY(cache_max_size, read_size),
 	    KEY(profiles, read_profiles),
-	    KEY(default_profile, read_string),
+	    KEY(default_profile, config_table_read_string),
 	    KEY(network, read_network),
 	    {0},
 	};

@@ -21,17 +21,17 @@ struct held {
 	bool is_said;
 };
 
-static void say(struct worker *w, const char *text, size_t n)
+static void debug_say(struct worker *w, const char *text, size_t n)
 {
-	json_t *ev = event_new("debug");
+	json_t *ev = event_begin("debug");
 
 	json_object_set_new(ev, "text", event_string(text, n));
 	worker_emit(w, ev);
 }
 
-static void tell(struct worker *w, const char *what)
+static void debug_tell(struct worker *w, const char *what)
 {
-	json_t *ev = event_new("debug");
+	json_t *ev = event_begin("debug");
 
 	json_object_set_new(ev, what, json_true());
 	worker_emit(w, ev);
@@ -42,7 +42,7 @@ static int core_say(lua_State *L)
 	size_t n;
 	const char *text = luaL_checklstring(L, 1, &n);
 
-	say(worker_of(L), text, n);
+	debug_say(worker_of(L), text, n);
 	return 0;
 }
 
@@ -55,10 +55,10 @@ static void on_said(void *ctx, const char *line)
 }
 
 /* The next line, owned; NULL: there is none. The guests go on meanwhile. */
-static char *next_line(struct worker *w, struct held *h)
+static char *debug_next_line(struct worker *w, struct held *h)
 {
 	h->is_said = false;
-	tell(w, "prompt");
+	debug_tell(w, "prompt");
 	while (!h->is_said)
 		loop_turn(w->loop);
 	return TAKE(h->line);
@@ -116,7 +116,7 @@ static void introduce(struct worker *w, const char *test,
 		       "provium.NAME:run(\"...\"), and the test's variables "
 		       "by name.\nlocals() lists them, frames() lists the "
 		       "calls; ^D ends.\n");
-	say(w, (char *)buf_data(&b), b.len);
+	debug_say(w, (char *)buf_data(&b), b.len);
 	buf_done(&b);
 }
 
@@ -132,7 +132,7 @@ int64_t debug_hold(struct worker *w, const char *test, const struct failure *f)
 	frames_push(L, FRAMES_OF_TEST);
 	claims_on_said(w->claims, on_said, &h);
 	introduce(w, test, f);
-	while ((line = next_line(w, &h))) {
+	while ((line = debug_next_line(w, &h))) {
 		struct failure none = {0};
 
 		push_runner(L);
@@ -145,7 +145,7 @@ int64_t debug_hold(struct worker *w, const char *test, const struct failure *f)
 		free(line);
 	}
 	claims_on_said(w->claims, NULL, NULL);
-	tell(w, "over");
+	debug_tell(w, "over");
 	lua_settop(L, top);
 	return clock_now_ns() - since_ns;
 }

@@ -159,7 +159,7 @@ static bool is_same_file(const char *path, const json_t *was)
 /* --- the rest ----------------------------------------------------------------
  */
 
-static json_t *value_of(const char *name)
+static json_t *deps_value_of(const char *name)
 {
 	const char *value = getenv(name);
 	json_t *v = value ? json_string(value) : json_null();
@@ -170,7 +170,7 @@ static json_t *value_of(const char *name)
 
 void deps_add_env(struct deps *d, const char *name)
 {
-	json_object_set_new(d->env, name, value_of(name));
+	json_object_set_new(d->env, name, deps_value_of(name));
 }
 
 void deps_add_fixture(struct deps *d, const char *source, const char *key)
@@ -254,7 +254,7 @@ static char *changed_env(const json_t *env)
 	bool same;
 
 	json_object_foreach ((json_t *)(uintptr_t)env, name, was) {
-		now = value_of(name);
+		now = deps_value_of(name);
 		same = json_equal(now, was) && !json_is_true(was);
 		json_decref(now);
 		if (!same)

@@ -38,7 +38,7 @@ struct walk {
 	struct err *err;
 };
 
-static bool has_suffix(const char *name)
+static bool discover_has_suffix(const char *name)
 {
 	size_t n = strlen(name);
 	size_t m = strlen(SUFFIX);
@@ -46,7 +46,7 @@ static bool has_suffix(const char *name)
 	return n > m && !strcmp(name + n - m, SUFFIX);
 }
 
-static int fail(struct walk *w, const char *what, const char *path)
+static int discover_fail(struct walk *w, const char *what, const char *path)
 {
 	int code = -errno;
 
@@ -54,12 +54,12 @@ static int fail(struct walk *w, const char *what, const char *path)
 		       strerror(errno));
 }
 
-static int add_file(struct walk *w, const char *path)
+static int discover_add_file(struct walk *w, const char *path)
 {
 	char *real = realpath(path, NULL);
 
 	if (!real)
-		return fail(w, "cannot open", path);
+		return discover_fail(w, "cannot open", path);
 	struct test_files *f = w->files;
 	f->v = mem_realloc_array(f->v, f->n + 1, sizeof(*f->v));
 	f->v[f->n++] = (struct test_file){
@@ -81,7 +81,7 @@ static bool see(struct walk *w, const struct stat *st)
 	return true;
 }
 
-static int add_entry(struct walk *w, const char *dir, const char *name)
+static int discover_add_entry(struct walk *w, const char *dir, const char *name)
 {
 	bool is_below = strcmp(dir, ".") != 0;
 	bool has_slash = dir[strlen(dir) - 1] == '/';
@@ -92,19 +92,23 @@ static int add_entry(struct walk *w, const char *dir, const char *name)
 	struct stat target;
 
 	if (lstat(path, &st) < 0)
-		return errno == ENOENT ? 0 : fail(w, "cannot look at", path);
+		return errno == ENOENT
+			   ? 0
+			   : discover_fail(w, "cannot look at", path);
 	if (S_ISDIR(st.st_mode)) {
 		strvec_add(&w->real, path);
 		return 0;
 	}
 	if (stat(path, &target) < 0) {
 		/* A dangling link matters only where a test was meant. */
-		return has_suffix(name) ? fail(w, "cannot open", path) : 0;
+		return discover_has_suffix(name)
+			   ? discover_fail(w, "cannot open", path)
+			   : 0;
 	}
 	if (S_ISDIR(target.st_mode))
 		strvec_add(&w->links, path);
-	else if (has_suffix(name) && S_ISREG(target.st_mode))
-		return add_file(w, path);
+	else if (discover_has_suffix(name) && S_ISREG(target.st_mode))
+		return discover_add_file(w, path);
 	return 0;
 }
 
@@ -116,13 +120,13 @@ static int visit(struct walk *w, const char *path)
 	DIR *d = opendir(path);
 
 	if (!d)
-		return fail(w, "cannot read directory", path);
+		return discover_fail(w, "cannot read directory", path);
 	if (fstat(dirfd(d), &st) < 0)
-		r = fail(w, "cannot look at", path);
+		r = discover_fail(w, "cannot look at", path);
 	if (!r && see(w, &st)) {
 		while (!r && (e = readdir(d))) {
 			if (e->d_name[0] != '.')
-				r = add_entry(w, path, e->d_name);
+				r = discover_add_entry(w, path, e->d_name);
 		}
 	}
 	closedir(d);
@@ -172,7 +176,7 @@ static int add_argument(struct walk *w, const char *arg)
 		if (errno == ENOENT || errno == ENOTDIR)
 			return err_set(w->err, -ENOENT,
 				       "no such file or directory: '%s'", arg);
-		return fail(w, "cannot open", arg);
+		return discover_fail(w, "cannot open", arg);
 	}
 	if (S_ISDIR(st.st_mode)) {
 		strvec_add(&w->real, path);
@@ -181,15 +185,15 @@ static int add_argument(struct walk *w, const char *arg)
 	if (!S_ISREG(st.st_mode))
 		return err_set(w->err, -EINVAL,
 			       "'%s' is neither a file nor a directory", arg);
-	if (!has_suffix(path))
+	if (!discover_has_suffix(path))
 		return err_set(
 		    w->err, -EINVAL,
 		    "'%s' is no test file: its name does not end in " SUFFIX,
 		    arg);
-	return add_file(w, path);
+	return discover_add_file(w, path);
 }
 
-static int compare(const void *a, const void *b)
+static int discover_compare(const void *a, const void *b)
 {
 	const struct test_file *fa = a;
 	const struct test_file *fb = b;
@@ -213,7 +217,7 @@ static void sort_unique(struct test_files *f)
 
 	if (!f->n)
 		return;
-	qsort(f->v, f->n, sizeof(*f->v), compare);
+	qsort(f->v, f->n, sizeof(*f->v), discover_compare);
 	for (size_t i = 0; i < f->n; i++) {
 		if (kept && !strcmp(f->v[kept - 1].path, f->v[i].path)) {
 			free(f->v[i].path);

@@ -16,7 +16,7 @@
 static const char *const essential[] = {
     "event", "time", "file", "test", "line", "status", "duration", "location"};
 
-json_t *event_new(const char *event)
+json_t *event_begin(const char *event)
 {
 	json_t *ev = json_object();
 

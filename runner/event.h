@@ -32,12 +32,8 @@
 #define EVENT_STRING_MAX (1u << 20)
 #define EVENT_NAME_MAX	 4096u /* of names in an event that had to be cut */
 
-/* libevent, which this is linked with, has an event_new() too: under that name
- * one would replace the other. */
-#define event_new event_begin
-
 /* A new object with event and time set; the caller owns the reference. */
-json_t *event_new(const char *event);
+json_t *event_begin(const char *event);
 /* Bytes that are not UTF-8 become U+FFFD; owned. */
 json_t *event_string(const char *s, size_t n);
 /* Appends one line. An event that would be longer than EVENT_LINE_MAX loses

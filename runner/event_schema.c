@@ -37,7 +37,7 @@ static bool is_span(const json_t *v)
 	return json_is_number(v) && s >= 0 && s <= SPAN_MAX;
 }
 
-static bool is_of(const json_t *v, const struct event_field *f)
+static bool event_schema_is_of(const json_t *v, const struct event_field *f)
 {
 	switch (f->type) {
 	case EVENT_STRING:
@@ -89,7 +89,7 @@ static int check_field(const json_t *o, const struct event_field *f,
 	if (!v)
 		return err_set(err, -EBADMSG, "no \"%s\" in %s", f->name,
 			       f->owner);
-	if (!is_of(v, f))
+	if (!event_schema_is_of(v, f))
 		return err_set(err, -EBADMSG, "\"%s\" of %s is no %s", f->name,
 			       f->owner, event_type_name(f->type));
 	if (f->type == EVENT_OBJECT)

@@ -98,7 +98,7 @@ void evidence_set_source(const struct worker *w, json_t *ev,
 static json_t *evidence_event(const struct worker *w, const char *name)
 {
 	const char *test = suite_running_name(&w->suite);
-	json_t *ev = event_new(name);
+	json_t *ev = event_begin(name);
 
 	if (test)
 		json_object_set_new(ev, "test",

@@ -25,14 +25,14 @@
 /* --- sources -----------------------------------------------------------------
  */
 
-static bool has_suffix(const char *path)
+static bool fixture_has_suffix(const char *path)
 {
 	size_t n = strlen(path), m = strlen(FIXTURE_SUFFIX);
 
 	return n > m && !strcmp(path + n - m, FIXTURE_SUFFIX);
 }
 
-static int by_name(const FTSENT **a, const FTSENT **b)
+static int fixture_by_name(const FTSENT **a, const FTSENT **b)
 {
 	return strcmp((*a)->fts_name, (*b)->fts_name);
 }
@@ -42,7 +42,7 @@ static int list_root(const char *root, struct strvec *names,
 {
 	CLEANUP(free_ptr) char *p = mem_strdup(root);
 	char *const roots[] = {p, NULL};
-	FTS *fts = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, by_name);
+	FTS *fts = fts_open(roots, FTS_LOGICAL | FTS_NOCHDIR, fixture_by_name);
 	FTSENT *e;
 
 	if (!fts)
@@ -53,7 +53,7 @@ static int list_root(const char *root, struct strvec *names,
 			fts_set(fts, e, FTS_SKIP);
 			continue;
 		}
-		if (e->fts_info != FTS_F || !has_suffix(e->fts_path))
+		if (e->fts_info != FTS_F || !fixture_has_suffix(e->fts_path))
 			continue;
 		const char *name = e->fts_path + strlen(root) + 1;
 		CLEANUP(free_ptr) char *real = realpath(e->fts_path, NULL);
@@ -114,7 +114,7 @@ char *fixture_slot(const struct config *c, const char *source)
 	    strrchr(source, '/') ? strrchr(source, '/') + 1 : source;
 	size_t n = strlen(base);
 
-	if (has_suffix(base))
+	if (fixture_has_suffix(base))
 		n -= strlen(FIXTURE_SUFFIX);
 	return mem_printf("%s/fixtures/%.*s-%016" PRIx64, c->cache_dir, (int)n,
 			  base, (uint64_t)XXH3_64bits(source, strlen(source)));

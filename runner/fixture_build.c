@@ -45,7 +45,7 @@ static void building_done(struct building *g)
 }
 
 /* Of all that a worker says, what was printed. */
-static void on_event(struct event_sink *sink, const json_t *ev)
+static void fixture_build_on_event(struct event_sink *sink, const json_t *ev)
 {
 	struct building *g = CONTAINER_OF(sink, struct building, sink);
 	const char *kind = json_string_value(json_object_get(ev, "event"));
@@ -154,7 +154,7 @@ static int run_file(struct building *g, struct worker *w, struct err *err)
 	return r;
 }
 
-static int run(struct building *g, struct err *err)
+static int fixture_build_run(struct building *g, struct err *err)
 {
 	char display[SITE_FILE_MAX];
 	char source[PATH_MAX], config[PATH_MAX];
@@ -254,12 +254,12 @@ static int build_locked(const struct fixture_build *b, const char *slot,
 			struct err *err)
 {
 	CLEANUP(building_done)
-	struct building g = {.sink = {.event = on_event}, .b = b};
+	struct building g = {.sink = {.event = fixture_build_on_event}, .b = b};
 	int64_t started_ns = clock_now_ns();
 	int r;
 
 	g.tmp = store_tmp(slot, err);
-	r = g.tmp ? run(&g, err) : err->code;
+	r = g.tmp ? fixture_build_run(&g, err) : err->code;
 	return r < 0
 		   ? r
 		   : commit(&g, slot,

@@ -35,13 +35,13 @@ struct capture {
 	lua_Debug ar;
 };
 
-static void *key_of(enum frames_of whose)
+static void *frames_key_of(enum frames_of whose)
 {
 	return (void *)(uintptr_t)&keys[whose];
 }
 
 /* Adds the value on top to the list at idx, and pops it. */
-static void add_to(lua_State *L, int idx)
+static void frames_add_to(lua_State *L, int idx)
 {
 	lua_rawseti(L, idx, (int)lua_objlen(L, idx) + 1);
 }
@@ -84,9 +84,9 @@ static void add_upvalues(struct capture *c)
 		lua_pop(L, 1);
 		push_var(L, name);
 		set_upvalue(L, fn + 1, fn, i);
-		add_to(L, c->vars);
+		frames_add_to(L, c->vars);
 	}
-	add_to(L, c->functions);
+	frames_add_to(L, c->functions);
 }
 
 /* Whether the local variable is the upvalue `index` of the function on top. */
@@ -143,7 +143,7 @@ static void add_local(struct capture *c, int local, const char *name)
 		lua_pushvalue(L, value);
 		set_value(L, var, "value");
 	}
-	add_to(L, c->vars);
+	frames_add_to(L, c->vars);
 	lua_settop(L, value - 1);
 }
 
@@ -169,7 +169,7 @@ static void add_function(struct capture *c, int local, const char *name)
 	(void)local;
 	(void)name;
 	if (lua_isfunction(c->L, -1) && !lua_iscfunction(c->L, -1))
-		add_to(c->L, c->functions);
+		frames_add_to(c->L, c->functions);
 	else
 		lua_pop(c->L, 1);
 }
@@ -193,7 +193,7 @@ static void add_frame(struct capture *c)
 	each_local(c, add_function);
 	each_local(c, add_local);
 	set_value(L, frame, "vars");
-	add_to(L, c->frames);
+	frames_add_to(L, c->frames);
 	lua_settop(L, top);
 	c->n_frames++;
 }
@@ -222,7 +222,7 @@ void frames_keep(lua_State *L, lua_State *of, enum frames_of whose)
 
 	if (!will_be_held(w) || !lua_checkstack(L, SLOTS))
 		return;
-	lua_pushlightuserdata(L, key_of(whose));
+	lua_pushlightuserdata(L, frames_key_of(whose));
 	lua_newtable(L);
 	c.frames = lua_gettop(L);
 	lua_newtable(L);
@@ -236,7 +236,7 @@ void frames_keep(lua_State *L, lua_State *of, enum frames_of whose)
 
 void frames_move(lua_State *L, enum frames_of from, enum frames_of to)
 {
-	lua_pushlightuserdata(L, key_of(to));
+	lua_pushlightuserdata(L, frames_key_of(to));
 	frames_push(L, from);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 	frames_drop(L, from);
@@ -244,13 +244,13 @@ void frames_move(lua_State *L, enum frames_of from, enum frames_of to)
 
 void frames_drop(lua_State *L, enum frames_of whose)
 {
-	lua_pushlightuserdata(L, key_of(whose));
+	lua_pushlightuserdata(L, frames_key_of(whose));
 	lua_pushnil(L);
 	lua_rawset(L, LUA_REGISTRYINDEX);
 }
 
 void frames_push(lua_State *L, enum frames_of whose)
 {
-	lua_pushlightuserdata(L, key_of(whose));
+	lua_pushlightuserdata(L, frames_key_of(whose));
 	lua_rawget(L, LUA_REGISTRYINDEX);
 }

@@ -105,7 +105,7 @@ char *history_path(const char *cache_dir, const char *base)
 
 /* --- reading --------------------------------------------------------------*/
 
-static const char *key_of(const struct history *h, const char *path)
+static const char *history_key_of(const struct history *h, const char *path)
 {
 	size_t n = strlen(h->base);
 
@@ -113,7 +113,7 @@ static const char *key_of(const struct history *h, const char *path)
 }
 
 /* The records in path; an empty object where there is no file. */
-static json_t *read_files(const char *path, struct err *err)
+static json_t *history_read_files(const char *path, struct err *err)
 {
 	CLEANUP(buf_done) struct buf b = {0};
 	int r = store_read(path, HISTORY_MAX, &b, err);
@@ -148,7 +148,7 @@ struct history *history_open(const char *path, const char *base,
 	h->base = mem_printf("%s%s", base, n && base[n - 1] == '/' ? "" : "/");
 	h->keys = json_object();
 	h->seen = json_object();
-	h->files = path ? read_files(path, err) : json_object();
+	h->files = path ? history_read_files(path, err) : json_object();
 	return h->files ? h : history_free(h);
 }
 
@@ -168,7 +168,7 @@ struct history *history_free(struct history *h)
 static const json_t *record_of(const struct history *h,
 			       const struct test_file *file)
 {
-	return json_object_get(h->files, key_of(h, file->path));
+	return json_object_get(h->files, history_key_of(h, file->path));
 }
 
 struct order_hint history_hint(const struct history *h,
@@ -217,7 +217,7 @@ static json_t *object_at(json_t *o, const char *key)
 	return v;
 }
 
-static void on_plan(struct history *h, json_t *seen, const json_t *ev)
+static void history_on_plan(struct history *h, json_t *seen, const json_t *ev)
 {
 	const json_t *tests = json_object_get(ev, "tests");
 
@@ -234,7 +234,8 @@ static void on_plan(struct history *h, json_t *seen, const json_t *ev)
 	json_object_set_new(seen, "is_loaded", json_true());
 }
 
-static void on_test_end(struct history *h, json_t *seen, const json_t *ev)
+static void history_on_test_end(struct history *h, json_t *seen,
+				const json_t *ev)
 {
 	const char *status = json_string_value(json_object_get(ev, "status"));
 	const char *test = json_string_value(json_object_get(ev, "test"));
@@ -243,14 +244,16 @@ static void on_test_end(struct history *h, json_t *seen, const json_t *ev)
 	json_object_set_new(object_at(seen, status), test, json_true());
 }
 
-static void on_file_error(struct history *h, json_t *seen, const json_t *ev)
+static void history_on_file_error(struct history *h, json_t *seen,
+				  const json_t *ev)
 {
 	(void)h;
 	(void)ev;
 	json_object_set_new(seen, "broken", json_true());
 }
 
-static void on_file_end(struct history *h, json_t *seen, const json_t *ev)
+static void history_on_file_end(struct history *h, json_t *seen,
+				const json_t *ev)
 {
 	if (h->is_whole)
 		json_object_set(seen, "seconds",
@@ -261,10 +264,10 @@ static const struct {
 	const char *event;
 	void (*learn)(struct history *h, json_t *seen, const json_t *ev);
 } lessons[] = {
-    {"plan", on_plan},
-    {"test_end", on_test_end},
-    {"file_error", on_file_error},
-    {"file_end", on_file_end},
+    {"plan", history_on_plan},
+    {"test_end", history_on_test_end},
+    {"file_error", history_on_file_error},
+    {"file_end", history_on_file_end},
 };
 
 static void sink_event(struct event_sink *sink, const json_t *ev)
@@ -292,7 +295,7 @@ struct event_sink *history_sink(struct history *h,
 	for (size_t i = 0; i < files->n; i++) {
 		json_t *display = event_string(files->v[i].display,
 					       strlen(files->v[i].display));
-		const char *key = key_of(h, files->v[i].path);
+		const char *key = history_key_of(h, files->v[i].path);
 
 		json_object_set_new(h->keys, json_string_value(display),
 				    event_string(key, strlen(key)));
@@ -395,7 +398,7 @@ int history_save(struct history *h, struct err *err)
 		    access(h->path, F_OK) < 0)
 			forget_the_gone(dir);
 	}
-	files = r < 0 ? NULL : read_files(h->path, err);
+	files = r < 0 ? NULL : history_read_files(h->path, err);
 	if (!files)
 		return err->code;
 	for (void *it = json_object_iter(h->seen); it;

@@ -81,7 +81,7 @@ void interrupt_poke(lua_State *L)
 	raise(SIGPROF);
 }
 
-static void on_alarm(int signo)
+static void interrupt_on_alarm(int signo)
 {
 	(void)signo;
 	signal_alarms += signal_alarms < 2;
@@ -91,7 +91,8 @@ static void on_alarm(int signo)
 
 void interrupt_arm(lua_State *L, int64_t deadline_ns)
 {
-	struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
+	struct sigaction sa = {.sa_handler = interrupt_on_alarm,
+			       .sa_flags = SA_RESTART};
 	struct itimerval it = {0};
 
 	if (deadline_ns == CLOCK_NEVER)

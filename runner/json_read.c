@@ -28,7 +28,8 @@ void json_read_init(struct json_reader *r, const char *text, size_t n,
 	r->depth = 0;
 }
 
-static enum json_token fail(struct json_reader *r, const char *problem)
+static enum json_token json_read_fail(struct json_reader *r,
+				      const char *problem)
 {
 	r->problem = problem;
 	return JSON_TOKEN_ERROR;
@@ -41,7 +42,7 @@ static int peek(const struct json_reader *r)
 }
 
 /* Whether the next byte is c, which is then read. */
-static bool take(struct json_reader *r, char c)
+static bool json_read_take(struct json_reader *r, char c)
 {
 	if (peek(r) != (unsigned char)c)
 		return false;
@@ -49,14 +50,14 @@ static bool take(struct json_reader *r, char c)
 	return true;
 }
 
-static bool is_space(char c)
+static bool json_read_is_space(char c)
 {
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
 static void skip_space(struct json_reader *r)
 {
-	while (r->at < r->n && is_space((char)r->text[r->at]))
+	while (r->at < r->n && json_read_is_space((char)r->text[r->at]))
 		r->at++;
 }
 
@@ -112,18 +113,18 @@ static bool read_unicode(struct json_reader *r)
 	int32_t low = 0, code = read_hex(r);
 
 	if (code < 0) {
-		fail(r, "\\u needs four hexadecimal digits");
+		json_read_fail(r, "\\u needs four hexadecimal digits");
 		return false;
 	}
 	if (code >= 0xd800 && code <= 0xdbff) {
-		if (take(r, '\\') && take(r, 'u'))
+		if (json_read_take(r, '\\') && json_read_take(r, 'u'))
 			low = read_hex(r);
 		if (low >= 0xdc00 && low <= 0xdfff)
 			code = 0x10000 + ((code - 0xd800) << 10) + low - 0xdc00;
 	}
 	if (code >= 0xd800 && code <= 0xdfff) {
 		r->at = from;
-		fail(r, "\\u names half of a character");
+		json_read_fail(r, "\\u names half of a character");
 		return false;
 	}
 	append_utf8(r->string, (uint32_t)code);
@@ -138,10 +139,10 @@ static bool read_escape(struct json_reader *r)
 	int c = peek(r);
 	const char *name = c > 0 ? strchr(names, c) : NULL;
 
-	if (take(r, 'u'))
+	if (json_read_take(r, 'u'))
 		return read_unicode(r);
 	if (!name) {
-		fail(r, "there is no such escape");
+		json_read_fail(r, "there is no such escape");
 		return false;
 	}
 	r->at++;
@@ -150,7 +151,7 @@ static bool read_escape(struct json_reader *r)
 }
 
 /* Behind the quote that opens it. */
-static bool read_string(struct json_reader *r)
+static bool json_read_read_string(struct json_reader *r)
 {
 	buf_reset(r->string);
 	for (;;) {
@@ -158,23 +159,23 @@ static bool read_string(struct json_reader *r)
 		size_t len;
 
 		if (c < 0) {
-			fail(r, "the text ends in a string");
+			json_read_fail(r, "the text ends in a string");
 			return false;
 		}
-		if (take(r, '"'))
+		if (json_read_take(r, '"'))
 			return true;
 		if (c < 0x20) {
-			fail(r, "a string holds a control character");
+			json_read_fail(r, "a string holds a control character");
 			return false;
 		}
-		if (take(r, '\\')) {
+		if (json_read_take(r, '\\')) {
 			if (!read_escape(r))
 				return false;
 			continue;
 		}
 		len = text_utf8(r->text + r->at, r->n - r->at, NULL);
 		if (!len) {
-			fail(r, "a string is not UTF-8");
+			json_read_fail(r, "a string is not UTF-8");
 			return false;
 		}
 		buf_append(r->string, r->text + r->at, len);
@@ -224,13 +225,13 @@ static size_t number_length(const struct json_reader *r, bool *ret_is_integer)
 	return at - r->at;
 }
 
-static enum json_token read_number(struct json_reader *r)
+static enum json_token json_read_read_number(struct json_reader *r)
 {
 	bool is_integer;
 	size_t n = number_length(r, &is_integer);
 
 	if (!n)
-		return fail(r, "this is no number of JSON");
+		return json_read_fail(r, "this is no number of JSON");
 	CLEANUP(free_ptr) char *text = mem_strndup(r->text + r->at, n);
 	r->at += n;
 	errno = 0;
@@ -254,7 +255,8 @@ static enum json_token read_number(struct json_reader *r)
 static enum json_token open_level(struct json_reader *r, bool is_object)
 {
 	if (r->depth == JSON_DEPTH_MAX)
-		return fail(r, "arrays and objects are nested too deep");
+		return json_read_fail(r,
+				      "arrays and objects are nested too deep");
 	r->at++;
 	r->is_object[r->depth++] = is_object;
 	r->state = is_object ? WANT_FIRST_KEY : WANT_FIRST_VALUE;
@@ -289,7 +291,8 @@ static enum json_token read_word(struct json_reader *r)
 			return words[i].token;
 		}
 	}
-	return fail(r, r->at == r->n ? "the text ends where a value must be"
+	return json_read_fail(r, r->at == r->n
+				     ? "the text ends where a value must be"
 				     : "a value must be here");
 }
 
@@ -301,21 +304,22 @@ static enum json_token read_value(struct json_reader *r)
 	if (c == '{' || c == '[')
 		return open_level(r, c == '{');
 	if (c == '-' || (c >= '0' && c <= '9'))
-		return read_number(r);
-	if (take(r, '"'))
-		return read_string(r) ? JSON_TOKEN_STRING : JSON_TOKEN_ERROR;
+		return json_read_read_number(r);
+	if (json_read_take(r, '"'))
+		return json_read_read_string(r) ? JSON_TOKEN_STRING
+						: JSON_TOKEN_ERROR;
 	return read_word(r);
 }
 
-static enum json_token read_key(struct json_reader *r)
+static enum json_token json_read_read_key(struct json_reader *r)
 {
-	if (!take(r, '"'))
-		return fail(r, "a key in quotes must be here");
-	if (!read_string(r))
+	if (!json_read_take(r, '"'))
+		return json_read_fail(r, "a key in quotes must be here");
+	if (!json_read_read_string(r))
 		return JSON_TOKEN_ERROR;
 	skip_space(r);
-	if (!take(r, ':'))
-		return fail(r, "a ':' must be here");
+	if (!json_read_take(r, ':'))
+		return json_read_fail(r, "a ':' must be here");
 	r->state = WANT_VALUE;
 	return JSON_TOKEN_KEY;
 }
@@ -326,16 +330,17 @@ static enum json_token read_more(struct json_reader *r)
 	bool is_object = r->depth && r->is_object[r->depth - 1];
 
 	if (!r->depth)
-		return r->at == r->n
-			   ? JSON_TOKEN_END
-			   : fail(r, "there is more behind the value");
-	if (take(r, is_object ? '}' : ']'))
+		return r->at == r->n ? JSON_TOKEN_END
+				     : json_read_fail(
+					   r, "there is more behind the value");
+	if (json_read_take(r, is_object ? '}' : ']'))
 		return close_level(r);
-	if (!take(r, ','))
-		return fail(r, is_object ? "a ',' or '}' must be here"
-					 : "a ',' or ']' must be here");
+	if (!json_read_take(r, ','))
+		return json_read_fail(r, is_object
+					     ? "a ',' or '}' must be here"
+					     : "a ',' or ']' must be here");
 	skip_space(r);
-	return is_object ? read_key(r) : read_value(r);
+	return is_object ? json_read_read_key(r) : read_value(r);
 }
 
 enum json_token json_read_next(struct json_reader *r)
@@ -345,13 +350,13 @@ enum json_token json_read_next(struct json_reader *r)
 	skip_space(r);
 	switch ((enum state)r->state) {
 	case WANT_FIRST_VALUE:
-		if (take(r, ']'))
+		if (json_read_take(r, ']'))
 			return close_level(r);
 		return read_value(r);
 	case WANT_FIRST_KEY:
-		if (take(r, '}'))
+		if (json_read_take(r, '}'))
 			return close_level(r);
-		return read_key(r);
+		return json_read_read_key(r);
 	case WANT_MORE:
 		return read_more(r);
 	case WANT_VALUE:

@@ -62,7 +62,7 @@ struct op *last_words_pending(const struct last_words *w)
 	return op_is_done(&w->output->op) ? NULL : &w->output->op;
 }
 
-static void put_end(struct buf *b, const struct last_words *w)
+static void last_words_put_end(struct buf *b, const struct last_words *w)
 {
 	const struct msg_exited *e = &w->exited->reply.exited;
 	const char *name = e->signalled ? sigabbrev_np(e->status) : NULL;
@@ -86,7 +86,7 @@ void last_words_push(lua_State *L, const struct last_words *w)
 	size_t n = out->len;
 
 	if (w->exited->op.result >= 0 || w->exited->op.result == -ETIMEDOUT)
-		put_end(&b, w);
+		last_words_put_end(&b, w);
 	while (n && buf_data(out)[n - 1] == '\n')
 		n--;
 	if (n) {

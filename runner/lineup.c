@@ -86,7 +86,7 @@ static void keep_shard(const struct test_files *files,
 
 /* --- the order ------------------------------------------------------------*/
 
-static int compare_shuffled(const void *a, const void *b, void *seed)
+static int lineup_compare_shuffled(const void *a, const void *b, void *seed)
 {
 	const struct test_file *x = a;
 	const struct test_file *y = b;
@@ -177,8 +177,8 @@ int lineup(struct test_files *files, const struct lineup_options *o,
 	if (!o->keeps_order)
 		order_files(files, hint_of, &hints);
 	if (seed && files->n)
-		qsort_r(files->v, files->n, sizeof(*files->v), compare_shuffled,
-			&seed);
+		qsort_r(files->v, files->n, sizeof(*files->v),
+			lineup_compare_shuffled, &seed);
 	if (o->repeat > 1)
 		repeat(files, o->repeat);
 	return 0;

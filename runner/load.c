@@ -63,7 +63,7 @@ struct scan {
 	int line;
 };
 
-static void step(struct scan *s)
+static void load_step(struct scan *s)
 {
 	s->line += *s->p++ == '\n';
 }
@@ -85,7 +85,7 @@ static void skip_long(struct scan *s, size_t n)
 {
 	s->p += n;
 	while (s->p < s->end && long_bracket(s, ']') != n)
-		step(s);
+		load_step(s);
 	s->p += s->p < s->end ? n : 0;
 }
 
@@ -97,7 +97,7 @@ static void skip_quoted(struct scan *s)
 	while (s->p < s->end && *s->p != quote && *s->p != '\n') {
 		if (*s->p == '\\' && s->p + 1 < s->end)
 			s->p++;
-		step(s);
+		load_step(s);
 	}
 	s->p += s->p < s->end && *s->p == quote;
 }
@@ -140,7 +140,7 @@ static void syntax_of_line(const struct buf *text, int line, char *out,
 			continue;
 		if (s.line == line)
 			out[n++] = *s.p;
-		step(&s);
+		load_step(&s);
 	}
 	out[n] = '\0';
 }
@@ -219,7 +219,7 @@ int lua_state_load_file(lua_State *L, const char *path, const char *display,
 }
 
 /* package.loaders[2]: the module's name at 1. */
-static int search(lua_State *L)
+static int load_search(lua_State *L)
 {
 	char display[SITE_FILE_MAX];
 	struct failure f = {0};
@@ -246,7 +246,7 @@ void load_install(lua_State *L)
 {
 	lua_getglobal(L, "package");
 	lua_getfield(L, -1, "loaders");
-	lua_pushcfunction(L, search);
+	lua_pushcfunction(L, load_search);
 	lua_rawseti(L, -2, 2);
 	lua_pop(L, 2);
 }

@@ -426,7 +426,7 @@ static int print_to_log(lua_State *L)
 		fflush(stdout);
 		return 0;
 	}
-	json_t *ev = event_new("log");
+	json_t *ev = event_begin("log");
 	if (test)
 		json_object_set_new(ev, "test",
 				    event_string(test, strlen(test)));

@@ -11,7 +11,7 @@ struct entry {
 	size_t at; /* where it stood */
 };
 
-static int compare(const void *a, const void *b)
+static int order_compare(const void *a, const void *b)
 {
 	const struct entry *x = a;
 	const struct entry *y = b;
@@ -35,7 +35,7 @@ void order_files(struct test_files *files,
 	for (size_t i = 0; i < files->n; i++)
 		all[i] =
 		    (struct entry){files->v[i], hint_of(ctx, &files->v[i]), i};
-	qsort(all, files->n, sizeof(*all), compare);
+	qsort(all, files->n, sizeof(*all), order_compare);
 	for (size_t i = 0; i < files->n; i++) {
 		files->v[i] = all[i].file;
 		files->v[i].is_serial = all[i].hint.is_serial;

@@ -59,8 +59,8 @@ static size_t read_digits(struct pack_format *f, size_t otherwise)
 	return v;
 }
 
-static int bad(struct err *err, const struct pack_format *f, size_t at,
-	       const char *what)
+static int pack_bad(struct err *err, const struct pack_format *f, size_t at,
+		    const char *what)
 {
 	char c = f->text[at];
 
@@ -77,14 +77,14 @@ static bool is_integer(enum pack_kind k)
 }
 
 /* The option at the position, without padding. */
-static int read_option(struct pack_format *f, struct pack_item *ret,
-		       struct err *err)
+static int pack_read_option(struct pack_format *f, struct pack_item *ret,
+			    struct err *err)
 {
 	size_t at = f->at++;
 	const struct letter *l = find_letter(f->text[at]);
 
 	if (!l)
-		return bad(err, f, at, "there is no such option");
+		return pack_bad(err, f, at, "there is no such option");
 	ret->kind = l->kind;
 	ret->size = l->size;
 	ret->padding = 0;
@@ -92,14 +92,14 @@ static int read_option(struct pack_format *f, struct pack_item *ret,
 		size_t size = read_digits(f, SIZE_MAX);
 
 		if (size == SIZE_MAX && l->digits == DIGITS_MUST)
-			return bad(err, f, at, "needs a size");
+			return pack_bad(err, f, at, "needs a size");
 		if (size != SIZE_MAX)
 			ret->size = size;
 	}
 	if (is_integer(l->kind) && (!ret->size || ret->size > PACK_INT_MAX))
-		return bad(err, f, at, "an integer has 1 to 16 bytes");
+		return pack_bad(err, f, at, "an integer has 1 to 16 bytes");
 	if (ret->size > FIXED_MAX)
-		return bad(err, f, at, "the size is too large");
+		return pack_bad(err, f, at, "the size is too large");
 	return 1;
 }
 
@@ -122,7 +122,7 @@ static int read_setting(struct pack_format *f, struct err *err)
 		f->at++;
 		f->max_align = read_digits(f, NATIVE_ALIGN);
 		if (!f->max_align || f->max_align > PACK_INT_MAX)
-			return bad(err, f, at, "an alignment is 1 to 16");
+			return pack_bad(err, f, at, "an alignment is 1 to 16");
 		return 1;
 	default:
 		return 0;
@@ -144,7 +144,7 @@ static int set_padding(const struct pack_format *f, size_t total, size_t at,
 	if (align <= 1)
 		return 0;
 	if (align & (align - 1))
-		return bad(err, f, at, "an alignment is a power of 2");
+		return pack_bad(err, f, at, "an alignment is a power of 2");
 	item->padding = (align - (total & (align - 1))) & (align - 1);
 	return 0;
 }
@@ -165,13 +165,13 @@ int pack_next(struct pack_format *f, size_t total, struct pack_item *ret,
 	if (is_align)
 		f->at++;
 	if (is_align && f->at >= f->n)
-		return bad(err, f, at, "needs an option to align to");
-	rc = read_option(f, ret, err);
+		return pack_bad(err, f, at, "needs an option to align to");
+	rc = pack_read_option(f, ret, err);
 	if (rc < 0)
 		return rc;
 	if (is_align && (ret->kind == PACK_FIXED || ret->kind == PACK_ZERO ||
 			 ret->kind == PACK_PAD))
-		return bad(err, f, at, "cannot align to that option");
+		return pack_bad(err, f, at, "cannot align to that option");
 	rc = set_padding(f, total, at, ret, err);
 	if (rc < 0)
 		return rc;

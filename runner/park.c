@@ -85,7 +85,7 @@ void park_check(struct worker *w)
 static struct worker *volatile signal_worker;
 static volatile sig_atomic_t signal_asked;
 
-static void on_signal(int signo)
+static void park_on_signal(int signo)
 {
 	(void)signo;
 	signal_asked = 1;
@@ -97,13 +97,14 @@ static void on_signal(int signo)
 
 void park_listen(struct worker *w)
 {
-	struct sigaction sa = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
+	struct sigaction sa = {.sa_handler = park_on_signal,
+			       .sa_flags = SA_RESTART};
 
 	signal_worker = w;
 	sigaction(SIGUSR1, &sa, NULL);
 }
 
-static json_t *describe(lua_State *L, const char *method, int64_t since_ns)
+static json_t *park_describe(lua_State *L, const char *method, int64_t since_ns)
 {
 	json_t *call = json_object();
 	struct site at;
@@ -135,11 +136,11 @@ void park_answer(struct worker *w, lua_State *L)
 	signal_asked = 0;
 	calls = json_array();
 	if (L)
-		json_array_append_new(calls, describe(L, "Lua code", 0));
+		json_array_append_new(calls, park_describe(L, "Lua code", 0));
 	LIST_FOREACH (b, &w->await.blocks, link)
 		json_array_append_new(
-		    calls, describe(b->L, b->method, b->op->started_ns));
-	ev = event_new("waiting");
+		    calls, park_describe(b->L, b->method, b->op->started_ns));
+	ev = event_begin("waiting");
 	if (test)
 		json_object_set_new(ev, "test",
 				    event_string(test, strlen(test)));

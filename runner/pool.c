@@ -86,7 +86,7 @@ static bool is_within(struct pool_amount a, struct pool_amount of)
 	return a.memory <= of.memory && a.cpus <= of.cpus;
 }
 
-static bool is_none(struct pool_amount a)
+static bool pool_is_none(struct pool_amount a)
 {
 	return !a.memory && !a.cpus;
 }
@@ -111,7 +111,7 @@ const char *pool_size_text(uint64_t bytes, char out[POOL_SIZE_TEXT])
 }
 
 /* "1G of memory", "2 vCPUs", "1G of memory and 2 vCPUs". */
-static void put_amount(struct buf *b, struct pool_amount a)
+static void pool_put_amount(struct buf *b, struct pool_amount a)
 {
 	char size[POOL_SIZE_TEXT];
 
@@ -135,7 +135,7 @@ struct pool *pool_new(const struct pool_budget *budget)
 	return p;
 }
 
-static void drop(struct pool *p, struct ask *a)
+static void pool_drop(struct pool *p, struct ask *a)
 {
 	TAILQ_REMOVE(&p->queue, a, link);
 	p->n_queued--;
@@ -151,7 +151,7 @@ struct pool *pool_free(struct pool *p)
 		return NULL;
 	for (struct ask *a = TAILQ_FIRST(&p->queue), *next; a; a = next) {
 		next = TAILQ_NEXT(a, link);
-		drop(p, a);
+		pool_drop(p, a);
 	}
 	for (unsigned i = 0; i < p->n_clients; i++)
 		free(p->clients[i].name);
@@ -188,7 +188,7 @@ void pool_leave(struct pool *p, unsigned client)
 		struct ask *next = TAILQ_NEXT(a, link);
 
 		if (a->client == client)
-			drop(p, a);
+			pool_drop(p, a);
 		a = next;
 	}
 	free(c->name);
@@ -246,7 +246,7 @@ void pool_set_pressure(struct pool *p, bool is_high)
 
 /* --- asks -----------------------------------------------------------------*/
 
-static struct ask *find(const struct pool *p, unsigned client, uint64_t id)
+static struct ask *pool_find(const struct pool *p, unsigned client, uint64_t id)
 {
 	struct ask *a;
 
@@ -258,7 +258,7 @@ static struct ask *find(const struct pool *p, unsigned client, uint64_t id)
 
 bool pool_has(const struct pool *p, unsigned client, uint64_t id)
 {
-	return find(p, client, id) != NULL;
+	return pool_find(p, client, id) != NULL;
 }
 
 int pool_ask(struct pool *p, unsigned client, const struct pool_request *r,
@@ -269,7 +269,7 @@ int pool_ask(struct pool *p, unsigned client, const struct pool_request *r,
 
 	if (r->kind == POOL_CLAIM && c->has_claim)
 		return err_set(err, -EBADMSG, "a second claim");
-	if (find(p, client, r->id))
+	if (pool_find(p, client, r->id))
 		return err_set(err, -EBADMSG, "one ask twice");
 	a = mem_zalloc(sizeof(*a));
 	a->client = client;
@@ -288,7 +288,7 @@ int pool_ask(struct pool *p, unsigned client, const struct pool_request *r,
 
 void pool_withdraw(struct pool *p, unsigned client, uint64_t id)
 {
-	struct ask *a = find(p, client, id);
+	struct ask *a = pool_find(p, client, id);
 
 	if (!a)
 		return;
@@ -296,7 +296,7 @@ void pool_withdraw(struct pool *p, unsigned client, uint64_t id)
 	if (a->kind == POOL_CLAIM)
 		c->has_claim = false;
 	c->is_parked = false;
-	drop(p, a);
+	pool_drop(p, a);
 }
 
 int pool_give_back(struct pool *p, unsigned client,
@@ -335,7 +335,7 @@ static bool is_covered(const struct pool *p, const struct ask *a)
 static bool may_free_up(const struct pool *p, unsigned but_client)
 {
 	for (unsigned i = 0; i < p->n_clients; i++)
-		if (i != but_client && !is_none(charge(&p->clients[i])) &&
+		if (i != but_client && !pool_is_none(charge(&p->clients[i])) &&
 		    !p->clients[i].is_parked)
 			return true;
 	return false;
@@ -349,8 +349,8 @@ static bool is_delayed(const struct pool *p, const struct ask *head)
 	       may_free_up(p, head->client);
 }
 
-static bool answer(struct pool *p, struct ask *a, char *take_refusal,
-		   struct pool_answer *ret)
+static bool pool_answer(struct pool *p, struct ask *a, char *take_refusal,
+			struct pool_answer *ret)
 {
 	struct client *c = &p->clients[a->client];
 
@@ -364,11 +364,11 @@ static bool answer(struct pool *p, struct ask *a, char *take_refusal,
 		c->claim = a->amount;
 	else if (!take_refusal)
 		c->used = sum(c->used, a->amount);
-	drop(p, a);
+	pool_drop(p, a);
 	return true;
 }
 
-static char *text_of(struct buf *b)
+static char *pool_text_of(struct buf *b)
 {
 	char *s = mem_strndup((char *)buf_data(b), b->len);
 
@@ -378,10 +378,10 @@ static char *text_of(struct buf *b)
 
 static void put_holding(struct buf *b, const struct client *c)
 {
-	if (is_none(charge(c)))
+	if (pool_is_none(charge(c)))
 		return;
 	buf_printf(b, " and holds ");
-	put_amount(b, charge(c));
+	pool_put_amount(b, charge(c));
 }
 
 /* The arithmetic of an ask that is too large, with what its client has. */
@@ -395,8 +395,9 @@ static char *arithmetic(const struct pool *p, const struct ask *a)
 	struct buf b = {0};
 
 	buf_printf(&b, "wants ");
-	put_amount(&b, (struct pool_amount){is_memory ? a->amount.memory : 0,
-					    is_cpus ? a->amount.cpus : 0});
+	pool_put_amount(&b,
+			(struct pool_amount){is_memory ? a->amount.memory : 0,
+					     is_cpus ? a->amount.cpus : 0});
 	buf_printf(&b, " for %s", a->what);
 	put_holding(&b, c);
 	buf_printf(&b, ", the budget is ");
@@ -408,7 +409,7 @@ static char *arithmetic(const struct pool *p, const struct ask *a)
 	if (is_cpus)
 		buf_printf(&b, "%llu%s", (unsigned long long)of->cpus,
 			   p->budget.cpus_note);
-	return text_of(&b);
+	return pool_text_of(&b);
 }
 
 static void put_party(struct buf *b, const struct pool *p, const struct ask *a)
@@ -416,7 +417,7 @@ static void put_party(struct buf *b, const struct pool *p, const struct ask *a)
 	const struct client *c = &p->clients[a->client];
 
 	buf_printf(b, "\n  %s wants ", *a->place ? a->place : c->name);
-	put_amount(b, a->amount);
+	pool_put_amount(b, a->amount);
 	buf_printf(b, " for %s", a->what);
 	put_holding(b, c);
 }
@@ -430,7 +431,7 @@ static char *deadlock(const struct pool *p)
 	buf_printf(&b, "deadlock: each of these files holds something and "
 		       "waits for more:");
 	TAILQ_FOREACH (a, &p->queue, link)
-		if (!is_none(charge(&p->clients[a->client])))
+		if (!pool_is_none(charge(&p->clients[a->client])))
 			put_party(&b, p, a);
 	buf_printf(&b,
 		   "\nThe budget is %s of memory and %llu vCPUs. Boot at once "
@@ -438,7 +439,7 @@ static char *deadlock(const struct pool *p)
 		   "(lab:claim)",
 		   pool_size_text(p->budget.amount.memory, size),
 		   (unsigned long long)p->budget.amount.cpus);
-	return text_of(&b);
+	return pool_text_of(&b);
 }
 
 /* An ask that can never be granted, whatever others do. */
@@ -474,13 +475,13 @@ static bool break_standstill(struct pool *p, struct pool_answer *ret)
 	struct ask *a;
 
 	TAILQ_FOREACH (a, &p->queue, link) {
-		if (is_none(charge(&p->clients[a->client])))
+		if (pool_is_none(charge(&p->clients[a->client])))
 			continue;
 		if (fits(p, a))
-			return answer(p, a, NULL, ret);
+			return pool_answer(p, a, NULL, ret);
 		last = a;
 	}
-	return last && answer(p, last, deadlock(p), ret);
+	return last && pool_answer(p, last, deadlock(p), ret);
 }
 
 bool pool_next(struct pool *p, struct pool_answer *ret)
@@ -492,13 +493,13 @@ bool pool_next(struct pool *p, struct pool_answer *ret)
 		return false;
 	TAILQ_FOREACH (a, &p->queue, link)
 		if (is_covered(p, a))
-			return answer(p, a, NULL, ret);
+			return pool_answer(p, a, NULL, ret);
 	a = find_impossible(p);
 	if (a)
-		return answer(p, a, arithmetic(p, a), ret);
+		return pool_answer(p, a, arithmetic(p, a), ret);
 	if (fits(p, head) && !is_delayed(p, head)) {
 		p->pressed = 0;
-		return answer(p, head, NULL, ret);
+		return pool_answer(p, head, NULL, ret);
 	}
 	return !may_free_up(p, UINT_MAX) && break_standstill(p, ret);
 }

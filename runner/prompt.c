@@ -36,7 +36,7 @@ static bool can_be_watched(int fd)
 }
 
 /* Hands over a line, if there is one, or the end. */
-static bool deliver(struct prompt *p)
+static bool prompt_deliver(struct prompt *p)
 {
 	const char *text = (const char *)buf_data(&p->in);
 	const char *nl = p->in.len ? memchr(text, '\n', p->in.len) : NULL;
@@ -57,7 +57,7 @@ static bool deliver(struct prompt *p)
 	return true;
 }
 
-static void read_some(struct prompt *p)
+static void prompt_read_some(struct prompt *p)
 {
 	ssize_t n = read(p->fd, buf_room(&p->in, READ_SIZE), READ_SIZE);
 
@@ -67,27 +67,27 @@ static void read_some(struct prompt *p)
 		p->is_over = true;
 }
 
-static void on_readable(void *ctx, int fd, unsigned ready)
+static void prompt_on_readable(void *ctx, int fd, unsigned ready)
 {
 	struct prompt *p = ctx;
 
 	(void)fd;
 	(void)ready;
-	read_some(p);
+	prompt_read_some(p);
 	if (p->cb)
-		deliver(p);
+		prompt_deliver(p);
 }
 
-static void on_timer(void *ctx)
+static void prompt_on_timer(void *ctx)
 {
 	struct prompt *p = ctx;
 
-	while (p->cb && !deliver(p)) {
+	while (p->cb && !prompt_deliver(p)) {
 		if (p->watch) {
 			watch_set(p->watch, LOOP_READ);
 			return;
 		}
-		read_some(p);
+		prompt_read_some(p);
 	}
 }
 
@@ -97,9 +97,9 @@ struct prompt *prompt_new(struct loop *l, int fd, FILE *out)
 
 	p->fd = fd;
 	p->out = out;
-	p->timer = timer_new(l, on_timer, p);
+	p->timer = timer_new(l, prompt_on_timer, p);
 	if (can_be_watched(fd))
-		p->watch = watch_new(l, fd, on_readable, p);
+		p->watch = watch_new(l, fd, prompt_on_readable, p);
 	return p;
 }
 

@@ -32,7 +32,7 @@ void replay_done(struct replay *r)
 	*r = (struct replay){0};
 }
 
-static void interrupt(struct replay *r, const char *why)
+static void replay_interrupt(struct replay *r, const char *why)
 {
 	if (!r->interrupted)
 		r->interrupted = mem_strdup(why);
@@ -40,7 +40,8 @@ static void interrupt(struct replay *r, const char *why)
 
 /* --- events ---------------------------------------------------------------*/
 
-static int on_run_start(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_run_start(struct reading *x, const json_t *ev,
+			       struct err *err)
 {
 	json_int_t v = json_integer_value(json_object_get(ev, "version"));
 
@@ -57,7 +58,8 @@ static int on_run_start(struct reading *x, const json_t *ev, struct err *err)
 	return 0;
 }
 
-static int on_run_end(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_run_end(struct reading *x, const json_t *ev,
+			     struct err *err)
 {
 	const char *why = json_string_value(json_object_get(ev, "interrupted"));
 	double s = json_number_value(json_object_get(ev, "duration"));
@@ -66,13 +68,14 @@ static int on_run_end(struct reading *x, const json_t *ev, struct err *err)
 	x->has_end = true;
 	x->r->left_out += json_integer_value(json_object_get(ev, "left_out"));
 	if (why)
-		interrupt(x->r, why);
+		replay_interrupt(x->r, why);
 	if (s > x->r->duration)
 		x->r->duration = s;
 	return 0;
 }
 
-static int on_test_end(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_test_end(struct reading *x, const json_t *ev,
+			      struct err *err)
 {
 	const char *status = json_string_value(json_object_get(ev, "status"));
 
@@ -86,7 +89,8 @@ static int on_test_end(struct reading *x, const json_t *ev, struct err *err)
 	return 1;
 }
 
-static int on_file_error(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_file_error(struct reading *x, const json_t *ev,
+				struct err *err)
 {
 	(void)ev;
 	(void)err;
@@ -94,7 +98,8 @@ static int on_file_error(struct reading *x, const json_t *ev, struct err *err)
 	return 1;
 }
 
-static int on_file_end(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_file_end(struct reading *x, const json_t *ev,
+			      struct err *err)
 {
 	(void)ev;
 	(void)err;
@@ -103,7 +108,7 @@ static int on_file_end(struct reading *x, const json_t *ev, struct err *err)
 }
 
 /* Each of several runs had a pool of its own. */
-static int on_pool(struct reading *x, const json_t *ev, struct err *err)
+static int replay_on_pool(struct reading *x, const json_t *ev, struct err *err)
 {
 	json_t *copy = json_copy((json_t *)(uintptr_t)ev);
 
@@ -119,12 +124,12 @@ static const struct replay_handler {
 	const char *event;
 	int (*handle)(struct reading *x, const json_t *ev, struct err *err);
 } handlers[] = {
-    {"run_start", on_run_start}, {"run_end", on_run_end},
-    {"test_end", on_test_end},	 {"file_error", on_file_error},
-    {"file_end", on_file_end},	 {"pool", on_pool},
+    {"run_start", replay_on_run_start}, {"run_end", replay_on_run_end},
+    {"test_end", replay_on_test_end},	{"file_error", replay_on_file_error},
+    {"file_end", replay_on_file_end},	{"pool", replay_on_pool},
 };
 
-static int take(struct reading *x, const json_t *ev, struct err *err)
+static int replay_take(struct reading *x, const json_t *ev, struct err *err)
 {
 	const char *name = json_string_value(json_object_get(ev, "event"));
 	int r = 1;
@@ -147,8 +152,8 @@ static int take(struct reading *x, const json_t *ev, struct err *err)
 
 /* 1: a line, without its end; 0: there is none. Longer ones are an error
  * before they are read. */
-static int read_line(struct reading *x, struct buf *line, bool *ret_is_cut,
-		     struct err *err)
+static int replay_read_line(struct reading *x, struct buf *line,
+			    bool *ret_is_cut, struct err *err)
 {
 	int c;
 
@@ -177,11 +182,11 @@ static int read_event(struct reading *x, const struct buf *line, bool is_cut,
 
 	/* What a killed run wrote last. */
 	if (!ev && is_cut && x->has_start) {
-		interrupt(x->r, KILLED);
+		replay_interrupt(x->r, KILLED);
 		return 0;
 	}
 	if (r >= 0)
-		r = take(x, ev, err);
+		r = replay_take(x, ev, err);
 	json_decref(ev);
 	return r;
 }
@@ -193,7 +198,7 @@ int replay_file(struct replay *r, FILE *in, const char *name, struct err *err)
 	bool is_cut = false;
 	int got;
 
-	while ((got = read_line(&x, &line, &is_cut, err)) > 0) {
+	while ((got = replay_read_line(&x, &line, &is_cut, err)) > 0) {
 		got = line.len ? read_event(&x, &line, is_cut, err) : 0;
 		if (got < 0)
 			break;
@@ -203,13 +208,13 @@ int replay_file(struct replay *r, FILE *in, const char *name, struct err *err)
 	if (!x.has_start)
 		return err_set(err, -EBADMSG, "%s: no events in it", name);
 	if (!x.has_end)
-		interrupt(r, KILLED);
+		replay_interrupt(r, KILLED);
 	return 0;
 }
 
 void replay_end(struct replay *r)
 {
-	json_t *ev = event_new("run_end");
+	json_t *ev = event_begin("run_end");
 
 	json_object_set_new(ev, "passed", json_integer(r->passed));
 	json_object_set_new(ev, "failed", json_integer(r->failed));

@@ -86,7 +86,7 @@ static bool group_pass(struct report_group *g, const json_t *ev)
 }
 
 /* The current file ended: others, up to one that still runs. */
-static void group_release(struct report_group *g)
+static void report_group_release(struct report_group *g)
 {
 	void *it;
 
@@ -116,7 +116,7 @@ static void group_event(struct event_sink *sink, const json_t *ev)
 		g->current = mem_strdup(file);
 	if (!strcmp(g->current, file)) {
 		if (group_pass(g, ev))
-			group_release(g);
+			report_group_release(g);
 		return;
 	}
 	held = json_object_get(g->held, file);

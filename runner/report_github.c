@@ -94,7 +94,7 @@ static void put_command_text(FILE *out, struct tree_text t, bool is_property)
 	}
 }
 
-static struct tree_text name_of(const json_t *f)
+static struct tree_text report_github_name_of(const json_t *f)
 {
 	struct tree_text test = tree_text(f, "test");
 
@@ -114,7 +114,7 @@ static void put_annotation(struct report_github *r, const json_t *f)
 	if (line > 0)
 		fprintf(r->out, ",line=%lld", (long long)line);
 	fputs(",title=", r->out);
-	put_command_text(r->out, name_of(f), true);
+	put_command_text(r->out, report_github_name_of(f), true);
 	fputs("::", r->out);
 	put_command_text(r->out, tree_text(f, "message"), false);
 	fputc('\n', r->out);
@@ -168,7 +168,7 @@ static void put_summary_failure(FILE *out, const json_t *f)
 	fputs("\n<details><summary>", out);
 	put_code(out, tree_text(f, "file"));
 	fputs(" ", out);
-	put_code(out, name_of(f));
+	put_code(out, report_github_name_of(f));
 	fputs("</summary>\n", out);
 	put_pre(out, "", tree_text(f, "message"));
 	put_pre(out, "", tree_text(f, "source"));
@@ -229,7 +229,7 @@ static void write_summary(struct report_github *r, const json_t *end)
 
 /* --- events ---------------------------------------------------------------*/
 
-static void keep(struct report_github *r, const json_t *ev)
+static void report_github_keep(struct report_github *r, const json_t *ev)
 {
 	CLEANUP(free_ptr)
 	char *name = mem_printf("%s: %s", tree_string(ev, "file"),
@@ -247,7 +247,7 @@ static void keep(struct report_github *r, const json_t *ev)
 	}
 }
 
-static void finish(struct report_github *r, const json_t *end)
+static void report_github_finish(struct report_github *r, const json_t *end)
 {
 	size_t n = json_array_size(r->failures);
 
@@ -268,9 +268,9 @@ static void github_event(struct event_sink *sink, const json_t *ev)
 		stop_commands(r);
 	r->next->event(r->next, ev);
 	if (!strcmp(name, "test_end") || !strcmp(name, "file_error"))
-		keep(r, ev);
+		report_github_keep(r, ev);
 	else if (!strcmp(name, "run_end"))
-		finish(r, ev);
+		report_github_finish(r, ev);
 }
 
 static void github_free(struct event_sink *sink)

@@ -58,7 +58,8 @@ static const char *entity_of(char c, bool is_attribute)
 	}
 }
 
-static void put_text(FILE *out, struct tree_text t, bool is_attribute)
+static void report_junit_put_text(FILE *out, struct tree_text t,
+				  bool is_attribute)
 {
 	uint32_t code;
 
@@ -80,13 +81,13 @@ static void put_text(FILE *out, struct tree_text t, bool is_attribute)
 /* The member of o. */
 static void put_member(FILE *out, const json_t *o, const char *key)
 {
-	put_text(out, tree_text(o, key), false);
+	report_junit_put_text(out, tree_text(o, key), false);
 }
 
 static void put_attribute(FILE *out, const char *name, struct tree_text value)
 {
 	fprintf(out, " %s=\"", name);
-	put_text(out, value, true);
+	report_junit_put_text(out, value, true);
 	fputc('"', out);
 }
 
@@ -139,11 +140,12 @@ static void put_out(FILE *out, const char *indent, const json_t *o)
 	if (!json_array_size(kept) && !log.n)
 		return;
 	fprintf(out, "%s<system-out>", indent);
-	put_text(out, log, false);
+	report_junit_put_text(out, log, false);
 	/* The form that Jenkins and GitLab make links of. */
 	for (size_t i = 0; i < json_array_size(kept); i++) {
 		fputs("[[ATTACHMENT|", out);
-		put_text(out, tree_text_of(json_array_get(kept, i)), false);
+		report_junit_put_text(
+		    out, tree_text_of(json_array_get(kept, i)), false);
 		fputs("]]\n", out);
 	}
 	fputs("</system-out>\n", out);
@@ -151,7 +153,7 @@ static void put_out(FILE *out, const char *indent, const json_t *o)
 
 /* --- failures -------------------------------------------------------------*/
 
-static void put_calls(FILE *out, const json_t *calls)
+static void report_junit_put_calls(FILE *out, const json_t *calls)
 {
 	for (size_t i = 0; i < json_array_size(calls); i++) {
 		const json_t *call = json_array_get(calls, i);
@@ -162,18 +164,19 @@ static void put_calls(FILE *out, const json_t *calls)
 		    tree_string(at, "file"),
 		    (long long)json_integer_value(json_object_get(at, "line")),
 		    tree_number(call, "seconds"));
-		put_text(out, tree_text_c(line), false);
+		report_junit_put_text(out, tree_text_c(line), false);
 		fputs(json_object_get(call, "note") ? ": " : "", out);
 		put_member(out, call, "note");
 		fputs("\n", out);
 	}
 }
 
-static void put_networks(FILE *out, const json_t *list)
+static void report_junit_put_networks(FILE *out, const json_t *list)
 {
 	for (size_t i = 0; i < json_array_size(list); i++) {
 		fputs("in force on ", out);
-		put_text(out, tree_text_of(json_array_get(list, i)), false);
+		report_junit_put_text(
+		    out, tree_text_of(json_array_get(list, i)), false);
 		fputs("\n", out);
 	}
 }
@@ -200,8 +203,8 @@ static void put_details(FILE *out, const json_t *f)
 	fputs("\n", out);
 	put_member(out, f, "source");
 	put_member(out, f, "trace");
-	put_networks(out, json_object_get(f, "network"));
-	put_calls(out, json_object_get(f, "calls"));
+	report_junit_put_networks(out, json_object_get(f, "network"));
+	report_junit_put_calls(out, json_object_get(f, "calls"));
 	put_consoles(out, json_object_get(f, "console"));
 	if (json_object_get(f, "repeat")) {
 		fputs("\nrepeat with: ", out);
@@ -215,7 +218,8 @@ static void put_message(FILE *out, const json_t *f)
 	put_attribute(out, "message", tree_first_line(tree_text(f, "message")));
 }
 
-static void put_failure(FILE *out, const char *element, const json_t *f)
+static void report_junit_put_failure(FILE *out, const char *element,
+				     const json_t *f)
 {
 	fprintf(out, "   <%s", element);
 	put_message(out, f);
@@ -234,7 +238,7 @@ static void put_rerun(FILE *out, const char *element, const json_t *f)
 	fprintf(out, "</stackTrace></%s>\n", element);
 }
 
-static void put_attempts(FILE *out, const json_t *test)
+static void report_junit_put_attempts(FILE *out, const json_t *test)
 {
 	const json_t *failed = json_object_get(test, "attempts_failed");
 	bool has_passed = !strcmp(tree_string(test, "status"), "passed");
@@ -242,8 +246,8 @@ static void put_attempts(FILE *out, const json_t *test)
 	size_t n = json_array_size(failed);
 
 	if (has_failed)
-		put_failure(out, "failure",
-			    n ? json_array_get(failed, 0) : test);
+		report_junit_put_failure(out, "failure",
+					 n ? json_array_get(failed, 0) : test);
 	for (size_t i = has_failed; i < n; i++)
 		put_rerun(out, has_passed ? "flakyFailure" : "rerunFailure",
 			  json_array_get(failed, i));
@@ -253,7 +257,8 @@ static void put_attempts(FILE *out, const json_t *test)
 
 /* --- tests and files ------------------------------------------------------*/
 
-static void put_test(FILE *out, struct tree_text file, const json_t *test)
+static void report_junit_put_test(FILE *out, struct tree_text file,
+				  const json_t *test)
 {
 	long long line =
 	    (long long)json_integer_value(json_object_get(test, "line"));
@@ -270,12 +275,13 @@ static void put_test(FILE *out, struct tree_text file, const json_t *test)
 		put_attribute(out, "message", tree_text(test, "reason"));
 		fputs("/>\n", out);
 	}
-	put_attempts(out, test);
+	report_junit_put_attempts(out, test);
 	put_out(out, "   ", test);
 	fputs("  </testcase>\n", out);
 }
 
-static void put_error(FILE *out, struct tree_text file, const json_t *error)
+static void report_junit_put_error(FILE *out, struct tree_text file,
+				   const json_t *error)
 {
 	fputs("  <testcase name=\"[outside of tests]\"", out);
 	put_class(out, file);
@@ -311,7 +317,8 @@ static void count_file(const json_t *file, struct counts *c)
 	}
 }
 
-static void put_counts(FILE *out, const struct counts *c, double seconds)
+static void report_junit_put_counts(FILE *out, const struct counts *c,
+				    double seconds)
 {
 	fprintf(out,
 		" tests=\"%zu\" failures=\"%zu\" errors=\"%zu\" "
@@ -332,7 +339,7 @@ static void put_timestamp(FILE *out, const json_t *file)
 	fprintf(out, " timestamp=\"%s\"", text);
 }
 
-static void put_file(FILE *out, const json_t *file)
+static void report_junit_put_file(FILE *out, const json_t *file)
 {
 	const json_t *tests = json_object_get(file, "tests");
 	const json_t *errors = json_object_get(file, "errors");
@@ -342,13 +349,13 @@ static void put_file(FILE *out, const json_t *file)
 	count_file(file, &c);
 	fputs(" <testsuite", out);
 	put_attribute(out, "name", name);
-	put_counts(out, &c, tree_number(file, "duration"));
+	report_junit_put_counts(out, &c, tree_number(file, "duration"));
 	put_timestamp(out, file);
 	fputs(">\n", out);
 	for (size_t i = 0; i < json_array_size(tests); i++)
-		put_test(out, name, json_array_get(tests, i));
+		report_junit_put_test(out, name, json_array_get(tests, i));
 	for (size_t i = 0; i < json_array_size(errors); i++)
-		put_error(out, name, json_array_get(errors, i));
+		report_junit_put_error(out, name, json_array_get(errors, i));
 	put_out(out, "  ", file);
 	fputs(" </testsuite>\n", out);
 }
@@ -363,10 +370,10 @@ void report_junit_write(FILE *out, const json_t *tree)
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n"
 	      "<testsuites name=\"provium\"",
 	      out);
-	put_counts(out, &c,
-		   tree_number(json_object_get(tree, "end"), "duration"));
+	report_junit_put_counts(
+	    out, &c, tree_number(json_object_get(tree, "end"), "duration"));
 	fputs(">\n", out);
 	for (size_t i = 0; i < json_array_size(files); i++)
-		put_file(out, json_array_get(files, i));
+		report_junit_put_file(out, json_array_get(files, i));
 	fputs("</testsuites>\n", out);
 }

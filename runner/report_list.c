@@ -17,7 +17,7 @@ struct report_list {
 	size_t n_files;
 };
 
-static void put_file(struct report_list *r, const json_t *ev)
+static void report_list_put_file(struct report_list *r, const json_t *ev)
 {
 	const char *file = json_string_value(json_object_get(ev, "file"));
 
@@ -42,7 +42,7 @@ static void put_tags(struct report_list *r, const json_t *tags)
 	fputs("]", r->p.out);
 }
 
-static void put_test(struct report_list *r, const json_t *test)
+static void report_list_put_test(struct report_list *r, const json_t *test)
 {
 	const json_t *skip = json_object_get(test, "skip");
 
@@ -68,23 +68,23 @@ static void put_plan(struct report_list *r, const json_t *ev)
 
 	if (!json_array_size(tests))
 		return;
-	put_file(r, ev);
+	report_list_put_file(r, ev);
 	for (size_t i = 0; i < json_array_size(tests); i++)
-		put_test(r, json_array_get(tests, i));
+		report_list_put_test(r, json_array_get(tests, i));
 	r->n_files++;
 }
 
-static void put_error(struct report_list *r, const json_t *ev)
+static void report_list_put_error(struct report_list *r, const json_t *ev)
 {
 	const json_t *message = json_object_get(ev, "message");
 
-	put_file(r, ev);
+	report_list_put_file(r, ev);
 	if (message)
 		print_lines(&r->p, PRINT_BAD, "  ", json_string_value(message),
 			    json_string_length(message));
 }
 
-static void put_end(struct report_list *r, const json_t *ev)
+static void report_list_put_end(struct report_list *r, const json_t *ev)
 {
 	json_int_t errors = json_integer_value(json_object_get(ev, "errors"));
 
@@ -101,8 +101,8 @@ static const struct list_handler {
 	void (*handle)(struct report_list *r, const json_t *ev);
 } handlers[] = {
     {"plan", put_plan},
-    {"file_error", put_error},
-    {"run_end", put_end},
+    {"file_error", report_list_put_error},
+    {"run_end", report_list_put_end},
 };
 
 static void list_event(struct event_sink *sink, const json_t *ev)

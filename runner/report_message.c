@@ -44,8 +44,9 @@ static bool has_legend(const char *s, size_t n)
 	return false;
 }
 
-static void put_span(const struct printer *p, enum print_style style,
-		     const char *from, const char *to)
+static void report_message_put_span(const struct printer *p,
+				    enum print_style style, const char *from,
+				    const char *to)
 {
 	if (to > from)
 		print_bytes(p, style, from, (size_t)(to - from));
@@ -67,8 +68,9 @@ static bool put_labelled(const struct printer *p, struct span line)
 
 		if (!begins_with(line, labels[i].label))
 			continue;
-		put_span(p, PRINT_PLAIN, line.p, value);
-		put_span(p, labels[i].style, value, line.p + line.n);
+		report_message_put_span(p, PRINT_PLAIN, line.p, value);
+		report_message_put_span(p, labels[i].style, value,
+					line.p + line.n);
 		return true;
 	}
 	return false;
@@ -88,10 +90,11 @@ static bool put_pair(const struct printer *p, struct span line)
 	if (!comma || !begins_with(line, "  "))
 		return false;
 	got += strlen(before_got);
-	put_span(p, PRINT_PLAIN, line.p, got);
-	put_span(p, PRINT_GOT, got, comma);
-	put_span(p, PRINT_PLAIN, comma, comma + strlen(between));
-	put_span(p, PRINT_EXPECTED, comma + strlen(between), end);
+	report_message_put_span(p, PRINT_PLAIN, line.p, got);
+	report_message_put_span(p, PRINT_GOT, got, comma);
+	report_message_put_span(p, PRINT_PLAIN, comma, comma + strlen(between));
+	report_message_put_span(p, PRINT_EXPECTED, comma + strlen(between),
+				end);
 	return true;
 }
 
@@ -145,8 +148,8 @@ static void put_source_line(const struct printer *p, struct span line)
 		return;
 	}
 	text += strlen(bar);
-	put_span(p, PRINT_BAD, line.p, text);
-	put_span(p, PRINT_TITLE, text, line.p + line.n);
+	report_message_put_span(p, PRINT_BAD, line.p, text);
+	report_message_put_span(p, PRINT_TITLE, text, line.p + line.n);
 }
 
 void report_message_source(const struct printer *p, const char *indent,

@@ -43,12 +43,12 @@ struct plain_handler {
 	void (*handle)(struct report_plain *r, const json_t *ev);
 };
 
-static const char *get(const json_t *ev, const char *key)
+static const char *report_plain_get(const json_t *ev, const char *key)
 {
 	return json_string_value(json_object_get(ev, key));
 }
 
-static void put(const struct report_plain *r, const char *s)
+static void report_plain_put(const struct report_plain *r, const char *s)
 {
 	fputs(s, r->p.out);
 }
@@ -58,12 +58,12 @@ static void put(const struct report_plain *r, const char *s)
 static void head(struct report_plain *r)
 {
 	if (r->wants_gap)
-		put(r, "\n");
+		report_plain_put(r, "\n");
 	r->wants_gap = false;
 	if (r->is_headed || !r->file)
 		return;
 	print_text(&r->p, PRINT_TITLE, r->file);
-	put(r, "\n");
+	report_plain_put(r, "\n");
 	r->is_headed = true;
 	r->has_begun = true;
 }
@@ -73,10 +73,10 @@ static void put_status(struct report_plain *r, enum print_style style,
 		       const char *word, const char *name)
 {
 	head(r);
-	put(r, "  ");
+	report_plain_put(r, "  ");
 	print_text(&r->p, style, word);
 	for (size_t n = strlen(word); n < 6; n++)
-		put(r, " ");
+		report_plain_put(r, " ");
 	print_text(&r->p, PRINT_PLAIN, name);
 }
 
@@ -117,7 +117,7 @@ struct failure_place {
 	struct tree_text message; /* without the place */
 };
 
-static struct failure_place place_of(const json_t *ev)
+static struct failure_place report_plain_place_of(const json_t *ev)
 {
 	const json_t *at = json_object_get(ev, "location");
 	struct failure_place f = {.message = tree_text(ev, "message")};
@@ -129,8 +129,8 @@ static struct failure_place place_of(const json_t *ev)
 	/* The bytes end in NUL. */
 	const char *colon = strchr(f.message.p, ':');
 
-	if (get(at, "file")) {
-		f.file = mem_strdup(get(at, "file"));
+	if (report_plain_get(at, "file")) {
+		f.file = mem_strdup(report_plain_get(at, "file"));
 		f.line = json_integer_value(json_object_get(at, "line"));
 	} else if (colon && sscanf(colon, ":%lld: %n", &line, &end) == 1 &&
 		   end) {
@@ -166,60 +166,62 @@ static void put_source(struct report_plain *r, const json_t *ev,
 
 static void put_call_note(struct report_plain *r, const json_t *call)
 {
-	const char *note = get(call, "note");
+	const char *note = report_plain_get(call, "note");
 	json_int_t n = json_integer_value(json_object_get(call, "count"));
 
 	if (n > 1)
 		fprintf(r->p.out, "  %lld times", (long long)n);
 	if (note) {
-		put(r, "  ");
+		report_plain_put(r, "  ");
 		print_text(&r->p, PRINT_PLAIN, note);
 	}
 }
 
 /* What the test waited in, and for how long. */
-static void put_calls(struct report_plain *r, const json_t *ev)
+static void report_plain_put_calls(struct report_plain *r, const json_t *ev)
 {
 	const json_t *calls = json_object_get(ev, "calls");
 	size_t n = json_array_size(calls);
 
 	if (!n)
 		return;
-	put(r, INDENT);
+	report_plain_put(r, INDENT);
 	print_text(&r->p, PRINT_TITLE, "last calls");
-	put(r, "\n");
+	report_plain_put(r, "\n");
 	for (size_t i = n > CALLS_MAX ? n - CALLS_MAX : 0; i < n; i++) {
 		const json_t *call = json_array_get(calls, i);
 		const json_t *at = json_object_get(call, "location");
 
-		put(r, QUOTE);
+		report_plain_put(r, QUOTE);
 		print_duration(
 		    &r->p, PRINT_DIM,
 		    json_number_value(json_object_get(call, "seconds")));
-		put(r, "  ");
-		print_text(&r->p, PRINT_PLAIN, get(call, "method"));
-		if (get(at, "file")) {
-			put(r, "  ");
-			print_text(&r->p, PRINT_DIM, get(at, "file"));
+		report_plain_put(r, "  ");
+		print_text(&r->p, PRINT_PLAIN,
+			   report_plain_get(call, "method"));
+		if (report_plain_get(at, "file")) {
+			report_plain_put(r, "  ");
+			print_text(&r->p, PRINT_DIM,
+				   report_plain_get(at, "file"));
 			fprintf(r->p.out, ":%lld",
 				(long long)json_integer_value(
 				    json_object_get(at, "line")));
 		}
 		put_call_note(r, call);
-		put(r, "\n");
+		report_plain_put(r, "\n");
 	}
 }
 
-static void put_networks(struct report_plain *r, const json_t *ev)
+static void report_plain_put_networks(struct report_plain *r, const json_t *ev)
 {
 	const json_t *list = json_object_get(ev, "network");
 
 	for (size_t i = 0; i < json_array_size(list); i++) {
-		put(r, INDENT);
+		report_plain_put(r, INDENT);
 		print_text(&r->p, PRINT_WARN, "in force on ");
 		print_text(&r->p, PRINT_WARN,
 			   json_string_value(json_array_get(list, i)));
-		put(r, "\n");
+		report_plain_put(r, "\n");
 	}
 }
 
@@ -230,34 +232,34 @@ static void put_repeat(struct report_plain *r, const json_t *ev)
 
 	if (!command.n)
 		return;
-	put(r, INDENT "repeat with: ");
+	report_plain_put(r, INDENT "repeat with: ");
 	print_bytes(&r->p, PRINT_TITLE, command.p, command.n);
-	put(r, "\n");
+	report_plain_put(r, "\n");
 }
 
-static void put_failure(struct report_plain *r, const json_t *ev,
-			const char *name)
+static void report_plain_put_failure(struct report_plain *r, const json_t *ev,
+				     const char *name)
 {
-	struct failure_place f = place_of(ev);
+	struct failure_place f = report_plain_place_of(ev);
 	struct tree_text first = tree_first_line(f.message);
 	size_t rest = first.n + (first.n < f.message.n);
 	CLEANUP(free_ptr)
 	char *at = f.file ? mem_printf("%s:%lld", f.file, (long long)f.line)
 			  : mem_strdup(r->file ? r->file : "?");
 
-	put(r, INDENT);
+	report_plain_put(r, INDENT);
 	if (f.file) {
 		print_text(&r->p, PRINT_TITLE, at);
-		put(r, ": ");
+		report_plain_put(r, ": ");
 	}
 	print_lines(&r->p, PRINT_BAD, "", first.p, first.n);
 	report_message_write(&r->p, INDENT, f.message.p + rest,
 			     f.message.n - rest);
-	put_networks(r, ev);
+	report_plain_put_networks(r, ev);
 	report_console_alarms(&r->p, INDENT, ev);
 	put_source(r, ev, &f);
 	put_trace(r, ev);
-	put_calls(r, ev);
+	report_plain_put_calls(r, ev);
 	report_console_write(&r->p, INDENT, ev);
 	put_log(r, LOG_TAIL_LINES);
 	put_repeat(r, ev);
@@ -268,16 +270,16 @@ static void put_failure(struct report_plain *r, const json_t *ev,
 
 /* --- events ---------------------------------------------------------------*/
 
-static void on_file_start(struct report_plain *r, const json_t *ev)
+static void report_plain_on_file_start(struct report_plain *r, const json_t *ev)
 {
 	free(r->file);
-	r->file = mem_strdup(get(ev, "file"));
+	r->file = mem_strdup(report_plain_get(ev, "file"));
 	r->is_headed = false;
 	r->is_planned = false;
 	log_tail_done(&r->log);
 }
 
-static void on_plan(struct report_plain *r, const json_t *ev)
+static void report_plain_on_plan(struct report_plain *r, const json_t *ev)
 {
 	r->is_planned = true;
 	/* A file of which nothing was selected is not worth a line. */
@@ -294,7 +296,7 @@ static void on_print(struct report_plain *r, const json_t *ev)
 			     json_string_length(text));
 }
 
-static void on_test_start(struct report_plain *r, const json_t *ev)
+static void report_plain_on_test_start(struct report_plain *r, const json_t *ev)
 {
 	(void)ev;
 	/* What the file printed by itself belongs to no test. */
@@ -306,8 +308,8 @@ static void on_test_start(struct report_plain *r, const json_t *ev)
 }
 
 /* Of a test that was tried more than once. */
-static void put_attempts(struct report_plain *r, const json_t *ev,
-			 const char *before, const char *after)
+static void report_plain_put_attempts(struct report_plain *r, const json_t *ev,
+				      const char *before, const char *after)
 {
 	json_int_t n = json_integer_value(json_object_get(ev, "attempts"));
 
@@ -319,9 +321,9 @@ static void put_attempts(struct report_plain *r, const json_t *ev,
 }
 
 /* The first failure of a test that is tried again. */
-static void on_attempt(struct report_plain *r, const json_t *ev)
+static void report_plain_on_attempt(struct report_plain *r, const json_t *ev)
 {
-	struct failure_place f = place_of(ev);
+	struct failure_place f = report_plain_place_of(ev);
 	struct tree_text first = tree_first_line(f.message);
 	CLEANUP(free_ptr) char *text = text_c_string(first.p, first.n);
 	CLEANUP(free_ptr)
@@ -339,11 +341,11 @@ static void put_passed(struct report_plain *r, const json_t *ev)
 
 	if (r->opts.is_quiet)
 		return;
-	put_status(r, PRINT_GOOD, "ok", get(ev, "test"));
-	put(r, "  ");
+	put_status(r, PRINT_GOOD, "ok", report_plain_get(ev, "test"));
+	report_plain_put(r, "  ");
 	print_duration(&r->p, PRINT_DIM, s);
-	put_attempts(r, ev, "flaky: attempt ", "");
-	put(r, "\n");
+	report_plain_put_attempts(r, ev, "flaky: attempt ", "");
+	report_plain_put(r, "\n");
 	if (r->opts.is_verbose)
 		put_log(r, SIZE_MAX);
 }
@@ -354,13 +356,13 @@ static void put_skipped(struct report_plain *r, const json_t *ev)
 
 	if (r->opts.is_quiet)
 		return;
-	put_status(r, PRINT_WARN, "skip", get(ev, "test"));
+	put_status(r, PRINT_WARN, "skip", report_plain_get(ev, "test"));
 	if (reason.n) {
-		put(r, "  (");
+		report_plain_put(r, "  (");
 		print_bytes(&r->p, PRINT_DIM, reason.p, reason.n);
-		put(r, ")");
+		report_plain_put(r, ")");
 	}
-	put(r, "\n");
+	report_plain_put(r, "\n");
 	if (r->opts.is_verbose)
 		put_log(r, SIZE_MAX);
 }
@@ -369,15 +371,15 @@ static void put_failed(struct report_plain *r, const json_t *ev)
 {
 	double s = json_number_value(json_object_get(ev, "duration"));
 
-	put_status(r, PRINT_BAD, "FAIL", get(ev, "test"));
-	put(r, "  ");
+	put_status(r, PRINT_BAD, "FAIL", report_plain_get(ev, "test"));
+	report_plain_put(r, "  ");
 	print_duration(&r->p, PRINT_DIM, s);
-	put_attempts(r, ev, "in all of ", " attempts");
-	put(r, "\n");
-	put_failure(r, ev, get(ev, "test"));
+	report_plain_put_attempts(r, ev, "in all of ", " attempts");
+	report_plain_put(r, "\n");
+	report_plain_put_failure(r, ev, report_plain_get(ev, "test"));
 }
 
-static void on_test_end(struct report_plain *r, const json_t *ev)
+static void report_plain_on_test_end(struct report_plain *r, const json_t *ev)
 {
 	static const struct plain_handler by_status[] = {
 	    {"passed", put_passed},
@@ -387,7 +389,7 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 
 	report_summary_test(&r->summary, ev);
 	for (size_t i = 0; i < ARRAY_LEN(by_status); i++) {
-		if (!strcmp(by_status[i].event, get(ev, "status")))
+		if (!strcmp(by_status[i].event, report_plain_get(ev, "status")))
 			by_status[i].handle(r, ev);
 	}
 	log_tail_done(&r->log);
@@ -395,7 +397,7 @@ static void on_test_end(struct report_plain *r, const json_t *ev)
 
 /* What came behind the last test: a file that ends, and what could not be
  * kept of it. */
-static void on_file_end(struct report_plain *r, const json_t *ev)
+static void report_plain_on_file_end(struct report_plain *r, const json_t *ev)
 {
 	(void)ev;
 	if (!r->log.lines || !r->is_planned)
@@ -405,40 +407,40 @@ static void on_file_end(struct report_plain *r, const json_t *ev)
 	log_tail_done(&r->log);
 }
 
-static void on_file_error(struct report_plain *r, const json_t *ev)
+static void report_plain_on_file_error(struct report_plain *r, const json_t *ev)
 {
 	const char *what = r->is_planned ? "[outside of its tests]"
 					 : "[the file did not load]";
 
 	put_status(r, PRINT_BAD, "FAIL", what);
-	put(r, "\n");
-	put_failure(r, ev, what);
+	report_plain_put(r, "\n");
+	report_plain_put_failure(r, ev, what);
 	log_tail_done(&r->log);
 }
 
 /* "  slow  file: test, for 31s"; the caller ends the line. word has four
  * letters. */
-static void put_running(struct report_plain *r, const char *word,
-			const json_t *ev)
+static void report_plain_put_running(struct report_plain *r, const char *word,
+				     const json_t *ev)
 {
-	const char *test = get(ev, "test");
+	const char *test = report_plain_get(ev, "test");
 	CLEANUP(free_ptr)
-	char *name = mem_printf("%s: %s", get(ev, "file"),
+	char *name = mem_printf("%s: %s", report_plain_get(ev, "file"),
 				test ? test : "(between tests)");
 
-	put(r, "  ");
+	report_plain_put(r, "  ");
 	print_text(&r->p, PRINT_WARN, word);
-	put(r, "  ");
+	report_plain_put(r, "  ");
 	print_text(&r->p, PRINT_PLAIN, name);
-	put(r, ", for ");
+	report_plain_put(r, ", for ");
 	print_duration(&r->p, PRINT_PLAIN,
 		       json_number_value(json_object_get(ev, "running")));
 }
 
-static void on_slow(struct report_plain *r, const json_t *ev)
+static void report_plain_on_slow(struct report_plain *r, const json_t *ev)
 {
-	put_running(r, "slow", ev);
-	put(r, "\n");
+	report_plain_put_running(r, "slow", ev);
+	report_plain_put(r, "\n");
 }
 
 static void put_call(struct report_plain *r, const json_t *call)
@@ -447,32 +449,33 @@ static void put_call(struct report_plain *r, const json_t *call)
 	const json_t *s = json_object_get(call, "seconds");
 	CLEANUP(free_ptr)
 	char *text = mem_printf(
-	    "in %s%s%s:%lld", get(call, "method"), at ? " at " : "",
-	    at ? get(at, "file") : "",
+	    "in %s%s%s:%lld", report_plain_get(call, "method"),
+	    at ? " at " : "", at ? report_plain_get(at, "file") : "",
 	    (long long)json_integer_value(json_object_get(at, "line")));
 
 	/* Without a place there is no line. */
 	if (!at)
 		*strrchr(text, ':') = '\0';
-	put(r, INDENT);
+	report_plain_put(r, INDENT);
 	print_text(&r->p, PRINT_PLAIN, text);
 	if (s) {
-		put(r, ", for ");
+		report_plain_put(r, ", for ");
 		print_duration(&r->p, PRINT_PLAIN, json_number_value(s));
 	}
-	put(r, "\n");
+	report_plain_put(r, "\n");
 }
 
 static void on_waiting(struct report_plain *r, const json_t *ev)
 {
 	const json_t *calls = json_object_get(ev, "calls");
 
-	put_running(r, "now ", ev);
-	put(r, "\n");
+	report_plain_put_running(r, "now ", ev);
+	report_plain_put(r, "\n");
 	for (size_t i = 0; i < json_array_size(calls); i++)
 		put_call(r, json_array_get(calls, i));
 	if (!json_array_size(calls))
-		put(r, INDENT "in code that provium cannot look into\n");
+		report_plain_put(r, INDENT
+				 "in code that provium cannot look into\n");
 }
 
 /* What took its time, and will not again. */
@@ -480,66 +483,67 @@ static void on_fixture(struct report_plain *r, const json_t *ev)
 {
 	const json_t *seconds = json_object_get(ev, "seconds");
 	const json_t *output = json_object_get(ev, "output");
-	const char *state = get(ev, "state");
+	const char *state = report_plain_get(ev, "state");
 
 	/* One that failed is an error of who asked for it. */
 	if (strcmp(state, "built") != 0)
 		return;
-	put_status(r, PRINT_DIM, state, get(ev, "fixture"));
+	put_status(r, PRINT_DIM, state, report_plain_get(ev, "fixture"));
 	if (seconds) {
 		CLEANUP(free_ptr)
 		char *span = mem_printf("  %.2f s", json_number_value(seconds));
 		print_text(&r->p, PRINT_DIM, span);
 	}
-	if (get(ev, "reason")) {
+	if (report_plain_get(ev, "reason")) {
 		CLEANUP(free_ptr)
-		char *why = mem_printf("  (%s)", get(ev, "reason"));
+		char *why =
+		    mem_printf("  (%s)", report_plain_get(ev, "reason"));
 		print_text(&r->p, PRINT_DIM, why);
 	}
-	put(r, "\n");
+	report_plain_put(r, "\n");
 	if (json_string_length(output))
 		print_quoted(&r->p, INDENT, "printed",
 			     json_string_value(output),
 			     json_string_length(output), SIZE_MAX);
 }
 
-static void on_artifacts(struct report_plain *r, const json_t *ev)
+static void report_plain_on_artifacts(struct report_plain *r, const json_t *ev)
 {
 	const json_t *paths = json_object_get(ev, "paths");
 
 	for (size_t i = 0; i < json_array_size(paths); i++) {
 		put_status(r, PRINT_DIM, "kept",
 			   json_string_value(json_array_get(paths, i)));
-		put(r, "\n");
+		report_plain_put(r, "\n");
 	}
 }
 
-static void on_run_end(struct report_plain *r, const json_t *ev)
+static void report_plain_on_run_end(struct report_plain *r, const json_t *ev)
 {
 	report_summary_write(&r->summary, &r->p, ev, r->has_begun);
 }
 
 static const struct plain_handler handlers[] = {
-    {"file_start", on_file_start},
-    {"plan", on_plan},
-    {"file_error", on_file_error},
-    {"test_start", on_test_start},
+    {"file_start", report_plain_on_file_start},
+    {"plan", report_plain_on_plan},
+    {"file_error", report_plain_on_file_error},
+    {"test_start", report_plain_on_test_start},
     {"log", on_print},
     {"output", on_print},
     {"fixture", on_fixture},
-    {"test_attempt", on_attempt},
-    {"test_end", on_test_end},
-    {"file_end", on_file_end},
-    {"slow", on_slow},
+    {"test_attempt", report_plain_on_attempt},
+    {"test_end", report_plain_on_test_end},
+    {"file_end", report_plain_on_file_end},
+    {"slow", report_plain_on_slow},
     {"waiting", on_waiting},
-    {"artifacts", on_artifacts},
-    {"run_end", on_run_end},
+    {"artifacts", report_plain_on_artifacts},
+    {"run_end", report_plain_on_run_end},
 };
 
 static void plain_event(struct event_sink *sink, const json_t *ev)
 {
 	struct report_plain *r = CONTAINER_OF(sink, struct report_plain, sink);
-	const char *name = get(ev, "event");
+	const char *name = report_plain_get(ev, "event");
 
 	for (size_t i = 0; i < ARRAY_LEN(handlers); i++) {
 		if (!strcmp(handlers[i].event, name))

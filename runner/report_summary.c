@@ -11,14 +11,14 @@
 
 #define RECAP_TESTS 12 /* shorter reports need none */
 
-static const char *get(const json_t *ev, const char *key)
+static const char *report_summary_get(const json_t *ev, const char *key)
 {
 	const char *s = json_string_value(json_object_get(ev, key));
 
 	return s ? s : "?";
 }
 
-static unsigned count(const json_t *ev, const char *key)
+static unsigned report_summary_count(const json_t *ev, const char *key)
 {
 	return (unsigned)json_integer_value(json_object_get(ev, key));
 }
@@ -54,16 +54,18 @@ void report_summary_attempt(struct report_summary *s, const char *line)
 
 void report_summary_test(struct report_summary *s, const json_t *ev)
 {
-	const char *file = get(ev, "file");
-	const char *status = get(ev, "status");
+	const char *file = report_summary_get(ev, "file");
+	const char *status = report_summary_get(ev, "status");
 	CLEANUP(free_ptr)
 	char *key = mem_printf("%.*s: %s", (int)lineup_name_len(file), file,
-			       get(ev, "test"));
+			       report_summary_get(ev, "test"));
 	json_t *pair = json_object_get(s->tally, key);
 
 	s->n_tests++;
-	if (!strcmp(status, "passed") && count(ev, "attempts") > 1) {
-		strvec_addf(&s->flaky, "%s: %s", file, get(ev, "test"));
+	if (!strcmp(status, "passed") &&
+	    report_summary_count(ev, "attempts") > 1) {
+		strvec_addf(&s->flaky, "%s: %s", file,
+			    report_summary_get(ev, "test"));
 		if (s->attempt)
 			strvec_addf(&s->flaky, "  %s", s->attempt);
 	}
@@ -123,15 +125,18 @@ static void put_repeated(const struct report_summary *s,
 	strvec_done(&list);
 }
 
-static void put_counts(const struct printer *p, const json_t *ev)
+static void report_summary_put_counts(const struct printer *p, const json_t *ev)
 {
-	unsigned failed = count(ev, "failed") + count(ev, "errors");
-	unsigned left_out = count(ev, "left_out");
+	unsigned failed = report_summary_count(ev, "failed") +
+			  report_summary_count(ev, "errors");
+	unsigned left_out = report_summary_count(ev, "left_out");
 	struct buf line = {0};
 
-	buf_printf(&line, "%u passed, %u failed", count(ev, "passed"), failed);
-	if (count(ev, "skipped"))
-		buf_printf(&line, ", %u skipped", count(ev, "skipped"));
+	buf_printf(&line, "%u passed, %u failed",
+		   report_summary_count(ev, "passed"), failed);
+	if (report_summary_count(ev, "skipped"))
+		buf_printf(&line, ", %u skipped",
+			   report_summary_count(ev, "skipped"));
 	if (left_out)
 		buf_printf(&line, ", %u slow left out (--include-slow)",
 			   left_out);
@@ -163,5 +168,5 @@ void report_summary_write(const struct report_summary *s,
 		print_text(p, PRINT_WARN, note);
 		fputs("\n", p->out);
 	}
-	put_counts(p, ev);
+	report_summary_put_counts(p, ev);
 }

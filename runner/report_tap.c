@@ -69,7 +69,7 @@ static struct tap_test *tap_test_find(struct report_tap *r, const json_t *ev)
 }
 
 /* Begins anew: what is known is of another test, or of none. */
-static void on_test_start(struct report_tap *r, const json_t *ev)
+static void report_tap_on_test_start(struct report_tap *r, const json_t *ev)
 {
 	struct tap_test *t = tap_test_find(r, ev);
 
@@ -80,7 +80,7 @@ static void on_test_start(struct report_tap *r, const json_t *ev)
 	LIST_INSERT_HEAD(&r->tests, t, link);
 }
 
-static void on_log(struct report_tap *r, const json_t *ev)
+static void report_tap_on_log(struct report_tap *r, const json_t *ev)
 {
 	struct tap_test *t = tap_test_find(r, ev);
 	struct tree_text text = tree_text(ev, "text");
@@ -89,7 +89,7 @@ static void on_log(struct report_tap *r, const json_t *ev)
 		log_tail_add(&t->log, text.p, text.n);
 }
 
-static void on_attempt(struct report_tap *r, const json_t *ev)
+static void report_tap_on_attempt(struct report_tap *r, const json_t *ev)
 {
 	struct tap_test *t = tap_test_find(r, ev);
 	struct tree_text message = tree_text(ev, "message");
@@ -98,7 +98,7 @@ static void on_attempt(struct report_tap *r, const json_t *ev)
 		t->first_failure = text_c_string(message.p, message.n);
 }
 
-static void on_file_end(struct report_tap *r, const json_t *ev)
+static void report_tap_on_file_end(struct report_tap *r, const json_t *ev)
 {
 	struct tap_test *t = tap_test_find(r, ev);
 
@@ -108,7 +108,7 @@ static void on_file_end(struct report_tap *r, const json_t *ev)
 
 /* --- text -----------------------------------------------------------------*/
 
-static void put_name(struct report_tap *r, struct tree_text t)
+static void report_tap_put_name(struct report_tap *r, struct tree_text t)
 {
 	CLEANUP(buf_done) struct buf b = {0};
 	size_t end;
@@ -131,9 +131,9 @@ static void put_point(struct report_tap *r, const json_t *ev, bool is_ok,
 		      struct tree_text name)
 {
 	fprintf(r->out, "%s %zu - ", is_ok ? "ok" : "not ok", ++r->n);
-	put_name(r, tree_text(ev, "file"));
+	report_tap_put_name(r, tree_text(ev, "file"));
 	fputs(": ", r->out);
-	put_name(r, name);
+	report_tap_put_name(r, name);
 }
 
 /* The string, owned, cut where it is too long. */
@@ -200,8 +200,8 @@ static void put_string(struct report_tap *r, const char *key, const char *s,
 }
 
 /* What is known of the test beside its last event. */
-static void put_test(struct report_tap *r, const struct tap_test *t,
-		     bool is_failed)
+static void report_tap_put_test(struct report_tap *r, const struct tap_test *t,
+				bool is_failed)
 {
 	CLEANUP(buf_done) struct buf log = {0};
 
@@ -230,19 +230,19 @@ static void put_diagnostics(struct report_tap *r, const json_t *ev,
 		if (json_object_get(ev, keys[i]))
 			put_value(r, keys[i], json_object_get(ev, keys[i]));
 	if (t)
-		put_test(r, t, is_failed);
+		report_tap_put_test(r, t, is_failed);
 	fputs("  ...\n", r->out);
 }
 
 /* --- events ---------------------------------------------------------------*/
 
-static void on_run_start(struct report_tap *r, const json_t *ev)
+static void report_tap_on_run_start(struct report_tap *r, const json_t *ev)
 {
 	(void)ev;
 	fputs("TAP version 13\n", r->out);
 }
 
-static void on_test_end(struct report_tap *r, const json_t *ev)
+static void report_tap_on_test_end(struct report_tap *r, const json_t *ev)
 {
 	const char *status = tree_string(ev, "status");
 	bool is_failed = !strcmp(status, "failed");
@@ -254,7 +254,7 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 	if (is_skipped)
 		fputs(reason.n ? " # SKIP " : " # SKIP", r->out);
 	if (is_skipped)
-		put_name(r, reason);
+		report_tap_put_name(r, reason);
 	fputs("\n", r->out);
 	if (is_failed || json_object_get(ev, "attempts"))
 		put_diagnostics(r, ev, t, is_failed);
@@ -262,20 +262,20 @@ static void on_test_end(struct report_tap *r, const json_t *ev)
 		tap_test_free(t);
 }
 
-static void on_file_error(struct report_tap *r, const json_t *ev)
+static void report_tap_on_file_error(struct report_tap *r, const json_t *ev)
 {
 	put_point(r, ev, false, tree_text_c("[outside of tests]"));
 	fputs("\n", r->out);
 	put_diagnostics(r, ev, NULL, true);
 }
 
-static void on_run_end(struct report_tap *r, const json_t *ev)
+static void report_tap_on_run_end(struct report_tap *r, const json_t *ev)
 {
 	struct tree_text why = tree_text(ev, "interrupted");
 
 	if (why.n) {
 		fputs("Bail out! interrupted by ", r->out);
-		put_name(r, why);
+		report_tap_put_name(r, why);
 		fputs("\n", r->out);
 		return;
 	}
@@ -286,15 +286,15 @@ static const struct tap_handler {
 	const char *event;
 	void (*handle)(struct report_tap *r, const json_t *ev);
 } handlers[] = {
-    {"run_start", on_run_start},
-    {"test_start", on_test_start},
-    {"log", on_log},
-    {"output", on_log},
-    {"test_attempt", on_attempt},
-    {"test_end", on_test_end},
-    {"file_error", on_file_error},
-    {"file_end", on_file_end},
-    {"run_end", on_run_end},
+    {"run_start", report_tap_on_run_start},
+    {"test_start", report_tap_on_test_start},
+    {"log", report_tap_on_log},
+    {"output", report_tap_on_log},
+    {"test_attempt", report_tap_on_attempt},
+    {"test_end", report_tap_on_test_end},
+    {"file_error", report_tap_on_file_error},
+    {"file_end", report_tap_on_file_end},
+    {"run_end", report_tap_on_run_end},
 };
 
 static void tap_event(struct event_sink *sink, const json_t *ev)

@@ -119,7 +119,7 @@ static void copy_time(json_t *o, const char *key, const json_t *ev)
 		json_object_set(o, key, time);
 }
 
-static json_int_t add_to(json_t *o, const char *key, size_t n)
+static json_int_t report_tree_add_to(json_t *o, const char *key, size_t n)
 {
 	json_int_t sum =
 	    json_integer_value(json_object_get(o, key)) + (json_int_t)n;
@@ -144,7 +144,7 @@ static void drop_texts(json_t *o, size_t n)
 			log_tail_add(&gone, json_string_value(text),
 				     json_string_length(text));
 	}
-	add_to(o, "dropped", gone.dropped_lines + gone.lines);
+	report_tree_add_to(o, "dropped", gone.dropped_lines + gone.lines);
 	log_tail_done(&gone);
 	json_object_set_new(o, "texts", kept);
 }
@@ -162,7 +162,8 @@ static void add_log(json_t *o, const json_t *ev)
 		json_object_set_new(o, "texts", texts);
 	}
 	json_array_append_new(texts, json_deep_copy(text));
-	json_int_t bytes = add_to(o, "bytes", json_string_length(text) + 1);
+	json_int_t bytes =
+	    report_tree_add_to(o, "bytes", json_string_length(text) + 1);
 	if (bytes <= 2 * TREE_LOG_MAX)
 		return;
 	for (; bytes - (json_int_t)gone > TREE_LOG_MAX &&
@@ -198,12 +199,12 @@ static void join_log(json_t *o, size_t max_lines)
 	json_object_del(o, "dropped");
 }
 
-static void on_run_start(struct report_tree *t, const json_t *ev)
+static void report_tree_on_run_start(struct report_tree *t, const json_t *ev)
 {
 	json_object_set_new(t->tree, "run", json_deep_copy(ev));
 }
 
-static void on_file_start(struct report_tree *t, const json_t *ev)
+static void report_tree_on_file_start(struct report_tree *t, const json_t *ev)
 {
 	json_t *file = file_of(t, ev);
 
@@ -285,7 +286,7 @@ static void on_failure_calls(struct report_tree *t, const json_t *ev)
 	json_object_set_new(open_of(t, ev), "made", json_deep_copy(ev));
 }
 
-static void on_file_error(struct report_tree *t, const json_t *ev)
+static void report_tree_on_file_error(struct report_tree *t, const json_t *ev)
 {
 	json_t *error = copy_event(ev);
 
@@ -293,7 +294,7 @@ static void on_file_error(struct report_tree *t, const json_t *ev)
 	json_array_append_new(json_object_get(file_of(t, ev), "errors"), error);
 }
 
-static void on_test_start(struct report_tree *t, const json_t *ev)
+static void report_tree_on_test_start(struct report_tree *t, const json_t *ev)
 {
 	json_object_del(t->open, tree_string(ev, "file"));
 	json_t *open = open_of(t, ev);
@@ -303,7 +304,7 @@ static void on_test_start(struct report_tree *t, const json_t *ev)
 			    json_deep_copy(json_object_get(ev, "test")));
 }
 
-static void on_attempt(struct report_tree *t, const json_t *ev)
+static void report_tree_on_attempt(struct report_tree *t, const json_t *ev)
 {
 	json_t *attempt = copy_event(ev);
 
@@ -312,7 +313,7 @@ static void on_attempt(struct report_tree *t, const json_t *ev)
 	    json_object_get(open_of(t, ev), "attempts_failed"), attempt);
 }
 
-static void on_log(struct report_tree *t, const json_t *ev)
+static void report_tree_on_log(struct report_tree *t, const json_t *ev)
 {
 	json_t *open = json_object_get(t->open, tree_string(ev, "file"));
 
@@ -320,7 +321,7 @@ static void on_log(struct report_tree *t, const json_t *ev)
 		add_log(open ? open : file_of(t, ev), ev);
 }
 
-static void on_vm(struct report_tree *t, const json_t *ev)
+static void report_tree_on_vm(struct report_tree *t, const json_t *ev)
 {
 	json_t *vms = json_object_get(file_of(t, ev), "vms");
 
@@ -328,7 +329,7 @@ static void on_vm(struct report_tree *t, const json_t *ev)
 		json_array_append_new(vms, json_deep_copy(ev));
 }
 
-static void on_pool(struct report_tree *t, const json_t *ev)
+static void report_tree_on_pool(struct report_tree *t, const json_t *ev)
 {
 	json_t *pool = json_object_get(t->tree, "pool");
 
@@ -336,7 +337,7 @@ static void on_pool(struct report_tree *t, const json_t *ev)
 		json_array_append_new(pool, json_deep_copy(ev));
 }
 
-static void on_test_end(struct report_tree *t, const json_t *ev)
+static void report_tree_on_test_end(struct report_tree *t, const json_t *ev)
 {
 	json_t *test = copy_event(ev);
 	json_t *open = open_of(t, ev);
@@ -351,7 +352,7 @@ static void on_test_end(struct report_tree *t, const json_t *ev)
 	json_array_append_new(json_object_get(file_of(t, ev), "tests"), test);
 }
 
-static void on_artifacts(struct report_tree *t, const json_t *ev)
+static void report_tree_on_artifacts(struct report_tree *t, const json_t *ev)
 {
 	json_t *paths = json_deep_copy(json_object_get(ev, "paths"));
 
@@ -359,7 +360,7 @@ static void on_artifacts(struct report_tree *t, const json_t *ev)
 	json_decref(paths);
 }
 
-static void on_file_end(struct report_tree *t, const json_t *ev)
+static void report_tree_on_file_end(struct report_tree *t, const json_t *ev)
 {
 	json_t *file = file_of(t, ev);
 	json_t *duration = json_object_get(ev, "duration");
@@ -442,7 +443,7 @@ static void write_documents(struct report_tree *t)
 		write_document(t, &t->documents[i]);
 }
 
-static void on_run_end(struct report_tree *t, const json_t *ev)
+static void report_tree_on_run_end(struct report_tree *t, const json_t *ev)
 {
 	json_object_set_new(t->tree, "end", json_deep_copy(ev));
 	write_documents(t);
@@ -454,22 +455,22 @@ static const struct tree_handler {
 	const char *event;
 	void (*handle)(struct report_tree *t, const json_t *ev);
 } handlers[] = {
-    {"run_start", on_run_start},
-    {"file_start", on_file_start},
-    {"file_error", on_file_error},
-    {"test_start", on_test_start},
-    {"test_attempt", on_attempt},
+    {"run_start", report_tree_on_run_start},
+    {"file_start", report_tree_on_file_start},
+    {"file_error", report_tree_on_file_error},
+    {"test_start", report_tree_on_test_start},
+    {"test_attempt", report_tree_on_attempt},
     {"failure_console", on_failure_console},
     {"failure_calls", on_failure_calls},
     {"failure_packets", on_failure_packets},
-    {"log", on_log},
-    {"output", on_log},
-    {"vm", on_vm},
-    {"pool", on_pool},
-    {"test_end", on_test_end},
-    {"artifacts", on_artifacts},
-    {"file_end", on_file_end},
-    {"run_end", on_run_end},
+    {"log", report_tree_on_log},
+    {"output", report_tree_on_log},
+    {"vm", report_tree_on_vm},
+    {"pool", report_tree_on_pool},
+    {"test_end", report_tree_on_test_end},
+    {"artifacts", report_tree_on_artifacts},
+    {"file_end", report_tree_on_file_end},
+    {"run_end", report_tree_on_run_end},
 };
 
 static void tree_event(struct event_sink *sink, const json_t *ev)

@@ -72,7 +72,7 @@ static size_t count_vms(const struct report_tty *r)
 	return n;
 }
 
-static void put_running(const struct report_tty *r, struct buf *line)
+static void report_tty_put_running(const struct report_tty *r, struct buf *line)
 {
 	const char *file;
 	json_t *test;
@@ -110,7 +110,7 @@ static size_t fit(const struct buf *line, size_t columns)
 	return i;
 }
 
-static void put_line(struct report_tty *r, struct buf *out)
+static void report_tty_put_line(struct report_tty *r, struct buf *out)
 {
 	size_t width = width_of(r->out);
 	long s = (long)((clock_now_ns() - r->started_ns) / NS_PER_SEC);
@@ -128,14 +128,14 @@ static void put_line(struct report_tty *r, struct buf *out)
 		buf_printf(&line, ", %zu VM%s", vms, vms == 1 ? "" : "s");
 	if (r->waiting)
 		buf_printf(&line, ", %lld waiting", (long long)r->waiting);
-	put_running(r, &line);
+	report_tty_put_running(r, &line);
 	/* The last column stays free: writing to it may wrap. */
 	buf_append(out, buf_data(&line), fit(&line, width - 1));
 	buf_append(out, "\r", 1);
 	r->is_drawn = true;
 }
 
-static void draw(struct report_tty *r)
+static void report_tty_draw(struct report_tty *r)
 {
 	struct buf out = {0};
 	int64_t now_ns = clock_now_ns();
@@ -150,7 +150,7 @@ static void draw(struct report_tty *r)
 	buf_append(&out, r->text, r->n_text);
 	rewind(r->mem);
 	if (r->is_live)
-		put_line(r, &out);
+		report_tty_put_line(r, &out);
 	if (out.len)
 		fwrite(buf_data(&out), 1, out.len, r->out);
 	fflush(r->out);
@@ -160,7 +160,7 @@ static void draw(struct report_tty *r)
 
 /* --- events ---------------------------------------------------------------*/
 
-static void on_run_start(struct report_tty *r, const json_t *ev)
+static void report_tty_on_run_start(struct report_tty *r, const json_t *ev)
 {
 	r->files = json_integer_value(json_object_get(ev, "files"));
 	r->started_ns = clock_now_ns();
@@ -175,12 +175,12 @@ static void set_running(struct report_tty *r, const json_t *ev)
 			    event_string(test, strlen(test)));
 }
 
-static void on_plan(struct report_tty *r, const json_t *ev)
+static void report_tty_on_plan(struct report_tty *r, const json_t *ev)
 {
 	r->planned += (unsigned)json_array_size(json_object_get(ev, "tests"));
 }
 
-static void on_test_end(struct report_tty *r, const json_t *ev)
+static void report_tty_on_test_end(struct report_tty *r, const json_t *ev)
 {
 	r->done++;
 	r->failed += !strcmp(tree_string(ev, "status"), "failed");
@@ -188,13 +188,13 @@ static void on_test_end(struct report_tty *r, const json_t *ev)
 			    json_string(""));
 }
 
-static void on_file_error(struct report_tty *r, const json_t *ev)
+static void report_tty_on_file_error(struct report_tty *r, const json_t *ev)
 {
 	(void)ev;
 	r->failed++;
 }
 
-static void on_vm(struct report_tty *r, const json_t *ev)
+static void report_tty_on_vm(struct report_tty *r, const json_t *ev)
 {
 	static const char *const gone[] = {"ended", "closed"};
 	const char *file = tree_string(ev, "file");
@@ -221,19 +221,19 @@ static void on_vm(struct report_tty *r, const json_t *ev)
 				    json_boolean(!strcmp(state, "booted")));
 }
 
-static void on_pool(struct report_tty *r, const json_t *ev)
+static void report_tty_on_pool(struct report_tty *r, const json_t *ev)
 {
 	r->waiting = json_integer_value(json_object_get(ev, "waiting"));
 }
 
-static void on_file_end(struct report_tty *r, const json_t *ev)
+static void report_tty_on_file_end(struct report_tty *r, const json_t *ev)
 {
 	r->files_done++;
 	json_object_del(r->running, tree_string(ev, "file"));
 	json_object_del(r->vms, tree_string(ev, "file"));
 }
 
-static void on_run_end(struct report_tty *r, const json_t *ev)
+static void report_tty_on_run_end(struct report_tty *r, const json_t *ev)
 {
 	(void)ev;
 	r->is_live = false;
@@ -243,16 +243,16 @@ static const struct tty_handler {
 	const char *event;
 	void (*handle)(struct report_tty *r, const json_t *ev);
 } handlers[] = {
-    {"run_start", on_run_start},
+    {"run_start", report_tty_on_run_start},
     {"file_start", set_running},
-    {"plan", on_plan},
+    {"plan", report_tty_on_plan},
     {"test_start", set_running},
-    {"test_end", on_test_end},
-    {"file_error", on_file_error},
-    {"vm", on_vm},
-    {"pool", on_pool},
-    {"file_end", on_file_end},
-    {"run_end", on_run_end},
+    {"test_end", report_tty_on_test_end},
+    {"file_error", report_tty_on_file_error},
+    {"vm", report_tty_on_vm},
+    {"pool", report_tty_on_pool},
+    {"file_end", report_tty_on_file_end},
+    {"run_end", report_tty_on_run_end},
 };
 
 static void tty_event(struct event_sink *sink, const json_t *ev)
@@ -264,12 +264,12 @@ static void tty_event(struct event_sink *sink, const json_t *ev)
 	for (size_t i = 0; i < ARRAY_LEN(handlers); i++)
 		if (!strcmp(handlers[i].event, name))
 			handlers[i].handle(r, ev);
-	draw(r);
+	report_tty_draw(r);
 }
 
 static void tty_tick(struct event_sink *sink)
 {
-	draw(CONTAINER_OF(sink, struct report_tty, sink));
+	report_tty_draw(CONTAINER_OF(sink, struct report_tty, sink));
 }
 
 static void tty_free(struct event_sink *sink)
@@ -278,7 +278,7 @@ static void tty_free(struct event_sink *sink)
 
 	r->is_live = false;
 	report_free(r->next);
-	draw(r);
+	report_tty_draw(r);
 	fclose(r->mem);
 	free(r->text);
 	json_decref(r->running);

@@ -164,7 +164,7 @@ static void look_for_failures(struct run *run)
 	for_slots(run, slot_terminate);
 }
 
-static void on_signal(void *ctx, int fd, unsigned ready)
+static void run_on_signal(void *ctx, int fd, unsigned ready)
 {
 	struct run *run = ctx;
 	struct signalfd_siginfo info;
@@ -189,7 +189,7 @@ static void on_signal(void *ctx, int fd, unsigned ready)
 	for_slots(run, is_second ? slot_interrupt : slot_tell_and_terminate);
 }
 
-static void on_tick(void *ctx)
+static void run_on_tick(void *ctx)
 {
 	struct run *run = ctx;
 
@@ -211,7 +211,7 @@ static int watch_signals(struct run *run, struct err *err)
 	if (run->signal_fd < 0)
 		return err_set(err, -errno, "signalfd: %s", strerror(errno));
 	run->signal_watch =
-	    watch_new(run->env.loop, run->signal_fd, on_signal, run);
+	    watch_new(run->env.loop, run->signal_fd, run_on_signal, run);
 	watch_set(run->signal_watch, LOOP_READ);
 	return 0;
 }
@@ -261,7 +261,7 @@ static void make_slots(struct run *run)
 	for (unsigned i = 0; i < run->n_slots; i++)
 		run->slots[i] = slot_new(&run->env);
 	run->timer = timer_new(run->env.loop, on_overdue, run);
-	run->tick = timer_new(run->env.loop, on_tick, run);
+	run->tick = timer_new(run->env.loop, run_on_tick, run);
 	if (run->env.sink->tick)
 		timer_set(run->tick, clock_deadline_ns(TICK_NS));
 	if (o->run_timeout_ns)
@@ -324,9 +324,9 @@ char *run_repeat(const struct run_options *o, const char *display)
 	return mem_strndup((char *)buf_data(&b), b.len);
 }
 
-static void emit_start(struct run *run)
+static void run_emit_start(struct run *run)
 {
-	json_t *ev = event_new("run_start");
+	json_t *ev = event_begin("run_start");
 
 	json_object_set_new(ev, "version", json_integer(EVENT_VERSION));
 	json_object_set_new(ev, "provium", json_string(PROVIUM_VERSION));
@@ -336,10 +336,10 @@ static void emit_start(struct run *run)
 	json_decref(ev);
 }
 
-static void emit_end(struct run *run, int64_t started_ns)
+static void run_emit_end(struct run *run, int64_t started_ns)
 {
 	const struct track_totals *t = &run->result.totals;
-	json_t *ev = event_new("run_end");
+	json_t *ev = event_begin("run_end");
 	double s = (double)(clock_now_ns() - started_ns) / NS_PER_SEC;
 
 	json_object_set_new(ev, "passed", json_integer(t->passed));
@@ -380,7 +380,7 @@ int run_files(const struct run_options *opts, const struct test_files *files,
 	int r = run_init(&run, err);
 
 	if (!r) {
-		emit_start(&run);
+		run_emit_start(&run);
 		fill_slots(&run);
 		while (run.n_busy) {
 			loop_turn(run.env.loop);
@@ -388,7 +388,7 @@ int run_files(const struct run_options *opts, const struct test_files *files,
 				look_for_failures(&run);
 			fill_slots(&run);
 		}
-		emit_end(&run, started_ns);
+		run_emit_end(&run, started_ns);
 	}
 	run_done(&run);
 	*ret = run.result;

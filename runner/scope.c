@@ -225,8 +225,8 @@ bool scope_unname(struct scope *s, lua_State *L, int lab_idx,
 }
 
 /* Appends to the list at out. */
-static void list_names(struct scope *s, lua_State *L, int lab_idx, int out,
-		       const struct object_class *class)
+static void scope_add_names(struct scope *s, lua_State *L, int lab_idx, int out,
+			    const struct object_class *class)
 {
 	push_names(s, L, lab_idx);
 	if (lua_isnil(L, -1)) {
@@ -253,7 +253,7 @@ void scope_list_names(struct scope *s, lua_State *L, int lab_idx,
 	int out = lua_gettop(L);
 
 	for (; s; s = s->parent)
-		list_names(s, L, lab_idx, out, class);
+		scope_add_names(s, L, lab_idx, out, class);
 	lua_getglobal(L, "table");
 	lua_getfield(L, -1, "sort");
 	lua_pushvalue(L, out);

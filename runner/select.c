@@ -81,7 +81,7 @@ static bool tag_holds(const struct rule *r, const struct select_test *t)
 
 /* --- tag-meta=K=V ---------------------------------------------------------*/
 
-static int read_meta(struct rule *r, const char *value, struct err *err)
+static int select_read_meta(struct rule *r, const char *value, struct err *err)
 {
 	const char *eq = strchr(value, '=');
 
@@ -171,8 +171,8 @@ static const struct kind kinds[] = {
     {"filter", ONE_HOLDS, false, read_filter, filter_holds},
     {"tag", ONE_HOLDS, false, NULL, tag_holds},
     {"no-tag", ALL_HOLD, true, NULL, tag_holds},
-    {"tag-meta", ALL_HOLD, false, read_meta, meta_holds},
-    {"no-tag-meta", ALL_HOLD, true, read_meta, meta_holds},
+    {"tag-meta", ALL_HOLD, false, select_read_meta, meta_holds},
+    {"no-tag-meta", ALL_HOLD, true, select_read_meta, meta_holds},
     {"rerun", ONE_HOLDS, false, read_rerun, rerun_holds},
     {SLOW, ALL_HOLD, false, read_slow, slow_holds},
 };

@@ -43,7 +43,7 @@ struct share_handler {
 	int (*handle)(struct member *m, const json_t *ev, struct err *err);
 };
 
-static void settle(struct share *s);
+static void share_settle(struct share *s);
 
 /* --- pressure -------------------------------------------------------------*/
 
@@ -58,9 +58,9 @@ static void look(struct share *s)
 	pool_set_pressure(s->pool, s->is_pressed);
 }
 
-static void on_timer(void *ctx)
+static void share_on_timer(void *ctx)
 {
-	settle(ctx);
+	share_settle(ctx);
 }
 
 bool share_is_pressed(struct share *s)
@@ -99,7 +99,7 @@ static void send_queued(struct member *m, uint64_t id)
 	buf_done(&line);
 }
 
-static void answer(struct share *s, struct pool_answer *a)
+static void share_answer(struct share *s, struct pool_answer *a)
 {
 	struct member *m;
 
@@ -114,7 +114,7 @@ static void set_whole(json_t *ev, const char *key, uint64_t n)
 	json_object_set_new(ev, key, json_integer((json_int_t)n));
 }
 
-static void tell(struct share *s)
+static void share_tell(struct share *s)
 {
 	struct pool_amount used = pool_used(s->pool);
 	unsigned waiting = pool_waiting(s->pool);
@@ -125,7 +125,7 @@ static void tell(struct share *s)
 		return;
 	s->told = used;
 	s->told_waiting = waiting;
-	json_t *ev = event_new("pool");
+	json_t *ev = event_begin("pool");
 	set_whole(ev, "memory", used.memory);
 	set_whole(ev, "memory_total", s->total.memory);
 	set_whole(ev, "cpus", used.cpus);
@@ -135,7 +135,7 @@ static void tell(struct share *s)
 	json_decref(ev);
 }
 
-static void settle(struct share *s)
+static void share_settle(struct share *s)
 {
 	struct pool_answer a;
 	struct member *m;
@@ -143,7 +143,7 @@ static void settle(struct share *s)
 	if (pool_waiting(s->pool))
 		look(s);
 	while (pool_next(s->pool, &a))
-		answer(s, &a);
+		share_answer(s, &a);
 	LIST_FOREACH (m, &s->members, link) {
 		bool is = pool_is_parked(s->pool, m->client);
 
@@ -154,12 +154,12 @@ static void settle(struct share *s)
 	timer_set(s->timer, s->is_pressed && pool_waiting(s->pool)
 				? s->looked_ns + PRESSURE_SPAN_NS
 				: CLOCK_NEVER);
-	tell(s);
+	share_tell(s);
 }
 
 /* --- events ---------------------------------------------------------------*/
 
-static bool read_whole(const json_t *ev, const char *key, uint64_t *ret)
+static bool share_read_whole(const json_t *ev, const char *key, uint64_t *ret)
 {
 	const json_t *v = json_object_get(ev, key);
 
@@ -177,8 +177,8 @@ static int malformed(const json_t *ev, struct err *err)
 
 static bool read_amount(const json_t *ev, struct pool_amount *ret)
 {
-	return read_whole(ev, "memory", &ret->memory) &&
-	       read_whole(ev, "cpus", &ret->cpus);
+	return share_read_whole(ev, "memory", &ret->memory) &&
+	       share_read_whole(ev, "cpus", &ret->cpus);
 }
 
 static int on_ask(struct member *m, const json_t *ev, struct err *err)
@@ -189,14 +189,14 @@ static int on_ask(struct member *m, const json_t *ev, struct err *err)
 	    .place = json_string_value(json_object_get(ev, "place")),
 	};
 
-	if (!read_whole(ev, "id", &r.id) || !read_amount(ev, &r.amount) ||
+	if (!share_read_whole(ev, "id", &r.id) || !read_amount(ev, &r.amount) ||
 	    !kind || !r.what || !r.place)
 		return malformed(ev, err);
 	r.kind = strcmp(kind, "claim") ? POOL_VMS : POOL_CLAIM;
 	int rc = pool_ask(m->share->pool, m->client, &r, err);
 	if (rc < 0)
 		return rc;
-	settle(m->share);
+	share_settle(m->share);
 	if (pool_has(m->share->pool, m->client, r.id))
 		send_queued(m, r.id);
 	return 0;
@@ -206,7 +206,7 @@ static int on_withdraw(struct member *m, const json_t *ev, struct err *err)
 {
 	uint64_t id;
 
-	if (!read_whole(ev, "id", &id))
+	if (!share_read_whole(ev, "id", &id))
 		return malformed(ev, err);
 	pool_withdraw(m->share->pool, m->client, id);
 	return 0;
@@ -221,11 +221,11 @@ static int on_give_back(struct member *m, const json_t *ev, struct err *err)
 	return pool_give_back(m->share->pool, m->client, &amount, err);
 }
 
-static int on_parked(struct member *m, const json_t *ev, struct err *err)
+static int share_on_parked(struct member *m, const json_t *ev, struct err *err)
 {
 	uint64_t n;
 
-	if (!read_whole(ev, "asks", &n) || n > UINT32_MAX)
+	if (!share_read_whole(ev, "asks", &n) || n > UINT32_MAX)
 		return malformed(ev, err);
 	pool_park(m->share->pool, m->client, (unsigned)n);
 	return 0;
@@ -235,7 +235,7 @@ static const struct share_handler handlers[] = {
     {"ask", on_ask},
     {"withdraw", on_withdraw},
     {"give_back", on_give_back},
-    {"parked", on_parked},
+    {"parked", share_on_parked},
 };
 
 int share_event(struct member *m, const json_t *ev, struct err *err)
@@ -248,7 +248,7 @@ int share_event(struct member *m, const json_t *ev, struct err *err)
 		int r = handlers[i].handle(m, ev, err);
 		if (r < 0)
 			return r;
-		settle(m->share);
+		share_settle(m->share);
 		return 1;
 	}
 	return 0;
@@ -275,7 +275,7 @@ struct member *share_leave(struct member *m)
 		return NULL;
 	LIST_REMOVE(m, link);
 	pool_leave(m->share->pool, m->client);
-	settle(m->share);
+	share_settle(m->share);
 	free(m);
 	return NULL;
 }
@@ -289,7 +289,7 @@ struct share *share_new(struct loop *l, const struct pool_budget *budget,
 	s->pool = pool_new(budget);
 	s->total = budget->amount;
 	s->pressure = pressure;
-	s->timer = timer_new(l, on_timer, s);
+	s->timer = timer_new(l, share_on_timer, s);
 	LIST_INIT(&s->members);
 	return s;
 }

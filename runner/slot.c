@@ -145,7 +145,7 @@ static void slot_arm(struct slot *s)
 }
 
 /* Each time that it has taken twice as long. */
-static void on_slow(void *ctx)
+static void slot_on_slow(void *ctx)
 {
 	struct slot *s = ctx;
 
@@ -214,7 +214,7 @@ static void slot_answered(struct slot *s, const json_t *calls)
 		told(s);
 }
 
-static void on_deadline(void *ctx)
+static void slot_on_deadline(void *ctx)
 {
 	struct slot *s = ctx;
 	struct track *t = &s->track;
@@ -307,7 +307,7 @@ static int slot_take_event(struct slot *s, const json_t *ev, struct err *err)
 	return share_event(s->member, ev, err);
 }
 
-static void on_event(void *ctx, const char *line, size_t n)
+static void slot_on_event(void *ctx, const char *line, size_t n)
 {
 	struct slot *s = ctx;
 	struct err err;
@@ -354,12 +354,12 @@ static void slot_park(struct slot *s, bool is_parked)
 	slot_arm(s);
 }
 
-static void on_parked(void *ctx, bool is_parked)
+static void slot_on_parked(void *ctx, bool is_parked)
 {
 	slot_park(ctx, is_parked);
 }
 
-static void on_answer(void *ctx, const char *line, size_t n)
+static void slot_on_answer(void *ctx, const char *line, size_t n)
 {
 	struct slot *s = ctx;
 
@@ -372,7 +372,7 @@ static void on_overlong(void *ctx)
 				  EVENT_LINE_MAX >> 20));
 }
 
-static void on_output(void *ctx, const char *line, size_t n)
+static void slot_on_output(void *ctx, const char *line, size_t n)
 {
 	struct slot *s = ctx;
 
@@ -454,16 +454,16 @@ static int be_worker(void *ctx, int fd)
 static int slot_spawn(struct slot *s, struct err *err)
 {
 	static const struct worker_proc_ops ops = {
-	    .event = on_event,
-	    .output = on_output,
+	    .event = slot_on_event,
+	    .output = slot_on_output,
 	    .overlong = on_overlong,
 	    .hangup = on_hangup,
 	    .deaf = on_deaf,
 	    .exited = on_exited,
 	};
 	static const struct share_ops share_ops = {
-	    .send = on_answer,
-	    .parked = on_parked,
+	    .send = slot_on_answer,
+	    .parked = slot_on_parked,
 	};
 	const struct run_options *o = s->env->opts;
 	struct job job = {
@@ -547,8 +547,8 @@ struct slot *slot_new(struct slot_env *env)
 	struct slot *s = mem_zalloc(sizeof(*s));
 
 	s->env = env;
-	s->timer = timer_new(env->loop, on_deadline, s);
-	s->slow_timer = timer_new(env->loop, on_slow, s);
+	s->timer = timer_new(env->loop, slot_on_deadline, s);
+	s->slow_timer = timer_new(env->loop, slot_on_slow, s);
 	s->tell_timer = timer_new(env->loop, on_no_answer, s);
 	return s;
 }

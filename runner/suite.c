@@ -61,7 +61,8 @@ const char *suite_running_name(const struct suite *s)
 	return s->running ? s->running->name : NULL;
 }
 
-static void fill(struct failure *f, lua_State *L, const char *text, size_t n)
+static void suite_fill(struct failure *f, lua_State *L, const char *text,
+		       size_t n)
 {
 	struct buf trace = {0};
 
@@ -79,7 +80,7 @@ static void fill(struct failure *f, lua_State *L, const char *text, size_t n)
 void suite_mark(struct suite *s, lua_State *L, const char *text, size_t n)
 {
 	if (s->running)
-		fill(&s->failure, L, text, n);
+		suite_fill(&s->failure, L, text, n);
 }
 
 void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
@@ -95,8 +96,8 @@ void suite_mark_timeout(struct suite *s, lua_State *L, const char *text,
 void suite_alarm(struct suite *s, lua_State *L, const char *text)
 {
 	if (s->running || !s->is_closed)
-		fill(s->running ? &s->failure : &s->early, L, text,
-		     strlen(text));
+		suite_fill(s->running ? &s->failure : &s->early, L, text,
+			   strlen(text));
 }
 
 struct object *suite_next(const struct suite *s, const struct object *o)
@@ -158,14 +159,15 @@ static json_t *text(const char *s)
 
 static json_t *test_event(const char *name, const struct suite_test *t)
 {
-	json_t *ev = event_new(name);
+	json_t *ev = event_begin(name);
 
 	json_object_set_new(ev, "test", text(t->name));
 	json_object_set_new(ev, "line", json_integer(t->site.line));
 	return ev;
 }
 
-static enum verdict judge(const struct suite *s, const struct suite_test *t)
+static enum verdict suite_judge(const struct suite *s,
+				const struct suite_test *t)
 {
 	const struct select_test asked = {
 	    .path = s->w->job->display ? s->w->job->display : s->w->job->file,
@@ -179,12 +181,7 @@ static enum verdict judge(const struct suite *s, const struct suite_test *t)
 	return selection_judge(s->w->selection, &asked);
 }
 
-static bool is_selected(const struct suite *s, const struct suite_test *t)
-{
-	return judge(s, t) == VERDICT_YES;
-}
-
-static bool is_reported(const struct suite *s, const struct suite_test *t)
+static bool suite_is_reported(const struct suite *s, const struct suite_test *t)
 {
 	const struct strvec *skip = &s->w->job->skip;
 	bool is = false;
@@ -226,7 +223,7 @@ static json_t *plan_entry(const struct suite *s, const struct suite_test *t)
 	return o;
 }
 
-static int compare_shuffled(const void *a, const void *b, void *seed)
+static int suite_compare_shuffled(const void *a, const void *b, void *seed)
 {
 	uint64_t x =
 	    shuffle_key(*(int64_t *)seed, ((const struct suite_test *)a)->name);
@@ -242,17 +239,17 @@ void suite_shuffle(struct suite *s)
 
 	if (seed && s->n_tests)
 		qsort_r(s->tests, s->n_tests, sizeof(*s->tests),
-			compare_shuffled, &seed);
+			suite_compare_shuffled, &seed);
 }
 
 void suite_emit_plan(struct suite *s)
 {
-	json_t *ev = event_new("plan");
+	json_t *ev = event_begin("plan");
 	json_t *list = json_array();
 	json_int_t left_out = 0;
 
 	for (size_t i = 0; i < s->n_tests; i++) {
-		enum verdict v = judge(s, &s->tests[i]);
+		enum verdict v = suite_judge(s, &s->tests[i]);
 
 		if (v == VERDICT_YES)
 			json_array_append_new(list,
@@ -360,9 +357,9 @@ static void emit_attempt(struct suite *s, const struct suite_test *t,
 	worker_emit(s->w, ev);
 }
 
-static void emit_end(struct suite *s, const struct suite_test *t,
-		     const struct failure *f, json_t *skip, int64_t started_ns,
-		     unsigned attempts)
+static void suite_emit_end(struct suite *s, const struct suite_test *t,
+			   const struct failure *f, json_t *skip,
+			   int64_t started_ns, unsigned attempts)
 {
 	json_t *ev = test_event("test_end", t);
 	int64_t waited_ns = s->w->await.waited_ns;
@@ -405,7 +402,7 @@ static int64_t timeout_of(const struct suite *s, const struct suite_test *t)
 	return s->timeout_ns ? s->timeout_ns : s->w->job->timeout_ns;
 }
 
-static void emit_start(struct suite *s, const struct suite_test *t)
+static void suite_emit_start(struct suite *s, const struct suite_test *t)
 {
 	json_t *ev = test_event("test_start", t);
 	double span = (double)timeout_of(s, t) / 1e9;
@@ -443,7 +440,7 @@ static void end_objects(const struct scope *in, bool is_last)
 
 /* The file's VMs are what the next test is to find: false, and s->failure is
  * set. Nothing is done where they are. */
-static bool reset(struct suite *s)
+static bool suite_reset(struct suite *s)
 {
 	struct failure f = {0};
 
@@ -472,7 +469,7 @@ static void attempt(struct suite *s, const struct suite_test *t, bool is_last)
 	trail_reset(&w->await.trail);
 	call_log_begin(&s->calls, clock_now_ns());
 	w->scope = scope_new(w->L, w->file_scope);
-	if (!reset(s))
+	if (!suite_reset(s))
 		return;
 	s->is_dirty = true;
 	begin_objects(w->file_scope);
@@ -511,7 +508,7 @@ static void close_scope(struct suite *s)
 
 static bool will_run(const struct suite *s, const struct suite_test *t)
 {
-	return is_selected(s, t) && !is_reported(s, t);
+	return suite_judge(s, t) == VERDICT_YES && !suite_is_reported(s, t);
 }
 
 /* Whether nothing will run behind it. */
@@ -535,10 +532,10 @@ static void run_test(struct suite *s, const struct suite_test *t)
 	/* That is no time of the test's; a failure is found again, and told,
 	 * in its attempt. */
 	if (!skip)
-		reset(s);
-	emit_start(s, t);
+		suite_reset(s);
+	suite_emit_start(s, t);
 	if (skip) {
-		emit_end(s, t, NULL, skip, started, 0);
+		suite_emit_end(s, t, NULL, skip, started, 0);
 		return;
 	}
 	do {
@@ -551,8 +548,8 @@ static void run_test(struct suite *s, const struct suite_test *t)
 	} while (s->failure.message && n <= t->retries);
 	if (is_last(s, t))
 		end_objects(s->w->file_scope, true);
-	emit_end(s, t, s->failure.message ? &s->failure : NULL, s->skipped,
-		 started, n);
+	suite_emit_end(s, t, s->failure.message ? &s->failure : NULL,
+		       s->skipped, started, n);
 	close_scope(s);
 	clear_outcome(s);
 }

@@ -80,7 +80,7 @@ static void check_spelling(lua_State *L, const char *key)
 			      key, meant);
 }
 
-static void read_meta(lua_State *L, int idx, struct suite_test *t)
+static void suite_test_read_meta(lua_State *L, int idx, struct suite_test *t)
 {
 	lua_pushnil(L);
 	while (lua_next(L, idx)) {
@@ -143,7 +143,7 @@ int suite_l_test(lua_State *L)
 				.meta = LUA_NOREF};
 	lua_state_site(L, &t->site);
 	if (fn == 3 && lua_istable(L, 2)) {
-		read_meta(L, 2, t);
+		suite_test_read_meta(L, 2, t);
 		lua_pushvalue(L, 2);
 		t->meta = luaL_ref(L, LUA_REGISTRYINDEX);
 	}

@@ -262,7 +262,7 @@ static void group_stop(struct op *op, int reason)
 	(void)reason;
 }
 
-static void group_release(void *p)
+static void task_group_release(void *p)
 {
 	struct group *g = p;
 
@@ -336,7 +336,7 @@ static int run_group(lua_State *L, const char *method, bool is_race)
 	int64_t deadline = group_deadline(L, method);
 	struct worker *w = worker_of(L);
 	luaL_checkstack(L, 4, method);
-	struct group *g = await_new(L, method, sizeof(*g), group_release);
+	struct group *g = await_new(L, method, sizeof(*g), task_group_release);
 	int block = lua_gettop(L);
 	await_passive(g);
 	await_lingers(g, LINGERS_NS);

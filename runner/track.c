@@ -40,7 +40,7 @@ static bool is_early(const json_t *ev)
 	return false;
 }
 
-static void release(struct track *t)
+static void track_release(struct track *t)
 {
 	json_t *held = TAKE(t->held);
 
@@ -58,7 +58,7 @@ static void emit(struct track *t, json_t *take_ev)
 		json_array_append_new(t->held, take_ev);
 		return;
 	}
-	release(t);
+	track_release(t);
 	t->sink->event(t->sink, take_ev);
 	json_decref(take_ev);
 }
@@ -86,7 +86,7 @@ static int64_t deadline_of(const struct track *t, const json_t *ev,
 
 /* --- reports --------------------------------------------------------------*/
 
-static bool is_reported(const struct track *t, const char *test)
+static bool track_is_reported(const struct track *t, const char *test)
 {
 	return json_object_get(t->reported, test) != NULL;
 }
@@ -130,7 +130,7 @@ static void add_repeat(const struct track *t, json_t *ev)
 }
 
 /* Reports the end of a test. ev has test and status. */
-static void report(struct track *t, json_t *take_ev)
+static void track_report(struct track *t, json_t *take_ev)
 {
 	const char *test = json_string_value(json_object_get(take_ev, "test"));
 	const char *status =
@@ -150,7 +150,7 @@ static void report(struct track *t, json_t *take_ev)
 static void report_own(struct track *t, const char *test, int64_t line,
 		       const char *status, const char *why, int64_t duration_ns)
 {
-	json_t *ev = event_new("test_end");
+	json_t *ev = event_begin("test_end");
 	bool is_failure = !strcmp(status, "failed");
 
 	json_object_set_new(ev, "test", event_string(test, strlen(test)));
@@ -167,7 +167,7 @@ static void report_own(struct track *t, const char *test, int64_t line,
 		json_object_set_new(at, "line", json_integer(line));
 		json_object_set_new(ev, "location", at);
 	}
-	report(t, ev);
+	track_report(t, ev);
 }
 
 /* The end of the running test, of whose failure its worker told in the event
@@ -176,7 +176,7 @@ static void report_known(struct track *t, json_t *known, const char *why,
 			 int64_t duration_ns)
 {
 	json_t *ev = json_copy(known);
-	json_t *fresh = event_new("test_end");
+	json_t *fresh = event_begin("test_end");
 	const json_t *message = json_object_get(ev, "message");
 	struct buf text = {0};
 
@@ -191,7 +191,7 @@ static void report_known(struct track *t, json_t *known, const char *why,
 	json_object_set_new(ev, "status", json_string("failed"));
 	json_object_set_new(ev, "duration", seconds(duration_ns));
 	buf_done(&text);
-	report(t, ev);
+	track_report(t, ev);
 }
 
 /* The end of the running test, which failed in all attempts that ended. */
@@ -213,7 +213,7 @@ static void report_attempt(struct track *t, const char *why,
 
 void track_file_error(struct track *t, const char *message)
 {
-	json_t *ev = event_new("file_error");
+	json_t *ev = event_begin("file_error");
 
 	json_object_set_new(ev, "message",
 			    event_string(message, strlen(message)));
@@ -235,15 +235,16 @@ static const char *test_of(const json_t *ev, struct err *err)
 	return test;
 }
 
-static int on_file_start(struct track *t, json_t *ev, int64_t now_ns,
-			 struct err *err)
+static int track_on_file_start(struct track *t, json_t *ev, int64_t now_ns,
+			       struct err *err)
 {
 	(void)err;
 	t->deadline_ns = deadline_of(t, ev, now_ns);
 	return 0;
 }
 
-static int on_plan(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
+static int track_on_plan(struct track *t, json_t *ev, int64_t now_ns,
+			 struct err *err)
 {
 	json_t *tests = json_object_get(ev, "tests");
 	json_t *selected = json_array();
@@ -272,8 +273,8 @@ static int on_plan(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 	return 0;
 }
 
-static int on_file_error(struct track *t, json_t *ev, int64_t now_ns,
-			 struct err *err)
+static int track_on_file_error(struct track *t, json_t *ev, int64_t now_ns,
+			       struct err *err)
 {
 	(void)now_ns;
 	(void)err;
@@ -283,14 +284,14 @@ static int on_file_error(struct track *t, json_t *ev, int64_t now_ns,
 	return 0;
 }
 
-static int on_test_start(struct track *t, json_t *ev, int64_t now_ns,
-			 struct err *err)
+static int track_on_test_start(struct track *t, json_t *ev, int64_t now_ns,
+			       struct err *err)
 {
 	const char *test = test_of(ev, err);
 
 	if (!test)
 		return -EBADMSG;
-	if (is_reported(t, test))
+	if (track_is_reported(t, test))
 		return err_set(err, -EBADMSG, "test '%s' started again", test);
 	if (t->running)
 		return err_set(err, -EBADMSG,
@@ -323,8 +324,8 @@ static int on_marked(struct track *t, json_t *ev, int64_t now_ns,
 }
 
 /* It failed, and the test is tried again. */
-static int on_attempt(struct track *t, json_t *ev, int64_t now_ns,
-		      struct err *err)
+static int track_on_attempt(struct track *t, json_t *ev, int64_t now_ns,
+			    struct err *err)
 {
 	const char *test = test_of(ev, err);
 
@@ -341,7 +342,8 @@ static int on_attempt(struct track *t, json_t *ev, int64_t now_ns,
 	return 0;
 }
 
-static int on_log(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
+static int track_on_log(struct track *t, json_t *ev, int64_t now_ns,
+			struct err *err)
 {
 	(void)now_ns;
 	(void)err;
@@ -349,8 +351,8 @@ static int on_log(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 	return 0;
 }
 
-static int on_test_end(struct track *t, json_t *ev, int64_t now_ns,
-		       struct err *err)
+static int track_on_test_end(struct track *t, json_t *ev, int64_t now_ns,
+			     struct err *err)
 {
 	const char *test = test_of(ev, err);
 	const char *status = json_string_value(json_object_get(ev, "status"));
@@ -360,15 +362,15 @@ static int on_test_end(struct track *t, json_t *ev, int64_t now_ns,
 	if (!counter_of(t, status))
 		return err_set(err, -EBADMSG, "test '%s' has no valid status",
 			       test);
-	if (is_reported(t, test))
+	if (track_is_reported(t, test))
 		return err_set(err, -EBADMSG, "test '%s' ended twice", test);
 	t->deadline_ns = deadline_of(t, NULL, now_ns);
-	report(t, json_incref(ev));
+	track_report(t, json_incref(ev));
 	return 0;
 }
 
-static int on_file_end(struct track *t, json_t *ev, int64_t now_ns,
-		       struct err *err)
+static int track_on_file_end(struct track *t, json_t *ev, int64_t now_ns,
+			     struct err *err)
 {
 	(void)ev;
 	(void)now_ns;
@@ -378,13 +380,20 @@ static int on_file_end(struct track *t, json_t *ev, int64_t now_ns,
 }
 
 static const struct track_handler handlers[] = {
-    {"file_start", on_file_start}, {"plan", on_plan},
-    {"file_error", on_file_error}, {"test_start", on_test_start},
-    {"marked", on_marked},	   {"log", on_log},
-    {"failure_console", on_log},   {"failure_calls", on_log},
-    {"failure_packets", on_log},   {"vm", on_log},
-    {"fixture", on_log},	   {"test_attempt", on_attempt},
-    {"test_end", on_test_end},	   {"file_end", on_file_end},
+    {"file_start", track_on_file_start},
+    {"plan", track_on_plan},
+    {"file_error", track_on_file_error},
+    {"test_start", track_on_test_start},
+    {"marked", on_marked},
+    {"log", track_on_log},
+    {"failure_console", track_on_log},
+    {"failure_calls", track_on_log},
+    {"failure_packets", track_on_log},
+    {"vm", track_on_log},
+    {"fixture", track_on_log},
+    {"test_attempt", track_on_attempt},
+    {"test_end", track_on_test_end},
+    {"file_end", track_on_file_end},
 };
 
 int track_event(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
@@ -399,7 +408,7 @@ int track_event(struct track *t, json_t *ev, int64_t now_ns, struct err *err)
 
 void track_output(struct track *t, const char *line, size_t n)
 {
-	json_t *ev = event_new("output");
+	json_t *ev = event_begin("output");
 
 	json_object_set_new(ev, "text", event_string(line, n));
 	if (t->running)
@@ -410,7 +419,7 @@ void track_output(struct track *t, const char *line, size_t n)
 
 void track_artifacts(struct track *t, const struct strvec *paths)
 {
-	json_t *ev = event_new("artifacts");
+	json_t *ev = event_begin("artifacts");
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < paths->n; i++)
@@ -442,7 +451,7 @@ static unsigned for_missing(struct track *t, const char *why)
 		const json_t *test = json_array_get(t->planned, i);
 		const char *name =
 		    json_string_value(json_object_get(test, "name"));
-		if (is_reported(t, name))
+		if (track_is_reported(t, name))
 			continue;
 		n++;
 		if (why)
@@ -514,7 +523,7 @@ void track_shift(struct track *t, int64_t span_ns)
 static json_t *about_running(const struct track *t, const char *name,
 			     int64_t now_ns)
 {
-	json_t *ev = event_new(name);
+	json_t *ev = event_begin(name);
 
 	if (!t->running) {
 		json_object_set_new(ev, "running",
@@ -530,7 +539,7 @@ static json_t *about_running(const struct track *t, const char *name,
 }
 
 /* At once, whatever is held back. */
-static void tell(struct track *t, json_t *take_ev)
+static void track_tell(struct track *t, json_t *take_ev)
 {
 	json_object_set_new(
 	    take_ev, "file",
@@ -541,7 +550,7 @@ static void tell(struct track *t, json_t *take_ev)
 
 void track_slow(struct track *t, int64_t now_ns)
 {
-	tell(t, about_running(t, "slow", now_ns));
+	track_tell(t, about_running(t, "slow", now_ns));
 }
 
 void track_waiting(struct track *t, const json_t *calls, int64_t now_ns)
@@ -551,7 +560,7 @@ void track_waiting(struct track *t, const json_t *calls, int64_t now_ns)
 	json_object_set_new(ev, "calls",
 			    json_is_array(calls) ? json_deep_copy(calls)
 						 : json_array());
-	tell(t, ev);
+	track_tell(t, ev);
 }
 
 void track_interrupt(struct track *t, const char *why, int64_t now_ns)
@@ -569,12 +578,12 @@ void track_init(struct track *t, const struct track_spec *spec,
 	    .reported = json_object(),
 	    .held = spec->holds ? json_array() : NULL,
 	};
-	emit(t, event_new("file_start"));
+	emit(t, event_begin("file_start"));
 }
 
 void track_done(struct track *t, int64_t now_ns)
 {
-	json_t *ev = event_new("file_end");
+	json_t *ev = event_begin("file_end");
 
 	json_object_set_new(ev, "duration", seconds(now_ns - t->started_ns));
 	emit(t, ev);

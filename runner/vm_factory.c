@@ -95,8 +95,9 @@ static int find_agent(struct vm_factory *f, struct vm_spec *spec,
 	return 0;
 }
 
-static int find_host(struct vm_factory *f, const struct config_profile *p,
-		     bool suspend, struct vm_spec *spec, struct err *err)
+static int vm_factory_find_host(struct vm_factory *f,
+				const struct config_profile *p, bool suspend,
+				struct vm_spec *spec, struct err *err)
 {
 	struct host_choice choice;
 	int rc;
@@ -181,9 +182,10 @@ static int take_bzimage(const char *path, struct draft *d, struct err *err)
 	return 0;
 }
 
-static int find_kernel(struct vm_factory *f, const struct config_profile *p,
-		       bool suspend, struct draft *d, struct vm_spec *spec,
-		       struct err *err)
+static int vm_factory_find_kernel(struct vm_factory *f,
+				  const struct config_profile *p, bool suspend,
+				  struct draft *d, struct vm_spec *spec,
+				  struct err *err)
 {
 	int rc;
 
@@ -220,7 +222,7 @@ static int find_kernel(struct vm_factory *f, const struct config_profile *p,
 				   err);
 }
 
-static void add_words(struct buf *b, const char *words)
+static void vm_factory_add_words(struct buf *b, const char *words)
 {
 	if (!words || !*words)
 		return;
@@ -237,9 +239,9 @@ static int build_cmdline(const struct config_profile *p,
 	int rc = 0;
 
 	if (r->kernel_cmdline) {
-		add_words(out, r->kernel_cmdline);
+		vm_factory_add_words(out, r->kernel_cmdline);
 	} else {
-		add_words(out, p->cmdline);
+		vm_factory_add_words(out, p->cmdline);
 		if (p->cmdline_file)
 			rc = store_read(p->cmdline_file, CMDLINE_MAX, &file,
 					err);
@@ -247,11 +249,11 @@ static int build_cmdline(const struct config_profile *p,
 			buf_append(&file, "", 1);
 			char *s = (char *)buf_data(&file);
 			s[strcspn(s, "\r\n")] = '\0';
-			add_words(out, s);
+			vm_factory_add_words(out, s);
 		}
 		buf_done(&file);
 	}
-	add_words(out, r->kernel_cmdline_append);
+	vm_factory_add_words(out, r->kernel_cmdline_append);
 	buf_append(out, "", 1);
 	if (!rc && out->len > CMDLINE_MAX)
 		rc = err_set(err, -E2BIG,
@@ -337,7 +339,8 @@ static int merge_disks(const struct config_profile *p,
 
 /* Each VM has a folder: names repeat over the tests of a file, and socket
  * paths must stay short. */
-static int make_dir(struct vm_factory *f, struct draft *d, struct err *err)
+static int vm_factory_make_dir(struct vm_factory *f, struct draft *d,
+			       struct err *err)
 {
 	d->dir = mem_printf("%s/vm%u", f->run_dir, ++f->made);
 	if (mkdir(d->dir, 0700) && errno != EEXIST)
@@ -356,8 +359,8 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 
 	if (!p)
 		return -ENOENT;
-	if ((rc = find_host(f, p, r->suspend, spec, err)) < 0 ||
-	    (rc = find_kernel(f, p, r->suspend, d, spec, err)) < 0 ||
+	if ((rc = vm_factory_find_host(f, p, r->suspend, spec, err)) < 0 ||
+	    (rc = vm_factory_find_kernel(f, p, r->suspend, d, spec, err)) < 0 ||
 	    (rc = build_cmdline(p, r, &d->cmdline, err)) < 0 ||
 	    (rc = merge_disks(p, r, d, spec, err)) < 0)
 		return rc;
@@ -386,13 +389,14 @@ static int fill_machine(struct vm_factory *f, const struct vm_request *r,
 	return 0;
 }
 
-static int fill_spec(struct vm_factory *f, const struct vm_request *r,
-		     struct draft *d, struct vm_spec *spec, struct err *err)
+static int vm_factory_fill_spec(struct vm_factory *f,
+				const struct vm_request *r, struct draft *d,
+				struct vm_spec *spec, struct err *err)
 {
 	int rc = fill_machine(f, r, d, spec, err);
 
 	if (rc == 0)
-		rc = make_dir(f, d, err);
+		rc = vm_factory_make_dir(f, d, err);
 	spec->run_dir = d->dir;
 	return rc;
 }
@@ -404,7 +408,7 @@ struct vm *vm_factory_make(struct vm_factory *f, const struct vm_request *r,
 	struct vm_spec spec = {0};
 	struct vm *vm = NULL;
 
-	if (!fill_spec(f, r, &d, &spec, err))
+	if (!vm_factory_fill_spec(f, r, &d, &spec, err))
 		vm = vm_new(f->loop, &spec, on_dead, ctx, err);
 	draft_done(&d);
 	return vm;
@@ -429,7 +433,7 @@ struct vm *vm_factory_restore(struct vm_factory *f, const char *name,
 	if (rc >= 0)
 		rc = host_choose_transport(spec.transport, &choice, err);
 	if (rc >= 0)
-		rc = make_dir(f, &d, err);
+		rc = vm_factory_make_dir(f, &d, err);
 	spec.run_dir = d.dir;
 	if (rc >= 0)
 		vm = vm_new(f->loop, &spec, NULL, ctx, err);

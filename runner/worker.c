@@ -180,7 +180,7 @@ void worker_done(struct worker *w)
 
 static void emit_file_start(struct worker *w)
 {
-	json_t *ev = event_new("file_start");
+	json_t *ev = event_begin("file_start");
 
 	json_object_set_new(ev, "timeout",
 			    json_integer(CHUNK_TIMEOUT_NS / NS_PER_SEC));
@@ -189,7 +189,7 @@ static void emit_file_start(struct worker *w)
 
 static void emit_file_end(struct worker *w, int64_t started_ns)
 {
-	json_t *ev = event_new("file_end");
+	json_t *ev = event_begin("file_end");
 	double span = (double)(clock_now_ns() - started_ns) / 1e9;
 
 	json_object_set_new(ev, "duration", json_real(span));
@@ -199,7 +199,7 @@ static void emit_file_end(struct worker *w, int64_t started_ns)
 
 static void emit_file_error(struct worker *w, const struct failure *f)
 {
-	json_t *ev = event_new("file_error");
+	json_t *ev = event_begin("file_error");
 	CLEANUP(buf_done) struct buf message = {0};
 
 	if (f->site.file[0] && f->site.line)
@@ -244,7 +244,7 @@ static int run_chunk(struct worker *w, int n_results, struct failure *f)
 }
 
 /* Loads the file; false, and said, when that is the end of it. */
-static bool load_file(struct worker *w)
+static bool worker_load_file(struct worker *w)
 {
 	struct failure f = {0}, early = {0};
 	bool is_ok = !run_chunk(w, 0, &f);
@@ -306,11 +306,11 @@ void worker_run_file(struct worker *w)
 
 	emit_file_start(w);
 	set_path(w);
-	if (!load_file(w)) {
+	if (!worker_load_file(w)) {
 		/* Said. */
 	} else if (w->job->is_shared && !w->job->list_only &&
 		   suite_is_serial(&w->suite)) {
-		worker_emit(w, event_new("deferred"));
+		worker_emit(w, event_begin("deferred"));
 	} else {
 		w->suite.is_closed = true;
 		suite_shuffle(&w->suite);
@@ -333,7 +333,7 @@ struct fd_sink {
 
 /* Nobody hears of what it does from here on: its parent is to know at once, and
  * not to wait for a word. The reason takes the other way. */
-static void give_up(struct fd_sink *s, int code)
+static void worker_give_up(struct fd_sink *s, int code)
 {
 	s->is_broken = true;
 	fprintf(stderr, "provium worker: cannot write to its parent: %s\n",
@@ -353,7 +353,7 @@ static void fd_sink_event(struct event_sink *sink, const json_t *ev)
 	event_encode(ev, &line);
 	int r = s->is_broken ? 0 : io_write(s->fd, buf_data(&line), line.len);
 	if (r < 0)
-		give_up(s, -r);
+		worker_give_up(s, -r);
 	buf_done(&line);
 }
 

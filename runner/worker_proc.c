@@ -218,7 +218,7 @@ static void drain(struct lines *in)
 		;
 }
 
-static void on_output(void *ctx, int fd, unsigned ready)
+static void worker_proc_on_output(void *ctx, int fd, unsigned ready)
 {
 	struct worker_proc *w = ctx;
 
@@ -367,8 +367,8 @@ become_worker(worker_body *body, void *ctx, pid_t parent, int sock, int out)
 	_exit(status);
 }
 
-static int start(struct worker_proc *w, worker_body *body, void *ctx,
-		 struct err *err)
+static int worker_proc_start(struct worker_proc *w, worker_body *body,
+			     void *ctx, struct err *err)
 {
 	int sock[2] = {-1, -1};
 	int out[2] = {-1, -1};
@@ -418,10 +418,10 @@ struct worker_proc *worker_proc_new(struct loop *l, worker_body *body,
 	w->pid_fd = -1;
 	w->events = (struct lines){.w = w, .fd = -1, .feed = feed_events};
 	w->output = (struct lines){.w = w, .fd = -1, .feed = feed_output};
-	if (start(w, body, body_ctx, err) < 0)
+	if (worker_proc_start(w, body, body_ctx, err) < 0)
 		return worker_proc_free(w);
 	w->events.watch = watch_new(l, w->events.fd, on_socket, w);
-	w->output.watch = watch_new(l, w->output.fd, on_output, w);
+	w->output.watch = watch_new(l, w->output.fd, worker_proc_on_output, w);
 	w->pid_watch = watch_new(l, w->pid_fd, on_exit_of, w);
 	watch_set(w->output.watch, LOOP_READ);
 	watch_set(w->pid_watch, LOOP_READ);

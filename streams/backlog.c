@@ -72,7 +72,7 @@ static int set_unwritable(const struct backlog *b, int code, struct err *err)
 		       b->dir, strerror(-code));
 }
 
-static int flush(struct backlog *b, struct err *err)
+static int backlog_flush(struct backlog *b, struct err *err)
 {
 	if (b->fd < 0)
 		b->fd = open_unnamed(b->dir);
@@ -106,7 +106,7 @@ static void free_disk(struct backlog *b, uint64_t before)
 }
 
 /* Moves the next bytes to `in`; 0 when there are none. */
-static ssize_t fill(struct backlog *b, struct err *err)
+static ssize_t backlog_fill(struct backlog *b, struct err *err)
 {
 	size_t n = BACKLOG_BLOCK;
 	uint64_t before = b->from;
@@ -152,7 +152,7 @@ int backlog_put(struct backlog *b, const void *p, size_t n, struct err *err)
 			       (unsigned long long)b->max);
 	buf_append(&b->out, &length, LENGTH_SIZE);
 	buf_append(&b->out, p, n);
-	return b->out.len < BACKLOG_BLOCK ? 0 : flush(b, err);
+	return b->out.len < BACKLOG_BLOCK ? 0 : backlog_flush(b, err);
 }
 
 static size_t first_length(const struct backlog *b)
@@ -178,7 +178,7 @@ const uint8_t *backlog_peek(struct backlog *b, size_t *ret_n, struct err *err)
 
 	err_clear(err);
 	while (!has_first(b)) {
-		k = fill(b, err);
+		k = backlog_fill(b, err);
 		if (k < 0)
 			return NULL;
 		if (!k) {

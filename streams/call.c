@@ -24,7 +24,7 @@ static struct call *call_of(struct client_user *u)
 	return CONTAINER_OF(u, struct call, user);
 }
 
-static void on_stop(struct op *op, int reason)
+static void call_on_stop(struct op *op, int reason)
 {
 	struct call *call = CONTAINER_OF(op, struct call, op);
 	struct client *c = call->user.client;
@@ -36,24 +36,24 @@ static void on_stop(struct op *op, int reason)
 }
 
 /* The last thing a call does: it may be gone afterwards. */
-static void finish(struct call *call, const struct err *err)
+static void call_finish_op(struct call *call, const struct err *err)
 {
 	client_user_leave(&call->user, false);
 	op_finish(&call->op, err ? err->code : 0, err);
 }
 
-static void give_up(struct call *call, const struct err *err)
+static void call_give_up(struct call *call, const struct err *err)
 {
 	client_user_leave(&call->user, true);
 	op_finish(&call->op, err->code, err);
 }
 
-static void give_up_broken(struct call *call, const char *what)
+static void call_give_up_broken(struct call *call, const char *what)
 {
 	struct err err;
 
 	reply_broken(&err, call->request, what);
-	give_up(call, &err);
+	call_give_up(call, &err);
 }
 
 /* --- what comes ----------------------------------------------------------- */
@@ -65,14 +65,14 @@ static void call_message(struct client_user *u, const uint8_t *p, size_t n)
 	struct msg m;
 
 	if (call->is_refused) {
-		give_up_broken(call, "was answered again after its ERROR");
+		call_give_up_broken(call, "was answered again after its ERROR");
 		return;
 	}
 	struct buf bytes = {0};
 	buf_append(&bytes, p, n);
 	if (reply_decode(call->request, buf_data(&bytes), n, &m, err) < 0) {
 		buf_done(&bytes);
-		give_up(call, err);
+		call_give_up(call, err);
 		return;
 	}
 	if (m.type == MSG_ERROR || call->has_reply)
@@ -80,7 +80,7 @@ static void call_message(struct client_user *u, const uint8_t *p, size_t n)
 	if (m.type == MSG_ERROR) {
 		call->is_refused = true;
 	} else if (call->has_reply) {
-		give_up_broken(call, "was answered twice");
+		call_give_up_broken(call, "was answered twice");
 	} else {
 		call->has_reply = true;
 		call->reply = m;
@@ -97,13 +97,13 @@ static void call_data(struct client_user *u, const uint8_t *p, size_t n,
 	(void)more;
 	chan_consumed(u->chan, n);
 	if (!call->has_reply || call->is_refused) {
-		give_up_broken(call, "got data where none belongs");
+		call_give_up_broken(call, "got data where none belongs");
 		return;
 	}
 	if (n > call->max_data - call->data.len) {
 		err_set(&err, -EFBIG, "%s: the guest sent more than %zu bytes",
 			msg_name(call->request), call->max_data);
-		give_up(call, &err);
+		call_give_up(call, &err);
 		return;
 	}
 	buf_append(&call->data, p, n);
@@ -114,13 +114,13 @@ static void call_finished(struct client_user *u)
 	struct call *call = call_of(u);
 
 	if (call->is_refused)
-		finish(call, &call->op.err);
+		call_finish_op(call, &call->op.err);
 	else if (!call->has_reply)
-		give_up_broken(call, "was not answered");
+		call_give_up_broken(call, "was not answered");
 	else if (!u->fin_sent)
-		give_up_broken(call, "was answered before its end");
+		call_give_up_broken(call, "was answered before its end");
 	else
-		finish(call, NULL);
+		call_finish_op(call, NULL);
 }
 
 static void call_fail(struct client_user *u, const struct err *err)
@@ -137,7 +137,7 @@ static void call_interrupt(struct client_user *u, const struct err *err)
 /* --- what goes ------------------------------------------------------------ */
 
 /* Reads the next piece of the file. Returns its length, 0 after a failure. */
-static size_t read_piece(struct call *call, uint8_t *p, size_t n)
+static size_t call_read_piece(struct call *call, uint8_t *p, size_t n)
 {
 	struct err err;
 	ssize_t got;
@@ -156,7 +156,7 @@ static size_t read_piece(struct call *call, uint8_t *p, size_t n)
 			"bytes of %zu",
 			msg_name(call->request), call->body_sent,
 			call->body_len);
-	give_up(call, &err);
+	call_give_up(call, &err);
 	return 0;
 }
 
@@ -170,7 +170,7 @@ static void send_file(struct client_user *u)
 	do {
 		left = call->body_len - call->body_sent;
 		want = left < PIECE_MAX ? left : PIECE_MAX;
-		want = read_piece(call, piece, want);
+		want = call_read_piece(call, piece, want);
 		if (!want)
 			return;
 		n = chan_write(u->chan, piece, want, want == left);
@@ -193,8 +193,8 @@ static bool make_record(struct call *call)
 	call->body_sent += hole;
 	left = call->body_len - call->body_sent;
 	if (left)
-		n = read_piece(call, record + SPARSE_HEADER,
-			       left < PIECE_MAX ? left : PIECE_MAX);
+		n = call_read_piece(call, record + SPARSE_HEADER,
+				    left < PIECE_MAX ? left : PIECE_MAX);
 	if (left && !n)
 		return false;
 	call->body_sent += n;
@@ -211,7 +211,7 @@ static bool make_tree_piece(struct call *call)
 				    PIECE_MAX, &err);
 
 	if (more < 0) {
-		give_up(call, &err);
+		call_give_up(call, &err);
 		return false;
 	}
 	call->body_tree_ended = !more;
@@ -261,7 +261,7 @@ static void send_body(struct client_user *u)
 
 void call_init(struct call *call, struct client *c)
 {
-	op_init(&call->op, c->loop, on_stop);
+	op_init(&call->op, c->loop, call_on_stop);
 	memset(&call->user, 0, sizeof(*call) - offsetof(struct call, user));
 	call->max_data = CALL_DATA_MAX;
 	call->body_fd = -1;

@@ -54,7 +54,7 @@ struct capture {
 /* --- delivering ---------------------------------------------------------- */
 
 /* May close the capture. p is valid until then. */
-static void deliver(struct capture *c, const uint8_t *p, size_t n)
+static void capture_deliver(struct capture *c, const uint8_t *p, size_t n)
 {
 	c->room -= n;
 	c->is_delivering = true;
@@ -90,11 +90,11 @@ static size_t serve_one(struct capture *c)
 	if (n > c->room)
 		return 0;
 	backlog_drop(&c->backlog);
-	deliver(c, p, n);
+	capture_deliver(c, p, n);
 	return n;
 }
 
-static void serve(struct capture *c, size_t max)
+static void capture_serve(struct capture *c, size_t max)
 {
 	size_t n = 1, sum = 0;
 
@@ -114,7 +114,7 @@ static void serve(struct capture *c, size_t max)
 
 static void on_serve(void *ctx)
 {
-	serve(ctx, SERVE_MAX);
+	capture_serve(ctx, SERVE_MAX);
 }
 
 static void capture_consumed(void *ctx, size_t n)
@@ -123,7 +123,7 @@ static void capture_consumed(void *ctx, size_t n)
 
 	c->room += n;
 	if (!c->is_delivering)
-		serve(c, SERVE_START_MAX);
+		capture_serve(c, SERVE_START_MAX);
 }
 
 /* --- the network's side -------------------------------------------------- */
@@ -137,7 +137,7 @@ void capture_packet(struct capture *c, int64_t realtime_ns, const void *frame,
 	if (c->is_over || !dump_packet(&c->dump, realtime_ns, frame, n))
 		return;
 	if (backlog_is_empty(&c->backlog) && c->room >= record->len)
-		deliver(c, buf_data(record), record->len);
+		capture_deliver(c, buf_data(record), record->len);
 	else if (backlog_put(&c->backlog, buf_data(record), record->len, &err) <
 		 0)
 		break_off(c, &err);
@@ -173,7 +173,7 @@ static void capture_look(void *ctx)
 
 /* --- making and closing -------------------------------------------------- */
 
-static void release(struct capture *c)
+static void capture_release(struct capture *c)
 {
 	timer_free(c->serve_timer);
 	c->serve_timer = NULL;
@@ -187,9 +187,9 @@ static void capture_close(void *ctx)
 
 	c->is_over = true;
 	c->is_closed = true;
-	release(c);
+	capture_release(c);
 	c->on_closed(c->ctx, c);
-	/* serve() or capture_packet() may be up the stack. */
+	/* capture_serve() or capture_packet() may be up the stack. */
 	loop_defer_free(c->loop, c, free);
 }
 
@@ -224,7 +224,7 @@ struct stream *capture_new(struct loop *l, const struct capture_options *o,
 	c->room = CAPTURE_MEMORY;
 	backlog_init(&c->backlog, spool_dir, CAPTURE_SPOOL_MAX);
 	if (open_dump(c, o, err) < 0) {
-		release(c);
+		capture_release(c);
 		free(c);
 		return NULL;
 	}
@@ -232,7 +232,7 @@ struct stream *capture_new(struct loop *l, const struct capture_options *o,
 	c->stream =
 	    stream_new(l, STREAM_CAPTURE, label, list, &capture_source, c);
 	/* At once, as tcpdump -U does: no packet is a valid file, too. */
-	deliver(c, buf_data(&c->dump.out), c->dump.out.len);
+	capture_deliver(c, buf_data(&c->dump.out), c->dump.out.len);
 	*ret = c;
 	return c->stream;
 }

@@ -44,7 +44,7 @@ static const struct session_ops session_ops;
 
 /* --- the users ------------------------------------------------------------ */
 
-static int refuse(const struct client *c, struct err *err)
+static int client_refuse(const struct client *c, struct err *err)
 {
 	const struct err *why = client_is_live(c) ? &c->idle_err : &c->err;
 
@@ -56,7 +56,7 @@ static int refuse(const struct client *c, struct err *err)
 		       "there is no session with the guest's agent yet");
 }
 
-static void join(struct client *c, struct client_user *u)
+static void client_join(struct client *c, struct client_user *u)
 {
 	u->client = c;
 	TAILQ_INSERT_TAIL(u->is_postponed ? &c->postponed : &c->users, u, link);
@@ -72,7 +72,7 @@ static int open_chan(struct client *c, struct client_user *u,
 			       "%u requests are in flight already",
 			       CHANNELS_MAX);
 	u->fin_sent = fin;
-	join(c, u);
+	client_join(c, u);
 	link_kick(c);
 	return 0;
 }
@@ -100,11 +100,11 @@ int client_user_open(struct client *c, struct client_user *u,
 
 	u->interrupts = c->interrupts;
 	if (c->state == CLIENT_LOST && !c->postpones) {
-		join(c, u);
+		client_join(c, u);
 		return 0;
 	}
 	if (c->state != CLIENT_OPEN && !is_postponing(c))
-		return refuse(c, err);
+		return client_refuse(c, err);
 	r = encode(c, req, err);
 	if (r < 0)
 		return r;
@@ -113,7 +113,7 @@ int client_user_open(struct client *c, struct client_user *u,
 		u->fin_sent = fin;
 		buf_append(&u->postponed, buf_data(&c->scratch),
 			   c->scratch.len);
-		join(c, u);
+		client_join(c, u);
 		return 0;
 	}
 	r = open_chan(c, u, &c->scratch, fin, err);
@@ -184,7 +184,7 @@ static void fail_hello(struct client *c, const struct err *err)
 
 /* --- what the session says ------------------------------------------------ */
 
-static void on_established(void *ctx, const struct hello *peer)
+static void client_on_established(void *ctx, const struct hello *peer)
 {
 	struct client *c = ctx;
 	struct op *hello = TAKE(c->hello);
@@ -204,7 +204,8 @@ static struct client_user *user_of(const struct client *c,
 	return client_is_live(c) ? chan_ctx(ch) : NULL;
 }
 
-static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
+static void client_on_message(void *ctx, struct chan *ch, const uint8_t *p,
+			      size_t n)
 {
 	struct client_user *u = user_of(ctx, ch);
 
@@ -212,8 +213,8 @@ static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
 		u->ops->message(u, p, n);
 }
 
-static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
-		    bool more)
+static void client_on_data(void *ctx, struct chan *ch, const uint8_t *p,
+			   size_t n, bool more)
 {
 	struct client_user *u = user_of(ctx, ch);
 
@@ -223,7 +224,7 @@ static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
 		chan_consumed(ch, n);
 }
 
-static void on_writable(void *ctx, struct chan *ch)
+static void client_on_writable(void *ctx, struct chan *ch)
 {
 	struct client_user *u = user_of(ctx, ch);
 
@@ -231,7 +232,7 @@ static void on_writable(void *ctx, struct chan *ch)
 		u->ops->writable(u);
 }
 
-static void on_finished(void *ctx, struct chan *ch)
+static void client_on_finished(void *ctx, struct chan *ch)
 {
 	struct client_user *u = user_of(ctx, ch);
 
@@ -239,7 +240,7 @@ static void on_finished(void *ctx, struct chan *ch)
 		u->ops->finished(u);
 }
 
-static void on_closed(void *ctx, struct chan *ch, int reason)
+static void client_on_closed(void *ctx, struct chan *ch, int reason)
 {
 	struct client_user *u = user_of(ctx, ch);
 	struct err err;
@@ -396,7 +397,7 @@ void client_send_postponed(struct client *c)
 }
 
 /* One that was in flight when the interrupt came. */
-static struct client_user *next_interrupted(const struct client *c)
+static struct client_user *client_next_interrupted(const struct client *c)
 {
 	struct client_user *u;
 
@@ -416,7 +417,7 @@ void client_interrupt(struct client *c, const struct err *err)
 	struct client_user *u;
 
 	c->interrupts++;
-	while ((u = next_interrupted(c))) {
+	while ((u = client_next_interrupted(c))) {
 		u->interrupts = c->interrupts;
 		u->ops->interrupt(u, &why);
 	}
@@ -516,10 +517,10 @@ void client_post(struct client *c, const struct msg *req)
 }
 
 static const struct session_ops session_ops = {
-    .established = on_established,
-    .message = on_message,
-    .data = on_data,
-    .writable = on_writable,
-    .finished = on_finished,
-    .closed = on_closed,
+    .established = client_on_established,
+    .message = client_on_message,
+    .data = client_on_data,
+    .writable = client_on_writable,
+    .finished = client_on_finished,
+    .closed = client_on_closed,
 };

@@ -66,7 +66,7 @@ static void let_chardev_go(struct console *c)
 }
 
 /* The chardev is gone; what it said stays. */
-static void hang_up(struct console *c)
+static void console_hang_up(struct console *c)
 {
 	if (c->fd < 0)
 		return;
@@ -83,7 +83,7 @@ static void hang_up(struct console *c)
 }
 
 /* c->in holds the next n bytes of the log. */
-static void take_block(struct console *c, size_t n)
+static void console_take_block(struct console *c, size_t n)
 {
 	if (c->server)
 		console_server_wake(c->server);
@@ -112,7 +112,7 @@ static void catch_up(struct console *c)
 		/* Whoever reads the log is told that it cannot be read. */
 		if (!n)
 			c->seen = size;
-		take_block(c, n);
+		console_take_block(c, n);
 	}
 }
 
@@ -125,17 +125,17 @@ static void read_chardev(struct console *c, size_t max)
 		ssize_t n = console_drain_read(c->drain, c->in);
 
 		if (n < 0)
-			hang_up(c);
+			console_hang_up(c);
 		if (n <= 0)
 			break;
 		total += (size_t)n;
 		c->seen = console_log_size(&c->log);
-		take_block(c, (size_t)n);
+		console_take_block(c, (size_t)n);
 	}
 }
 
 /* Reads in a turn of the loop. */
-static void read_some(struct console *c)
+static void console_read_some(struct console *c)
 {
 	if (c->server)
 		console_server_accept(c->server);
@@ -144,7 +144,7 @@ static void read_some(struct console *c)
 }
 
 /* Reads all bytes that there are, in a turn or between two. */
-static void read_all(struct console *c)
+static void console_read_all(struct console *c)
 {
 	bool was_away = c->drain && console_drain_take_over(c->drain);
 
@@ -158,7 +158,7 @@ static void read_all(struct console *c)
 
 static void on_catch_up_timer(void *ctx)
 {
-	read_some(ctx);
+	console_read_some(ctx);
 }
 
 static void on_turn(void *ctx)
@@ -214,7 +214,7 @@ static void fail_writes(struct console *c)
 		refuse_write(TAILQ_FIRST(&c->writes));
 }
 
-static struct console_write *next_interrupted(const struct console *c)
+static struct console_write *console_next_interrupted(const struct console *c)
 {
 	struct console_write *w;
 
@@ -230,7 +230,7 @@ void console_interrupt(struct console *c, const struct err *err)
 	struct console_write *w;
 
 	console_interrupt_expects(c, &why);
-	while ((w = next_interrupted(c)))
+	while ((w = console_next_interrupted(c)))
 		finish_write(w, &why);
 }
 
@@ -254,7 +254,7 @@ static bool write_first(struct console *c)
 	return true;
 }
 
-static void write_some(struct console *c)
+static void console_write_some(struct console *c)
 {
 	while (c->fd >= 0 && !TAILQ_EMPTY(&c->writes) && write_first(c))
 		finish_write(TAILQ_FIRST(&c->writes), NULL);
@@ -263,18 +263,18 @@ static void write_some(struct console *c)
 			  TAILQ_EMPTY(&c->writes) ? 0 : LOOP_WRITE);
 }
 
-static void on_readable(void *ctx, int fd, unsigned ready)
+static void console_on_readable(void *ctx, int fd, unsigned ready)
 {
 	(void)fd;
 	(void)ready;
-	read_some(ctx);
+	console_read_some(ctx);
 }
 
-static void on_writable(void *ctx, int fd, unsigned ready)
+static void console_on_writable(void *ctx, int fd, unsigned ready)
 {
 	(void)fd;
 	(void)ready;
-	write_some(ctx);
+	console_write_some(ctx);
 }
 
 static void on_write_stop(struct op *op, int reason)
@@ -303,7 +303,7 @@ void console_write_start(struct console_write *w, struct console *c,
 	if (c->fd < 0)
 		refuse_write(w);
 	else if (w == TAILQ_FIRST(&c->writes))
-		write_some(c);
+		console_write_some(c);
 }
 
 void console_write_done(struct console_write *w)
@@ -402,8 +402,9 @@ int console_attach(struct console *c, int take_fd, int take_write_fd,
 	c->write_fd = take_write_fd;
 	c->read_errno = 0;
 	fcntl(c->write_fd, F_SETFL, fcntl(c->write_fd, F_GETFL) | O_NONBLOCK);
-	c->watch = watch_new(c->loop, c->fd, on_readable, c);
-	c->write_watch = watch_new(c->loop, c->write_fd, on_writable, c);
+	c->watch = watch_new(c->loop, c->fd, console_on_readable, c);
+	c->write_watch =
+	    watch_new(c->loop, c->write_fd, console_on_writable, c);
 	watch_set(c->watch, LOOP_READ);
 	loop_add_sentry(c->loop, &c->sentry);
 	return 0;
@@ -411,7 +412,7 @@ int console_attach(struct console *c, int take_fd, int take_write_fd,
 
 void console_mark_boot(struct console *c)
 {
-	read_all(c);
+	console_read_all(c);
 	if (!c->is_freed) {
 		c->boot_mark = console_log_size(&c->log);
 		console_restart_expects(c);
@@ -422,9 +423,9 @@ void console_mark_boot(struct console *c)
 
 void console_detach(struct console *c)
 {
-	read_all(c);
+	console_read_all(c);
 	if (!c->is_freed)
-		hang_up(c);
+		console_hang_up(c);
 }
 
 void console_set_alarms(struct console *c, const char *const *alarms, size_t n,

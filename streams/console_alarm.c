@@ -79,7 +79,8 @@ void alarms_flush(struct console_alarms *a)
 }
 
 /* Until an alarm is found; returns how much of p was used. */
-static size_t search(struct console_alarms *a, const uint8_t *p, size_t n)
+static size_t console_alarm_search(struct console_alarms *a, const uint8_t *p,
+				   size_t n)
 {
 	struct match_hit hit;
 
@@ -113,8 +114,8 @@ static size_t complete_line(struct console_alarms *a, const uint8_t *p,
 void alarms_feed(struct console_alarms *a, const uint8_t *p, size_t n)
 {
 	while (a->match && n) {
-		size_t k =
-		    a->is_tripped ? complete_line(a, p, n) : search(a, p, n);
+		size_t k = a->is_tripped ? complete_line(a, p, n)
+					 : console_alarm_search(a, p, n);
 
 		p += k;
 		n -= k;

@@ -88,7 +88,7 @@ static void wait_for_more(const struct console_drain *d, bool is_parked)
 	(void)r;
 }
 
-static void *run_thread(void *ctx)
+static void *console_drain_run_thread(void *ctx)
 {
 	struct console_drain *d = ctx;
 	bool is_parked = true, is_ending = false;
@@ -125,7 +125,7 @@ static int start_thread(struct console_drain *d)
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	code = pthread_create(&d->thread, &attr, run_thread, d);
+	code = pthread_create(&d->thread, &attr, console_drain_run_thread, d);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	pthread_attr_destroy(&attr);
 	d->has_thread = code == 0;

@@ -156,8 +156,8 @@ bool console_log_broken(struct console_log *log, struct err *ret)
 }
 
 /* Up to n bytes, which are there. */
-static size_t read_file(struct console_log *log, uint64_t at, uint8_t *out,
-			size_t n)
+static size_t console_log_read_file(struct console_log *log, uint64_t at,
+				    uint8_t *out, size_t n)
 {
 	ssize_t k;
 
@@ -175,8 +175,8 @@ static size_t read_file(struct console_log *log, uint64_t at, uint8_t *out,
 }
 
 /* With the mutex. */
-static size_t read_memory(struct console_log *log, uint64_t *at, uint8_t *out,
-			  size_t n)
+static size_t console_log_read_memory(struct console_log *log, uint64_t *at,
+				      uint8_t *out, size_t n)
 {
 	uint64_t memory_at = log->size - log->memory.len;
 
@@ -198,11 +198,12 @@ size_t console_log_read(struct console_log *log, uint64_t *at, uint8_t *out,
 	pthread_mutex_lock(&log->mutex);
 	in_file = log->file_size > *at ? log->file_size - *at : 0;
 	if (!in_file)
-		n = read_memory(log, at, out, n);
+		n = console_log_read_memory(log, at, out, n);
 	pthread_mutex_unlock(&log->mutex);
 	if (!in_file)
 		return n;
-	n = read_file(log, *at, out, n < in_file ? n : (size_t)in_file);
+	n = console_log_read_file(log, *at, out,
+				  n < in_file ? n : (size_t)in_file);
 	*at += n;
 	return n;
 }

@@ -12,7 +12,7 @@
  *
  * A client that has shut down its sending half (socat at the end of its input)
  * still gets output. That it has gone altogether shows when something is sent
- * to it; or is looked at (sweep()) when its place is wanted.
+ * to it; or is looked at (console_serve_sweep()) when its place is wanted.
  */
 #include "streams/console_serve.h"
 
@@ -66,7 +66,7 @@ struct console_server {
  */
 
 /* What is left unread would make the other end see an error, not the end. */
-static void hang_up(int fd)
+static void console_serve_hang_up(int fd)
 {
 	char rest[1024];
 
@@ -77,7 +77,7 @@ static void hang_up(int fd)
 	close(fd);
 }
 
-static void drop(struct client *k)
+static void console_serve_drop(struct client *k)
 {
 	struct console_server *s = k->server;
 
@@ -86,7 +86,7 @@ static void drop(struct client *k)
 	watch_free(k->watch);
 	if (k->is_writing)
 		console_write_done(&k->input);
-	hang_up(k->fd);
+	console_serve_hang_up(k->fd);
 	/* One of its callbacks may be up the stack. */
 	loop_defer_free(s->console->loop, k, free);
 }
@@ -99,14 +99,14 @@ static bool has_gone(const struct client *k)
 }
 
 /* Those that would not show by themselves that they have gone. */
-static void sweep(struct console_server *s)
+static void console_serve_sweep(struct console_server *s)
 {
 	struct client *k, *next;
 
 	for (k = TAILQ_FIRST(&s->clients); k; k = next) {
 		next = TAILQ_NEXT(k, link);
 		if ((k->is_half_closed || k->is_writing) && has_gone(k))
-			drop(k);
+			console_serve_drop(k);
 	}
 }
 
@@ -127,7 +127,7 @@ static void update(struct client *k)
 	unsigned events = 0;
 
 	if (k->at >= k->end) {
-		drop(k);
+		console_serve_drop(k);
 		return;
 	}
 	if (k->at < limit_of(k))
@@ -139,7 +139,7 @@ static void update(struct client *k)
 
 /* Sends some of what k has not got. Returns how much, 0 when it takes nothing
  * now, or negative when nothing more can be sent to it. */
-static ssize_t send_some(struct client *k, size_t max)
+static ssize_t console_serve_send_some(struct client *k, size_t max)
 {
 	struct console *c = k->server->console;
 	uint64_t limit = limit_of(k), at = k->at;
@@ -166,9 +166,9 @@ static void bid_farewell(struct client *k)
 	uint64_t from = k->at;
 
 	while (k->at < limit_of(k) && k->at - from < FAREWELL_MAX &&
-	       send_some(k, TURN_MAX) > 0)
+	       console_serve_send_some(k, TURN_MAX) > 0)
 		;
-	drop(k);
+	console_serve_drop(k);
 }
 
 /* --- input -----------------------------------------------------------------
@@ -186,7 +186,7 @@ static void on_written(struct op *op, void *ctx)
 	update(k);
 }
 
-static void pass_on(struct client *k, const uint8_t *p, size_t n)
+static void console_serve_pass_on(struct client *k, const uint8_t *p, size_t n)
 {
 	console_write_start(&k->input, k->server->console, p, n, CLOCK_NEVER);
 	if (op_is_done(&k->input.op)) {
@@ -206,7 +206,7 @@ static bool take_input(struct client *k)
 	ssize_t n = recv(k->fd, in, sizeof(in), MSG_DONTWAIT);
 
 	if (n > 0)
-		pass_on(k, in, (size_t)n);
+		console_serve_pass_on(k, in, (size_t)n);
 	else if (n == 0)
 		k->is_half_closed = true;
 	else if (errno != EAGAIN && errno != EINTR)
@@ -217,14 +217,15 @@ static bool take_input(struct client *k)
 static void on_client(void *ctx, int fd, unsigned ready)
 {
 	struct client *k = ctx;
-	bool is_there =
-	    ready & LOOP_READ ? take_input(k) : send_some(k, TURN_MAX) >= 0;
+	bool is_there = ready & LOOP_READ
+			    ? take_input(k)
+			    : console_serve_send_some(k, TURN_MAX) >= 0;
 
 	(void)fd;
 	if (is_there)
 		update(k);
 	else
-		drop(k);
+		console_serve_drop(k);
 }
 
 /* --- connections -----------------------------------------------------------
@@ -236,9 +237,9 @@ static void add_client(struct console_server *s, int take_fd)
 	struct client *k;
 
 	if (s->n_clients >= CONSOLE_CLIENTS_MAX)
-		sweep(s);
+		console_serve_sweep(s);
 	if (s->n_clients >= CONSOLE_CLIENTS_MAX) {
-		hang_up(take_fd);
+		console_serve_hang_up(take_fd);
 		return;
 	}
 	k = mem_zalloc(sizeof(*k));
@@ -271,7 +272,7 @@ void console_server_accept(struct console_server *s)
 	}
 }
 
-static void on_listener(void *ctx, int fd, unsigned ready)
+static void console_serve_on_listener(void *ctx, int fd, unsigned ready)
 {
 	(void)fd;
 	(void)ready;
@@ -348,7 +349,7 @@ struct console_server *console_server_new(struct console *c, const char *path,
 	s->path = mem_strdup(path);
 	s->fd = fd;
 	s->retry = timer_new(c->loop, on_retry, s);
-	s->watch = watch_new(c->loop, fd, on_listener, s);
+	s->watch = watch_new(c->loop, fd, console_serve_on_listener, s);
 	watch_set(s->watch, LOOP_READ);
 	TAILQ_INIT(&s->clients);
 	return s;

@@ -54,7 +54,7 @@ static char *mount_point(const char *path)
 }
 
 /* Such as /dev/full, which says nothing of the file system it is on. */
-static bool is_special(const char *path)
+static bool disk_err_is_special(const char *path)
 {
 	struct stat st;
 
@@ -65,7 +65,7 @@ static bool is_special(const char *path)
 static char *full_text(int code, const char *path)
 {
 	CLEANUP(free_ptr)
-	char *at = is_special(path) ? NULL : mount_point(path);
+	char *at = disk_err_is_special(path) ? NULL : mount_point(path);
 	struct statvfs fs;
 
 	if (!at || statvfs(at, &fs) < 0)

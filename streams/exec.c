@@ -53,7 +53,7 @@ static void take_bytes(struct buf *to, struct call *from)
 }
 
 /* What there is by now is the result. */
-static void collect(struct exec *x)
+static void exec_collect(struct exec *x)
 {
 	struct exec_priv *p = x->priv;
 	struct call *wait = p->parts[PART_WAIT];
@@ -76,7 +76,7 @@ static void collect(struct exec *x)
 	free_parts(p);
 }
 
-static void fail(struct exec *x, const struct err *err)
+static void exec_fail(struct exec *x, const struct err *err)
 {
 	struct exec_priv *p = x->priv;
 	struct err why = *err;
@@ -111,7 +111,7 @@ static const struct call *failed_part(const struct exec_priv *p)
 }
 
 /* Something is done: all of it? */
-static void step(struct exec *x)
+static void exec_step(struct exec *x)
 {
 	struct exec_priv *p = x->priv;
 	const struct call *bad = failed_part(p);
@@ -126,23 +126,23 @@ static void step(struct exec *x)
 				bad->max_data,
 				bad == p->parts[PART_OUT] ? "stdout"
 							  : "stderr");
-		fail(x, &err);
+		exec_fail(x, &err);
 		return;
 	}
 	for (int i = 0; i < PART_STDIN; i++)
 		if (!op_is_done(&p->parts[i]->op))
 			return;
-	collect(x);
+	exec_collect(x);
 	op_finish(&x->op, 0, NULL);
 }
 
 static void on_part(struct op *op, void *ctx)
 {
 	(void)op;
-	step(ctx);
+	exec_step(ctx);
 }
 
-static void on_deadline(void *ctx)
+static void exec_on_deadline(void *ctx)
 {
 	struct exec *x = ctx;
 	struct exec_priv *p = x->priv;
@@ -162,7 +162,7 @@ static void exec_stop(struct op *op, int reason)
 
 	if (reason == -ETIMEDOUT) {
 		x->timed_out = true;
-		collect(x);
+		exec_collect(x);
 		op->result = 0;
 		return;
 	}
@@ -180,7 +180,7 @@ struct exec *exec_new(struct client *c)
 	x->priv = p;
 	x->max_output = CALL_DATA_MAX;
 	p->client = c;
-	p->deadline = timer_new(client_loop(c), on_deadline, x);
+	p->deadline = timer_new(client_loop(c), exec_on_deadline, x);
 	return x;
 }
 
@@ -271,7 +271,7 @@ void exec_start(struct exec *x, const struct exec_spec *spec,
 		p->parts[i]->op.done_ctx = x;
 	}
 	/* A part may be refused on the spot: the connection is gone. */
-	step(x);
+	exec_step(x);
 }
 
 static uint32_t add_strings(struct buf *items, const char *const *v)

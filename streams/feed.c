@@ -40,16 +40,16 @@ static void tell_fail(struct feed *f)
 	f->ops->fail(f->ctx, &err);
 }
 
-static void give_up(struct feed *f)
+static void feed_give_up(struct feed *f)
 {
 	client_user_leave(&f->user, true);
 	tell_fail(f);
 }
 
-static void give_up_broken(struct feed *f, const char *what)
+static void feed_give_up_broken(struct feed *f, const char *what)
 {
 	reply_broken(&f->err, f->request, what);
-	give_up(f);
+	feed_give_up(f);
 }
 
 static void feed_message(struct client_user *u, const uint8_t *p, size_t n)
@@ -58,11 +58,11 @@ static void feed_message(struct client_user *u, const uint8_t *p, size_t n)
 	struct msg m;
 
 	if (f->is_refused) {
-		give_up_broken(f, "was answered again after its ERROR");
+		feed_give_up_broken(f, "was answered again after its ERROR");
 		return;
 	}
 	if (reply_decode(f->request, p, n, &m, &f->err) < 0) {
-		give_up(f);
+		feed_give_up(f);
 		return;
 	}
 	if (m.type == MSG_ERROR) {
@@ -70,7 +70,7 @@ static void feed_message(struct client_user *u, const uint8_t *p, size_t n)
 		return;
 	}
 	if (f->has_reply) {
-		give_up_broken(f, "was answered twice");
+		feed_give_up_broken(f, "was answered twice");
 		return;
 	}
 	f->has_reply = true;
@@ -83,7 +83,7 @@ static void feed_data(struct client_user *u, const uint8_t *p, size_t n,
 	struct feed *f = feed_of(u);
 
 	if (!f->has_reply || f->is_refused) {
-		give_up_broken(f, "got data where none belongs");
+		feed_give_up_broken(f, "got data where none belongs");
 		return;
 	}
 	f->ops->data(f->ctx, p, n, more);
@@ -94,7 +94,7 @@ static void feed_finished(struct client_user *u)
 	struct feed *f = feed_of(u);
 
 	if (!f->has_reply && !f->is_refused) {
-		give_up_broken(f, "was not answered");
+		feed_give_up_broken(f, "was not answered");
 		return;
 	}
 	client_user_leave(u, false);
@@ -104,7 +104,7 @@ static void feed_finished(struct client_user *u)
 		f->ops->fin(f->ctx);
 }
 
-static void on_doomed(void *ctx)
+static void feed_on_doomed(void *ctx)
 {
 	struct feed *f = ctx;
 
@@ -122,7 +122,7 @@ struct feed *feed_open(struct client *c, const struct msg *req,
 	f->ops = ops;
 	f->ctx = ctx;
 	if (client_user_open(c, &f->user, req, true, &f->err) < 0) {
-		f->doomed = timer_new(c->loop, on_doomed, f);
+		f->doomed = timer_new(c->loop, feed_on_doomed, f);
 		timer_set(f->doomed, 0);
 	}
 	return f;

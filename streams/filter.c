@@ -133,17 +133,19 @@ static bool is_port(const char *name)
 /* --- hosts -----------------------------------------------------------------
  */
 
-static int refuse(struct filter_walk *w, const char *name, const char *why)
+static int filter_refuse(struct filter_walk *w, const char *name,
+			 const char *why)
 {
 	return err_set(w->err, -EINVAL, "filter '%s': '%s' %s", w->filter, name,
 		       why);
 }
 
-static int put_mac(struct filter_walk *w, const char *name,
-		   const struct filter_host *h)
+static int filter_put_mac(struct filter_walk *w, const char *name,
+			  const struct filter_host *h)
 {
 	if (!h->has_mac)
-		return refuse(w, name, "has no MAC address on this network");
+		return filter_refuse(w, name,
+				     "has no MAC address on this network");
 	for (size_t i = 0; i < sizeof(h->mac); i++)
 		buf_printf(&w->out, "%s%02x", i ? ":" : "", h->mac[i]);
 	return 0;
@@ -158,7 +160,8 @@ static int put_addresses(struct filter_walk *w, const char *name,
 	char four[INET_ADDRSTRLEN], six[INET6_ADDRSTRLEN];
 
 	if (!has4 && !has6)
-		return refuse(w, name, "has no such address on this network");
+		return filter_refuse(w, name,
+				     "has no such address on this network");
 	inet_ntop(AF_INET, &ip, four, sizeof(four));
 	inet_ntop(AF_INET6, h->ip6, six, sizeof(six));
 	if (has4 && has6)
@@ -174,10 +177,11 @@ static int put_host(struct filter_walk *w, const char *name)
 
 	if (!w->scope || !w->scope->find ||
 	    !w->scope->find(w->scope->ctx, name, &h))
-		return refuse(w, name,
-			      "is the name of nobody on this network, and no "
-			      "name is looked up elsewhere: give an address");
-	return w->family == FAMILY_ETHER ? put_mac(w, name, &h)
+		return filter_refuse(
+		    w, name,
+		    "is the name of nobody on this network, and no "
+		    "name is looked up elsewhere: give an address");
+	return w->family == FAMILY_ETHER ? filter_put_mac(w, name, &h)
 					 : put_addresses(w, name, &h);
 }
 
@@ -195,18 +199,19 @@ static int put_known(struct filter_walk *w, const struct filter_word *word,
 		     const char *name)
 {
 	if (w->role == ROLE_PORT && !is_port(name))
-		return refuse(w, name,
-			      "is no port of " SERVICES ": give its number");
+		return filter_refuse(
+		    w, name, "is no port of " SERVICES ": give its number");
 	/* `ether proto` has a table in libpcap. */
 	if (w->role == ROLE_PROTO && w->family != FAMILY_ETHER &&
 	    !file_names(PROTOCOLS, name))
-		return refuse(w, name,
-			      "is no protocol of " PROTOCOLS
-			      ": give its number");
+		return filter_refuse(w, name,
+				     "is no protocol of " PROTOCOLS
+				     ": give its number");
 	return put_as_is(w, word);
 }
 
-static int put_name(struct filter_walk *w, const struct filter_word *word)
+static int filter_put_name(struct filter_walk *w,
+			   const struct filter_word *word)
 {
 	CLEANUP(free_ptr)
 	char *name = mem_strndup(word->at + word->is_escaped,
@@ -219,13 +224,15 @@ static int put_name(struct filter_walk *w, const struct filter_word *word)
 	case ROLE_HOST:
 		return put_host(w, name);
 	case ROLE_NET:
-		return refuse(w, name,
-			      "would be looked up as the name of a network: "
-			      "give its address, as in net 10.77.1.0/24");
+		return filter_refuse(
+		    w, name,
+		    "would be looked up as the name of a network: "
+		    "give its address, as in net 10.77.1.0/24");
 	case ROLE_GATEWAY:
-		return refuse(w, name,
-			      "would be looked up as a gateway: say ether host "
-			      "MAC and not host ADDRESS");
+		return filter_refuse(
+		    w, name,
+		    "would be looked up as a gateway: say ether host "
+		    "MAC and not host ADDRESS");
 	case ROLE_PORT:
 	case ROLE_PROTO:
 		return put_known(w, word, name);
@@ -272,14 +279,14 @@ static void note_keyword(struct filter_walk *w, const struct filter_word *word)
 static int take_word(struct filter_walk *w, const struct filter_word *word)
 {
 	if (word->kind == FILTER_NAME) {
-		int r = put_name(w, word);
+		int r = filter_put_name(w, word);
 
 		w->is_head = w->is_left = false;
 		w->is_behind_value = true;
 		return r;
 	}
 	if (word->kind == FILTER_NO_ADDRESS)
-		return refuse(w, word->at, "begins with no address");
+		return filter_refuse(w, word->at, "begins with no address");
 	if (word->kind == FILTER_KEYWORD)
 		note_keyword(w, word);
 	else if (!isspace((unsigned char)*word->at))
@@ -330,9 +337,10 @@ static int compile(struct filter_walk *w, struct bpf_program *ret)
 	if (!loads_metadata(ret))
 		return 0;
 	pcap_freecode(ret);
-	return refuse(w, w->metadata ? w->metadata : "an offset below zero",
-		      "is known only of a live interface, so no frame can "
-		      "match: filter by addresses, as in ether src MAC");
+	return filter_refuse(
+	    w, w->metadata ? w->metadata : "an offset below zero",
+	    "is known only of a live interface, so no frame can "
+	    "match: filter by addresses, as in ether src MAC");
 }
 
 int filter_compile(pcap_t *pcap, const char *text,

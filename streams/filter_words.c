@@ -22,7 +22,7 @@
  */
 
 /* The end of a decimal or hexadecimal number at p; NULL: there is none. */
-static const char *skip_number(const char *p, const char *end)
+static const char *filter_words_skip_number(const char *p, const char *end)
 {
 	bool is_hex = end - p > 2 && p[0] == '0' && (p[1] | 32) == 'x';
 	const char *digits = is_hex ? HEX_CHARS : "0123456789";
@@ -38,7 +38,7 @@ static const char *skip_number(const char *p, const char *end)
 static bool is_number(const char *p, const char *end)
 {
 	for (unsigned n = 1; n <= IPV4_PARTS; n++) {
-		p = skip_number(p, end);
+		p = filter_words_skip_number(p, end);
 		if (!p)
 			return false;
 		if (p == end)

@@ -55,7 +55,7 @@ static struct connection *connection_of(struct client_user *u)
 
 /* --- the end of a connection ---------------------------------------------- */
 
-static void release(void *p)
+static void forward_release(void *p)
 {
 	struct connection *c = p;
 
@@ -65,7 +65,7 @@ static void release(void *p)
 }
 
 /* The user is nobody's any more. */
-static void hang_up(struct connection *c, bool is_reset)
+static void forward_hang_up(struct connection *c, bool is_reset)
 {
 	const struct linger at_once = {.l_onoff = 1};
 
@@ -77,13 +77,13 @@ static void hang_up(struct connection *c, bool is_reset)
 	LIST_REMOVE(c, link);
 	c->f->n--;
 	/* A callback of it may be on the stack. */
-	loop_defer_free(c->f->loop, c, release);
+	loop_defer_free(c->f->loop, c, forward_release);
 }
 
-static void end(struct connection *c, bool is_reset)
+static void forward_end(struct connection *c, bool is_reset)
 {
 	client_user_leave(&c->user, is_reset);
-	hang_up(c, is_reset);
+	forward_hang_up(c, is_reset);
 }
 
 /* --- bytes ---------------------------------------------------------------- */
@@ -115,7 +115,7 @@ static bool read_peer(struct connection *c)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return true;
 	if (n < 0) {
-		end(c, true);
+		forward_end(c, true);
 		return false;
 	}
 	if (n > 0) {
@@ -141,7 +141,7 @@ static bool write_peer(struct connection *c)
 		if (n < 0 && errno == EAGAIN)
 			return true;
 		if (n < 0) {
-			end(c, true);
+			forward_end(c, true);
 			return false;
 		}
 		buf_consume(&c->down, (size_t)n);
@@ -154,33 +154,34 @@ static bool write_peer(struct connection *c)
 }
 
 /* What follows from a change, once it was made. */
-static void settle(struct connection *c)
+static void forward_settle(struct connection *c)
 {
 	if (!c->guest_has_ended || c->down.len) {
 		watch_for_more(c);
 		return;
 	}
 	if (c->peer_has_ended) {
-		end(c, false);
+		forward_end(c, false);
 		return;
 	}
 	shutdown(c->fd, SHUT_WR);
 	watch_for_more(c);
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void forward_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct connection *c = ctx;
 
 	(void)fd;
 	if (ready == LOOP_READ ? read_peer(c) : write_peer(c))
-		settle(c);
+		forward_settle(c);
 }
 
 /* --- what the channel says -------------------------------------------------
  */
 
-static void on_message(struct client_user *u, const uint8_t *p, size_t n)
+static void forward_on_message(struct client_user *u, const uint8_t *p,
+			       size_t n)
 {
 	struct connection *c = connection_of(u);
 	struct err err;
@@ -188,62 +189,62 @@ static void on_message(struct client_user *u, const uint8_t *p, size_t n)
 
 	if (reply_decode(MSG_DIAL, p, n, &m, &err) < 0 || m.type == MSG_ERROR ||
 	    c->is_open) {
-		end(c, true);
+		forward_end(c, true);
 		return;
 	}
 	c->is_open = true;
-	settle(c);
+	forward_settle(c);
 }
 
-static void on_data(struct client_user *u, const uint8_t *p, size_t n,
-		    bool more)
+static void forward_on_data(struct client_user *u, const uint8_t *p, size_t n,
+			    bool more)
 {
 	struct connection *c = connection_of(u);
 
 	(void)more;
 	buf_append(&c->down, p, n);
 	if (write_peer(c))
-		settle(c);
+		forward_settle(c);
 }
 
-static void on_writable(struct client_user *u)
+static void forward_on_writable(struct client_user *u)
 {
 	struct connection *c = connection_of(u);
 
 	send_up(c);
-	settle(c);
+	forward_settle(c);
 }
 
-static void on_finished(struct client_user *u)
+static void forward_on_finished(struct client_user *u)
 {
 	struct connection *c = connection_of(u);
 
 	if (!c->is_open) {
-		end(c, true);
+		forward_end(c, true);
 		return;
 	}
 	c->guest_has_ended = true;
-	settle(c);
+	forward_settle(c);
 }
 
-static void on_fail(struct client_user *u, const struct err *err)
+static void forward_on_fail(struct client_user *u, const struct err *err)
 {
 	(void)err;
-	hang_up(connection_of(u), true);
+	forward_hang_up(connection_of(u), true);
 }
 
 static const struct client_user_ops user_ops = {
-    .message = on_message,
-    .data = on_data,
-    .writable = on_writable,
-    .finished = on_finished,
-    .fail = on_fail,
+    .message = forward_on_message,
+    .data = forward_on_data,
+    .writable = forward_on_writable,
+    .finished = forward_on_finished,
+    .fail = forward_on_fail,
 };
 
 /* --- the port --------------------------------------------------------------
  */
 
-static void reset(int take_fd)
+static void forward_reset(int take_fd)
 {
 	const struct linger at_once = {.l_onoff = 1};
 
@@ -264,19 +265,19 @@ static void on_connection(void *ctx, int listener, unsigned ready)
 		return; /* it went again */
 	client = f->client(f->ctx);
 	if (!client || f->n == FORWARD_CONNECTIONS_MAX) {
-		reset(fd);
+		forward_reset(fd);
 		return;
 	}
 	c = mem_zalloc(sizeof(*c));
 	c->user.ops = &user_ops;
 	if (client_user_open(client, &c->user, &req, false, NULL) < 0) {
 		free(c);
-		reset(fd);
+		forward_reset(fd);
 		return;
 	}
 	c->f = f;
 	c->fd = fd;
-	c->watch = watch_new(f->loop, fd, on_ready, c);
+	c->watch = watch_new(f->loop, fd, forward_on_ready, c);
 	LIST_INSERT_HEAD(&f->connections, c, link);
 	f->n++;
 }
@@ -328,7 +329,7 @@ struct forward *forward_free(struct forward *f)
 	if (!f)
 		return NULL;
 	while (!LIST_EMPTY(&f->connections))
-		end(LIST_FIRST(&f->connections), true);
+		forward_end(LIST_FIRST(&f->connections), true);
 	watch_free(f->watch);
 	close(f->fd);
 	free(f);

@@ -37,7 +37,7 @@ int io_write_at(int fd, const void *p, size_t n, uint64_t at)
 	return write_whole(fd, p, n, (off_t)at);
 }
 
-static ssize_t read_whole(int fd, uint8_t *p, size_t n, off_t at)
+static ssize_t io_read_whole(int fd, uint8_t *p, size_t n, off_t at)
 {
 	size_t got = 0;
 
@@ -59,13 +59,13 @@ static ssize_t read_whole(int fd, uint8_t *p, size_t n, off_t at)
 
 ssize_t io_read(int fd, void *p, size_t n)
 {
-	return read_whole(fd, p, n, HERE);
+	return io_read_whole(fd, p, n, HERE);
 }
 
 ssize_t io_read_at(int fd, void *p, size_t n, uint64_t at)
 {
 	assert(at <= INT64_MAX);
-	return read_whole(fd, p, n, (off_t)at);
+	return io_read_whole(fd, p, n, (off_t)at);
 }
 
 ssize_t io_write_some(int fd, const void *p, size_t n)

@@ -51,7 +51,7 @@ static void link_flush(struct client *c)
 	link_watch(c);
 }
 
-static void on_before_wait(void *ctx)
+static void link_on_before_wait(void *ctx)
 {
 	struct client *c = ctx;
 
@@ -69,7 +69,7 @@ void link_kick(struct client *c)
 		loop_before_wait(c->loop, &c->flush_hook);
 }
 
-static void lose_errno(struct client *c, const char *what, int code)
+static void link_lose_errno(struct client *c, const char *what, int code)
 {
 	struct err err;
 
@@ -87,7 +87,7 @@ static bool read_once(struct client *c)
 
 	if (n < 0) {
 		if (errno != EAGAIN && errno != EINTR)
-			lose_errno(c, "read from", -errno);
+			link_lose_errno(c, "read from", -errno);
 		return false;
 	}
 	if (!n) {
@@ -100,7 +100,7 @@ static bool read_once(struct client *c)
 	return c->watch && (size_t)n == room;
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void link_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct client *c = ctx;
 
@@ -117,20 +117,20 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	}
 	/* All that came before the error is read first. */
 	if (!read_once(c) && c->watch)
-		lose_errno(c, "write to", c->write_error);
+		link_lose_errno(c, "write to", c->write_error);
 }
 
 void link_init(struct client *c)
 {
 	c->fd = -1;
-	c->flush_hook = (struct loop_hook){.cb = on_before_wait, .ctx = c};
+	c->flush_hook = (struct loop_hook){.cb = link_on_before_wait, .ctx = c};
 }
 
 void link_open(struct client *c, int take_fd)
 {
 	c->fd = take_fd;
 	fcntl(take_fd, F_SETFL, fcntl(take_fd, F_GETFL) | O_NONBLOCK);
-	c->watch = watch_new(c->loop, take_fd, on_ready, c);
+	c->watch = watch_new(c->loop, take_fd, link_on_ready, c);
 	watch_set(c->watch, LOOP_READ);
 }
 

@@ -159,7 +159,7 @@ static void run_hooks(struct loop *l)
 	}
 }
 
-static void turn(struct loop *l, int flags)
+static void loop_turn_with(struct loop *l, int flags)
 {
 	struct loop_sentry *s;
 
@@ -177,13 +177,13 @@ static void turn(struct loop *l, int flags)
 
 void loop_turn(struct loop *l)
 {
-	turn(l, EVLOOP_ONCE);
+	loop_turn_with(l, EVLOOP_ONCE);
 }
 
 void loop_poll(struct loop *l)
 {
 	/* EVLOOP_NONBLOCK alone goes on for as long as anything is ready. */
-	turn(l, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+	loop_turn_with(l, EVLOOP_ONCE | EVLOOP_NONBLOCK);
 }
 
 bool loop_is_turning(const struct loop *l)
@@ -305,7 +305,7 @@ struct watch *watch_free(struct watch *w)
 
 /* --- timers -------------------------------------------------------------- */
 
-static void on_timer(evutil_socket_t fd, short what, void *ctx)
+static void loop_on_timer(evutil_socket_t fd, short what, void *ctx)
 {
 	struct timer *t = ctx;
 
@@ -325,7 +325,7 @@ struct timer *timer_new(struct loop *l, timer_cb cb, void *ctx)
 	t->loop = l;
 	t->cb = cb;
 	t->ctx = ctx;
-	event_assign(&t->ev, l->base, -1, 0, on_timer, t);
+	event_assign(&t->ev, l->base, -1, 0, loop_on_timer, t);
 	l->users++;
 	return t;
 }

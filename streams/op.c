@@ -17,7 +17,7 @@ void op_init(struct op *op, struct loop *l, op_stop_cb stop)
 }
 
 /* The last step of every way to an end; may free the op. */
-static void tell_waiter(struct op *op)
+static void op_tell_waiter(struct op *op)
 {
 	op_done_cb cb = op->on_done;
 
@@ -35,7 +35,7 @@ static void over(struct op *op, int result)
 	op->result = result;
 }
 
-static void stop(struct op *op, int reason)
+static void op_stop(struct op *op, int reason)
 {
 	over(op, reason);
 	err_clear(&op->err);
@@ -48,19 +48,19 @@ static void stop(struct op *op, int reason)
 			reason == -ETIMEDOUT ? "timed out" : "cancelled");
 }
 
-static void on_deadline(void *ctx)
+static void op_on_deadline(void *ctx)
 {
 	struct op *op = ctx;
 
 	op->is_timed_out = true;
-	stop(op, -ETIMEDOUT);
-	tell_waiter(op);
+	op_stop(op, -ETIMEDOUT);
+	op_tell_waiter(op);
 }
 
 void op_done(struct op *op)
 {
 	if (op->state == OP_RUNNING)
-		stop(op, -ECANCELED);
+		op_stop(op, -ECANCELED);
 	op->timer = timer_free(op->timer);
 	op->on_done = NULL;
 }
@@ -83,7 +83,7 @@ void op_set_deadline(struct op *op, int64_t deadline_ns)
 	if (!op->timer && deadline_ns == CLOCK_NEVER)
 		return;
 	if (!op->timer)
-		op->timer = timer_new(op->loop, on_deadline, op);
+		op->timer = timer_new(op->loop, op_on_deadline, op);
 	timer_set(op->timer, deadline_ns);
 }
 
@@ -93,15 +93,15 @@ void op_finish(struct op *op, int result, const struct err *err)
 	over(op, result);
 	if (result < 0 && err != &op->err)
 		op->err = *err;
-	tell_waiter(op);
+	op_tell_waiter(op);
 }
 
 void op_cancel(struct op *op)
 {
 	if (op->state != OP_RUNNING)
 		return;
-	stop(op, -ECANCELED);
-	tell_waiter(op);
+	op_stop(op, -ECANCELED);
+	op_tell_waiter(op);
 }
 
 int op_wait(struct op *op)

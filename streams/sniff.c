@@ -29,7 +29,7 @@ struct sniff {
 	bool is_closed; /* meanwhile */
 };
 
-static int fail(const struct sniff *s, int code, struct err *err)
+static int sniff_fail(const struct sniff *s, int code, struct err *err)
 {
 	const char *why = pcap_geterr(s->pcap);
 
@@ -42,7 +42,7 @@ static int fail(const struct sniff *s, int code, struct err *err)
 		       why && *why ? why : pcap_statustostr(code));
 }
 
-static int set_up(struct sniff *s, bool is_promiscuous, struct err *err)
+static int sniff_set_up(struct sniff *s, bool is_promiscuous, struct err *err)
 {
 	char why[PCAP_ERRBUF_SIZE] = "";
 	int r;
@@ -58,7 +58,7 @@ static int set_up(struct sniff *s, bool is_promiscuous, struct err *err)
 	pcap_set_tstamp_precision(s->pcap, PCAP_TSTAMP_PRECISION_NANO);
 	r = pcap_activate(s->pcap);
 	if (r < 0)
-		return fail(s, r, err);
+		return sniff_fail(s, r, err);
 	if (pcap_setnonblock(s->pcap, 1, why) < 0 ||
 	    pcap_get_selectable_fd(s->pcap) < 0)
 		return err_set(err, -EIO, "cannot capture on '%s': %s",
@@ -82,7 +82,7 @@ static void tell_losses(struct sniff *s)
 }
 
 /* One packet; 1, 0: there is none, or an error that was told. */
-static int hand_over(struct sniff *s)
+static int sniff_hand_over(struct sniff *s)
 {
 	struct pcap_pkthdr *head;
 	const u_char *p;
@@ -92,7 +92,7 @@ static int hand_over(struct sniff *s)
 	if (r == 0)
 		return 0;
 	if (r < 0) {
-		fail(s, r, &err);
+		sniff_fail(s, r, &err);
 		s->watch = watch_free(s->watch);
 		s->events->broken(s->ctx, &err);
 		return -1;
@@ -104,7 +104,7 @@ static int hand_over(struct sniff *s)
 	return 1;
 }
 
-static void destroy(struct sniff *s)
+static void sniff_destroy(struct sniff *s)
 {
 	if (s->pcap)
 		pcap_close(s->pcap);
@@ -120,16 +120,16 @@ static void hand_over_some(struct sniff *s, unsigned max)
 	if (s->is_busy || !s->watch)
 		return;
 	s->is_busy = true;
-	while (n < max && !s->is_closed && (r = hand_over(s)) > 0)
+	while (n < max && !s->is_closed && (r = sniff_hand_over(s)) > 0)
 		n++;
 	if (!s->is_closed && r >= 0 && n >= STATS_EVERY)
 		tell_losses(s);
 	s->is_busy = false;
 	if (s->is_closed)
-		destroy(s);
+		sniff_destroy(s);
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void sniff_on_ready(void *ctx, int fd, unsigned ready)
 {
 	(void)fd;
 	(void)ready;
@@ -151,9 +151,10 @@ struct sniff *sniff_open(struct loop *l, const char *interface,
 	s->events = events;
 	s->ctx = ctx;
 	s->interface = mem_strdup(interface);
-	if (set_up(s, is_promiscuous, err) < 0)
+	if (sniff_set_up(s, is_promiscuous, err) < 0)
 		return sniff_close(s);
-	s->watch = watch_new(l, pcap_get_selectable_fd(s->pcap), on_ready, s);
+	s->watch =
+	    watch_new(l, pcap_get_selectable_fd(s->pcap), sniff_on_ready, s);
 	watch_set(s->watch, LOOP_READ);
 	return s;
 }
@@ -167,6 +168,6 @@ struct sniff *sniff_close(struct sniff *s)
 	if (s->is_busy)
 		s->is_closed = true;
 	else
-		destroy(s);
+		sniff_destroy(s);
 	return NULL;
 }

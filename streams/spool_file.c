@@ -50,14 +50,14 @@ static void advance(struct spool_file *sp);
 /* --- the end --------------------------------------------------------------
  */
 
-static void fail(struct spool_file *sp, const char *what, int code)
+static void spool_file_fail(struct spool_file *sp, const char *what, int code)
 {
 	if (!sp->err.code)
 		disk_err(&sp->err, code, sp->path, "cannot %s '%s' on the host",
 			 what, sp->path);
 }
 
-static void tell(struct spool_file *sp)
+static void spool_file_tell(struct spool_file *sp)
 {
 	struct op *op = sp->waiter;
 	const struct err *err = sp->err.code ? &sp->err : &sp->broken;
@@ -80,7 +80,7 @@ static void seal(struct spool_file *sp)
 		return;
 	at = lseek(sp->fd, 0, SEEK_CUR);
 	if (at < 0 || ftruncate(sp->fd, at) < 0)
-		fail(sp, "write", -errno);
+		spool_file_fail(sp, "write", -errno);
 	else if (!sparse_is_whole(&sp->records))
 		err_set(&sp->err, -EPROTO,
 			"the agent broke the protocol: a record of the file "
@@ -88,7 +88,7 @@ static void seal(struct spool_file *sp)
 }
 
 /* Nothing more is written. Whoever waits is told, as the last thing. */
-static void end(struct spool_file *sp)
+static void spool_file_end(struct spool_file *sp)
 {
 	sp->w.op.on_done = NULL;
 	op_cancel(&sp->w.op);
@@ -98,9 +98,9 @@ static void end(struct spool_file *sp)
 		seal(sp);
 	/* Where the last bytes may be refused: a file system of a network. */
 	if (sp->fd >= 0 && close(sp->fd) && errno != EINTR)
-		fail(sp, "write", -errno);
+		spool_file_fail(sp, "write", -errno);
 	sp->fd = -1;
-	tell(sp);
+	spool_file_tell(sp);
 }
 
 /* --- writing --------------------------------------------------------------
@@ -151,7 +151,7 @@ static int write_piece(struct spool_file *sp)
 	return 0;
 }
 
-static void on_writable(void *ctx, int fd, unsigned ready)
+static void spool_file_on_writable(void *ctx, int fd, unsigned ready)
 {
 	struct spool_file *sp = ctx;
 
@@ -161,12 +161,12 @@ static void on_writable(void *ctx, int fd, unsigned ready)
 	advance(sp);
 }
 
-static void on_next(void *ctx)
+static void spool_file_on_next(void *ctx)
 {
 	advance(ctx);
 }
 
-static void on_bytes(struct op *op, void *ctx)
+static void spool_file_on_bytes(struct op *op, void *ctx)
 {
 	struct spool_file *sp = ctx;
 
@@ -175,7 +175,7 @@ static void on_bytes(struct op *op, void *ctx)
 	timer_set(sp->next, 0);
 }
 
-static void read_on(struct spool_file *sp)
+static void spool_file_read_on(struct spool_file *sp)
 {
 	struct op *op = &sp->w.op;
 
@@ -183,7 +183,7 @@ static void read_on(struct spool_file *sp)
 	stream_read(&sp->w, PIECE_MAX, CLOCK_NEVER);
 	if (op_is_done(op))
 		return;
-	op->on_done = on_bytes;
+	op->on_done = spool_file_on_bytes;
 	op->done_ctx = sp;
 }
 
@@ -199,7 +199,7 @@ static void note_end(struct spool_file *sp)
 
 static void wait_writable(struct spool_file *sp)
 {
-	sp->watch = watch_new(sp->loop, sp->fd, on_writable, sp);
+	sp->watch = watch_new(sp->loop, sp->fd, spool_file_on_writable, sp);
 	watch_set(sp->watch, LOOP_WRITE);
 }
 
@@ -216,11 +216,11 @@ static void advance(struct spool_file *sp)
 			return;
 		}
 		if (ret < 0) {
-			fail(sp, "write", ret);
-			end(sp);
+			spool_file_fail(sp, "write", ret);
+			spool_file_end(sp);
 			return;
 		}
-		read_on(sp);
+		spool_file_read_on(sp);
 		if (!op_is_done(&sp->w.op))
 			return;
 		if (sp->w.op.result > 0 && sp->written - from >= TURN_MAX) {
@@ -229,12 +229,12 @@ static void advance(struct spool_file *sp)
 		}
 	}
 	note_end(sp);
-	end(sp);
+	spool_file_end(sp);
 }
 
 /* --- what others see ------------------------------------------------------ */
 
-static int open_file(const char *path, struct err *err)
+static int spool_file_open_file(const char *path, struct err *err)
 {
 	/* Not held up by a pipe without a reader. */
 	int fd = open(path,
@@ -256,7 +256,7 @@ static struct spool_file *new_spool(struct loop *l, struct stream *s,
 		err_set(err, -EBUSY, "another call is waiting on this stream");
 		return NULL;
 	}
-	int fd = open_file(path, err);
+	int fd = spool_file_open_file(path, err);
 	if (fd < 0)
 		return NULL;
 
@@ -267,9 +267,9 @@ static struct spool_file *new_spool(struct loop *l, struct stream *s,
 	sp->path = mem_strdup(path);
 	sp->fd = fd;
 	sp->is_sparse = is_sparse;
-	sp->next = timer_new(l, on_next, sp);
+	sp->next = timer_new(l, spool_file_on_next, sp);
 	stream_wait_init(&sp->w, s);
-	read_on(sp);
+	spool_file_read_on(sp);
 	if (op_is_done(&sp->w.op))
 		advance(sp);
 	return sp;
@@ -288,7 +288,7 @@ struct spool_file *spool_file_new_sparse(struct loop *l, struct stream *s,
 }
 
 /* The same as advance(), for good: waits for a file that is full. */
-static int write_rest(struct spool_file *sp)
+static int spool_file_write_rest(struct spool_file *sp)
 {
 	int64_t deadline = clock_deadline_ns(SPOOL_FILE_PATIENCE_NS), left;
 	struct pollfd pfd = {.fd = sp->fd, .events = POLLOUT};
@@ -297,7 +297,7 @@ static int write_rest(struct spool_file *sp)
 	for (;;) {
 		ret = write_piece(sp);
 		if (!ret) {
-			read_on(sp);
+			spool_file_read_on(sp);
 			if (op_is_done(&sp->w.op) && sp->w.op.result > 0)
 				continue;
 			return 0;
@@ -316,12 +316,12 @@ void spool_file_finish(struct spool_file *sp)
 	/* A read in flight has taken nothing. */
 	sp->w.op.on_done = NULL;
 	op_cancel(&sp->w.op);
-	int ret = write_rest(sp);
+	int ret = spool_file_write_rest(sp);
 	if (ret < 0)
-		fail(sp, "write", ret);
+		spool_file_fail(sp, "write", ret);
 	else if (op_is_done(&sp->w.op))
 		note_end(sp);
-	end(sp);
+	spool_file_end(sp);
 }
 
 struct spool_file *spool_file_free(struct spool_file *sp)
@@ -340,7 +340,7 @@ struct spool_file *spool_file_free(struct spool_file *sp)
 	return NULL;
 }
 
-static void on_wait_stop(struct op *op, int reason)
+static void spool_file_on_wait_stop(struct op *op, int reason)
 {
 	struct spool_file *sp = op->owner;
 
@@ -354,12 +354,12 @@ static void on_wait_stop(struct op *op, int reason)
 void spool_file_wait(struct spool_file *sp, struct op *op, int64_t deadline_ns)
 {
 	assert(!sp->waiter);
-	op_init(op, sp->loop, on_wait_stop);
+	op_init(op, sp->loop, spool_file_on_wait_stop);
 	op->owner = sp;
 	op_start(op, deadline_ns);
 	sp->waiter = op;
 	if (spool_file_is_over(sp))
-		tell(sp);
+		spool_file_tell(sp);
 }
 
 const char *spool_file_path(const struct spool_file *sp)

@@ -32,7 +32,7 @@ struct spool_tree {
 	struct err err; /* code 0: none */
 };
 
-static void tell(struct spool_tree *sp)
+static void spool_tree_tell(struct spool_tree *sp)
 {
 	struct op *op = sp->waiter;
 
@@ -45,16 +45,16 @@ static void tell(struct spool_tree *sp)
 		op_finish(op, sp->is_complete, NULL);
 }
 
-static void end(struct spool_tree *sp)
+static void spool_tree_end(struct spool_tree *sp)
 {
 	sp->w.op.on_done = NULL;
 	op_cancel(&sp->w.op);
 	timer_set(sp->next, CLOCK_NEVER);
 	sp->is_over = true;
-	tell(sp);
+	spool_tree_tell(sp);
 }
 
-static void on_bytes(struct op *op, void *ctx)
+static void spool_tree_on_bytes(struct op *op, void *ctx)
 {
 	struct spool_tree *sp = ctx;
 
@@ -62,7 +62,7 @@ static void on_bytes(struct op *op, void *ctx)
 	timer_set(sp->next, 0);
 }
 
-static void read_on(struct spool_tree *sp)
+static void spool_tree_read_on(struct spool_tree *sp)
 {
 	struct op *op = &sp->w.op;
 
@@ -72,7 +72,7 @@ static void read_on(struct spool_tree *sp)
 		timer_set(sp->next, 0);
 		return;
 	}
-	op->on_done = on_bytes;
+	op->on_done = spool_tree_on_bytes;
 	op->done_ctx = sp;
 }
 
@@ -84,7 +84,7 @@ static void blame_agent(struct err *err)
 }
 
 /* The read has brought no bytes: the stream has ended, broke, or was closed. */
-static void finish(struct spool_tree *sp)
+static void spool_tree_finish(struct spool_tree *sp)
 {
 	const struct op *op = &sp->w.op;
 
@@ -94,7 +94,7 @@ static void finish(struct spool_tree *sp)
 		sp->is_complete = tree_writer_finish(sp->writer, &sp->err) == 0;
 		blame_agent(&sp->err);
 	}
-	end(sp);
+	spool_tree_end(sp);
 }
 
 /* Makes files of what was read, for one turn. 0 or the error. */
@@ -114,19 +114,19 @@ static int take_slices(struct spool_tree *sp)
 	return 0;
 }
 
-static void on_next(void *ctx)
+static void spool_tree_on_next(void *ctx)
 {
 	struct spool_tree *sp = ctx;
 
 	if (sp->w.op.result <= 0) {
-		finish(sp);
+		spool_tree_finish(sp);
 	} else if (take_slices(sp) < 0) {
 		blame_agent(&sp->err);
-		end(sp);
+		spool_tree_end(sp);
 	} else if (sp->at < sp->w.bytes.len) {
 		timer_set(sp->next, 0);
 	} else {
-		read_on(sp);
+		spool_tree_read_on(sp);
 	}
 }
 
@@ -146,9 +146,9 @@ struct spool_tree *spool_tree_new(struct loop *l, struct stream *s,
 	sp->loop = l;
 	sp->writer = writer;
 	sp->stream = s;
-	sp->next = timer_new(l, on_next, sp);
+	sp->next = timer_new(l, spool_tree_on_next, sp);
 	stream_wait_init(&sp->w, s);
-	read_on(sp);
+	spool_tree_read_on(sp);
 	return sp;
 }
 
@@ -165,7 +165,7 @@ struct spool_tree *spool_tree_free(struct spool_tree *sp)
 	return NULL;
 }
 
-static void on_wait_stop(struct op *op, int reason)
+static void spool_tree_on_wait_stop(struct op *op, int reason)
 {
 	struct spool_tree *sp = op->owner;
 
@@ -179,10 +179,10 @@ static void on_wait_stop(struct op *op, int reason)
 void spool_tree_wait(struct spool_tree *sp, struct op *op, int64_t deadline_ns)
 {
 	assert(!sp->waiter);
-	op_init(op, sp->loop, on_wait_stop);
+	op_init(op, sp->loop, spool_tree_on_wait_stop);
 	op->owner = sp;
 	op_start(op, deadline_ns);
 	sp->waiter = op;
 	if (sp->is_over)
-		tell(sp);
+		spool_tree_tell(sp);
 }

@@ -58,8 +58,8 @@ static void pay(struct stream *s, uint64_t limit)
 	s->source->consumed(s->source_ctx, n);
 }
 
-static void finish(struct stream *s, struct stream_wait *w, int result,
-		   const struct err *err)
+static void stream_wait_finish(struct stream *s, struct stream_wait *w,
+			       int result, const struct err *err)
 {
 	s->waiter = NULL;
 	op_finish(&w->op, result, err);
@@ -99,7 +99,7 @@ void stream_wait_accept(struct stream_wait *w)
 }
 
 /* What a held wait was to get stays pending. */
-static void give_up(struct stream_wait *w)
+static void stream_wait_give_up(struct stream_wait *w)
 {
 	if (!w->is_held)
 		return;
@@ -115,10 +115,11 @@ void stream_progress(struct stream *s)
 
 void stream_fail_waiter(struct stream *s)
 {
-	finish(s, s->waiter, s->broken.code, &s->broken);
+	stream_wait_finish(s, s->waiter, s->broken.code, &s->broken);
 }
 
-static struct stream *next_interrupted(const struct stream_list *list)
+static struct stream *
+stream_wait_next_interrupted(const struct stream_list *list)
 {
 	struct stream *s;
 
@@ -136,10 +137,10 @@ void stream_list_interrupt(struct stream_list *list, const struct err *err)
 
 	TAILQ_FOREACH (s, list, link)
 		s->is_interrupted = stream_is_waited(s);
-	while ((s = next_interrupted(list))) {
+	while ((s = stream_wait_next_interrupted(list))) {
 		s->is_interrupted = false;
 		if (stream_is_waited(s))
-			finish(s, s->waiter, why.code, &why);
+			stream_wait_finish(s, s->waiter, why.code, &why);
 	}
 }
 
@@ -149,7 +150,7 @@ static void finish_empty(struct stream *s, struct stream_wait *w)
 	if (s->broken.code)
 		stream_fail_waiter(s);
 	else
-		finish(s, w, 0, NULL);
+		stream_wait_finish(s, w, 0, NULL);
 }
 
 void stream_pending_text(const struct stream *s, struct buf *out)
@@ -212,7 +213,8 @@ static void match_finish_broken(struct stream *s, struct stream_wait *w,
 	struct wait_text text = match_text(s, w, tail);
 	struct err err;
 
-	finish(s, w, wait_text_broken(&err, code, what, &text), &err);
+	stream_wait_finish(s, w, wait_text_broken(&err, code, what, &text),
+			   &err);
 }
 
 static void match_take(struct stream *s, struct stream_wait *w)
@@ -359,7 +361,7 @@ static void read_progress(struct stream *s, struct stream_wait *w)
 
 /* --- the waiter ---------------------------------------------------------- */
 
-static void on_wait_stop(struct op *op, int reason)
+static void stream_wait_on_wait_stop(struct op *op, int reason)
 {
 	struct stream_wait *w = CONTAINER_OF(op, struct stream_wait, op);
 	struct stream *s = w->stream;
@@ -383,7 +385,7 @@ static void on_wait_stop(struct op *op, int reason)
 
 static void wait_clear(struct stream_wait *w)
 {
-	give_up(w);
+	stream_wait_give_up(w);
 	buf_done(&w->bytes);
 	for (size_t i = 0; i < w->n_frames; i++)
 		buf_done(&w->frames[i]);
@@ -397,7 +399,7 @@ static void wait_clear(struct stream_wait *w)
 void stream_wait_init(struct stream_wait *w, struct stream *s)
 {
 	*w = (struct stream_wait){.stream = s};
-	op_init(&w->op, s->loop, on_wait_stop);
+	op_init(&w->op, s->loop, stream_wait_on_wait_stop);
 }
 
 void stream_wait_done(struct stream_wait *w)
@@ -481,7 +483,8 @@ void stream_take(struct stream_wait *w, const char *verb, size_t n,
 	op_finish(&w->op, err.code, &err);
 }
 
-static int check_patterns(const struct stream_wait *w, struct err *err)
+static int stream_wait_check_patterns(const struct stream_wait *w,
+				      struct err *err)
 {
 	if (!w->n_patterns)
 		return err_set(err, -EINVAL, "%s: no pattern is given",
@@ -524,7 +527,7 @@ void stream_match(struct stream_wait *w, const char *verb,
 	w->keep = keep;
 	if (!wait_begin(w, WAIT_MATCH, deadline_ns))
 		return;
-	if (check_patterns(w, &err) < 0) {
+	if (stream_wait_check_patterns(w, &err) < 0) {
 		op_finish(&w->op, err.code, &err);
 		return;
 	}

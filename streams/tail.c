@@ -14,7 +14,7 @@ struct tail {
 };
 
 /* The opening has failed: nothing is left of the stream. */
-static void refuse(struct tail *tail, const struct err *err)
+static void tail_refuse(struct tail *tail, const struct err *err)
 {
 	struct tail_open *t = tail->open;
 	struct err why = *err; /* err goes with the feed */
@@ -30,7 +30,7 @@ static void refuse_protocol(struct tail *tail)
 	struct err err;
 
 	err_set(&err, -EPROTO, "the agent did not say where the stream starts");
-	refuse(tail, &err);
+	tail_refuse(tail, &err);
 }
 
 static void on_reply(void *ctx, const struct msg *m)
@@ -48,7 +48,7 @@ static void on_reply(void *ctx, const struct msg *m)
 	op_finish(&t->op, 0, NULL);
 }
 
-static void on_data(void *ctx, const uint8_t *p, size_t n, bool more)
+static void tail_on_data(void *ctx, const uint8_t *p, size_t n, bool more)
 {
 	struct tail *tail = ctx;
 
@@ -65,12 +65,12 @@ static void on_fin(void *ctx)
 		stream_end(tail->stream, NULL);
 }
 
-static void on_fail(void *ctx, const struct err *err)
+static void tail_on_fail(void *ctx, const struct err *err)
 {
 	struct tail *tail = ctx;
 
 	if (tail->open)
-		refuse(tail, err);
+		tail_refuse(tail, err);
 	else
 		stream_end(tail->stream, err);
 }
@@ -92,9 +92,9 @@ static void tail_close(void *ctx)
 
 static const struct feed_ops feed_ops = {
     .reply = on_reply,
-    .data = on_data,
+    .data = tail_on_data,
     .fin = on_fin,
-    .fail = on_fail,
+    .fail = tail_on_fail,
 };
 
 static const struct stream_source tail_source = {

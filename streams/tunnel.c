@@ -68,20 +68,20 @@ void tunnel_close(struct client *c)
 }
 
 /* The tunnel is gone before the owner hears of it, and t->err with it. */
-static void lose(struct tunnel *t, const struct err *why)
+static void tunnel_lose(struct tunnel *t, const struct err *why)
 {
 	struct err err = *why;
 
 	client_lose(t->inner, &err);
 }
 
-static void on_message(struct client_user *u, const uint8_t *p, size_t n)
+static void tunnel_on_message(struct client_user *u, const uint8_t *p, size_t n)
 {
 	struct tunnel *t = tunnel_of(u);
 	struct msg m;
 
 	if (reply_decode(MSG_WORKER_LINK, p, n, &m, &t->err) < 0)
-		lose(t, &t->err);
+		tunnel_lose(t, &t->err);
 	else
 		t->is_refused = m.type == MSG_ERROR;
 }
@@ -106,8 +106,8 @@ static void feed_inner(struct client *c, const uint8_t *p, size_t n)
 	link_kick(c);
 }
 
-static void on_data(struct client_user *u, const uint8_t *p, size_t n,
-		    bool more)
+static void tunnel_on_data(struct client_user *u, const uint8_t *p, size_t n,
+			   bool more)
 {
 	struct client *c = tunnel_of(u)->inner;
 
@@ -117,46 +117,46 @@ static void on_data(struct client_user *u, const uint8_t *p, size_t n,
 	feed_inner(c, p, n);
 }
 
-static void on_writable(struct client_user *u)
+static void tunnel_on_writable(struct client_user *u)
 {
 	struct client *c = tunnel_of(u)->inner;
 
 	c->is_blocked = !tunnel_flush(c);
 }
 
-static void on_fail(struct client_user *u, const struct err *err)
+static void tunnel_on_fail(struct client_user *u, const struct err *err)
 {
-	lose(tunnel_of(u), err);
+	tunnel_lose(tunnel_of(u), err);
 }
 
-static void on_finished(struct client_user *u)
+static void tunnel_on_finished(struct client_user *u)
 {
 	struct tunnel *t = tunnel_of(u);
 	struct err err;
 
 	err_set(&err, -ESRCH, "the worker is gone");
-	lose(t, t->is_refused ? &t->err : &err);
+	tunnel_lose(t, t->is_refused ? &t->err : &err);
 }
 
-static void on_doomed(void *ctx)
+static void tunnel_on_doomed(void *ctx)
 {
 	struct tunnel *t = ctx;
 
-	lose(t, &t->err);
+	tunnel_lose(t, &t->err);
 }
 
-static void on_interrupt(struct client_user *u, const struct err *err)
+static void tunnel_on_interrupt(struct client_user *u, const struct err *err)
 {
 	client_interrupt(tunnel_of(u)->inner, err);
 }
 
 static const struct client_user_ops tunnel_user_ops = {
-    .interrupt = on_interrupt,
-    .message = on_message,
-    .data = on_data,
-    .writable = on_writable,
-    .finished = on_finished,
-    .fail = on_fail,
+    .interrupt = tunnel_on_interrupt,
+    .message = tunnel_on_message,
+    .data = tunnel_on_data,
+    .writable = tunnel_on_writable,
+    .finished = tunnel_on_finished,
+    .fail = tunnel_on_fail,
 };
 
 struct client *client_new_worker(struct client *outer, uint64_t handle,
@@ -172,7 +172,7 @@ struct client *client_new_worker(struct client *outer, uint64_t handle,
 	t->user.ops = &tunnel_user_ops;
 	c->tunnel = t;
 	if (client_user_open(outer, &t->user, &req, false, &t->err) < 0) {
-		t->doomed = timer_new(c->loop, on_doomed, t);
+		t->doomed = timer_new(c->loop, tunnel_on_doomed, t);
 		timer_set(t->doomed, 0);
 	}
 	return c;

@@ -21,7 +21,7 @@
 #define LEVEL_DEBUG   10
 
 /* As the kernel's isspace() (lib/ctype.c): Latin-1's no-break space counts. */
-static bool is_space(char c)
+static bool cmdline_is_space(char c)
 {
 	return isspace((unsigned char)c) || (uint8_t)c == 0xa0;
 }
@@ -31,7 +31,7 @@ static const char *word_end(const char *p)
 {
 	bool is_quoted = false;
 
-	for (; *p && (is_quoted || !is_space(*p)); p++)
+	for (; *p && (is_quoted || !cmdline_is_space(*p)); p++)
 		if (*p == '"')
 			is_quoted = !is_quoted;
 	return p;
@@ -52,7 +52,7 @@ bool cmdline_next(const char **at, struct cmdline_word *ret)
 	struct cmdline_span all;
 	const char *equals;
 
-	while (is_space(**at))
+	while (cmdline_is_space(**at))
 		++*at;
 	all.p = *at;
 	all.n = (size_t)(word_end(*at) - *at);
@@ -135,7 +135,7 @@ char *cmdline_complete(const char *user, const char *const *qemu_args,
 	buf_append(&out, user, (size_t)(end - user));
 	if (has_alarms && level < CMDLINE_WARNINGS)
 		buf_printf(&out, "%sloglevel=%d%s",
-			   end > user && !is_space(end[-1]) ? " " : "",
+			   end > user && !cmdline_is_space(end[-1]) ? " " : "",
 			   CMDLINE_WARNINGS, *end ? " " : "");
 	buf_append(&out, end, strlen(end) + 1);
 	return (char *)out.mem;

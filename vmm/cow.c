@@ -46,7 +46,7 @@ static uint64_t map_offset(const struct cow *c)
 	return c->n_blocks * COW_BLOCK;
 }
 
-static bool has(const struct cow_file *f, uint64_t block)
+static bool cow_has(const struct cow_file *f, uint64_t block)
 {
 	return f->fd >= 0 && (!f->map || f->map[block / 8] & 1u << (block % 8));
 }
@@ -83,18 +83,19 @@ static int read_at(int fd, void *p, size_t n, uint64_t at)
 /* The file that has the block, flushed; -1: none. */
 static int find_flushed(const struct cow *c, uint64_t block)
 {
-	if (has(&c->top, block))
+	if (cow_has(&c->top, block))
 		return c->top.fd;
 	for (size_t i = c->n_layers; i-- > 0;)
-		if (has(&c->layers[i], block))
+		if (cow_has(&c->layers[i], block))
 			return c->layers[i].fd;
 	return c->base;
 }
 
-static int find(const struct cow *c, uint64_t block, bool flushed_only)
+static int cow_find(const struct cow *c, uint64_t block, bool flushed_only)
 {
-	return !flushed_only && has(&c->cache, block) ? c->cache.fd
-						      : find_flushed(c, block);
+	return !flushed_only && cow_has(&c->cache, block)
+		   ? c->cache.fd
+		   : find_flushed(c, block);
 }
 
 static int read_view(const struct cow *c, uint64_t off, void *p, size_t n,
@@ -106,12 +107,12 @@ static int read_view(const struct cow *c, uint64_t off, void *p, size_t n,
 	assert(off <= c->size && n <= c->size - off);
 	while (n && r == 0) {
 		uint64_t block = off / COW_BLOCK;
-		int fd = find(c, block, flushed_only);
+		int fd = cow_find(c, block, flushed_only);
 		uint64_t end = (block + 1) * COW_BLOCK;
 		size_t run;
 
 		while (end < off + n &&
-		       find(c, end / COW_BLOCK, flushed_only) == fd)
+		       cow_find(c, end / COW_BLOCK, flushed_only) == fd)
 			end += COW_BLOCK;
 		run = end - off < n ? (size_t)(end - off) : n;
 		if (fd >= 0)
@@ -143,7 +144,7 @@ static int write_part(struct cow *c, struct cow_file *f, uint64_t off,
 	uint8_t bytes[COW_BLOCK];
 	int r;
 
-	if (has(f, block))
+	if (cow_has(f, block))
 		return io_write_at(f->fd, p, n, off);
 	r = read_view(c, start, bytes, len, f == &c->top);
 	if (r < 0)
@@ -161,8 +162,8 @@ static void note_dirty(struct cow *c, uint64_t block)
 }
 
 /* Whole blocks in one go, its ragged ends by themselves. */
-static int write_file(struct cow *c, struct cow_file *f, uint64_t off,
-		      const void *p, size_t n)
+static int cow_write_file(struct cow *c, struct cow_file *f, uint64_t off,
+			  const void *p, size_t n)
 {
 	const uint8_t *from = p;
 	int r;
@@ -202,7 +203,7 @@ static int update_cache(struct cow *c, uint64_t off, const uint8_t *p, size_t n)
 		size_t run = COW_BLOCK - (size_t)(off % COW_BLOCK);
 
 		run = run < n ? run : n;
-		if (has(&c->cache, off / COW_BLOCK))
+		if (cow_has(&c->cache, off / COW_BLOCK))
 			r = io_write_at(c->cache.fd, p, run, off);
 		p += run;
 		off += run;
@@ -218,8 +219,8 @@ int cow_write(struct cow *c, uint64_t off, const void *p, size_t n,
 
 	assert(off <= c->size && n <= c->size - off);
 	if (!is_flushed)
-		return write_file(c, &c->cache, off, p, n);
-	r = write_file(c, &c->top, off, p, n);
+		return cow_write_file(c, &c->cache, off, p, n);
+	r = cow_write_file(c, &c->top, off, p, n);
 	return r < 0 ? r : update_cache(c, off, p, n);
 }
 
@@ -230,7 +231,7 @@ static int flush_run(struct cow *c, uint64_t first, uint64_t *ret_next)
 	size_t n;
 	int r;
 
-	while (end < c->dirty_to && has(&c->cache, end) &&
+	while (end < c->dirty_to && cow_has(&c->cache, end) &&
 	       (end - first) * COW_BLOCK < RUN_MAX)
 		end++;
 	n = end * COW_BLOCK < c->size ? (size_t)((end - first) * COW_BLOCK)
@@ -263,7 +264,7 @@ int cow_flush(struct cow *c)
 	if (!c->dirty_to)
 		return 0;
 	while (b < c->dirty_to && r == 0) {
-		if (has(&c->cache, b))
+		if (cow_has(&c->cache, b))
 			r = flush_run(c, b, &b);
 		else
 			b++;

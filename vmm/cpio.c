@@ -26,31 +26,31 @@ static void write_all(struct cpio *c, const uint8_t *p, size_t n)
 		c->error = io_write(c->fd, p, n);
 }
 
-static void flush(struct cpio *c)
+static void cpio_flush(struct cpio *c)
 {
 	write_all(c, buf_data(&c->out), c->out.len);
 	buf_reset(&c->out);
 }
 
 /* Big content is written from where it lies. */
-static void put(struct cpio *c, const void *p, size_t n)
+static void cpio_put(struct cpio *c, const void *p, size_t n)
 {
 	c->written += n;
 	if (n >= FLUSH_AT) {
-		flush(c);
+		cpio_flush(c);
 		write_all(c, p, n);
 		return;
 	}
 	buf_append(&c->out, p, n);
 	if (c->out.len >= FLUSH_AT)
-		flush(c);
+		cpio_flush(c);
 }
 
 static void pad(struct cpio *c, unsigned align)
 {
 	static const uint8_t zeros[CPIO_ALIGN];
 
-	put(c, zeros, (align - c->written % align) % align);
+	cpio_put(c, zeros, (align - c->written % align) % align);
 }
 
 /* Fields of newc: magic, ino, mode, uid, gid, nlink, mtime, filesize,
@@ -65,10 +65,10 @@ static void put_entry(struct cpio *c, const char *name, const struct header *e,
 		 "070701%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X%08X",
 		 c->next_ino++, e->mode, 0u, 0u, 1u, 0u, (uint32_t)n, 0u, 0u,
 		 e->rdev_major, e->rdev_minor, (uint32_t)strlen(name) + 1, 0u);
-	put(c, head, sizeof(head) - 1);
-	put(c, name, strlen(name) + 1);
+	cpio_put(c, head, sizeof(head) - 1);
+	cpio_put(c, name, strlen(name) + 1);
 	pad(c, 4);
-	put(c, content, n);
+	cpio_put(c, content, n);
 	pad(c, 4);
 }
 
@@ -137,8 +137,8 @@ static void put_parents(struct cpio *c, const char *name)
 	}
 }
 
-static int add(struct cpio *c, const char *path, const struct header *e,
-	       const void *content, size_t n)
+static int cpio_add(struct cpio *c, const char *path, const struct header *e,
+		    const void *content, size_t n)
 {
 	int r = cpio_check_path(path);
 
@@ -170,7 +170,7 @@ int cpio_add_file(struct cpio *c, const char *path, uint32_t perm,
 {
 	struct header e = {.mode = S_IFREG | (perm & 07777)};
 
-	return add(c, path, &e, content, n);
+	return cpio_add(c, path, &e, content, n);
 }
 
 int cpio_add_symlink(struct cpio *c, const char *path, const char *target)
@@ -179,7 +179,7 @@ int cpio_add_symlink(struct cpio *c, const char *path, const char *target)
 
 	if (strlen(target) > CPIO_NAME_MAX)
 		return -ENAMETOOLONG;
-	return add(c, path, &e, target, strlen(target));
+	return cpio_add(c, path, &e, target, strlen(target));
 }
 
 int cpio_add_chardev(struct cpio *c, const char *path, uint32_t perm,
@@ -191,7 +191,7 @@ int cpio_add_chardev(struct cpio *c, const char *path, uint32_t perm,
 	    .rdev_minor = minor,
 	};
 
-	return add(c, path, &e, "", 0);
+	return cpio_add(c, path, &e, "", 0);
 }
 
 int cpio_finish(struct cpio *c)
@@ -201,7 +201,7 @@ int cpio_finish(struct cpio *c)
 	c->next_ino = 0;
 	put_entry(c, "TRAILER!!!", &none, "", 0);
 	pad(c, CPIO_ALIGN);
-	flush(c);
+	cpio_flush(c);
 	return c->error;
 }
 

@@ -35,7 +35,7 @@ int disk_check_size(uint64_t size, struct err *err)
 		       size, DISK_SECTOR);
 }
 
-static bool has_suffix(const char *path, const char *suffix)
+static bool disk_has_suffix(const char *path, const char *suffix)
 {
 	size_t n = strlen(path), s = strlen(suffix);
 
@@ -44,7 +44,7 @@ static bool has_suffix(const char *path, const char *suffix)
 
 static bool is_named_qcow2(const char *path)
 {
-	return has_suffix(path, QCOW2_SUFFIX);
+	return disk_has_suffix(path, QCOW2_SUFFIX);
 }
 
 /* See the header for why names decide. */
@@ -90,7 +90,7 @@ static int check_raw(int fd, const char *path, const uint8_t *head, size_t n,
 	const struct disk_container *c = disk_magic_find(head, n);
 	ssize_t got = 0;
 
-	if (has_suffix(path, RAW_SUFFIX))
+	if (disk_has_suffix(path, RAW_SUFFIX))
 		return 0;
 	if (c)
 		return refuse_container("begins", c, err);

@@ -59,7 +59,8 @@ static const struct magic tails[] = {
 };
 
 static const struct disk_container *
-find(const struct magic *magics, size_t n_magics, const uint8_t *p, size_t n)
+disk_magic_find_in(const struct magic *magics, size_t n_magics,
+		   const uint8_t *p, size_t n)
 {
 	for (size_t i = 0; i < n_magics; i++) {
 		const struct magic *m = &magics[i];
@@ -72,11 +73,12 @@ find(const struct magic *magics, size_t n_magics, const uint8_t *p, size_t n)
 
 const struct disk_container *disk_magic_find(const uint8_t *p, size_t n)
 {
-	return find(heads, ARRAY_LEN(heads), p, n);
+	return disk_magic_find_in(heads, ARRAY_LEN(heads), p, n);
 }
 
 const struct disk_container *disk_magic_find_tail(const uint8_t *p, size_t n)
 {
-	return n == DISK_MAGIC_TAIL ? find(tails, ARRAY_LEN(tails), p, n)
-				    : NULL;
+	return n == DISK_MAGIC_TAIL
+		   ? disk_magic_find_in(tails, ARRAY_LEN(tails), p, n)
+		   : NULL;
 }

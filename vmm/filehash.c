@@ -60,18 +60,18 @@ static void add_block(struct filehash *h, size_t n)
 	}
 }
 
-static int fail(struct err *err, int code)
+static int filehash_fail(struct err *err, int code)
 {
 	return err_set(err, code, "cannot read a file: %s", strerror(-code));
 }
 
-static int finish(struct filehash *h, struct err *err)
+static int filehash_finish(struct filehash *h, struct err *err)
 {
 	uint64_t size;
 	off_t end = lseek(h->fd, 0, SEEK_END);
 
 	if (end < 0)
-		return fail(err, -errno);
+		return filehash_fail(err, -errno);
 	size = (uint64_t)end;
 	XXH3_64bits_update(h->state, &size, sizeof(size));
 	h->sum = XXH3_64bits_digest(h->state);
@@ -100,15 +100,15 @@ int filehash_step(struct filehash *h, size_t max, struct err *err)
 		return 1;
 	while (sum < max) {
 		if (skip_hole(h))
-			return finish(h, err);
+			return filehash_finish(h, err);
 		ssize_t n = io_read_at(h->fd, h->bytes, BLOCK, (uint64_t)h->at);
 		if (n < 0)
-			return fail(err, (int)n);
+			return filehash_fail(err, (int)n);
 		add_block(h, (size_t)n);
 		h->at += n;
 		sum += (size_t)n;
 		if (n < (ssize_t)BLOCK)
-			return finish(h, err);
+			return filehash_finish(h, err);
 	}
 	return 0;
 }

@@ -95,7 +95,8 @@ static int write_info(const char *dir, const struct guest_source *source,
 
 /* "SIZE NAME": whether there is such a file; the kernels and initrd are
  * noted in g. */
-static bool check_file(const char *dir, const char *text, struct guest_image *g)
+static bool guest_check_file(const char *dir, const char *text,
+			     struct guest_image *g)
 {
 	CLEANUP(free_ptr) char *path = NULL;
 	unsigned long long size;
@@ -127,8 +128,8 @@ static bool check_format(const char *dir, const char *text,
 	return atoi(text) == GUEST_FORMAT;
 }
 
-static bool take_release(const char *dir, const char *text,
-			 struct guest_image *g)
+static bool guest_take_release(const char *dir, const char *text,
+			       struct guest_image *g)
 {
 	(void)dir;
 	free(g->release);
@@ -141,11 +142,12 @@ static const struct {
 	bool (*take)(const char *dir, const char *text, struct guest_image *g);
 } info_keys[] = {
     {"format ", check_format},
-    {"release ", take_release},
-    {"file ", check_file},
+    {"release ", guest_take_release},
+    {"file ", guest_check_file},
 };
 
-static bool take_line(const char *dir, const char *line, struct guest_image *g)
+static bool guest_take_line(const char *dir, const char *line,
+			    struct guest_image *g)
 {
 	for (size_t i = 0; i < ARRAY_LEN(info_keys); i++) {
 		size_t n = strlen(info_keys[i].key);
@@ -157,8 +159,8 @@ static bool take_line(const char *dir, const char *line, struct guest_image *g)
 }
 
 /* A complete image of guests/<key>; false where there is none. */
-static bool open_image(const char *guests, const char *key,
-		       struct guest_image *ret)
+static bool guest_open_image(const char *guests, const char *key,
+			     struct guest_image *ret)
 {
 	CLEANUP(free_ptr) char *dir = mem_printf("%s/%s", guests, key);
 	CLEANUP(free_ptr) char *path = mem_printf("%s/" INFO, dir);
@@ -171,7 +173,7 @@ static bool open_image(const char *guests, const char *key,
 	buf_append(&b, "", 1);
 	for (line = strtok_r((char *)buf_data(&b), "\n", &save); line;
 	     line = strtok_r(NULL, "\n", &save))
-		if (!take_line(dir, line, &g))
+		if (!guest_take_line(dir, line, &g))
 			return false;
 	if (!g.kernel && g.bzimage)
 		g.kernel = mem_strdup(g.bzimage);
@@ -252,7 +254,7 @@ static bool open_dated(const char *guests, const char *key, struct dated *ret)
 	struct stat st;
 
 	if (strlen(key) != GUEST_KEY_LEN || stat(path, &st) < 0 ||
-	    !open_image(guests, key, &ret->image))
+	    !guest_open_image(guests, key, &ret->image))
 		return false;
 	ret->made = st.st_mtim;
 	return true;
@@ -332,7 +334,7 @@ static void search_done(struct search *s)
 	free(s->stamp_path);
 }
 
-static void say(const struct search *s, const char *what)
+static void guest_say(const struct search *s, const char *what)
 {
 	if (s->progress)
 		s->progress(s->ctx, what);
@@ -340,20 +342,21 @@ static void say(const struct search *s, const char *what)
 
 static void on_wait(void *ctx)
 {
-	say(ctx, "waiting for another builder of the default guest");
+	guest_say(ctx, "waiting for another builder of the default guest");
 }
 
 static bool find_stamped(const struct search *s, struct guest_image *ret)
 {
 	CLEANUP(free_ptr) char *key = stamp_find(s->stamp_path);
 
-	return key && open_image(s->guests, key, ret);
+	return key && guest_open_image(s->guests, key, ret);
 }
 
 /* Puts a complete image in place; a broken one of that key goes. */
-static int install(const struct search *s, const struct guest_source *source,
-		   const struct guest_parts *parts, const char *key,
-		   struct err *err)
+static int guest_install(const struct search *s,
+			 const struct guest_source *source,
+			 const struct guest_parts *parts, const char *key,
+			 struct err *err)
 {
 	CLEANUP(free_ptr) char *tmp = store_tmp(s->guests, err);
 	CLEANUP(free_ptr) char *dir = mem_printf("%s/%s", s->guests, key);
@@ -363,7 +366,7 @@ static int install(const struct search *s, const struct guest_source *source,
 	if (!tmp)
 		return err ? err->code : -EIO;
 	what = mem_printf("building the default guest from %s", source->kernel);
-	say(s, what);
+	guest_say(s, what);
 	r = guest_parts_write(parts, tmp, err);
 	if (r == 0)
 		r = write_info(tmp, source, err);
@@ -447,11 +450,11 @@ static int build(const struct search *s, const char *tmp,
 	if (r < 0)
 		return r;
 	guest_parts_key(&parts, key);
-	if (!open_image(s->guests, key, ret)) {
-		r = install(s, &source, &parts, key, err);
+	if (!guest_open_image(s->guests, key, ret)) {
+		r = guest_install(s, &source, &parts, key, err);
 		if (r < 0)
 			return r;
-		if (!open_image(s->guests, key, ret))
+		if (!guest_open_image(s->guests, key, ret))
 			return err_set(
 			    err, -EIO,
 			    "the image '%s/%s' vanished while it was built",

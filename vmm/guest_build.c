@@ -105,7 +105,7 @@ static char *plain_path(const char *path)
 	return mem_strndup(path, ko ? (size_t)(ko - path) + 3 : strlen(path));
 }
 
-static char *guest_path(const char *release, const char *path)
+static char *guest_build_guest_path(const char *release, const char *path)
 {
 	CLEANUP(free_ptr) char *plain = plain_path(path);
 
@@ -142,7 +142,8 @@ static int load_module(struct guest_parts *p, struct kmod_index *x,
 	struct guest_module *m = &p->modules[p->n_modules];
 	int r;
 
-	*m = (struct guest_module){.path = guest_path(p->release, path)};
+	*m = (struct guest_module){
+	    .path = guest_build_guest_path(p->release, path)};
 	p->n_modules++;
 	stamp_add(stamp, file);
 	r = describe_deps(x, path, &m->deps, err);
@@ -150,8 +151,8 @@ static int load_module(struct guest_parts *p, struct kmod_index *x,
 }
 
 /* Adds the paths of a wanted module. */
-static int choose(struct kmod_index *x, const struct wanted *w,
-		  struct strvec *ret, struct err *err)
+static int guest_build_choose(struct kmod_index *x, const struct wanted *w,
+			      struct strvec *ret, struct err *err)
 {
 	struct err why = {0};
 	int r = kmod_closure(x, w->name, ret, &why);
@@ -169,7 +170,7 @@ static void add_guest_paths(const struct guest_parts *p,
 	for (size_t i = from; i < paths->n; i++) {
 		CLEANUP(free_ptr) char *path = NULL;
 
-		path = guest_path(p->release, paths->v[i]);
+		path = guest_build_guest_path(p->release, paths->v[i]);
 		strvec_add(ret, path);
 	}
 }
@@ -182,7 +183,7 @@ static int list_transport(struct guest_parts *p, struct kmod_index *x,
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
 		if (wanted[i].boot & 1u << t)
-			r = choose(x, &wanted[i], &paths, err);
+			r = guest_build_choose(x, &wanted[i], &paths, err);
 	add_guest_paths(p, &paths, 0, &p->load[t]);
 	return r;
 }
@@ -193,18 +194,18 @@ static int list_purpose(struct guest_parts *p, struct kmod_index *x,
 			bool for_disks, struct strvec *ret, struct err *err)
 {
 	CLEANUP(strvec_done) struct strvec paths = {0};
-	int r = choose(x, &wanted[0], &paths, err);
+	int r = guest_build_choose(x, &wanted[0], &paths, err);
 	size_t n_loaded = paths.n;
 
 	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
 		if (for_disks ? wanted[i].disk : wanted[i].net)
-			r = choose(x, &wanted[i], &paths, err);
+			r = guest_build_choose(x, &wanted[i], &paths, err);
 	add_guest_paths(p, &paths, n_loaded, ret);
 	return r;
 }
 
-static int load_modules(struct guest_parts *p, const char *dir,
-			struct stamp *stamp, struct err *err)
+static int guest_build_load_modules(struct guest_parts *p, const char *dir,
+				    struct stamp *stamp, struct err *err)
 {
 	CLEANUP(strvec_done) struct strvec all = {0};
 	CLEANUP(free_ptr) char *dep = mem_printf("%s/modules.dep", dir);
@@ -216,7 +217,7 @@ static int load_modules(struct guest_parts *p, const char *dir,
 	if (!x)
 		return err ? err->code : -EBADMSG;
 	for (size_t i = 0; i < ARRAY_LEN(wanted) && r == 0; i++)
-		r = choose(x, &wanted[i], &all, err);
+		r = guest_build_choose(x, &wanted[i], &all, err);
 	p->modules = mem_zalloc((all.n + 1) * sizeof(*p->modules));
 	for (size_t i = 0; i < all.n && r == 0; i++)
 		r = load_module(p, x, dir, all.v[i], stamp, err);
@@ -311,7 +312,7 @@ int guest_parts_load(const struct guest_source *source, struct stamp *stamp,
 	if (r == 0)
 		r = load_busybox(ret, source->busybox, stamp, err);
 	if (r == 0 && source->modules)
-		r = load_modules(ret, source->modules, stamp, err);
+		r = guest_build_load_modules(ret, source->modules, stamp, err);
 	return r;
 }
 
@@ -401,8 +402,8 @@ static void put_base(struct cpio *c, const struct guest_parts *p)
 	}
 }
 
-static void put_text(struct cpio *c, const char *release, const char *name,
-		     const struct buf *text)
+static void guest_build_put_text(struct cpio *c, const char *release,
+				 const char *name, const struct buf *text)
 {
 	CLEANUP(free_ptr)
 	char *path = mem_printf("/lib/modules/%s/%s", release, name);
@@ -436,12 +437,12 @@ static void put_modules(struct cpio *c, const struct guest_parts *p)
 			      m->bytes.len);
 		describe_module(m, p->release, &dep, &alias);
 	}
-	put_text(c, p->release, "modules.dep", &dep);
-	put_text(c, p->release, "modules.alias", &alias);
+	guest_build_put_text(c, p->release, "modules.dep", &dep);
+	guest_build_put_text(c, p->release, "modules.alias", &alias);
 }
 
-static int write_initrd(const struct guest_parts *p, const char *dir,
-			struct err *err)
+static int guest_build_write_initrd(const struct guest_parts *p,
+				    const char *dir, struct err *err)
 {
 	CLEANUP(free_ptr) char *path = mem_printf("%s/" GUEST_INITRD, dir);
 	CLEANUP(fd_closep)
@@ -516,6 +517,6 @@ int guest_parts_write(const struct guest_parts *p, const char *dir,
 	int r = write_kernel(p, dir, err);
 
 	if (r == 0)
-		r = write_initrd(p, dir, err);
+		r = guest_build_write_initrd(p, dir, err);
 	return r < 0 ? r : write_modules(p, dir, err);
 }

@@ -58,12 +58,6 @@ static int latest_first(const void *a, const void *b)
 	return (x->at < y->at) - (x->at > y->at);
 }
 
-static void dir_closep(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 /* Removes extracted kernels that were not used lately. The time of the last
  * use is atime, which note_use() sets. */
 static void discard_old(const char *dir)

@@ -34,7 +34,7 @@ static bool carries_kernel(const char *name)
 	return false;
 }
 
-static bool has(const struct strvec *sv, const char *s)
+static bool guest_package_has(const struct strvec *sv, const char *s)
 {
 	for (size_t i = 0; i < sv->n; i++)
 		if (!strcmp(sv->v[i], s))
@@ -59,7 +59,7 @@ static void parse_depends(const char *line, size_t n, struct strvec *ret)
 		name =
 		    mem_strndup(line, (size_t)((comma ? comma : end) - line));
 		name[strcspn(name, " (|:")] = '\0';
-		if (carries_kernel(name) && !has(ret, name))
+		if (carries_kernel(name) && !guest_package_has(ret, name))
 			strvec_add(ret, name);
 		line = comma ? comma + 1 : end;
 	}
@@ -86,7 +86,8 @@ void guest_package_parse(const char *text, size_t n, struct strvec *ret)
 }
 
 /* Adds meta and all that it needs which carries a part of the kernel. */
-static int resolve(const char *meta, struct strvec *ret, struct err *err)
+static int guest_package_resolve(const char *meta, struct strvec *ret,
+				 struct err *err)
 {
 	strvec_add(ret, meta);
 	for (size_t i = 0; i < ret->n && i < PACKAGES_MAX; i++) {
@@ -119,12 +120,6 @@ static int download(const char *dir, const struct strvec *packages,
 			   clock_deadline_ns(FETCH_NS), NULL, err);
 }
 
-static void dir_closep(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static int extract_all(const char *dir, struct err *err)
 {
 	CLEANUP(free_ptr) char *root = mem_printf("%s/root", dir);
@@ -151,8 +146,8 @@ static int extract_all(const char *dir, struct err *err)
 	return r;
 }
 
-static void say(guest_progress_cb progress, void *ctx, const char *verb,
-		const char *what)
+static void guest_package_say(guest_progress_cb progress, void *ctx,
+			      const char *verb, const char *what)
 {
 	CLEANUP(free_ptr) char *s = mem_printf("%s %s", verb, what);
 
@@ -169,19 +164,20 @@ int guest_package_fetch(const char *tmp_dir, guest_progress_cb progress,
 
 	for (size_t i = 0; i < ARRAY_LEN(metas) && r < 0; i++) {
 		strvec_done(&packages);
-		r = resolve(metas[i], &packages, i ? err : &first);
+		r = guest_package_resolve(metas[i], &packages,
+					  i ? err : &first);
 	}
 	if (r < 0) {
 		if (err)
 			*err = first;
 		return first.code;
 	}
-	say(progress, ctx, "fetching package",
-	    packages.v[packages.n > 1 ? 1 : 0]);
+	guest_package_say(progress, ctx, "fetching package",
+			  packages.v[packages.n > 1 ? 1 : 0]);
 	r = download(tmp_dir, &packages, err);
 	if (r < 0)
 		return r;
-	say(progress, ctx, "unpacking package",
-	    packages.v[packages.n > 1 ? 1 : 0]);
+	guest_package_say(progress, ctx, "unpacking package",
+			  packages.v[packages.n > 1 ? 1 : 0]);
 	return extract_all(tmp_dir, err);
 }

@@ -73,12 +73,6 @@ static bool is_better(const char *a, const char *b)
 	return strverscmp(a, b) > 0;
 }
 
-static void dir_closep(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
 static bool is_usable(const char *boot, const char *modules,
 		      const char *release, const char *must_hold)
 {
@@ -217,9 +211,10 @@ static int fetch(const char *tmp_dir, guest_progress_cb progress, void *ctx,
 			       "the package holds no kernel with modules");
 }
 
-static int find_kernel(const struct guest_places *places, const char *tmp_dir,
-		       guest_progress_cb progress, void *ctx,
-		       struct guest_source *ret, struct err *err)
+static int guest_source_find_kernel(const struct guest_places *places,
+				    const char *tmp_dir,
+				    guest_progress_cb progress, void *ctx,
+				    struct guest_source *ret, struct err *err)
 {
 	struct err why = {0};
 	int r;
@@ -245,7 +240,7 @@ int guest_source_find(const struct guest_places *places, const char *tmp_dir,
 	int r;
 
 	*ret = (struct guest_source){0};
-	r = find_kernel(places, tmp_dir, progress, ctx, ret, err);
+	r = guest_source_find_kernel(places, tmp_dir, progress, ctx, ret, err);
 	if (r == 0) {
 		ret->busybox = places->busybox ? mem_strdup(places->busybox)
 					       : host_find_program("busybox");

@@ -202,7 +202,7 @@ static char *find_in(char *take_path, const char *name)
 	return NULL;
 }
 
-static const char *env_path(void)
+static const char *host_env_path(void)
 {
 	const char *path = getenv("PATH");
 
@@ -212,7 +212,8 @@ static const char *env_path(void)
 char *host_find_program(const char *name)
 {
 	return find_in(
-	    mem_printf("%s:/usr/local/sbin:/usr/sbin:/sbin", env_path()), name);
+	    mem_printf("%s:/usr/local/sbin:/usr/sbin:/sbin", host_env_path()),
+	    name);
 }
 
 static char *find_wished_qemu(const char *wish, struct err *err)
@@ -220,7 +221,7 @@ static char *find_wished_qemu(const char *wish, struct err *err)
 	char *found = NULL;
 
 	if (!strchr(wish, '/'))
-		found = find_in(mem_strdup(env_path()), wish);
+		found = find_in(mem_strdup(host_env_path()), wish);
 	else if (is_program(wish))
 		found = mem_strdup(wish);
 	if (!found)
@@ -239,7 +240,7 @@ char *host_find_qemu(struct err *err)
 
 	if (wish && *wish)
 		return find_wished_qemu(wish, err);
-	found = find_in(mem_strdup(env_path()), QEMU_NAME);
+	found = find_in(mem_strdup(host_env_path()), QEMU_NAME);
 	if (!found)
 		err_set(err, -ENOENT,
 			"cannot find " QEMU_NAME " in PATH; " QEMU_ADVICE);
@@ -282,7 +283,7 @@ int host_qemu_check_net(const char *qemu, struct err *err)
 		       qemu);
 }
 
-static int find_name(const char *const *names, size_t n, const char *s)
+static int host_find_name(const char *const *names, size_t n, const char *s)
 {
 	for (size_t i = 0; i < n; i++)
 		if (!strcmp(names[i], s))
@@ -309,7 +310,7 @@ const char *transport_name(enum transport t)
 
 int accel_parse(const char *s, enum accel *ret)
 {
-	int i = find_name(accel_names, ARRAY_LEN(accel_names), s);
+	int i = host_find_name(accel_names, ARRAY_LEN(accel_names), s);
 
 	if (i < 0)
 		return i;
@@ -319,7 +320,7 @@ int accel_parse(const char *s, enum accel *ret)
 
 int transport_parse(const char *s, enum transport *ret)
 {
-	int i = find_name(transport_names, ARRAY_LEN(transport_names), s);
+	int i = host_find_name(transport_names, ARRAY_LEN(transport_names), s);
 
 	if (i < 0)
 		return i;
@@ -334,7 +335,7 @@ const char *network_name(enum network n)
 
 int network_parse(const char *s, enum network *ret)
 {
-	int i = find_name(network_names, ARRAY_LEN(network_names), s);
+	int i = host_find_name(network_names, ARRAY_LEN(network_names), s);
 
 	if (i < 0)
 		return i;

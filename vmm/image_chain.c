@@ -47,7 +47,7 @@ static void read_image(struct chain_image *l)
 }
 
 /* The path of a file that the image names; owned. */
-static char *resolve(const char *image, const char *name)
+static char *image_chain_resolve(const char *image, const char *name)
 {
 	const char *slash = strrchr(image, '/');
 
@@ -117,12 +117,13 @@ static int follow(const struct chain_image *l, struct strvec *ret,
 	if (r < 0)
 		return r;
 	if (*l->names.data) {
-		CLEANUP(free_ptr) char *data = resolve(l->path, l->names.data);
+		CLEANUP(free_ptr)
+		char *data = image_chain_resolve(l->path, l->names.data);
 
 		strvec_add(ret, data);
 	}
 	if (*l->names.backing)
-		*ret_next = resolve(l->path, l->names.backing);
+		*ret_next = image_chain_resolve(l->path, l->names.backing);
 	return 0;
 }
 

@@ -103,7 +103,7 @@ static int index_add(struct kmod_index *x, char *take_path, struct kmod **ret)
 	return 0;
 }
 
-static int by_name(const void *a, const void *b)
+static int kmod_by_name(const void *a, const void *b)
 {
 	const struct kmod *x = a, *y = b;
 
@@ -113,7 +113,7 @@ static int by_name(const void *a, const void *b)
 static int by_name_and_path(const void *a, const void *b)
 {
 	const struct kmod *x = a, *y = b;
-	int r = by_name(a, b);
+	int r = kmod_by_name(a, b);
 
 	return r ? r : strcmp(x->path, y->path);
 }
@@ -142,7 +142,7 @@ static struct kmod *index_find(const struct kmod_index *x, const char *name)
 
 	if (!norm || !x->n)
 		return NULL;
-	return bsearch(&key, x->m, x->n, sizeof(*x->m), by_name);
+	return bsearch(&key, x->m, x->n, sizeof(*x->m), kmod_by_name);
 }
 
 /* The words of line[0..n) as names of modules. */
@@ -220,8 +220,8 @@ struct kmod_index *kmod_index_parse(const char *dir, const char *text, size_t n,
 }
 
 /* Adds a file of dir; ABSENT where there is none. */
-static int add_file(struct kmod_index *x, const char *name, bool is_builtin,
-		    struct err *err)
+static int kmod_add_file(struct kmod_index *x, const char *name,
+			 bool is_builtin, struct err *err)
 {
 	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", x->dir, name);
 	CLEANUP(buf_done) struct buf b = {0};
@@ -272,12 +272,12 @@ static int scan(struct kmod_index *x, struct err *err)
 struct kmod_index *kmod_index_open(const char *dir, struct err *err)
 {
 	CLEANUP(kmod_index_freep) struct kmod_index *x = index_new(dir);
-	int r = add_file(x, "modules.dep", false, err);
+	int r = kmod_add_file(x, "modules.dep", false, err);
 
 	if (r == ABSENT)
 		r = scan(x, err);
 	if (r == 0)
-		r = add_file(x, "modules.builtin", true, err);
+		r = kmod_add_file(x, "modules.builtin", true, err);
 	if (r < 0)
 		return NULL;
 	index_sort(x);

@@ -66,8 +66,8 @@ static void do_read(struct nbd *n, const struct nbd_request *r)
 		buf_append(&n->out, n->bounce, r->length);
 }
 
-static void serve(struct nbd *n, const struct nbd_request *r,
-		  const uint8_t *data)
+static void nbd_serve(struct nbd *n, const struct nbd_request *r,
+		      const uint8_t *data)
 {
 	struct nbd_export *e = n->export;
 
@@ -106,13 +106,13 @@ static void serve_due(struct nbd *n)
 	while ((d = STAILQ_FIRST(&n->queue)) && (at_once || d->due_ns <= now)) {
 		STAILQ_REMOVE_HEAD(&n->queue, link);
 		n->queued -= sizeof(*d) + (d->data ? d->r.length : 0);
-		serve(n, &d->r, d->data);
+		nbd_serve(n, &d->r, d->data);
 		free(d->data);
 		free(d);
 	}
 }
 
-static void take(struct nbd *n, const struct nbd_request *r)
+static void nbd_take(struct nbd *n, const struct nbd_request *r)
 {
 	const struct nbd_export *e = n->export;
 	int64_t wait =
@@ -121,13 +121,13 @@ static void take(struct nbd *n, const struct nbd_request *r)
 	if (wait || !STAILQ_EMPTY(&n->queue))
 		delay(n, r, clock_deadline_ns(wait));
 	else
-		serve(n, r, r->data);
+		nbd_serve(n, r, r->data);
 }
 
 /* --- the socket ------------------------------------------------------------
  */
 
-static void hang_up(struct nbd *n)
+static void nbd_hang_up(struct nbd *n)
 {
 	struct delayed *d;
 
@@ -142,7 +142,7 @@ static void hang_up(struct nbd *n)
 	fd_closep(&n->fd);
 }
 
-static bool is_full(const struct nbd *n)
+static bool nbd_is_full(const struct nbd *n)
 {
 	return n->out.len + n->queued > PENDING_MAX;
 }
@@ -153,16 +153,16 @@ static void take_all(struct nbd *n)
 	struct err err;
 	int rc = 1;
 
-	while (!is_full(n) && rc > 0) {
+	while (!nbd_is_full(n) && rc > 0) {
 		rc = nbd_next(&n->session, &n->in, &n->out, &r, &err);
 		if (rc > 0)
-			take(n, &r);
+			nbd_take(n, &r);
 	}
 	if (rc < 0)
-		hang_up(n);
+		nbd_hang_up(n);
 }
 
-static void send_some(struct nbd *n)
+static void nbd_send_some(struct nbd *n)
 {
 	while (n->fd >= 0 && n->out.len) {
 		ssize_t r =
@@ -173,7 +173,7 @@ static void send_some(struct nbd *n)
 		if (r < 0 && errno == EAGAIN)
 			return;
 		if (r < 0) {
-			hang_up(n);
+			nbd_hang_up(n);
 			return;
 		}
 		buf_consume(&n->out, (size_t)r);
@@ -187,7 +187,7 @@ static void receive(struct nbd *n)
 	if (r < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (r <= 0)
-		hang_up(n);
+		nbd_hang_up(n);
 	else
 		buf_commit(&n->in, (size_t)r);
 }
@@ -200,7 +200,7 @@ static void set_events(struct nbd *n)
 
 	if (n->fd < 0)
 		return;
-	if (!holds && !is_full(n))
+	if (!holds && !nbd_is_full(n))
 		events |= LOOP_READ;
 	watch_set(n->watch, events);
 	timer_set(n->timer, d && !holds ? d->due_ns : CLOCK_NEVER);
@@ -212,11 +212,11 @@ static void go_on(struct nbd *n)
 		serve_due(n);
 		take_all(n);
 	}
-	send_some(n);
+	nbd_send_some(n);
 	set_events(n);
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void nbd_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct nbd *n = ctx;
 
@@ -226,7 +226,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	go_on(n);
 }
 
-static void on_timer(void *ctx)
+static void nbd_on_timer(void *ctx)
 {
 	go_on(ctx);
 }
@@ -246,8 +246,8 @@ struct nbd *nbd_new(struct loop *l, int take_fd, struct nbd_export *e)
 
 	n->export = e;
 	n->fd = take_fd;
-	n->watch = watch_new(l, n->fd, on_ready, n);
-	n->timer = timer_new(l, on_timer, n);
+	n->watch = watch_new(l, n->fd, nbd_on_ready, n);
+	n->timer = timer_new(l, nbd_on_timer, n);
 	n->bounce = mem_alloc(NBD_LENGTH_MAX);
 	STAILQ_INIT(&n->queue);
 	nbd_begin(&n->session, e->size, e->is_readonly, &n->out);
@@ -259,7 +259,7 @@ struct nbd *nbd_free(struct nbd *n)
 {
 	if (!n)
 		return NULL;
-	hang_up(n);
+	nbd_hang_up(n);
 	n->timer = timer_free(n->timer);
 	buf_done(&n->in);
 	buf_done(&n->out);

@@ -32,7 +32,7 @@ enum { INFO_EXPORT = 0, INFO_BLOCK_SIZE = 3 };
 #define BLOCK_MIN   512u
 #define BLOCK_BEST  4096u
 
-static void put(struct buf *b, uint64_t v, size_t bytes)
+static void nbd_proto_put(struct buf *b, uint64_t v, size_t bytes)
 {
 	uint8_t *p = buf_room(b, bytes);
 
@@ -41,7 +41,7 @@ static void put(struct buf *b, uint64_t v, size_t bytes)
 	buf_commit(b, bytes);
 }
 
-static uint64_t get(const uint8_t *p, size_t bytes)
+static uint64_t nbd_proto_get(const uint8_t *p, size_t bytes)
 {
 	uint64_t v = 0;
 
@@ -59,21 +59,22 @@ void nbd_begin(struct nbd_session *s, uint64_t size, bool is_readonly,
 	       struct buf *out)
 {
 	*s = (struct nbd_session){.size = size, .is_readonly = is_readonly};
-	put(out, MAGIC, 8);
-	put(out, OPTION_MAGIC, 8);
-	put(out, FIXED_NEWSTYLE | NO_ZEROES, 2);
+	nbd_proto_put(out, MAGIC, 8);
+	nbd_proto_put(out, OPTION_MAGIC, 8);
+	nbd_proto_put(out, FIXED_NEWSTYLE | NO_ZEROES, 2);
 }
 
 /* --- the handshake ---------------------------------------------------------
  */
 
-static int take_hello(struct nbd_session *s, struct buf *in, struct err *err)
+static int nbd_proto_take_hello(struct nbd_session *s, struct buf *in,
+				struct err *err)
 {
 	uint32_t flags;
 
 	if (in->len < 4)
 		return 0;
-	flags = (uint32_t)get(buf_data(in), 4);
+	flags = (uint32_t)nbd_proto_get(buf_data(in), 4);
 	if (!(flags & FIXED_NEWSTYLE) || flags & ~(FIXED_NEWSTYLE | NO_ZEROES))
 		return broken(err, "a client of another kind");
 	s->no_zeroes = flags & NO_ZEROES;
@@ -91,33 +92,33 @@ static unsigned export_flags(const struct nbd_session *s)
 static void answer_option(struct buf *out, uint32_t option, uint32_t answer,
 			  uint32_t length)
 {
-	put(out, ANSWER_MAGIC, 8);
-	put(out, option, 4);
-	put(out, answer, 4);
-	put(out, length, 4);
+	nbd_proto_put(out, ANSWER_MAGIC, 8);
+	nbd_proto_put(out, option, 4);
+	nbd_proto_put(out, answer, 4);
+	nbd_proto_put(out, length, 4);
 }
 
 /* u32 length of the name, the name, u16 number of wishes, u16 each: all that is
  * known is told, whatever was wished for. */
 static bool is_good_go(const uint8_t *p, uint32_t n)
 {
-	uint32_t name = n >= 6 ? (uint32_t)get(p, 4) : 0;
+	uint32_t name = n >= 6 ? (uint32_t)nbd_proto_get(p, 4) : 0;
 
 	return n >= 6 && name <= n - 6 &&
-	       n - 6 - name == 2 * (uint32_t)get(p + 4 + name, 2);
+	       n - 6 - name == 2 * (uint32_t)nbd_proto_get(p + 4 + name, 2);
 }
 
 static void answer_go(struct nbd_session *s, struct buf *out, uint32_t option)
 {
 	answer_option(out, option, ANSWER_INFO, 12);
-	put(out, INFO_EXPORT, 2);
-	put(out, s->size, 8);
-	put(out, export_flags(s), 2);
+	nbd_proto_put(out, INFO_EXPORT, 2);
+	nbd_proto_put(out, s->size, 8);
+	nbd_proto_put(out, export_flags(s), 2);
 	answer_option(out, option, ANSWER_INFO, 14);
-	put(out, INFO_BLOCK_SIZE, 2);
-	put(out, BLOCK_MIN, 4);
-	put(out, BLOCK_BEST, 4);
-	put(out, NBD_LENGTH_MAX, 4);
+	nbd_proto_put(out, INFO_BLOCK_SIZE, 2);
+	nbd_proto_put(out, BLOCK_MIN, 4);
+	nbd_proto_put(out, BLOCK_BEST, 4);
+	nbd_proto_put(out, NBD_LENGTH_MAX, 4);
 	answer_option(out, option, ANSWER_ACK, 0);
 	if (option == OPTION_GO)
 		s->stage = NBD_REQUESTS;
@@ -125,24 +126,24 @@ static void answer_go(struct nbd_session *s, struct buf *out, uint32_t option)
 
 static void answer_name(struct nbd_session *s, struct buf *out)
 {
-	put(out, s->size, 8);
-	put(out, export_flags(s), 2);
+	nbd_proto_put(out, s->size, 8);
+	nbd_proto_put(out, export_flags(s), 2);
 	for (int i = 0; i < 124 && !s->no_zeroes; i++)
-		put(out, 0, 1);
+		nbd_proto_put(out, 0, 1);
 	s->stage = NBD_REQUESTS;
 }
 
-static int take_option(struct nbd_session *s, struct buf *in, struct buf *out,
-		       struct err *err)
+static int nbd_proto_take_option(struct nbd_session *s, struct buf *in,
+				 struct buf *out, struct err *err)
 {
 	const uint8_t *p = buf_data(in);
 	uint32_t option, n;
 
 	if (in->len < OPTION_LEN)
 		return 0;
-	option = (uint32_t)get(p + 8, 4);
-	n = (uint32_t)get(p + 12, 4);
-	if (get(p, 8) != OPTION_MAGIC)
+	option = (uint32_t)nbd_proto_get(p + 8, 4);
+	n = (uint32_t)nbd_proto_get(p + 12, 4);
+	if (nbd_proto_get(p, 8) != OPTION_MAGIC)
 		return broken(err, "an option without its magic number");
 	if (n > NBD_OPTION_MAX)
 		return broken(err, "an option that is too long");
@@ -182,14 +183,14 @@ static uint32_t error_number(int code)
 
 void nbd_answer(struct buf *out, uint64_t handle, int code)
 {
-	put(out, REPLY_MAGIC, 4);
-	put(out, error_number(code), 4);
-	put(out, handle, 8);
+	nbd_proto_put(out, REPLY_MAGIC, 4);
+	nbd_proto_put(out, error_number(code), 4);
+	nbd_proto_put(out, handle, 8);
 }
 
 /* A client in its right mind asks for no such thing: 0, or what it is told. */
-static int judge(const struct nbd_session *s, unsigned flags,
-		 const struct nbd_request *r)
+static int nbd_proto_judge(const struct nbd_session *s, unsigned flags,
+			   const struct nbd_request *r)
 {
 	bool is_known = r->type == NBD_READ || r->type == NBD_WRITE ||
 			r->type == NBD_FLUSH || r->type == NBD_DISC;
@@ -215,15 +216,15 @@ static int take_request(struct nbd_session *s, struct buf *in,
 
 	if (in->len < REQUEST_LEN)
 		return 0;
-	if (get(p, 4) != REQUEST_MAGIC)
+	if (nbd_proto_get(p, 4) != REQUEST_MAGIC)
 		return broken(err, "a request without its magic number");
-	flags = (unsigned)get(p + 4, 2);
+	flags = (unsigned)nbd_proto_get(p + 4, 2);
 	*ret = (struct nbd_request){
-	    .type = (enum nbd_type)get(p + 6, 2),
+	    .type = (enum nbd_type)nbd_proto_get(p + 6, 2),
 	    .is_fua = flags & COMMAND_FUA,
-	    .handle = get(p + 8, 8),
-	    .offset = get(p + 16, 8),
-	    .length = (uint32_t)get(p + 24, 4),
+	    .handle = nbd_proto_get(p + 8, 8),
+	    .offset = nbd_proto_get(p + 16, 8),
+	    .length = (uint32_t)nbd_proto_get(p + 24, 4),
 	};
 	if (ret->type == NBD_DISC)
 		return err_set(err, -ECONNRESET, "NBD: the client left");
@@ -234,7 +235,7 @@ static int take_request(struct nbd_session *s, struct buf *in,
 	if (in->len < all)
 		return 0;
 	ret->data = ret->type == NBD_WRITE ? p + REQUEST_LEN : NULL;
-	*ret_bad = judge(s, flags, ret);
+	*ret_bad = nbd_proto_judge(s, flags, ret);
 	s->taken = all;
 	return 1;
 }
@@ -248,9 +249,9 @@ int nbd_next(struct nbd_session *s, struct buf *in, struct buf *out,
 		buf_consume(in, s->taken);
 		s->taken = 0;
 		if (s->stage == NBD_HELLO) {
-			r = take_hello(s, in, err);
+			r = nbd_proto_take_hello(s, in, err);
 		} else if (s->stage == NBD_OPTIONS) {
-			r = take_option(s, in, out, err);
+			r = nbd_proto_take_option(s, in, out, err);
 		} else {
 			r = take_request(s, in, ret, &bad, err);
 			if (r > 0 && !bad)

@@ -92,7 +92,7 @@ static bool is_beneath(const char *path, const char *dir)
 	return !strncmp(path, dir, n) && path[n] == '/';
 }
 
-static int check_file(const struct overlay_file *f, struct err *err)
+static int overlay_check_file(const struct overlay_file *f, struct err *err)
 {
 	int r = cpio_check_path(f->path);
 
@@ -122,7 +122,7 @@ static int check_file(const struct overlay_file *f, struct err *err)
 }
 
 /* By path, a slash before all else: what is beneath a path comes next. */
-static int compare_paths(const void *a, const void *b)
+static int overlay_compare_paths(const void *a, const void *b)
 {
 	const char *p = *(const char *const *)a, *q = *(const char *const *)b;
 
@@ -147,10 +147,10 @@ static int check_files(const struct overlay_file *files, size_t n,
 
 	for (size_t i = 0; i < n && r == 0; i++) {
 		paths[i] = files[i].path;
-		r = check_file(&files[i], err);
+		r = overlay_check_file(&files[i], err);
 	}
 	if (r == 0 && n)
-		qsort(paths, n, sizeof(*paths), compare_paths);
+		qsort(paths, n, sizeof(*paths), overlay_compare_paths);
 	for (size_t i = 0; r == 0 && i + 1 < n; i++)
 		if (is_beneath(paths[i + 1], paths[i]))
 			r = err_set(
@@ -198,7 +198,8 @@ static void add_list(struct cpio *c, const struct overlay_file *files, size_t n)
 			     list.len);
 }
 
-static void add_file(struct cpio *c, const struct overlay_file *f, size_t i)
+static void overlay_add_file(struct cpio *c, const struct overlay_file *f,
+			     size_t i)
 {
 	CLEANUP(free_ptr) char *staged = mem_printf(FILES_DIR "/%zu", i);
 
@@ -220,7 +221,7 @@ static int write_archive(int fd, const void *agent, size_t agent_n,
 	add_new_file(&c, OVERLAY_CONFIG_PATH, 0644, config, strlen(config));
 	add_list(&c, files, n_files);
 	for (size_t i = 0; i < n_files; i++)
-		add_file(&c, &files[i], i);
+		overlay_add_file(&c, &files[i], i);
 	r = cpio_finish(&c);
 	cpio_done(&c);
 	return r;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 /* Behind the number at p, which spaces may precede; NULL: there is none. */
-static const char *skip_number(const char *p)
+static const char *printk_skip_number(const char *p)
 {
 	p += strspn(p, " ");
 	size_t n = strspn(p, "0123456789");
@@ -15,8 +15,8 @@ static const char *skip_number(const char *p)
 
 const char *printk_text(const char *p)
 {
-	if (*p != '[' || !(p = skip_number(p + 1)) || *p != '.' ||
-	    !(p = skip_number(p + 1)) || *p != ']')
+	if (*p != '[' || !(p = printk_skip_number(p + 1)) || *p != '.' ||
+	    !(p = printk_skip_number(p + 1)) || *p != ']')
 		return NULL;
 	p++;
 	if (*p == '[') {
@@ -24,7 +24,7 @@ const char *printk_text(const char *p)
 		p += strspn(p, " ");
 		if (*p != 'T' && *p != 'C')
 			return NULL;
-		p = skip_number(p + 1);
+		p = printk_skip_number(p + 1);
 		if (!p || *p != ']')
 			return NULL;
 		p++;

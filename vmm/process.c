@@ -70,7 +70,7 @@ struct child_plan {
 	char **envp; /* with its mark */
 };
 
-static void reset_signals(void)
+static void process_reset_signals(void)
 {
 	sigset_t none;
 
@@ -109,7 +109,7 @@ static _Noreturn void run_child(const struct child_plan *plan)
 		goto fail;
 	if (getppid() != plan->parent)
 		_exit(EXEC_FAILED);
-	reset_signals();
+	process_reset_signals();
 	if (read(plan->go_fd, &code, 1) != 1)
 		_exit(EXEC_FAILED);
 	if (set_up_fds(plan) < 0)
@@ -223,7 +223,7 @@ static void read_rest(struct process *p)
 	}
 }
 
-static void on_output(void *ctx, int fd, unsigned ready)
+static void process_on_output(void *ctx, int fd, unsigned ready)
 {
 	(void)fd;
 	(void)ready;
@@ -273,7 +273,7 @@ struct process *process_new(struct loop *l, const char *const *argv,
 		return process_free(p);
 	fcntl(p->out_fd, F_SETFL, O_NONBLOCK);
 	p->exit_watch = watch_new(l, p->pidfd, on_pidfd, p);
-	p->out_watch = watch_new(l, p->out_fd, on_output, p);
+	p->out_watch = watch_new(l, p->out_fd, process_on_output, p);
 	watch_set(p->exit_watch, LOOP_READ);
 	watch_set(p->out_watch, LOOP_READ);
 	return p;
@@ -281,7 +281,7 @@ struct process *process_new(struct loop *l, const char *const *argv,
 
 /* A killed process goes at once, unless it is stuck in the kernel (a dead
  * disk); then init is left to reap it. */
-static void reap(struct process *p)
+static void process_reap(struct process *p)
 {
 	struct pollfd pfd = {.fd = p->pidfd, .events = POLLIN};
 
@@ -303,7 +303,7 @@ struct process *process_free(struct process *p)
 	if (p->pid > 0) {
 		process_kill(p, SIGKILL);
 		watcher_end(&p->watcher);
-		reap(p);
+		process_reap(p);
 	}
 	watcher_end(&p->watcher);
 	fd_closep(&p->pidfd);

@@ -89,7 +89,7 @@ static void child(const struct program *p, const char *const *argv,
 	_exit(127);
 }
 
-static int start(struct program *p, const char *const *argv)
+static int program_start(struct program *p, const char *const *argv)
 {
 	int wr[N_PIPES] = {-1, -1, -1};
 	pid_t parent = getpid();
@@ -118,7 +118,7 @@ static int start(struct program *p, const char *const *argv)
 }
 
 /* Reads what is there; closes the pipe at its end. */
-static int take(struct program *p, int i)
+static int program_take(struct program *p, int i)
 {
 	ssize_t n;
 
@@ -146,7 +146,7 @@ static int wait_ms(int64_t deadline_ns)
 }
 
 /* Until all pipes are closed: 0, -ETIME, or an error of reading. */
-static int collect(struct program *p, int64_t deadline_ns)
+static int program_collect(struct program *p, int64_t deadline_ns)
 {
 	while (p->fd[OUT] >= 0 || p->fd[ERR] >= 0 || p->fd[FAILED] >= 0) {
 		struct pollfd pfd[N_PIPES];
@@ -164,7 +164,7 @@ static int collect(struct program *p, int64_t deadline_ns)
 		r = 0;
 		for (int i = 0; i < N_PIPES && r == 0; i++)
 			if (pfd[i].revents)
-				r = take(p, i);
+				r = program_take(p, i);
 		if (r < 0)
 			return r;
 	}
@@ -172,7 +172,7 @@ static int collect(struct program *p, int64_t deadline_ns)
 }
 
 /* Its exit, within the deadline too: one may close its outputs and go on. */
-static int reap(struct program *p, int64_t deadline_ns, int *status)
+static int program_reap(struct program *p, int64_t deadline_ns, int *status)
 {
 	CLEANUP(fd_closep)
 	int fd = (int)syscall(SYS_pidfd_open, p->pid, 0);
@@ -205,7 +205,7 @@ static char *last_line(const struct buf *b)
 	return end ? mem_strndup(s + at, end - at) : mem_strdup("no output");
 }
 
-static int judge(const struct program *p, int status, struct err *err)
+static int program_judge(const struct program *p, int status, struct err *err)
 {
 	CLEANUP(free_ptr) char *line = NULL;
 	struct failed f;
@@ -229,7 +229,7 @@ static int judge(const struct program *p, int status, struct err *err)
 		       WEXITSTATUS(status), line);
 }
 
-static int fail(const struct program *p, int r, struct err *err)
+static int program_fail(const struct program *p, int r, struct err *err)
 {
 	if (r == -ETIME)
 		return err_set(err, r, "'%s' did not end in time", p->name);
@@ -240,16 +240,16 @@ static int fail(const struct program *p, int r, struct err *err)
 }
 
 /* Until its end; its outputs are in p. */
-static int run(struct program *p, const char *const *argv, int64_t deadline_ns,
-	       struct err *err)
+static int program_run_one(struct program *p, const char *const *argv,
+			   int64_t deadline_ns, struct err *err)
 {
 	int status = 0;
-	int r = start(p, argv);
+	int r = program_start(p, argv);
 
 	if (r == 0)
-		r = collect(p, deadline_ns);
+		r = program_collect(p, deadline_ns);
 	if (r == 0)
-		r = reap(p, deadline_ns, &status);
+		r = program_reap(p, deadline_ns, &status);
 	if (p->pid > 0) {
 		kill(p->pid, SIGKILL);
 		while (waitpid(p->pid, NULL, 0) < 0 && errno == EINTR)
@@ -259,7 +259,7 @@ static int run(struct program *p, const char *const *argv, int64_t deadline_ns,
 		watcher_end(&p->watcher);
 	else
 		watcher_dismiss(&p->watcher);
-	return r < 0 ? fail(p, r, err) : judge(p, status, err);
+	return r < 0 ? program_fail(p, r, err) : program_judge(p, status, err);
 }
 
 int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
@@ -269,7 +269,7 @@ int program_run(const char *const *argv, const char *cwd, int64_t deadline_ns,
 	struct program p;
 
 	program_init(&p, argv[0], cwd);
-	int r = run(&p, argv, deadline_ns, err);
+	int r = program_run_one(&p, argv, deadline_ns, err);
 
 	if (r == 0 && ret_out) {
 		buf_done(ret_out);
@@ -311,9 +311,9 @@ int program_feed(const char *const *argv, const struct buf *input,
 	int r = open_input(input);
 
 	if (r < 0)
-		return fail(&p, r, err);
+		return program_fail(&p, r, err);
 	p.in = r;
-	r = run(&p, argv, deadline_ns, err);
+	r = program_run_one(&p, argv, deadline_ns, err);
 	buf_done(ret_said);
 	*ret_said = p.got[ERR];
 	p.got[ERR] = (struct buf){0};

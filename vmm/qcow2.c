@@ -34,7 +34,7 @@
 #define EXT_DATA_FILE	   UINT32_C(0x44415441)
 #define EXT_HEAD	   8 /* type and length */
 
-static void put32(uint8_t *p, uint32_t v)
+static void qcow2_put32(uint8_t *p, uint32_t v)
 {
 	for (int i = 0; i < 4; i++)
 		p[i] = (uint8_t)(v >> (24 - 8 * i));
@@ -42,8 +42,8 @@ static void put32(uint8_t *p, uint32_t v)
 
 static void put64(uint8_t *p, uint64_t v)
 {
-	put32(p, (uint32_t)(v >> 32));
-	put32(p + 4, (uint32_t)v);
+	qcow2_put32(p, (uint32_t)(v >> 32));
+	qcow2_put32(p + 4, (uint32_t)v);
 }
 
 static uint32_t get32(const uint8_t *p)
@@ -52,7 +52,7 @@ static uint32_t get32(const uint8_t *p)
 	       (uint32_t)p[2] << 8 | p[3];
 }
 
-static uint64_t get64(const uint8_t *p)
+static uint64_t qcow2_get64(const uint8_t *p)
 {
 	return (uint64_t)get32(p) << 32 | get32(p + 4);
 }
@@ -76,10 +76,10 @@ int qcow2_parse(const uint8_t *p, size_t n, struct qcow2_info *ret,
 	if (version == 3 && n < HEADER_V3_LEN)
 		return err_set(err, -EBADMSG, "its qcow2 header is cut");
 	*ret = (struct qcow2_info){
-	    .size = get64(p + 24),
+	    .size = qcow2_get64(p + 24),
 	    .names_files =
-		get64(p + 8) != 0 ||
-		(version == 3 && (get64(p + 72) & FEATURE_DATA_FILE)),
+		qcow2_get64(p + 8) != 0 ||
+		(version == 3 && (qcow2_get64(p + 72) & FEATURE_DATA_FILE)),
 	    .is_encrypted = get32(p + 32) != 0,
 	};
 	return 0;
@@ -132,11 +132,11 @@ bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
 	is_v2 = get32(p + 4) == 2;
 	if (!info.names_files)
 		return true;
-	at = get64(p + 8);
+	at = qcow2_get64(p + 8);
 	if (at && at <= n && get32(p + 16) <= n - at)
 		copy_name(ret->backing, p + at, get32(p + 16));
 	find_in_extensions(p, n, is_v2 ? HEADER_V2_LEN : get32(p + 100), ret);
-	has_data = !is_v2 && (get64(p + 72) & FEATURE_DATA_FILE);
+	has_data = !is_v2 && (qcow2_get64(p + 72) & FEATURE_DATA_FILE);
 	if (!has_data)
 		ret->data[0] = '\0';
 	ret->is_cut = (at && !*ret->backing) || (has_data && !*ret->data);
@@ -145,16 +145,16 @@ bool qcow2_find_names(const uint8_t *p, size_t n, struct qcow2_names *ret)
 
 static void fill_header(uint8_t *p, uint64_t size, uint32_t n_l1)
 {
-	put32(p, MAGIC);
-	put32(p + 4, 3);
-	put32(p + 20, CLUSTER_BITS);
+	qcow2_put32(p, MAGIC);
+	qcow2_put32(p + 4, 3);
+	qcow2_put32(p + 20, CLUSTER_BITS);
 	put64(p + 24, size);
-	put32(p + 36, n_l1);
+	qcow2_put32(p + 36, n_l1);
 	put64(p + 40, 3 * CLUSTER); /* first-level table */
 	put64(p + 48, 1 * CLUSTER); /* refcount table */
-	put32(p + 56, 1);	    /* its clusters */
-	put32(p + 96, REFCOUNT_ORDER);
-	put32(p + 100, HEADER_V3_LEN);
+	qcow2_put32(p + 56, 1);	    /* its clusters */
+	qcow2_put32(p + 96, REFCOUNT_ORDER);
+	qcow2_put32(p + 100, HEADER_V3_LEN);
 }
 
 static int put_at(int fd, const uint8_t *p, size_t n, uint64_t at)
@@ -177,7 +177,7 @@ uint64_t qcow2_empty_bytes(uint64_t size)
 	       CLUSTER;
 }
 
-static int fill(int fd, uint64_t size)
+static int qcow2_fill(int fd, uint64_t size)
 {
 	uint64_t clusters = qcow2_empty_bytes(size) / CLUSTER;
 	uint8_t header[HEADER_V3_LEN] = {0};
@@ -208,7 +208,7 @@ int qcow2_create(const char *path, uint64_t size, struct err *err)
 	if (r == 0 && (!size || size % 512 || size > QCOW2_SIZE_MAX))
 		r = -EINVAL;
 	if (r == 0)
-		r = fill(fd, size);
+		r = qcow2_fill(fd, size);
 	if (r < 0 && fd >= 0)
 		unlink(path);
 	return r < 0 ? disk_err(err, r, path, "cannot create '%s'", path) : 0;

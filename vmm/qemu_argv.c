@@ -104,7 +104,8 @@ static const char *const accel_cmdline[] = {
     [ACCEL_TCG] = tcg_cmdline,
 };
 
-static void add(struct strvec *argv, const char *option, const char *value)
+static void qemu_argv_add(struct strvec *argv, const char *option,
+			  const char *value)
 {
 	strvec_add(argv, option);
 	strvec_add(argv, value);
@@ -120,7 +121,7 @@ char *qemu_escape(const char *s)
 	return (char *)out.mem;
 }
 
-static void add_socket(struct strvec *argv, const char *id, int fd)
+static void qemu_argv_add_socket(struct strvec *argv, const char *id, int fd)
 {
 	strvec_add(argv, "-chardev");
 	strvec_addf(argv, "socket,id=%s,fd=%d", id, fd);
@@ -154,7 +155,7 @@ static void add_machine(struct strvec *argv, const struct qemu_spec *s)
 {
 	for (const char *const *a = fixed_args; *a; a++)
 		strvec_add(argv, *a);
-	add(argv, "-sandbox", sandbox);
+	qemu_argv_add(argv, "-sandbox", sandbox);
 	strvec_add(argv, "-machine");
 	strvec_addf(argv, "%s,%s,hpet=%s%s", s->may_suspend ? "pc" : "q35",
 		    machine, has_hpet_only(s->accel, s->cpus) ? "on" : "off",
@@ -190,18 +191,19 @@ static void add_transport(struct strvec *argv, const struct qemu_spec *s)
 			    s->guest_cid, s->vhost_fd);
 		return;
 	}
-	add_socket(argv, "agent", s->agent_fd);
-	add(argv, "-device", "virtio-serial-pci,id=serial0,max_ports=2");
-	add(argv, "-device",
-	    "virtserialport,bus=serial0.0,chardev=agent,"
-	    "name=" QEMU_AGENT_PORT ",id=" QEMU_AGENT_ID);
+	qemu_argv_add_socket(argv, "agent", s->agent_fd);
+	qemu_argv_add(argv, "-device",
+		      "virtio-serial-pci,id=serial0,max_ports=2");
+	qemu_argv_add(argv, "-device",
+		      "virtserialport,bus=serial0.0,chardev=agent,"
+		      "name=" QEMU_AGENT_PORT ",id=" QEMU_AGENT_ID);
 }
 
 /*
  * No boot ROM (romfile=): nobody boots from the network. The link's state
  * stays visible (status=on is the default): it can be changed later.
  */
-static void add_nics(struct strvec *argv, const struct qemu_spec *s)
+static void qemu_argv_add_nics(struct strvec *argv, const struct qemu_spec *s)
 {
 	char mac[MAC_TEXT_MAX];
 
@@ -230,8 +232,8 @@ static void add_incoming(struct strvec *argv, const struct qemu_spec *s)
 {
 	if (s->ram_fd < 0)
 		return;
-	add(argv, "-incoming", "defer");
-	add(argv, "-global", "migration.send-configuration=off");
+	qemu_argv_add(argv, "-incoming", "defer");
+	qemu_argv_add(argv, "-global", "migration.send-configuration=off");
 }
 
 void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
@@ -245,18 +247,18 @@ void qemu_argv(struct strvec *argv, const struct qemu_spec *s)
 	add_machine(argv, s);
 	strvec_add(argv, "-chardev");
 	strvec_addf(argv, "pipe,id=console,path=%s", tty);
-	add(argv, "-serial", "chardev:console");
-	add_socket(argv, "qmp", s->qmp_fd);
-	add(argv, "-mon", "chardev=qmp,mode=control");
-	add(argv, "-device", "virtio-rng-pci");
-	add(argv, "-device", "pvpanic");
+	qemu_argv_add(argv, "-serial", "chardev:console");
+	qemu_argv_add_socket(argv, "qmp", s->qmp_fd);
+	qemu_argv_add(argv, "-mon", "chardev=qmp,mode=control");
+	qemu_argv_add(argv, "-device", "virtio-rng-pci");
+	qemu_argv_add(argv, "-device", "pvpanic");
 	add_transport(argv, s);
-	add_nics(argv, s);
+	qemu_argv_add_nics(argv, s);
 	for (size_t i = 0; i < s->n_disks; i++)
 		qemu_disk_argv(argv, &s->disks[i], i);
-	add(argv, "-kernel", s->kernel);
-	add(argv, "-initrd", s->initrd);
-	add(argv, "-append", s->cmdline);
+	qemu_argv_add(argv, "-kernel", s->kernel);
+	qemu_argv_add(argv, "-initrd", s->initrd);
+	qemu_argv_add(argv, "-append", s->cmdline);
 	add_incoming(argv, s);
 	for (size_t i = 0; i < s->n_extra; i++)
 		strvec_add(argv, s->extra[i]);

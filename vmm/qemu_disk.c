@@ -17,8 +17,8 @@ struct nodes {
 	char last[QEMU_NODE_MAX];
 };
 
-static void add(struct nodes *n, const char *name, const char *driver,
-		const char *path, const char *options)
+static void qemu_disk_add(struct nodes *n, const char *name, const char *driver,
+			  const char *path, const char *options)
 {
 	CLEANUP(free_ptr) char *file = qemu_escape(path);
 
@@ -31,7 +31,8 @@ static void add(struct nodes *n, const char *name, const char *driver,
 	snprintf(n->last, sizeof(n->last), "%s", name);
 }
 
-static void add_socket(struct nodes *n, const struct qemu_disk *d, size_t i)
+static void qemu_disk_add_socket(struct nodes *n, const struct qemu_disk *d,
+				 size_t i)
 {
 	qemu_disk_node(n->last, i, 0);
 	strvec_add(n->argv, "-blockdev");
@@ -53,10 +54,11 @@ void qemu_disk_argv(struct strvec *argv, const struct qemu_disk *d, size_t i)
 	char name[QEMU_NODE_MAX];
 
 	if (d->nbd_fd >= 0) {
-		add_socket(&n, d, i);
+		qemu_disk_add_socket(&n, d, i);
 	} else if (d->image) {
 		snprintf(name, sizeof(name), "disk%zu-image", i);
-		add(&n, name, d->image_is_qcow2 ? "qcow2" : "raw", d->image,
+		qemu_disk_add(
+		    &n, name, d->image_is_qcow2 ? "qcow2" : "raw", d->image,
 		    d->image_is_written ? ",discard=unmap" : ",read-only=on");
 	}
 	for (size_t k = 0; d->nbd_fd < 0 && k < d->n_layers; k++) {
@@ -64,12 +66,12 @@ void qemu_disk_argv(struct strvec *argv, const struct qemu_disk *d, size_t i)
 		char *path = mem_printf("/proc/self/fd/%d", d->layers[k]);
 
 		snprintf(name, sizeof(name), "disk%zu-layer%zu", i, k);
-		add(&n, name, "qcow2", path, ",read-only=on");
+		qemu_disk_add(&n, name, "qcow2", path, ",read-only=on");
 	}
 	if (d->nbd_fd < 0 && d->top) {
 		qemu_disk_node(name, i, d->generation);
-		add(&n, name, "qcow2", d->top,
-		    ",discard=unmap,cache.no-flush=on");
+		qemu_disk_add(&n, name, "qcow2", d->top,
+			      ",discard=unmap,cache.no-flush=on");
 	}
 	strvec_add(argv, "-device");
 	/* A power cut holds back every answer until QEMU has told of its stop.

@@ -84,7 +84,7 @@ static void on_call_stop(struct op *op, int reason)
 }
 
 /* Fails every call, then tells the owner, which may free q. */
-static void lose(struct qmp *q, const struct err *err)
+static void qmp_lose(struct qmp *q, const struct err *err)
 {
 	struct qmp_call *call;
 
@@ -100,12 +100,12 @@ static void lose(struct qmp *q, const struct err *err)
 		q->on_lost(q->ctx, &q->lost_err);
 }
 
-static void lose_errno(struct qmp *q, int code)
+static void qmp_lose_errno(struct qmp *q, int code)
 {
 	struct err err;
 
 	err_set(&err, -code, "the QMP connection broke: %s", strerror(code));
-	lose(q, &err);
+	qmp_lose(q, &err);
 }
 
 static void flush_output(struct qmp *q)
@@ -226,7 +226,7 @@ const char *qmp_version(const struct qmp *q)
 }
 
 /* Takes the first line off q->in, without its end; NULL when there is none. */
-static char *take_line(struct qmp *q, size_t *ret_n)
+static char *qmp_take_line(struct qmp *q, size_t *ret_n)
 {
 	char *start = (char *)buf_data(&q->in);
 	char *end, *line;
@@ -257,18 +257,18 @@ static void handle_input(struct qmp *q)
 	size_t n;
 
 	while (!q->is_freed && q->state != QMP_LOST &&
-	       (line = take_line(q, &n))) {
+	       (line = qmp_take_line(q, &n))) {
 		int r = handle_line(q, line, n, &err);
 
 		free(line);
 		if (r != 0 && !q->is_freed)
-			lose(q, &err);
+			qmp_lose(q, &err);
 	}
 	if (q->is_freed || q->state == QMP_LOST || q->in.len <= QMP_LINE_MAX)
 		return;
 	err_set(&err, -EPROTO, "QEMU sent a QMP line of more than %u bytes",
 		QMP_LINE_MAX);
-	lose(q, &err);
+	qmp_lose(q, &err);
 }
 
 static void note_peer(struct qmp *q, struct msghdr *m)
@@ -286,7 +286,7 @@ static void note_peer(struct qmp *q, struct msghdr *m)
 }
 
 /* One read; false when there is nothing (more) to read. */
-static bool read_some(struct qmp *q)
+static bool qmp_read_some(struct qmp *q)
 {
 	union {
 		struct cmsghdr align;
@@ -305,14 +305,14 @@ static bool read_some(struct qmp *q)
 		handle_input(q);
 	} else if (n == 0 || errno == ECONNRESET) {
 		/* A reset is an end with something of ours left unread. */
-		lose_errno(q, EPIPE);
+		qmp_lose_errno(q, EPIPE);
 	} else if (errno != EAGAIN && errno != EINTR) {
-		lose_errno(q, errno);
+		qmp_lose_errno(q, errno);
 	}
 	return n > 0;
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void qmp_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct qmp *q = ctx;
 
@@ -320,7 +320,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	if (ready & LOOP_WRITE)
 		flush_output(q);
 	if (ready & LOOP_READ)
-		read_some(q);
+		qmp_read_some(q);
 }
 
 pid_t qmp_peer(const struct qmp *q)
@@ -330,7 +330,7 @@ pid_t qmp_peer(const struct qmp *q)
 
 void qmp_drain(struct qmp *q)
 {
-	while (!q->is_freed && q->state != QMP_LOST && read_some(q))
+	while (!q->is_freed && q->state != QMP_LOST && qmp_read_some(q))
 		;
 }
 
@@ -348,7 +348,7 @@ struct qmp *qmp_new(struct loop *l, int take_fd, const struct qmp_event *events,
 	q->fd = take_fd;
 	q->log_fd = -1;
 	TAILQ_INIT(&q->calls);
-	q->watch = watch_new(l, take_fd, on_ready, q);
+	q->watch = watch_new(l, take_fd, qmp_on_ready, q);
 	watch_set(q->watch, LOOP_READ);
 	return q;
 }

@@ -70,7 +70,8 @@ static bool decode_root(struct qmp_msg *m)
 	return false;
 }
 
-static int refuse(const char *line, size_t n, const char *why, struct err *err)
+static int qmp_msg_refuse(const char *line, size_t n, const char *why,
+			  struct err *err)
 {
 	CLEANUP(buf_done) struct buf text = {0};
 
@@ -89,11 +90,11 @@ int qmp_msg_decode(struct qmp_msg *m, const char *line, size_t n,
 	*m = (struct qmp_msg){0};
 	m->root = json_loadb(line, n, 0, &why);
 	if (!m->root)
-		return refuse(line, n, "not JSON", err);
+		return qmp_msg_refuse(line, n, "not JSON", err);
 	if (decode_root(m))
 		return 0;
 	qmp_msg_done(m);
-	return refuse(line, n, "not a QMP message", err);
+	return qmp_msg_refuse(line, n, "not a QMP message", err);
 }
 
 void qmp_msg_done(struct qmp_msg *m)

@@ -212,7 +212,7 @@ static int read_window(struct ram_copy *c, struct err *err)
 	return 0;
 }
 
-static bool is_own(uint64_t entry)
+static bool ram_is_own(uint64_t entry)
 {
 	return entry & (PM_PRESENT | PM_SWAPPED) && !(entry & PM_FILE);
 }
@@ -278,8 +278,8 @@ static size_t run_length(const struct ram_copy *c, bool *ret_is_own)
 {
 	size_t first = (size_t)(c->at / RAM_PAGE - c->window_at), i = first;
 
-	*ret_is_own = is_own(c->window[first]);
-	while (i < c->n_window && is_own(c->window[i]) == *ret_is_own &&
+	*ret_is_own = ram_is_own(c->window[first]);
+	while (i < c->n_window && ram_is_own(c->window[i]) == *ret_is_own &&
 	       (!*ret_is_own || (i - first) < RAM_RUN_MAX / RAM_PAGE))
 		i++;
 	return (i - first) * RAM_PAGE;
@@ -315,7 +315,7 @@ int ram_own_bytes(const struct ram_map *m, uint64_t *ret, struct err *err)
 	while (r == 0 && c->at < m->size) {
 		r = read_window(c, err);
 		for (size_t i = 0; r == 0 && i < c->n_window; i++)
-			*ret += is_own(c->window[i]) ? RAM_PAGE : 0;
+			*ret += ram_is_own(c->window[i]) ? RAM_PAGE : 0;
 		c->at += c->n_window * RAM_PAGE;
 	}
 	ram_copy_free(c);
@@ -344,7 +344,7 @@ struct ram_copy *ram_load_new(const struct ram_map *m, int fd, struct err *err)
 	return r < 0 ? ram_copy_free(c) : c;
 }
 
-static uint64_t get64(const uint8_t *p)
+static uint64_t ram_get64(const uint8_t *p)
 {
 	uint64_t v = 0;
 
@@ -367,7 +367,7 @@ static int load_record(struct ram_copy *c, struct err *err)
 			       strerror((int)-r));
 	if (r != sizeof(head))
 		return bad_delta(err, "it is cut");
-	uint64_t at = get64(head), n = get64(head + 8);
+	uint64_t at = ram_get64(head), n = ram_get64(head + 8);
 	if (at < c->at || at % RAM_PAGE || !n || n % RAM_PAGE ||
 	    n > RAM_RUN_MAX || at > c->map.size || n > c->map.size - at)
 		return bad_delta(err, "it is for other pages");

@@ -31,7 +31,8 @@ const char *const snapshot_names[SNAPSHOT_FILES] = {
 /* --- info.json -------------------------------------------------------------
  */
 
-static int bad(const struct snapshot *s, struct err *err, const char *what)
+static int snapshot_bad(const struct snapshot *s, struct err *err,
+			const char *what)
 {
 	return err_set(err, -EBADMSG, "the snapshot '%s' is damaged: %s",
 		       s->dir, what);
@@ -50,7 +51,8 @@ static int read_info(struct snapshot *s, struct err *err)
 		return r;
 	s->json = json_loadb((char *)buf_data(&text), text.len, 0, NULL);
 	if (!json_is_object(s->json))
-		return bad(s, err, "its " SNAPSHOT_INFO " is no JSON object");
+		return snapshot_bad(s, err,
+				    "its " SNAPSHOT_INFO " is no JSON object");
 	return 0;
 }
 
@@ -75,7 +77,7 @@ static int check_versions(const struct snapshot *s, struct err *err)
 			   : "");
 }
 
-static const char *text_of(const json_t *o, const char *key)
+static const char *snapshot_text_of(const json_t *o, const char *key)
 {
 	return json_string_value(json_object_get(o, key));
 }
@@ -90,7 +92,7 @@ static int read_args(struct snapshot *s, struct err *err)
 		const char *arg = json_string_value(json_array_get(list, i));
 
 		if (!arg)
-			return bad(s, err, "qemu_args");
+			return snapshot_bad(s, err, "qemu_args");
 		s->qemu_args[s->n_qemu_args++] = mem_strdup(arg);
 	}
 	return 0;
@@ -102,14 +104,14 @@ static int read_nics(struct snapshot *s, struct err *err)
 	size_t n = json_array_size(list);
 
 	if (n > VM_NICS_MAX)
-		return bad(s, err, "nics");
+		return snapshot_bad(s, err, "nics");
 	for (size_t i = 0; i < n; i++) {
 		const json_t *o = json_array_get(list, i);
-		const char *mac = text_of(o, "mac");
+		const char *mac = snapshot_text_of(o, "mac");
 
 		if (!mac || mac_parse(mac, s->nics[i].mac) < 0)
-			return bad(s, err, "nics");
-		s->nics[i].bridge = text_of(o, "bridge");
+			return snapshot_bad(s, err, "nics");
+		s->nics[i].bridge = snapshot_text_of(o, "bridge");
 	}
 	s->n_nics = n;
 	return 0;
@@ -122,14 +124,14 @@ static uint64_t number_of(const struct snapshot *s, const char *key)
 
 static int read_machine(struct snapshot *s, struct err *err)
 {
-	const char *accel = text_of(s->json, "accel");
-	const char *transport = text_of(s->json, "transport");
+	const char *accel = snapshot_text_of(s->json, "accel");
+	const char *transport = snapshot_text_of(s->json, "transport");
 	uint64_t cpus = number_of(s, "cpus");
 
-	s->qemu = text_of(s->json, "qemu");
-	s->kernel = text_of(s->json, "kernel");
-	s->cmdline = text_of(s->json, "cmdline");
-	s->net_setup = text_of(s->json, "net_setup");
+	s->qemu = snapshot_text_of(s->json, "qemu");
+	s->kernel = snapshot_text_of(s->json, "kernel");
+	s->cmdline = snapshot_text_of(s->json, "cmdline");
+	s->net_setup = snapshot_text_of(s->json, "net_setup");
 	s->memory = number_of(s, "memory");
 	s->cpus = (unsigned)cpus;
 	s->initial_time = (int64_t)number_of(s, "initial_time");
@@ -146,8 +148,8 @@ static int read_machine(struct snapshot *s, struct err *err)
 	    accel_parse(accel, &s->accel) < 0 || s->accel == ACCEL_AUTO ||
 	    !transport || transport_parse(transport, &s->transport) < 0 ||
 	    s->transport == TRANSPORT_AUTO)
-		return bad(s, err,
-			   "its " SNAPSHOT_INFO " describes no machine");
+		return snapshot_bad(
+		    s, err, "its " SNAPSHOT_INFO " describes no machine");
 	return 0;
 }
 
@@ -180,7 +182,8 @@ static int check_kernel(const struct snapshot *s, struct err *err)
 /* --- files -----------------------------------------------------------------
  */
 
-static const json_t *entry_of(const struct snapshot *s, enum snapshot_file f)
+static const json_t *snapshot_entry_of(const struct snapshot *s,
+				       enum snapshot_file f)
 {
 	return json_object_get(json_object_get(s->json, "files"),
 			       snapshot_names[f]);
@@ -188,7 +191,7 @@ static const json_t *entry_of(const struct snapshot *s, enum snapshot_file f)
 
 static int check_size(struct snapshot *s, enum snapshot_file f, struct err *err)
 {
-	const json_t *entry = entry_of(s, f);
+	const json_t *entry = snapshot_entry_of(s, f);
 	CLEANUP(free_ptr)
 	char *path = mem_printf("%s/%s", s->dir, snapshot_names[f]);
 	struct stat st;
@@ -197,7 +200,7 @@ static int check_size(struct snapshot *s, enum snapshot_file f, struct err *err)
 		return 0;
 	s->has[f] = true;
 	if (!entry)
-		return bad(s, err, "a file is not in its list");
+		return snapshot_bad(s, err, "a file is not in its list");
 	if (stat(path, &st) < 0 || !S_ISREG(st.st_mode) ||
 	    st.st_size != json_integer_value(json_object_get(entry, "size")) ||
 	    (f == SNAPSHOT_RAM && (uint64_t)st.st_size != s->memory))
@@ -211,14 +214,14 @@ static int check_size(struct snapshot *s, enum snapshot_file f, struct err *err)
 /* QEMU's memory is written to where this says. */
 static int check_bios(const struct snapshot *s, struct err *err)
 {
-	const json_t *entry = entry_of(s, SNAPSHOT_BIOS);
+	const json_t *entry = snapshot_entry_of(s, SNAPSHOT_BIOS);
 	uint64_t size =
 	    (uint64_t)json_integer_value(json_object_get(entry, "size"));
 
 	if (size && size <= SNAPSHOT_BIOS_MAX &&
 	    s->bios_addr == SNAPSHOT_BIOS_END - size)
 		return 0;
-	return bad(s, err, "its BIOS has another place");
+	return snapshot_bad(s, err, "its BIOS has another place");
 }
 
 int snapshot_open(struct snapshot *s, const char *dir, struct err *err)
@@ -271,8 +274,8 @@ int snapshot_read_file(const struct snapshot *s, enum snapshot_file f,
 {
 	CLEANUP(free_ptr)
 	char *path = mem_printf("%s/%s", s->dir, snapshot_names[f]);
-	json_int_t size =
-	    json_integer_value(json_object_get(entry_of(s, f), "size"));
+	json_int_t size = json_integer_value(
+	    json_object_get(snapshot_entry_of(s, f), "size"));
 
 	return store_read(path, (size_t)size, out, err);
 }
@@ -280,7 +283,7 @@ int snapshot_read_file(const struct snapshot *s, enum snapshot_file f,
 static int verify_file(const struct snapshot *s, enum snapshot_file f,
 		       struct err *err)
 {
-	const char *want = text_of(entry_of(s, f), "hash");
+	const char *want = snapshot_text_of(snapshot_entry_of(s, f), "hash");
 	CLEANUP(fd_closep) int fd = snapshot_open_file(s, f, err);
 	char hash[FILEHASH_TEXT_MAX];
 	int r = fd < 0 ? fd : filehash_of(fd, hash, err);
@@ -315,7 +318,7 @@ static bool is_info(const char *name)
 	return !strcmp(name, SNAPSHOT_INFO) || !strcmp(name, SNAPSHOT_INFO_TMP);
 }
 
-static bool is_ours(DIR *d, const char *name)
+static bool snapshot_is_ours(DIR *d, const char *name)
 {
 	bool is_known = is_info(name);
 	struct stat st;
@@ -336,7 +339,7 @@ uint64_t snapshot_disk_size(const char *dir)
 	struct stat st;
 
 	while (d && (e = readdir(d)))
-		if (is_ours(d, e->d_name) &&
+		if (snapshot_is_ours(d, e->d_name) &&
 		    fstatat(dirfd(d), e->d_name, &st, 0) == 0 &&
 		    st.st_nlink == 1)
 			sum += (uint64_t)st.st_blocks * 512;
@@ -356,7 +359,7 @@ static char *find_foreign(DIR *d)
 	while ((e = readdir(d))) {
 		if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
 			continue;
-		if (!is_ours(d, e->d_name))
+		if (!snapshot_is_ours(d, e->d_name))
 			return mem_strdup(e->d_name);
 		has_info |= is_info(e->d_name);
 		free(other);
@@ -392,7 +395,7 @@ static void empty(const char *dir)
 
 	rename(info, tmp);
 	while (d && (e = readdir(d)))
-		if (!is_info(e->d_name) && is_ours(d, e->d_name))
+		if (!is_info(e->d_name) && snapshot_is_ours(d, e->d_name))
 			unlinkat(dirfd(d), e->d_name, 0);
 	if (d)
 		closedir(d);

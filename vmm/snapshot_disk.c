@@ -128,7 +128,8 @@ static int check_image(const struct snapshot *s, const struct snapshot_disk *d,
 		       d->spec.path, d->spec.id, s->dir);
 }
 
-static const json_t *entry_of(const struct snapshot *s, const char *name)
+static const json_t *snapshot_disk_entry_of(const struct snapshot *s,
+					    const char *name)
 {
 	return json_object_get(json_object_get(s->json, "files"), name);
 }
@@ -137,7 +138,7 @@ static int check_layer(const struct snapshot *s, const char *name,
 		       struct err *err)
 {
 	CLEANUP(free_ptr) char *path = mem_printf("%s/%s", s->dir, name);
-	const json_t *entry = entry_of(s, name);
+	const json_t *entry = snapshot_disk_entry_of(s, name);
 	struct stat st;
 
 	if (entry && stat(path, &st) == 0 && S_ISREG(st.st_mode) &&
@@ -182,7 +183,7 @@ const char *snapshot_layer_hash(const struct snapshot *s, size_t disk,
 {
 	char name[SNAPSHOT_LAYER_NAME_MAX];
 	const json_t *entry =
-	    entry_of(s, snapshot_layer_name(name, disk, layer));
+	    snapshot_disk_entry_of(s, snapshot_layer_name(name, disk, layer));
 	const char *hash = json_string_value(json_object_get(entry, "hash"));
 
 	return hash && strlen(hash) < FILEHASH_TEXT_MAX ? hash : "";

@@ -33,7 +33,7 @@ char *snapshot_draft_path(const struct snapshot_draft *d, enum snapshot_file f)
 	return mem_printf("%s/%s", d->dir, snapshot_names[f]);
 }
 
-static int fail(struct err *err, const char *path)
+static int snapshot_draft_fail(struct err *err, const char *path)
 {
 	int code = errno ? errno : EIO;
 
@@ -46,7 +46,7 @@ int snapshot_draft_create(const struct snapshot_draft *d, enum snapshot_file f,
 	CLEANUP(free_ptr) char *path = snapshot_draft_path(d, f);
 	int fd = open(path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
 
-	return fd < 0 ? fail(err, path) : fd;
+	return fd < 0 ? snapshot_draft_fail(err, path) : fd;
 }
 
 int snapshot_draft_open(const struct snapshot_draft *d, enum snapshot_file f,
@@ -55,13 +55,13 @@ int snapshot_draft_open(const struct snapshot_draft *d, enum snapshot_file f,
 	CLEANUP(free_ptr) char *path = snapshot_draft_path(d, f);
 	int fd = open(path, O_RDWR | O_CLOEXEC);
 
-	return fd < 0 ? fail(err, path) : fd;
+	return fd < 0 ? snapshot_draft_fail(err, path) : fd;
 }
 
 /* Not brought to the disk: a machine that loses its power finds damage by the
  * hashes. */
-static int write_file(const char *path, const void *p, size_t n,
-		      struct err *err)
+static int snapshot_draft_write_file(const char *path, const void *p, size_t n,
+				     struct err *err)
 {
 	CLEANUP(fd_closep)
 	int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
@@ -76,7 +76,7 @@ static int mark(const struct snapshot_draft *d, struct err *err)
 	CLEANUP(free_ptr)
 	char *tmp = mem_printf("%s/" SNAPSHOT_INFO_TMP, d->dir);
 
-	return write_file(tmp, "", 0, err);
+	return snapshot_draft_write_file(tmp, "", 0, err);
 }
 
 int snapshot_draft_init(struct snapshot_draft *d, const char *dir,
@@ -108,7 +108,7 @@ int snapshot_draft_write(struct snapshot_draft *d, enum snapshot_file f,
 			 const void *p, size_t n, struct err *err)
 {
 	CLEANUP(free_ptr) char *path = snapshot_draft_path(d, f);
-	int r = write_file(path, p, n, err);
+	int r = snapshot_draft_write_file(path, p, n, err);
 
 	return r < 0 ? r : snapshot_draft_note(d, f, NULL, err);
 }
@@ -136,11 +136,11 @@ static int copy(int in, const char *to, struct err *err)
 	struct stat st;
 
 	if (out < 0 || fstat(in, &st) < 0 || ftruncate(out, st.st_size) < 0)
-		return fail(err, to);
+		return snapshot_draft_fail(err, to);
 	while ((at = lseek(in, hole, SEEK_DATA)) >= 0) {
 		hole = lseek(in, at, SEEK_HOLE);
 		if (hole < 0 || copy_extent(in, out, at, hole) < 0)
-			return fail(err, to);
+			return snapshot_draft_fail(err, to);
 	}
 	return 0;
 }
@@ -176,7 +176,7 @@ static int note(struct snapshot_draft *d, const char *name, const char *hash,
 	int r;
 
 	if (fd < 0 || fstat(fd, &st) < 0)
-		return fail(err, path);
+		return snapshot_draft_fail(err, path);
 	if (!hash) {
 		r = filehash_of(fd, text, err);
 		if (r < 0)
@@ -223,7 +223,8 @@ static json_t *list_args(const struct vm_spec *spec)
 	return list;
 }
 
-static json_t *describe(const struct vm_spec *spec, const char *qemu)
+static json_t *snapshot_draft_describe_vm(const struct vm_spec *spec,
+					  const char *qemu)
 {
 	return json_pack(
 	    "{s:i, s:s, s:i, s:s, s:s, s:o, s:s, s:I, s:I, s:I, s:b, s:b, s:s, "
@@ -244,7 +245,7 @@ int snapshot_draft_describe(struct snapshot_draft *d,
 			    struct err *err)
 {
 	json_t *args = list_args(spec);
-	json_t *o = args ? describe(spec, qemu) : NULL;
+	json_t *o = args ? snapshot_draft_describe_vm(spec, qemu) : NULL;
 
 	if (!o) {
 		json_decref(args);
@@ -276,9 +277,9 @@ int snapshot_draft_commit(struct snapshot_draft *d, struct err *err)
 		return err_set(err, -EINVAL,
 			       "cannot write '%s': a name in it is no UTF-8",
 			       info);
-	r = write_file(tmp, text, strlen(text), err);
+	r = snapshot_draft_write_file(tmp, text, strlen(text), err);
 	if (r == 0 && rename(tmp, info) < 0)
-		r = fail(err, info);
+		r = snapshot_draft_fail(err, info);
 	if (r < 0)
 		return r;
 	json_decref(d->json);

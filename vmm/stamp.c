@@ -32,7 +32,7 @@ static int64_t ns_of(const struct timespec *t)
 }
 
 /* The line of path without the path; st is zeroed where there is none. */
-static char *describe(const char *path, struct stat *st)
+static char *stamp_describe(const char *path, struct stat *st)
 {
 	if (stat(path, st) < 0)
 		*st = (struct stat){0};
@@ -41,13 +41,13 @@ static char *describe(const char *path, struct stat *st)
 			  (uint64_t)st->st_ino);
 }
 
-static void add(struct stamp *s, const char *path, bool may_be_young)
+static void stamp_add_path(struct stamp *s, const char *path, bool may_be_young)
 {
 	CLEANUP(free_ptr) char *line = NULL;
 	struct timespec now;
 	struct stat st;
 
-	line = describe(path, &st);
+	line = stamp_describe(path, &st);
 	buf_printf(&s->text, "%s%s\n", line, path);
 	clock_gettime(CLOCK_REALTIME, &now);
 	if (strchr(path, '\n') || (!may_be_young && st.st_ino &&
@@ -57,12 +57,12 @@ static void add(struct stamp *s, const char *path, bool may_be_young)
 
 void stamp_add(struct stamp *s, const char *path)
 {
-	add(s, path, false);
+	stamp_add_path(s, path, false);
 }
 
 void stamp_add_made(struct stamp *s, const char *path)
 {
-	add(s, path, true);
+	stamp_add_path(s, path, true);
 }
 
 void stamp_append(struct stamp *s, const struct stamp *other)
@@ -106,7 +106,7 @@ static bool still_holds(const char *line)
 	}
 	if (!path)
 		return false;
-	now = describe(path, &st);
+	now = stamp_describe(path, &st);
 	return !strncmp(now, line, (size_t)(path - line)) &&
 	       strlen(now) == (size_t)(path - line);
 }

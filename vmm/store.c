@@ -21,7 +21,7 @@
 #define TMP_PREFIX "tmp-"
 #define READ_STEP  ((size_t)1 << 20)
 
-static bool is_dir(const char *path)
+static bool store_is_dir(const char *path)
 {
 	struct stat st;
 
@@ -36,9 +36,9 @@ static int store_mkdir(const char *path, struct err *err)
 	int code = errno;
 
 	/* Some file systems refuse a folder before they look for it. */
-	return is_dir(path) ? 0
-			    : disk_err(err, -code, path,
-				       "cannot make folder '%s'", path);
+	return store_is_dir(path) ? 0
+				  : disk_err(err, -code, path,
+					     "cannot make folder '%s'", path);
 }
 
 int store_mkdirs(const char *path, struct err *err)
@@ -46,7 +46,7 @@ int store_mkdirs(const char *path, struct err *err)
 	CLEANUP(free_ptr) char *p = mem_strdup(path);
 	int r = 0;
 
-	if (is_dir(path))
+	if (store_is_dir(path))
 		return 0;
 	for (char *s = p + 1; r == 0 && (s = strchr(s, '/')); s++) {
 		*s = '\0';
@@ -75,13 +75,7 @@ void store_remove(const char *path)
 		fts_close(fts);
 }
 
-static void dir_closep(DIR **d)
-{
-	if (*d)
-		closedir(*d);
-}
-
-static void sweep(const char *dir)
+static void store_sweep(const char *dir)
 {
 	CLEANUP(dir_closep) DIR *d = opendir(dir);
 	struct dirent *e;
@@ -117,7 +111,7 @@ int store_lock(const char *dir, void (*on_wait)(void *ctx), void *ctx,
 	if (r < 0)
 		return err_set(err, -errno, "cannot lock '%s': %s", path,
 			       strerror(errno));
-	sweep(dir);
+	store_sweep(dir);
 	return TAKE_FD(fd);
 }
 

@@ -33,7 +33,7 @@ int transport_pair(int *ret_ours, int *ret_theirs, struct err *err)
 	return 0;
 }
 
-static int make_pipe(int fds[2], struct err *err)
+static int transport_make_pipe(int fds[2], struct err *err)
 {
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return err_set(err, -errno,
@@ -44,7 +44,7 @@ static int make_pipe(int fds[2], struct err *err)
 
 int transport_pipe_from(int *ret_ours, int *ret_theirs, struct err *err)
 {
-	int fds[2], r = make_pipe(fds, err);
+	int fds[2], r = transport_make_pipe(fds, err);
 
 	if (r < 0)
 		return r;
@@ -60,7 +60,7 @@ int transport_pipe_from(int *ret_ours, int *ret_theirs, struct err *err)
 
 int transport_pipe_to(int *ret_ours, int *ret_theirs, struct err *err)
 {
-	int fds[2], r = make_pipe(fds, err);
+	int fds[2], r = transport_make_pipe(fds, err);
 
 	if (r < 0)
 		return r;
@@ -122,7 +122,7 @@ static void succeed(struct dial *d)
 	op_finish(&d->op, 0, NULL);
 }
 
-static void on_connected(void *ctx, int fd, unsigned ready)
+static void transport_on_connected(void *ctx, int fd, unsigned ready)
 {
 	struct dial *d = ctx;
 	int code = 0;
@@ -153,13 +153,13 @@ static void try_once(struct dial *d)
 		fail_try(d, errno);
 		return;
 	}
-	d->watch = watch_new(d->op.loop, d->fd, on_connected, d);
+	d->watch = watch_new(d->op.loop, d->fd, transport_on_connected, d);
 	watch_set(d->watch, LOOP_WRITE);
 	timer_set(d->timer, clock_deadline_ns(DIAL_TRY_NS));
 }
 
 /* A try took too long, or it is time for the next. */
-static void on_timer(void *ctx)
+static void transport_on_timer(void *ctx)
 {
 	struct dial *d = ctx;
 
@@ -169,7 +169,7 @@ static void on_timer(void *ctx)
 		try_once(d);
 }
 
-static void on_stop(struct op *op, int reason)
+static void transport_on_stop(struct op *op, int reason)
 {
 	struct dial *d = CONTAINER_OF(op, struct dial, op);
 
@@ -187,8 +187,8 @@ void dial_start(struct dial *d, struct loop *l, const struct sockaddr *addr,
 	assert(addr_len <= sizeof(d->addr));
 	*d = (struct dial){.fd = -1, .addr_len = addr_len};
 	memcpy(&d->addr, addr, addr_len);
-	op_init(&d->op, l, on_stop);
-	d->timer = timer_new(l, on_timer, d);
+	op_init(&d->op, l, transport_on_stop);
+	d->timer = timer_new(l, transport_on_timer, d);
 	/* From the loop: so it never succeeds before this returns. */
 	timer_set(d->timer, clock_now_ns());
 	op_start(&d->op, deadline_ns);

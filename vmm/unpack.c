@@ -156,7 +156,7 @@ static int unpack_zstd(const uint8_t *in, size_t n, size_t max, struct buf *out)
 	return r == 0 ? 0 : -EBADMSG;
 }
 
-static uint32_t le32(const uint8_t *p)
+static uint32_t unpack_le32(const uint8_t *p)
 {
 	return p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 |
 	       (uint32_t)p[3] << 24;
@@ -176,7 +176,7 @@ static int unpack_lz4(const uint8_t *in, size_t n, size_t max, struct buf *out)
 
 		if (n - at < 4)
 			return -EBADMSG;
-		size = le32(in + at);
+		size = unpack_le32(in + at);
 		at += 4;
 		if (size == LZ4_MAGIC)
 			continue;

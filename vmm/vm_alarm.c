@@ -50,7 +50,7 @@ void vm_panicked(struct vm *vm, const struct err *err)
 	vm_kick(vm);
 }
 
-static void on_alarm(void *ctx, const char *alarm, const char *line)
+static void vm_alarm_on_alarm(void *ctx, const char *alarm, const char *line)
 {
 	struct vm *vm = ctx;
 	struct err err;
@@ -83,7 +83,8 @@ void vm_set_alarms(struct vm *vm)
 	texts[0] = panic_text;
 	for (size_t i = 0; i < rules->n; i++)
 		texts[i + 1] = rules->v[i].text;
-	console_set_alarms(vm->console, texts, rules->n + 1, on_alarm, vm);
+	console_set_alarms(vm->console, texts, rules->n + 1, vm_alarm_on_alarm,
+			   vm);
 	free(texts);
 }
 
@@ -94,7 +95,7 @@ void vm_on_alarm(struct vm *vm, vm_alarm_cb cb)
 
 /* Any of those who are told may free the VM. A pause or a resume ends by
  * itself; so does a shutdown, which fails what is in flight. */
-static void interrupt(struct vm *vm, const struct err *err)
+static void vm_alarm_interrupt(struct vm *vm, const struct err *err)
 {
 	if (vm->is_shutting_down)
 		return;
@@ -125,5 +126,5 @@ void vm_step_alarm(struct vm *vm)
 	vm_add_console(vm, &err);
 	if (is_expected || !vm->on_alarm ||
 	    vm->on_alarm(vm->ctx, VM_ALARM_TEXT, &err))
-		interrupt(vm, &err);
+		vm_alarm_interrupt(vm, &err);
 }

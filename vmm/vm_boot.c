@@ -432,7 +432,7 @@ static void reopened(struct vm *vm)
  * port a second. For that reason, too, what is told after a reset may be of
  * before: it concerns the new agent only once that has opened its port.
  */
-static void on_port(void *ctx, const json_t *data)
+static void vm_boot_on_port(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
 	const char *id = json_string_value(json_object_get(data, "id"));
@@ -518,7 +518,7 @@ static void on_shutdown(void *ctx, const json_t *data)
 		 reason ? reason : "unknown");
 }
 
-static void on_reset(void *ctx, const json_t *data)
+static void vm_boot_on_reset(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
 
@@ -529,7 +529,7 @@ static void on_reset(void *ctx, const json_t *data)
 }
 
 /* The virtual CPUs stand still; QEMU waits for the disks. */
-static void on_stop(void *ctx, const json_t *data)
+static void vm_boot_on_stop(void *ctx, const json_t *data)
 {
 	struct vm *vm = ctx;
 
@@ -568,10 +568,10 @@ static void on_panicked(void *ctx, const json_t *data)
 
 const struct qmp_event vm_events[] = {
     {"SHUTDOWN", on_shutdown},
-    {"RESET", on_reset},
+    {"RESET", vm_boot_on_reset},
     {"SUSPEND", on_suspend},
     {"GUEST_PANICKED", on_panicked},
-    {"VSERPORT_CHANGE", on_port},
-    {"STOP", on_stop},
+    {"VSERPORT_CHANGE", vm_boot_on_port},
+    {"STOP", vm_boot_on_stop},
     {NULL, NULL},
 };

@@ -187,7 +187,7 @@ void vm_die(struct vm *vm, const struct err *reason)
 }
 
 /* QEMU ended because it was asked to, by us or by the guest. */
-static void settle(struct vm *vm)
+static void vm_death_settle(struct vm *vm)
 {
 	struct err err;
 
@@ -214,7 +214,7 @@ static bool step_exit(struct vm *vm)
 
 	if (vm->is_shutting_down ||
 	    (vm->guest_off && vm->state != VM_BOOTING)) {
-		settle(vm);
+		vm_death_settle(vm);
 		return true;
 	}
 	describe_exit(vm, &err);

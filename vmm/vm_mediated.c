@@ -35,7 +35,8 @@ static int lock_image(int fd, const char *path, struct err *err)
 }
 
 /* The image is the base, or the top itself. */
-static int open_image(struct vm_disk *d, bool is_top, struct err *err)
+static int vm_mediated_open_image(struct vm_disk *d, bool is_top,
+				  struct err *err)
 {
 	const char *path = d->spec->path;
 	int fd = open(path, (is_top ? O_RDWR : O_RDONLY) | O_CLOEXEC);
@@ -74,7 +75,7 @@ int vm_mediated_prepare(struct vm *vm, size_t i, struct err *err)
 			       "takes raw ones (qemu-img convert -O raw)",
 			       d->spec->path);
 	if (d->spec->path)
-		r = open_image(d, is_whole, err);
+		r = vm_mediated_open_image(d, is_whole, err);
 	if (r == 0 && vm_disk_has_top(d))
 		r = d->top_fd = create_top(vm, i, 0, err);
 	if (r < 0)

@@ -269,7 +269,7 @@ void vm_link_start(struct vm *vm, struct port *port, bool is_up,
 /* --- in the guest --------------------------------------------------------- */
 
 /* "MAC=BRIDGE", and of IPv6 behind it ",ADDRESS,GATEWAY". */
-static void add_words(struct strvec *argv, const struct vm_nic *nic)
+static void vm_net_add_words(struct strvec *argv, const struct vm_nic *nic)
 {
 	const struct bridge *b = port_bridge(nic->port);
 	char mac[MAC_TEXT_MAX], own[IPV6_TEXT_MAX], gateway[IPV6_TEXT_MAX];
@@ -297,7 +297,7 @@ static bool is_set_up(const struct port *p)
 static void add_nic(struct strvec *argv, const struct vm_nic *nic)
 {
 	if (is_set_up(nic->port))
-		add_words(argv, nic);
+		vm_net_add_words(argv, nic);
 	else
 		strvec_add(argv, "-");
 }
@@ -313,7 +313,7 @@ void vm_net_command(const struct vm *vm, const struct port *port,
 	strvec_add(argv, vm->copy.spec.net_setup);
 	strvec_add(argv, verb);
 	strvec_addf(argv, "%zu", i);
-	add_words(argv, &vm->nics[i]);
+	vm_net_add_words(argv, &vm->nics[i]);
 }
 
 static bool has_nic_to_set_up(const struct vm *vm)
@@ -351,7 +351,7 @@ bool vm_net_start(struct vm *vm)
 }
 
 /* What it printed, as one line. */
-static void describe(const struct exec *x, struct err *err)
+static void vm_net_describe(const struct exec *x, struct err *err)
 {
 	CLEANUP(buf_done) struct buf text = {0};
 	const struct buf *b = &x->err_out;
@@ -385,7 +385,7 @@ bool vm_net_is_done(struct vm *vm)
 	if (x->op.result < 0)
 		vm->net_err = x->op.err;
 	else if (x->status || x->signalled)
-		describe(x, &vm->net_err);
+		vm_net_describe(x, &vm->net_err);
 	else
 		tell_ports(vm);
 	if (vm->net_err.code)

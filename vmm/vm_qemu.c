@@ -137,8 +137,8 @@ static void inherit_all(struct inherited *in, const struct vm *vm,
 			inherit(in, vm->disks[i].layers[k]);
 }
 
-static void fill_spec(struct vm *vm, const struct boot_fds *f,
-		      struct qemu_spec *ret)
+static void vm_qemu_fill_spec(struct vm *vm, const struct boot_fds *f,
+			      struct qemu_spec *ret)
 {
 	const struct vm_spec *spec = &vm->copy.spec;
 
@@ -186,7 +186,7 @@ int vm_start_qemu(struct vm *vm, const struct boot_fds *f, struct err *err)
 	cmdline = kernel_cmdline(user, spec->accel, spec->cpus, err);
 	if (!cmdline)
 		return err->code;
-	fill_spec(vm, f, &qemu);
+	vm_qemu_fill_spec(vm, f, &qemu);
 	qemu.cmdline = cmdline;
 	qemu.ram_fd = ram_fd;
 	if (ram_fd >= 0) {

@@ -76,7 +76,7 @@ uint64_t vm_revival_handles(const struct vm *vm)
 /* --- QEMU ------------------------------------------------------------------
  */
 
-static int check_qemu(const struct vm *vm, struct err *err)
+static int vm_restore_check_qemu(const struct vm *vm, struct err *err)
 {
 	const char *now = qmp_version(vm->qmp);
 
@@ -88,7 +88,7 @@ static int check_qemu(const struct vm *vm, struct err *err)
 		       vm->revival->qemu, now);
 }
 
-static json_t *ask_bios(const struct vm *vm)
+static json_t *vm_restore_ask_bios(const struct vm *vm)
 {
 	CLEANUP(free_ptr)
 	char *line = mem_printf("gpa2hva 0x%llx",
@@ -116,14 +116,15 @@ static int begin_load(struct vm *vm, struct err *err)
 	return r->load ? 0 : err->code;
 }
 
-static void start(struct vm *vm, enum step step)
+static void vm_restore_start_step(struct vm *vm, enum step step)
 {
 	struct vm_revival *r = vm->revival;
 
 	r->step = step;
 	switch (step) {
 	case STEP_BIOS:
-		vm_start_command(vm, "human-monitor-command", ask_bios(vm));
+		vm_start_command(vm, "human-monitor-command",
+				 vm_restore_ask_bios(vm));
 		break;
 	case STEP_RAM_AT:
 		vm_start_command(vm, "human-monitor-command", vm_ask_ram(vm));
@@ -152,15 +153,16 @@ static int answered(struct vm *vm, struct err *err)
 	case STEP_BIOS:
 		rc = put_bios(vm, err);
 		if (rc == 0)
-			start(vm, r->delta_fd < 0 ? STEP_DEVICES : STEP_RAM_AT);
+			vm_restore_start_step(
+			    vm, r->delta_fd < 0 ? STEP_DEVICES : STEP_RAM_AT);
 		break;
 	case STEP_RAM_AT:
 		rc = begin_load(vm, err);
 		if (rc == 0)
-			start(vm, STEP_RAM);
+			vm_restore_start_step(vm, STEP_RAM);
 		break;
 	case STEP_DEVICES:
-		start(vm, STEP_GUEST);
+		vm_restore_start_step(vm, STEP_GUEST);
 		break;
 	case STEP_RAM:
 	case STEP_GUEST:
@@ -176,7 +178,7 @@ static int load_some(struct vm *vm, struct err *err)
 
 	if (rc > 0) {
 		r->load = ram_copy_free(r->load);
-		start(vm, STEP_DEVICES);
+		vm_restore_start_step(vm, STEP_DEVICES);
 	} else if (rc == 0) {
 		vm_kick(vm);
 	}
@@ -192,9 +194,9 @@ void vm_step_revival(struct vm *vm)
 
 	if (!r->is_begun) {
 		r->is_begun = true;
-		rc = check_qemu(vm, &err);
+		rc = vm_restore_check_qemu(vm, &err);
 		if (rc == 0)
-			start(vm, STEP_BIOS);
+			vm_restore_start_step(vm, STEP_BIOS);
 	} else if (r->step == STEP_RAM) {
 		rc = load_some(vm, &err);
 	} else if (r->step != STEP_GUEST && op_is_done(&vm->command.op)) {

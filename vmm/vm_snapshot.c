@@ -84,7 +84,8 @@ static int take_migrate(struct vm *vm, const json_t *ret, struct err *err)
 		   : 0;
 }
 
-static int take_block(struct vm *vm, const json_t *ret, struct err *err)
+static int vm_snapshot_take_block(struct vm *vm, const json_t *ret,
+				  struct err *err)
 {
 	size_t i;
 	json_t *o;
@@ -224,7 +225,7 @@ static json_t *ask_ramblock(const struct vm *vm)
 	return hmp("info ramblock");
 }
 
-static json_t *ask_bios(const struct vm *vm)
+static json_t *vm_snapshot_ask_bios(const struct vm *vm)
 {
 	CLEANUP(free_ptr)
 	char *line = mem_printf("gpa2hva 0x%" PRIx64,
@@ -251,7 +252,7 @@ static int begin_freeze(struct vm *vm, struct err *err);
 static int end_freeze(struct vm *vm, const json_t *ret, struct err *err);
 static int copy_ram(struct vm *vm, struct err *err);
 static int hash_disks(struct vm *vm, struct err *err);
-static int write_rest(struct vm *vm, struct err *err);
+static int vm_snapshot_write_rest(struct vm *vm, struct err *err);
 
 /* Either asks QEMU, or does something until it returns 1. */
 struct saving_step {
@@ -265,15 +266,15 @@ static const struct saving_step steps[] = {
     {"stop", NULL, NULL, NULL},
     {"query-migrate", NULL, take_migrate, NULL},
     {NULL, NULL, NULL, begin_freeze},
-    {"query-block", NULL, take_block, NULL},
+    {"query-block", NULL, vm_snapshot_take_block, NULL},
     {"human-monitor-command", ask_ramblock, take_ramblock, NULL},
-    {"human-monitor-command", ask_bios, take_bios, NULL},
+    {"human-monitor-command", vm_snapshot_ask_bios, take_bios, NULL},
     {"human-monitor-command", vm_ask_ram, take_ram, NULL},
     {"transaction", vm_ask_freeze, end_freeze, NULL},
     {"xen-save-devices-state", ask_state, take_state, NULL},
     {NULL, NULL, NULL, copy_ram},
     {NULL, NULL, NULL, hash_disks},
-    {NULL, NULL, NULL, write_rest},
+    {NULL, NULL, NULL, vm_snapshot_write_rest},
 };
 
 /* --- the RAM ---------------------------------------------------------------
@@ -376,7 +377,7 @@ static int hash_disks(struct vm *vm, struct err *err)
 /* --- the rest --------------------------------------------------------------
  */
 
-static void add_nics(struct vm *vm)
+static void vm_snapshot_add_nics(struct vm *vm)
 {
 	json_t *list = json_array();
 
@@ -396,7 +397,7 @@ static void add_nics(struct vm *vm)
 	json_object_set_new(vm->saving->draft.json, "nics", list);
 }
 
-static int write_initrd(struct vm *vm, struct err *err)
+static int vm_snapshot_write_initrd(struct vm *vm, struct err *err)
 {
 	struct snapshot_draft *d = &vm->saving->draft;
 	CLEANUP(free_ptr) char *path = snapshot_draft_path(d, SNAPSHOT_INITRD);
@@ -421,13 +422,13 @@ static int write_console(struct vm *vm, struct err *err)
 					  buf_data(&log), log.len, err);
 }
 
-static int write_rest(struct vm *vm, struct err *err)
+static int vm_snapshot_write_rest(struct vm *vm, struct err *err)
 {
 	struct snapshot_draft *d = &vm->saving->draft;
 	int r = snapshot_draft_describe(d, &vm->copy.spec, qmp_version(vm->qmp),
 					err);
 
-	add_nics(vm);
+	vm_snapshot_add_nics(vm);
 	json_object_set_new(
 	    d->json, "console_mark",
 	    json_integer((json_int_t)console_boot_mark(vm->console)));
@@ -435,7 +436,7 @@ static int write_rest(struct vm *vm, struct err *err)
 	    d->json, "next_handle",
 	    json_integer((json_int_t)client_next_handle(vm->client)));
 	if (r == 0 && (r = vm_save_disks(vm, d, err)) == 0 &&
-	    (r = write_initrd(vm, err)) == 0 &&
+	    (r = vm_snapshot_write_initrd(vm, err)) == 0 &&
 	    (r = write_console(vm, err)) == 0)
 		r = snapshot_draft_commit(d, err);
 	return r < 0 ? r : 1;
@@ -452,7 +453,7 @@ void vm_resume_quietly(struct vm *vm)
 }
 
 /* Its CPUs go on; r: how it ended. */
-static void finish(struct vm *vm, int r, struct err *err)
+static void vm_snapshot_finish(struct vm *vm, int r, struct err *err)
 {
 	qmp_call_done(&vm->command);
 	vm_resume_quietly(vm);
@@ -507,7 +508,7 @@ void vm_step_saving(struct vm *vm)
 		return;
 	}
 	if (r < 0 || (r > 0 && ++s->step == ARRAY_LEN(steps))) {
-		finish(vm, r, &err);
+		vm_snapshot_finish(vm, r, &err);
 		return;
 	}
 	if (r > 0)
@@ -531,7 +532,7 @@ void vm_snapshot_start(struct vm *vm, const char *dir, json_t *take_note,
 	if (snapshot_draft_init(&vm->saving->draft, dir, &err) < 0) {
 		json_decref(take_note);
 		vm->saving->was_running = false;
-		finish(vm, err.code, &err);
+		vm_snapshot_finish(vm, err.code, &err);
 		return;
 	}
 	if (take_note)

@@ -3,7 +3,7 @@
 
 #include <stdlib.h>
 
-static const char *keep(struct vm_spec_copy *c, const char *s)
+static const char *vm_spec_keep(struct vm_spec_copy *c, const char *s)
 {
 	if (!s)
 		return NULL;
@@ -25,7 +25,7 @@ static void keep_files(struct vm_spec_copy *c, const struct vm_spec *from)
 	c->contents = mem_realloc_array(NULL, from->n_files, sizeof(char *));
 	for (size_t i = 0; i < from->n_files; i++) {
 		c->files[i] = from->files[i];
-		c->files[i].path = keep(c, from->files[i].path);
+		c->files[i].path = vm_spec_keep(c, from->files[i].path);
 		c->contents[i] =
 		    mem_dup(from->files[i].content, from->files[i].n);
 		c->files[i].content = c->contents[i];
@@ -38,8 +38,8 @@ static void keep_disks(struct vm_spec_copy *c, const struct vm_spec *from)
 	c->disks = mem_realloc_array(NULL, from->n_disks, sizeof(*c->disks));
 	for (size_t i = 0; i < from->n_disks; i++) {
 		c->disks[i] = from->disks[i];
-		c->disks[i].id = keep(c, from->disks[i].id);
-		c->disks[i].path = keep(c, from->disks[i].path);
+		c->disks[i].id = vm_spec_keep(c, from->disks[i].id);
+		c->disks[i].path = vm_spec_keep(c, from->disks[i].path);
 	}
 	c->spec.disks = c->disks;
 }
@@ -47,19 +47,19 @@ static void keep_disks(struct vm_spec_copy *c, const struct vm_spec *from)
 void vm_spec_copy_init(struct vm_spec_copy *c, const struct vm_spec *spec)
 {
 	*c = (struct vm_spec_copy){.spec = *spec};
-	c->spec.name = keep(c, spec->name);
-	c->spec.run_dir = keep(c, spec->run_dir);
-	c->spec.qemu = keep(c, spec->qemu);
-	c->spec.kernel = keep(c, spec->kernel);
-	c->spec.initrd = keep(c, spec->initrd);
-	c->spec.cmdline = keep(c, spec->cmdline ? spec->cmdline : "");
+	c->spec.name = vm_spec_keep(c, spec->name);
+	c->spec.run_dir = vm_spec_keep(c, spec->run_dir);
+	c->spec.qemu = vm_spec_keep(c, spec->qemu);
+	c->spec.kernel = vm_spec_keep(c, spec->kernel);
+	c->spec.initrd = vm_spec_keep(c, spec->initrd);
+	c->spec.cmdline = vm_spec_keep(c, spec->cmdline ? spec->cmdline : "");
 	c->spec.modules =
 	    keep_list(&c->modules, spec->modules, spec->n_modules);
 	c->spec.net_modules =
 	    keep_list(&c->net_modules, spec->net_modules, spec->n_net_modules);
 	c->spec.disk_modules = keep_list(&c->disk_modules, spec->disk_modules,
 					 spec->n_disk_modules);
-	c->spec.net_setup = keep(c, spec->net_setup);
+	c->spec.net_setup = vm_spec_keep(c, spec->net_setup);
 	c->spec.qemu_args =
 	    keep_list(&c->qemu_args, spec->qemu_args, spec->n_qemu_args);
 	if (spec->alarms)

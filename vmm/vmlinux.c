@@ -35,7 +35,7 @@ static uint16_t le16(const uint8_t *p)
 	return (uint16_t)(p[0] | p[1] << 8);
 }
 
-static uint32_t le32(const uint8_t *p)
+static uint32_t vmlinux_le32(const uint8_t *p)
 {
 	return le16(p) | (uint32_t)le16(p + 2) << 16;
 }
@@ -58,8 +58,8 @@ static bool find_payload(const uint8_t *image, size_t n, const uint8_t **ret_p,
 			 size_t *ret_n)
 {
 	uint64_t sects = image[HDR_SETUP_SECTS];
-	uint64_t at = le32(image + HDR_PAYLOAD_OFFSET);
-	uint64_t size = le32(image + HDR_PAYLOAD_LENGTH);
+	uint64_t at = vmlinux_le32(image + HDR_PAYLOAD_OFFSET);
+	uint64_t size = vmlinux_le32(image + HDR_PAYLOAD_LENGTH);
 
 	at += ((sects ? sects : SETUP_SECTS_OLD) + 1) * SECTOR;
 	if (at > n || size > n - at || size < 4)
@@ -158,7 +158,7 @@ bool vmlinux_has_pvh(const uint8_t *elf, size_t n)
 }
 
 /* A word of what a release may be made of, up to a space. */
-static char *take_release(const uint8_t *p, size_t n)
+static char *vmlinux_take_release(const uint8_t *p, size_t n)
 {
 	size_t len = 0;
 
@@ -179,8 +179,9 @@ char *vmlinux_release(const uint8_t *image, size_t n)
 		size_t at = le16(image + HDR_KERNEL_VERSION);
 
 		at += SECTOR;
-		return at > SECTOR && at < n ? take_release(image + at, n - at)
-					     : NULL;
+		return at > SECTOR && at < n
+			   ? vmlinux_take_release(image + at, n - at)
+			   : NULL;
 	}
 	if (!vmlinux_is_elf(image, n))
 		return NULL;
@@ -188,7 +189,7 @@ char *vmlinux_release(const uint8_t *image, size_t n)
 		char *release;
 
 		p += strlen(BANNER);
-		release = take_release(p, (size_t)(end - p));
+		release = vmlinux_take_release(p, (size_t)(end - p));
 		if (release)
 			return release;
 	}

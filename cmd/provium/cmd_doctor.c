@@ -32,8 +32,8 @@ struct check {
 	void (*run)(struct doctor *d, const char *name);
 };
 
-static void put(const struct doctor *d, enum print_style style,
-		const char *word, const char *name, const char *text)
+static void cmd_doctor_put(const struct doctor *d, enum print_style style,
+			   const char *word, const char *name, const char *text)
 {
 	CLEANUP(free_ptr) char *head = mem_printf("  %-5s ", word);
 	CLEANUP(free_ptr) char *label = mem_printf("%-17s ", name);
@@ -46,12 +46,13 @@ static void put(const struct doctor *d, enum print_style style,
 
 static void good(const struct doctor *d, const char *name, const char *text)
 {
-	put(d, PRINT_GOOD, "ok", name, text);
+	cmd_doctor_put(d, PRINT_GOOD, "ok", name, text);
 }
 
-static void bad(struct doctor *d, const char *name, const struct err *err)
+static void cmd_doctor_bad(struct doctor *d, const char *name,
+			   const struct err *err)
 {
-	put(d, PRINT_BAD, "FAIL", name, err->text);
+	cmd_doctor_put(d, PRINT_BAD, "FAIL", name, err->text);
 	d->is_broken = true;
 }
 
@@ -77,7 +78,7 @@ static void check_config(struct doctor *d, const char *name)
 	struct err err;
 
 	if (config_load(&d->config, d->s->config, &err) < 0) {
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 		return;
 	}
 	d->has_config = true;
@@ -86,7 +87,7 @@ static void check_config(struct doctor *d, const char *name)
 			    : "none; the default guest, tests from here");
 }
 
-static void check_qemu(struct doctor *d, const char *name)
+static void cmd_doctor_check_qemu(struct doctor *d, const char *name)
 {
 	struct err err;
 	CLEANUP(free_ptr) char *qemu = host_find_qemu(&err);
@@ -95,7 +96,7 @@ static void check_qemu(struct doctor *d, const char *name)
 	if (qemu)
 		version = host_qemu_version(qemu, &err);
 	if (!version) {
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 		return;
 	}
 	CLEANUP(free_ptr) char *text = mem_printf("%s (%s)", qemu, version);
@@ -111,7 +112,7 @@ static void check_net(struct doctor *d, const char *name)
 	if (!qemu)
 		return; /* said already */
 	if (host_qemu_check_net(qemu, &err) < 0)
-		put(d, PRINT_WARN, "-", name, err.text);
+		cmd_doctor_put(d, PRINT_WARN, "-", name, err.text);
 	else
 		good(d, name, "QEMU has -netdev stream; no rights are needed");
 }
@@ -138,7 +139,8 @@ static void check_kernel_net(struct doctor *d, const char *name)
 		char *text = mem_printf("%s%s", err.text,
 					is_default ? "" : "; not needed");
 
-		put(d, is_default ? PRINT_WARN : PRINT_DIM, "-", name, text);
+		cmd_doctor_put(d, is_default ? PRINT_WARN : PRINT_DIM, "-",
+			       name, text);
 		return;
 	}
 	good(d, name, "available, for bridges with network = \"kernel\"");
@@ -162,7 +164,7 @@ static void check_accel(struct doctor *d, const char *name)
 	struct err err;
 
 	if (host_choose_accel(wish, &choice, &err) < 0)
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 	else
 		put_choice(d, name, accel_name((enum accel)choice.value),
 			   &choice);
@@ -176,7 +178,7 @@ static void check_transport(struct doctor *d, const char *name)
 	struct err err;
 
 	if (host_choose_transport(wish, &choice, &err) < 0)
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 	else
 		put_choice(d, name,
 			   transport_name((enum transport)choice.value),
@@ -195,7 +197,7 @@ static void check_device(struct doctor *d, const char *path)
 	CLEANUP(free_ptr)
 	char *text =
 	    mem_printf("does not open: %s; not needed", strerror(errno));
-	put(d, PRINT_DIM, "-", path, text);
+	cmd_doctor_put(d, PRINT_DIM, "-", path, text);
 }
 
 static void check_kernel_of(struct doctor *d, const char *name,
@@ -208,7 +210,7 @@ static void check_kernel_of(struct doctor *d, const char *name,
 		return;
 	}
 	err_set(&err, -errno, "kernel '%s': %s", p->kernel, strerror(errno));
-	bad(d, name, &err);
+	cmd_doctor_bad(d, name, &err);
 }
 
 /* Whether an image was made before: then none is fetched. */
@@ -235,17 +237,18 @@ static void check_default_guest(struct doctor *d, const char *name)
 
 	guest_places_get(&places);
 	if (guest_source_check(&places, &err) < 0) {
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 		return;
 	}
 	if (!guest_source_is_local(&places) && !has_image(d)) {
-		put(d, PRINT_WARN, "-", name,
+		cmd_doctor_put(
+		    d, PRINT_WARN, "-", name,
 		    "no kernel in /boot: the first run, or provium guest "
 		    "build, fetches Debian's");
 		return;
 	}
 	if (guest_default(d->config.cache_dir, NULL, NULL, &g, &err) < 0) {
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 		return;
 	}
 	CLEANUP(free_ptr)
@@ -279,12 +282,12 @@ static void check_busybox(struct doctor *d, const char *name)
 		return;
 	}
 	if (profile(d) && profile(d)->kernel) {
-		put(d, PRINT_DIM, "-", name, "none; not needed");
+		cmd_doctor_put(d, PRINT_DIM, "-", name, "none; not needed");
 		return;
 	}
 	err_set(&err, -ENOENT,
 		"none; the default guest needs it: install busybox-static");
-	bad(d, name, &err);
+	cmd_doctor_bad(d, name, &err);
 }
 
 /* MemAvailable of proc(5), in bytes; 0: unknown. */
@@ -313,14 +316,14 @@ static void check_memory(struct doctor *d, const char *name)
 	if (have && have < want) {
 		struct err err;
 		err_set(&err, -ENOMEM, "%s", text);
-		bad(d, name, &err);
+		cmd_doctor_bad(d, name, &err);
 	} else {
 		good(d, name, text);
 	}
 }
 
 static const struct check checks[] = {
-    {"config", check_config},	  {"qemu", check_qemu},
+    {"config", check_config},	  {"qemu", cmd_doctor_check_qemu},
     {"accelerator", check_accel}, {"transport", check_transport},
     {"/dev/kvm", check_device},	  {"/dev/vhost-vsock", check_device},
     {"busybox", check_busybox},	  {"guest", check_guest},

@@ -56,7 +56,7 @@ static int complain_of_many(const struct settings *s, const json_t *chosen)
 			s->args[0], (long long)first);
 }
 
-static int explain(const struct settings *s, const json_t *tree)
+static int cmd_explain_explain(const struct settings *s, const json_t *tree)
 {
 	struct printer p = {stdout, outputs_is_colored(s, stdout)};
 	const char *word = s->n_args > 1 ? s->args[1] : NULL;
@@ -99,7 +99,7 @@ int cmd_explain(const struct settings *s)
 	if (read_events(&r, s->args[0], &err) < 0)
 		status = complain("%s", err.text);
 	else
-		status = explain(s, report_tree_document(sink));
+		status = cmd_explain_explain(s, report_tree_document(sink));
 	if (r.interrupted && status != STATUS_BROKEN)
 		complain("explain: not all was run: interrupted by %s",
 			 r.interrupted);

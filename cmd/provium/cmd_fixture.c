@@ -28,7 +28,8 @@ struct job_list {
 };
 
 /* Text of a fixture's, on a terminal. */
-static void put_line(FILE *out, const char *before, const char *text)
+static void cmd_fixture_put_line(FILE *out, const char *before,
+				 const char *text)
 {
 	CLEANUP(buf_done) struct buf line = {0};
 
@@ -48,13 +49,14 @@ static void print_text(void *ctx, const char *text)
 	(void)ctx;
 	while ((line = strsep(&rest, "\n")))
 		if (*line || rest)
-			put_line(stdout, "  | ", line);
+			cmd_fixture_put_line(stdout, "  | ", line);
 	fflush(stdout);
 }
 
 static void say_waiting(void *ctx)
 {
-	put_line(stderr, "waiting for another process that builds ", ctx);
+	cmd_fixture_put_line(stderr, "waiting for another process that builds ",
+			     ctx);
 }
 
 /* The text has lines: what a command printed, what a console showed. */
@@ -65,7 +67,7 @@ static void complain_of(const char *name, const char *text)
 
 	complain("fixture '%s': %s", name, line);
 	while ((line = strsep(&rest, "\n")))
-		put_line(stderr, "", line);
+		cmd_fixture_put_line(stderr, "", line);
 }
 
 static int build_one(const struct job_list *l, size_t i, bool is_forced)
@@ -81,7 +83,7 @@ static int build_one(const struct job_list *l, size_t i, bool is_forced)
 	struct err err;
 	bool is_new;
 
-	put_line(stderr, "building ", name);
+	cmd_fixture_put_line(stderr, "building ", name);
 	if (fixture_build(&b, &is_new, &err) < 0) {
 		complain_of(name, err.text);
 		return STATUS_FAILED;
@@ -118,7 +120,7 @@ static int verb_list(const struct job_list *l, size_t i)
 
 	if (fixture_lookup(&l->fixtures, l->wanted.paths.v[i], &e, &err) < 0) {
 		printf("  -      %s  ", name);
-		put_line(stdout, "", err.text);
+		cmd_fixture_put_line(stdout, "", err.text);
 		return STATUS_OK;
 	}
 	at = (time_t)e.built_at;
@@ -140,7 +142,7 @@ static int verb_stale(const struct job_list *l, size_t i)
 		return STATUS_OK;
 	}
 	printf("  %s  ", l->wanted.names.v[i]);
-	put_line(stdout, "", err.text);
+	cmd_fixture_put_line(stdout, "", err.text);
 	return STATUS_FAILED;
 }
 
@@ -187,8 +189,8 @@ static int add_word(struct job_list *l, const char *word, struct err *err)
 	return 0;
 }
 
-static int run_verb(const struct fixture_verb *verb, const struct settings *s,
-		    struct job_list *l)
+static int cmd_fixture_run_verb(const struct fixture_verb *verb,
+				const struct settings *s, struct job_list *l)
 {
 	struct err err;
 	int status = STATUS_OK, r = 0;
@@ -231,7 +233,7 @@ static int with_config(const struct fixture_verb *verb,
 	/* It makes no VM, and needs no folder for that. */
 	l.fixtures.config = &config;
 	l.fixtures.vms = vm_factory_new(loop, &config, "");
-	status = run_verb(verb, s, &l);
+	status = cmd_fixture_run_verb(verb, s, &l);
 	vm_factory_free(l.fixtures.vms);
 	loop_free(loop);
 	config_done(&config);

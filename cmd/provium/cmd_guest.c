@@ -51,7 +51,7 @@ static int guest_build(const struct config *c, struct err *err)
 	return make_default(c, true, err);
 }
 
-static int guest_path(const struct config *c, struct err *err)
+static int cmd_guest_guest_path(const struct config *c, struct err *err)
 {
 	return make_default(c, false, err);
 }
@@ -80,10 +80,11 @@ static int guest_print_list(const struct config *c, struct err *err)
 static const struct guest_verb verbs[] = {
     {"build", guest_build},
     {"list", guest_print_list},
-    {"path", guest_path},
+    {"path", cmd_guest_guest_path},
 };
 
-static int run_verb(const struct guest_verb *verb, const struct settings *s)
+static int cmd_guest_run_verb(const struct guest_verb *verb,
+			      const struct settings *s)
 {
 	struct config config;
 	struct err err;
@@ -105,7 +106,7 @@ int cmd_guest(const struct settings *s)
 				name, s->args[1]);
 	for (size_t i = 0; i < ARRAY_LEN(verbs); i++) {
 		if (!strcmp(verbs[i].name, name))
-			return run_verb(&verbs[i], s);
+			return cmd_guest_run_verb(&verbs[i], s);
 	}
 	if (!*name)
 		return complain("guest: say what: build, list or path");

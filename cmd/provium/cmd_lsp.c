@@ -28,7 +28,7 @@ static const char *stubs_text(void)
 }
 
 /* flags: O_TRUNC to replace it, O_EXCL to leave it alone (-EEXIST). */
-static int put_file(const char *path, int flags, const char *text)
+static int cmd_lsp_put_file(const char *path, int flags, const char *text)
 {
 	CLEANUP(fd_closep)
 	int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644);
@@ -60,11 +60,11 @@ int cmd_lsp(const struct settings *s)
 				s->args[1]);
 	if (mkdir(lib, 0755) < 0 && errno != EEXIST)
 		return complain("cannot make '%s': %s", lib, strerror(errno));
-	r = put_file(stubs, O_TRUNC, stubs_text());
+	r = cmd_lsp_put_file(stubs, O_TRUNC, stubs_text());
 	if (r < 0)
 		return complain("cannot write '%s': %s", stubs, strerror(-r));
 	printf("wrote %s\n", stubs);
-	r = put_file(config, O_EXCL, luarc);
+	r = cmd_lsp_put_file(config, O_EXCL, luarc);
 	if (r == -EEXIST)
 		printf("kept %s: it needs \"workspace.library\": "
 		       "[\".provium\"] and \"runtime.version\": \"LuaJIT\"\n",

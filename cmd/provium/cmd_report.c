@@ -8,7 +8,8 @@
 #include "runner/replay.h"
 #include "runner/report.h"
 
-static int read_one(struct replay *r, const char *path, struct err *err)
+static int cmd_report_read_one(struct replay *r, const char *path,
+			       struct err *err)
 {
 	CLEANUP(file_closep) FILE *f = NULL;
 
@@ -21,18 +22,19 @@ static int read_one(struct replay *r, const char *path, struct err *err)
 	return replay_file(r, f, path, err);
 }
 
-static int read_all(const struct settings *s, struct replay *r, struct err *err)
+static int cmd_report_read_all(const struct settings *s, struct replay *r,
+			       struct err *err)
 {
 	int rc = 0;
 
 	for (size_t i = 0; !rc && i < s->n_args; i++)
-		rc = read_one(r, s->args[i], err);
+		rc = cmd_report_read_one(r, s->args[i], err);
 	if (!rc)
 		replay_end(r);
 	return rc;
 }
 
-static int status_of(const struct replay *r)
+static int cmd_report_status_of(const struct replay *r)
 {
 	if (r->interrupted)
 		return STATUS_BROKEN;
@@ -57,12 +59,12 @@ int cmd_report(const struct settings *s)
 	o.is_replay = true;
 	struct event_sink *sink = outputs_sink(&o, outputs_people(&o));
 	replay_init(&r, sink);
-	int rc = read_all(s, &r, &err);
+	int rc = cmd_report_read_all(s, &r, &err);
 	if (!rc)
 		rc = outputs_check(&o, &err);
 	report_free(sink);
 	int closed = outputs_close(&o, rc < 0 ? NULL : &err);
-	int status = status_of(&r);
+	int status = cmd_report_status_of(&r);
 	replay_done(&r);
 	return rc < 0 || closed < 0 ? complain("%s", err.text) : status;
 }

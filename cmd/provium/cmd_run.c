@@ -200,7 +200,8 @@ static int status_unselected(const struct session *x, unsigned left_out)
 	return status_empty(x, (char *)buf_data(&why), "");
 }
 
-static int status_of(const struct session *x, const struct run_result *r)
+static int cmd_run_status_of(const struct session *x,
+			     const struct run_result *r)
 {
 	const struct track_totals *t = &r->totals;
 	unsigned n =
@@ -282,7 +283,7 @@ static int run_found(struct session *x, struct err *err)
 	if (r >= 0 && !x->list_only && history_save(x->history, &why) < 0)
 		complain("this run is not remembered: %s", why.text);
 	x->signal = r < 0 ? 0 : result.signal;
-	return r < 0 ? r : status_of(x, &result);
+	return r < 0 ? r : cmd_run_status_of(x, &result);
 }
 
 /* The status, or negative with err. */

@@ -32,8 +32,8 @@ static void *member(struct settings *s, const struct option_def *o)
 
 /* Each rule is looked at when it is given, so that an error is of the option.
  */
-static int add_rule(struct settings *s, const char *kind, const char *value,
-		    struct err *err)
+static int options_add_rule(struct settings *s, const char *kind,
+			    const char *value, struct err *err)
 {
 	CLEANUP(strvec_done) struct strvec one = {0};
 	struct selection *probe;
@@ -55,7 +55,7 @@ static int set_rule(struct settings *s, const struct option_def *o,
 	shell_word_quote(&word, value);
 	strvec_addf(&s->said, "--%s %.*s", o->name, (int)word.len,
 		    (char *)buf_data(&word));
-	return add_rule(s, o->name, value, err);
+	return options_add_rule(s, o->name, value, err);
 }
 
 static int include_slow(struct settings *s, const struct option_def *o,
@@ -63,7 +63,7 @@ static int include_slow(struct settings *s, const struct option_def *o,
 {
 	(void)o;
 	(void)value;
-	return add_rule(s, "slow", "include", err);
+	return options_add_rule(s, "slow", "include", err);
 }
 
 static int only_slow(struct settings *s, const struct option_def *o,
@@ -71,7 +71,7 @@ static int only_slow(struct settings *s, const struct option_def *o,
 {
 	(void)value;
 	strvec_addf(&s->said, "--%s", o->name);
-	return add_rule(s, "slow", "only", err);
+	return options_add_rule(s, "slow", "only", err);
 }
 
 /* "K/N" */

@@ -69,8 +69,9 @@ find_option(const struct command *cmd, const char *text, const char **ret_value)
 }
 
 /* One option, at argv[*at]; moves *at to the last word it used. */
-static int read_option(struct settings *s, const struct command *cmd,
-		       const char **argv, size_t n, size_t *at, struct err *err)
+static int settings_read_option(struct settings *s, const struct command *cmd,
+				const char **argv, size_t n, size_t *at,
+				struct err *err)
 {
 	const char *text = argv[*at];
 	bool is_long = text[1] == '-';
@@ -129,7 +130,7 @@ int settings_parse(struct settings *s, const struct command *cmd,
 		} else if (is_over || text[0] != '-' || !text[1]) {
 			argv[kept++] = text;
 		} else {
-			int r = read_option(s, cmd, argv, n, &i, err);
+			int r = settings_read_option(s, cmd, argv, n, &i, err);
 			if (r < 0)
 				return r;
 		}

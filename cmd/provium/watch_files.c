@@ -61,7 +61,7 @@ size_t watch_files_count(const struct watch_files *w)
 	return w->n;
 }
 
-static struct watched *find(struct watch_files *w, int wd)
+static struct watched *watch_files_find(struct watch_files *w, int wd)
 {
 	for (size_t i = 0; i < w->n; i++)
 		if (w->v[i].wd == wd)
@@ -79,7 +79,7 @@ static int add_dir(struct watch_files *w, const char *dir, bool is_deep,
 	if (wd < 0)
 		return err_set(err, -errno, "--watch: cannot watch '%s': %s",
 			       dir, strerror(errno));
-	old = find(w, wd);
+	old = watch_files_find(w, wd);
 	if (old) {
 		bool is_news = is_deep && !old->is_deep;
 
@@ -159,7 +159,7 @@ int watch_files_add_flat(struct watch_files *w, const char *dir,
 static void take_event(struct watch_files *w, const struct inotify_event *ev,
 		       struct strvec *ret)
 {
-	struct watched *at = find(w, ev->wd);
+	struct watched *at = watch_files_find(w, ev->wd);
 
 	if (!at || !ev->len)
 		return;

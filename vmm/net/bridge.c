@@ -286,7 +286,7 @@ struct bridge *bridge_new_at(struct net *n, const char *name, unsigned number,
 	return b;
 }
 
-static void destroy(void *ctx)
+static void bridge_destroy(void *ctx)
 {
 	struct bridge *b = ctx;
 
@@ -304,7 +304,7 @@ void bridge_release(struct bridge *b)
 {
 	assert(b->n_holds);
 	if (!--b->n_holds)
-		loop_defer_free(b->loop, b, destroy);
+		loop_defer_free(b->loop, b, bridge_destroy);
 }
 
 struct bridge *bridge_free(struct bridge *b)

@@ -23,7 +23,7 @@ struct bridge_tap {
 	TAILQ_ENTRY(bridge_tap) link;
 };
 
-static void on_seen(void *ctx, const struct frame *f)
+static void bridge_capture_on_seen(void *ctx, const struct frame *f)
 {
 	struct bridge_tap *t = ctx;
 
@@ -43,7 +43,7 @@ static void take_off(struct bridge_tap *t)
 	TAILQ_REMOVE(&t->bridge->taps, t, link);
 }
 
-static void on_closed(void *ctx, struct capture *c)
+static void bridge_capture_on_closed(void *ctx, struct capture *c)
 {
 	struct bridge_tap *t = ctx;
 
@@ -53,7 +53,8 @@ static void on_closed(void *ctx, struct capture *c)
 	free(t);
 }
 
-static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
+static void bridge_capture_on_packet(void *ctx, int64_t realtime_ns,
+				     const void *p, size_t n)
 {
 	struct bridge_tap *t = ctx;
 
@@ -61,7 +62,7 @@ static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
 	capture_packet(t->capture, realtime_ns, p, n);
 }
 
-static void on_broken(void *ctx, const struct err *err)
+static void bridge_capture_on_broken(void *ctx, const struct err *err)
 {
 	struct bridge_tap *t = ctx;
 	struct capture *c = t->capture;
@@ -70,7 +71,8 @@ static void on_broken(void *ctx, const struct err *err)
 	capture_break(c, err);
 }
 
-static const struct sniff_events sniff_events = {on_packet, on_broken};
+static const struct sniff_events sniff_events = {bridge_capture_on_packet,
+						 bridge_capture_on_broken};
 
 static void on_look(void *ctx)
 {
@@ -93,7 +95,8 @@ static int start_sniff(struct bridge_tap *t, const struct port *only,
 }
 
 /* As filter_scope's find. */
-static bool find_host(void *ctx, const char *name, struct filter_host *ret)
+static bool bridge_capture_find_host(void *ctx, const char *name,
+				     struct filter_host *ret)
 {
 	return names_find_host(ctx, name, ret);
 }
@@ -104,16 +107,18 @@ struct stream *bridge_capture(struct bridge *b, struct port *only,
 {
 	struct bridge_tap *t = mem_zalloc(sizeof(*t));
 	const struct filter_scope scope = {
-	    .netmask = NET_MASK, .find = find_host, .ctx = b};
+	    .netmask = NET_MASK, .find = bridge_capture_find_host, .ctx = b};
 	struct capture_options options = *o;
 	struct stream *s;
 
 	t->bridge = b;
-	t->tap = (struct vtap){
-	    .seen = on_seen, .ctx = t, .only = only ? &only->swport : NULL};
+	t->tap = (struct vtap){.seen = bridge_capture_on_seen,
+			       .ctx = t,
+			       .only = only ? &only->swport : NULL};
 	options.scope = &scope;
 	s = capture_new(b->loop, &options, b->net->spool_dir, label,
-			&b->captures, on_closed, t, &t->capture, err);
+			&b->captures, bridge_capture_on_closed, t, &t->capture,
+			err);
 	if (!s) {
 		free(t);
 		return NULL;
@@ -134,7 +139,8 @@ struct stream *bridge_capture(struct bridge *b, struct port *only,
 	return s;
 }
 
-static struct bridge_tap *find(struct bridge *b, const struct port *only)
+static struct bridge_tap *bridge_capture_find(struct bridge *b,
+					      const struct port *only)
 {
 	struct bridge_tap *t;
 
@@ -148,12 +154,12 @@ void bridge_end_captures(struct bridge *b, const struct port *only)
 {
 	struct bridge_tap *t;
 
-	while ((t = find(b, only))) {
+	while ((t = bridge_capture_find(b, only))) {
 		struct capture *c = t->capture;
 
 		on_look(t);
 		/* A reader of that may have closed it. */
-		if (find(b, only) != t)
+		if (bridge_capture_find(b, only) != t)
 			continue;
 		take_off(t);
 		/* May close the stream, and so free t. */

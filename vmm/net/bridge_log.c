@@ -49,7 +49,7 @@ static char *path_of(const struct bridge_log *l, const char *suffix)
 	return mem_printf("%s%s.pcap", l->stem, suffix);
 }
 
-static void end_file(struct bridge_log *l)
+static void bridge_log_end_file(struct bridge_log *l)
 {
 	fd_closep(&l->fd);
 	l->fd = -1;
@@ -60,12 +60,12 @@ static void write_out(struct bridge_log *l)
 	size_t n = l->pending.len;
 
 	if (l->fd >= 0 && n && io_write(l->fd, buf_data(&l->pending), n) < 0)
-		end_file(l);
+		bridge_log_end_file(l);
 	l->n_written += n;
 	buf_reset(&l->pending);
 }
 
-static int open_file(struct bridge_log *l)
+static int bridge_log_open_file(struct bridge_log *l)
 {
 	CLEANUP(free_ptr) char *path = path_of(l, "");
 
@@ -82,12 +82,13 @@ static void begin_anew(struct bridge_log *l)
 	CLEANUP(free_ptr) char *path = path_of(l, "");
 	CLEANUP(free_ptr) char *old = path_of(l, ".old");
 
-	end_file(l);
+	bridge_log_end_file(l);
 	if (rename(path, old) == 0)
-		open_file(l);
+		bridge_log_open_file(l);
 }
 
-static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
+static void bridge_log_on_packet(void *ctx, int64_t realtime_ns, const void *p,
+				 size_t n)
 {
 	struct bridge_log *l = ctx;
 
@@ -107,13 +108,13 @@ static void on_packet(void *ctx, int64_t realtime_ns, const void *p, size_t n)
 	l->written_ns = now;
 }
 
-static void on_seen(void *ctx, const struct frame *f)
+static void bridge_log_on_seen(void *ctx, const struct frame *f)
 {
-	on_packet(ctx, clock_realtime_ns(), f->data, f->len);
+	bridge_log_on_packet(ctx, clock_realtime_ns(), f->data, f->len);
 }
 
 /* It explains failures: that it has a hole is none. */
-static void on_broken(void *ctx, const struct err *err)
+static void bridge_log_on_broken(void *ctx, const struct err *err)
 {
 	struct bridge_log *l = ctx;
 
@@ -121,7 +122,8 @@ static void on_broken(void *ctx, const struct err *err)
 	l->sniff = sniff_close(l->sniff);
 }
 
-static const struct sniff_events sniff_events = {on_packet, on_broken};
+static const struct sniff_events sniff_events = {bridge_log_on_packet,
+						 bridge_log_on_broken};
 
 /* A stem that no other log has; the file is made. */
 static int claim_stem(struct bridge_log *l, const char *dir, const char *name,
@@ -138,7 +140,7 @@ static int claim_stem(struct bridge_log *l, const char *dir, const char *name,
 		free(l->stem);
 		l->stem = i == 1 ? mem_printf("%s/%s", dir, safe)
 				 : mem_printf("%s/%s-%d", dir, safe, i);
-		r = open_file(l);
+		r = bridge_log_open_file(l);
 	}
 	if (r < 0)
 		return disk_err(err, r, l->stem, "cannot create '%s.pcap'",
@@ -152,7 +154,7 @@ int bridge_log(struct bridge *b, const char *dir, struct err *err)
 	int r;
 
 	l->fd = -1;
-	l->tap = (struct vtap){.seen = on_seen, .ctx = l};
+	l->tap = (struct vtap){.seen = bridge_log_on_seen, .ctx = l};
 	r = dump_init(&l->dump, NULL, NULL, CAPTURE_SNAPLEN, err);
 	if (r == 0) {
 		buf_append(&l->header, buf_data(&l->dump.out), l->dump.out.len);
@@ -188,8 +190,9 @@ void bridge_log_paths(const struct bridge *b, struct strvec *paths)
 
 /* Goes on in one file: skips *skip packets, tells the others, or counts them
  * where tell is NULL. A file that cannot be read holds no packet. */
-static uint64_t read_file(const char *path, int64_t since_ns, uint64_t *skip,
-			  bridge_log_cb tell, void *ctx)
+static uint64_t bridge_log_read_file(const char *path, int64_t since_ns,
+				     uint64_t *skip, bridge_log_cb tell,
+				     void *ctx)
 {
 	char why[PCAP_ERRBUF_SIZE];
 	pcap_t *p = pcap_open_offline(path, why);
@@ -214,14 +217,15 @@ static uint64_t read_file(const char *path, int64_t since_ns, uint64_t *skip,
 	return n;
 }
 
-static uint64_t read_files(const struct bridge_log *l, int64_t since_ns,
-			   uint64_t skip, bridge_log_cb tell, void *ctx)
+static uint64_t bridge_log_read_files(const struct bridge_log *l,
+				      int64_t since_ns, uint64_t skip,
+				      bridge_log_cb tell, void *ctx)
 {
 	CLEANUP(free_ptr) char *old = path_of(l, ".old");
 	CLEANUP(free_ptr) char *path = path_of(l, "");
-	uint64_t n = read_file(old, since_ns, &skip, tell, ctx);
+	uint64_t n = bridge_log_read_file(old, since_ns, &skip, tell, ctx);
 
-	return n + read_file(path, since_ns, &skip, tell, ctx);
+	return n + bridge_log_read_file(path, since_ns, &skip, tell, ctx);
 }
 
 uint64_t bridge_log_last(struct bridge *b, int64_t since_ns, uint64_t max,
@@ -237,9 +241,9 @@ uint64_t bridge_log_last(struct bridge *b, int64_t since_ns, uint64_t max,
 	write_out(l);
 	/* A record has microseconds. */
 	since_ns -= since_ns % NS_PER_US;
-	n = read_files(l, since_ns, 0, NULL, NULL);
+	n = bridge_log_read_files(l, since_ns, 0, NULL, NULL);
 	skip = n > max ? n - max : 0;
-	read_files(l, since_ns, skip, tell, ctx);
+	bridge_log_read_files(l, since_ns, skip, tell, ctx);
 	return skip;
 }
 

@@ -79,8 +79,8 @@ struct request {
 
 /* --- parsing ------------------------------------------------------------- */
 
-static void take_option(struct request *r, uint8_t code, const uint8_t *p,
-			size_t n)
+static void dhcp_take_option(struct request *r, uint8_t code, const uint8_t *p,
+			     size_t n)
 {
 	if (code == OPT_TYPE && n == 1)
 		r->type = *p;
@@ -108,13 +108,13 @@ static bool take_options(struct request *r, const uint8_t *p, size_t n)
 		}
 		if (n - i < 2 || p[i + 1] > n - i - 2)
 			return false;
-		take_option(r, p[i], p + i + 2, p[i + 1]);
+		dhcp_take_option(r, p[i], p + i + 2, p[i + 1]);
 		i += 2u + p[i + 1];
 	}
 	return true;
 }
 
-static bool parse(struct request *r, const uint8_t *p, size_t n)
+static bool dhcp_parse(struct request *r, const uint8_t *p, size_t n)
 {
 	*r = (struct request){.bytes = p, .ciaddr = be_get32(p + OFF_CIADDR)};
 	if (!take_options(r, p + OFF_OPTIONS, n - OFF_OPTIONS))
@@ -137,7 +137,7 @@ bool dhcp_client(const uint8_t *p, size_t n, struct dhcp_client *ret)
 {
 	struct request q;
 
-	if (!is_request(p, n) || !parse(&q, p, n))
+	if (!is_request(p, n) || !dhcp_parse(&q, p, n))
 		return false;
 	*ret = (struct dhcp_client){
 	    .id_len = q.id_len,
@@ -152,7 +152,8 @@ bool dhcp_client(const uint8_t *p, size_t n, struct dhcp_client *ret)
 
 /* --- building ------------------------------------------------------------ */
 
-static void put(struct dhcp_reply *r, uint8_t code, const void *p, size_t n)
+static void dhcp_put(struct dhcp_reply *r, uint8_t code, const void *p,
+		     size_t n)
 {
 	/* All there ever are fit; names are bounded. */
 	assert(n <= UINT8_MAX && r->len + 2 + n < sizeof(r->bytes));
@@ -162,12 +163,12 @@ static void put(struct dhcp_reply *r, uint8_t code, const void *p, size_t n)
 	r->len += n;
 }
 
-static void put32(struct dhcp_reply *r, uint8_t code, uint32_t v)
+static void dhcp_put32(struct dhcp_reply *r, uint8_t code, uint32_t v)
 {
 	uint8_t b[4];
 
 	be_put32(b, v);
-	put(r, code, b, sizeof(b));
+	dhcp_put(r, code, b, sizeof(b));
 }
 
 static void put16(struct dhcp_reply *r, uint8_t code, uint16_t v)
@@ -175,7 +176,7 @@ static void put16(struct dhcp_reply *r, uint8_t code, uint16_t v)
 	uint8_t b[2];
 
 	be_put16(b, v);
-	put(r, code, b, sizeof(b));
+	dhcp_put(r, code, b, sizeof(b));
 }
 
 static void put_names(struct dhcp_reply *r, const struct dhcp_lease *l)
@@ -184,26 +185,26 @@ static void put_names(struct dhcp_reply *r, const struct dhcp_lease *l)
 	size_t n;
 
 	if (dns_label_is_host(l->host))
-		put(r, OPT_HOST, l->host, strlen(l->host));
+		dhcp_put(r, OPT_HOST, l->host, strlen(l->host));
 	if (!dns_label_is_host(l->domain))
 		return;
-	put(r, OPT_DOMAIN, l->domain, strlen(l->domain));
+	dhcp_put(r, OPT_DOMAIN, l->domain, strlen(l->domain));
 	n = dns_name_encode(l->domain, wire);
-	put(r, OPT_SEARCH, wire, n);
+	dhcp_put(r, OPT_SEARCH, wire, n);
 }
 
 static void put_network(struct dhcp_reply *r, const struct dhcp_lease *l)
 {
-	put32(r, OPT_MASK, l->mask);
-	put32(r, OPT_BROADCAST, l->ip | ~l->mask);
-	put32(r, OPT_ROUTER, l->server);
-	put32(r, OPT_DNS, l->server);
+	dhcp_put32(r, OPT_MASK, l->mask);
+	dhcp_put32(r, OPT_BROADCAST, l->ip | ~l->mask);
+	dhcp_put32(r, OPT_ROUTER, l->server);
+	dhcp_put32(r, OPT_DNS, l->server);
 	put16(r, OPT_MTU, l->mtu);
 	put_names(r, l);
 }
 
-static void start(struct dhcp_reply *r, const struct request *q,
-		  const struct dhcp_lease *l, uint8_t type)
+static void dhcp_start(struct dhcp_reply *r, const struct request *q,
+		       const struct dhcp_lease *l, uint8_t type)
 {
 	uint8_t *p = r->bytes;
 
@@ -216,12 +217,13 @@ static void start(struct dhcp_reply *r, const struct request *q,
 	memcpy(p + OFF_CHADDR, q->bytes + OFF_CHADDR, CHADDR_LEN);
 	be_put32(p + OFF_MAGIC, MAGIC);
 	r->len = OFF_OPTIONS;
-	put(r, OPT_TYPE, &type, 1);
-	put32(r, OPT_SERVER, l->server);
+	dhcp_put(r, OPT_TYPE, &type, 1);
+	dhcp_put32(r, OPT_SERVER, l->server);
 }
 
 /* RFC 2131, 4.1, "to where": the fields say it. */
-static void finish(struct dhcp_reply *r, const struct request *q, bool is_nak)
+static void dhcp_finish(struct dhcp_reply *r, const struct request *q,
+			bool is_nak)
 {
 	bool wants_broadcast = be_get16(q->bytes + OFF_FLAGS) & FLAG_BROADCAST;
 
@@ -236,14 +238,14 @@ static void finish(struct dhcp_reply *r, const struct request *q, bool is_nak)
 static void reply_lease(struct dhcp_reply *r, const struct request *q,
 			const struct dhcp_lease *l, uint8_t type)
 {
-	start(r, q, l, type);
+	dhcp_start(r, q, l, type);
 	/* Table 3: an ACK repeats it, an OFFER has none. */
 	if (type == ACK)
 		be_put32(r->bytes + OFF_CIADDR, q->ciaddr);
 	be_put32(r->bytes + OFF_YIADDR, l->ip);
-	put32(r, OPT_LEASE_TIME, LEASE_FOREVER);
+	dhcp_put32(r, OPT_LEASE_TIME, LEASE_FOREVER);
 	put_network(r, l);
-	finish(r, q, false);
+	dhcp_finish(r, q, false);
 }
 
 /* --- by type ------------------------------------------------------------- */
@@ -270,8 +272,8 @@ static void on_request(struct dhcp_reply *r, const struct request *q,
 		r->event = DHCP_GRANTED;
 		return;
 	}
-	start(r, q, l, NAK);
-	finish(r, q, true);
+	dhcp_start(r, q, l, NAK);
+	dhcp_finish(r, q, true);
 }
 
 static void on_return(struct dhcp_reply *r, const struct request *q,
@@ -287,10 +289,10 @@ static void on_inform(struct dhcp_reply *r, const struct request *q,
 {
 	if (!q->ciaddr)
 		return;
-	start(r, q, l, ACK);
+	dhcp_start(r, q, l, ACK);
 	be_put32(r->bytes + OFF_CIADDR, q->ciaddr);
 	put_network(r, l);
-	finish(r, q, false);
+	dhcp_finish(r, q, false);
 }
 
 static void (*const handlers[])(struct dhcp_reply *r, const struct request *q,
@@ -306,7 +308,7 @@ void dhcp_answer(const uint8_t *p, size_t n, const struct dhcp_lease *lease,
 
 	ret->len = 0;
 	ret->event = DHCP_NOTHING;
-	if (!is_request(p, n) || !parse(&q, p, n))
+	if (!is_request(p, n) || !dhcp_parse(&q, p, n))
 		return;
 	if (q.type < ARRAY_LEN(handlers) && handlers[q.type])
 		handlers[q.type](ret, &q, lease);

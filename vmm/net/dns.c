@@ -87,7 +87,7 @@ static bool parse_records(struct query *q, const uint8_t *p, size_t n,
 	return true;
 }
 
-static bool parse(struct query *q, const uint8_t *p, size_t n)
+static bool dns_parse(struct query *q, const uint8_t *p, size_t n)
 {
 	size_t at = HEADER;
 
@@ -208,8 +208,8 @@ static bool answer_forward(struct response *r, const struct query *q,
 }
 
 /* False: it is not ours to answer. */
-static bool answer(struct response *r, const struct query *q,
-		   const struct dns_directory *d)
+static bool dns_answer_query(struct response *r, const struct query *q,
+			     const struct dns_directory *d)
 {
 	if (q->has_opt && q->opt_version)
 		r->rcode = BADVERS;
@@ -237,7 +237,7 @@ static void put_opt(struct response *r)
 	r->len += 1 + RECORD_FIXED;
 }
 
-static size_t finish(struct response *r, const uint8_t *query, bool has_opt)
+static size_t dns_finish(struct response *r, const uint8_t *query, bool has_opt)
 {
 	uint16_t flags = be_get16(query + 2);
 	uint8_t *p = r->p;
@@ -267,15 +267,15 @@ size_t dns_answer(const uint8_t *p, size_t n, const struct dns_directory *d,
 		return 0;
 	if (be_get16(p + 2) & FLAG_OPCODE) {
 		r.rcode = NOTIMP;
-		return finish(&r, p, false);
+		return dns_finish(&r, p, false);
 	}
-	if (!parse(&q, p, n)) {
+	if (!dns_parse(&q, p, n)) {
 		r.rcode = FORMERR;
-		return finish(&r, p, false);
+		return dns_finish(&r, p, false);
 	}
 	memcpy(ret + HEADER, p + HEADER, q.question_end - HEADER);
 	r.len = q.question_end;
-	if (!answer(&r, &q, d))
+	if (!dns_answer_query(&r, &q, d))
 		return DNS_FOREIGN;
-	return finish(&r, p, q.has_opt);
+	return dns_finish(&r, p, q.has_opt);
 }

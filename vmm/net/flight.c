@@ -13,7 +13,7 @@ static bool is_before(const struct flight *a, const struct flight *b)
 	return a->seq < b->seq;
 }
 
-static void set(struct flightq *q, size_t at, struct flight *f)
+static void flight_set(struct flightq *q, size_t at, struct flight *f)
 {
 	q->v[at] = f;
 	f->at = at;
@@ -24,10 +24,10 @@ static void sift_up(struct flightq *q, struct flight *f)
 	size_t at = f->at;
 
 	while (at && is_before(f, q->v[(at - 1) / 2])) {
-		set(q, at, q->v[(at - 1) / 2]);
+		flight_set(q, at, q->v[(at - 1) / 2]);
 		at = (at - 1) / 2;
 	}
-	set(q, at, f);
+	flight_set(q, at, f);
 }
 
 static void sift_down(struct flightq *q, struct flight *f)
@@ -41,10 +41,10 @@ static void sift_down(struct flightq *q, struct flight *f)
 			kid++;
 		if (kid >= q->n || !is_before(q->v[kid], f))
 			break;
-		set(q, at, q->v[kid]);
+		flight_set(q, at, q->v[kid]);
 		at = kid;
 	}
-	set(q, at, f);
+	flight_set(q, at, f);
 }
 
 void flightq_done(struct flightq *q)
@@ -69,7 +69,7 @@ struct flight *flightq_put(struct flightq *q, struct lane *lane, int64_t due_ns,
 		q->cap = q->cap ? 2 * q->cap : 64;
 		q->v = mem_realloc_array(q->v, q->cap, sizeof(struct flight *));
 	}
-	set(q, q->n++, f);
+	flight_set(q, q->n++, f);
 	sift_up(q, f);
 	return f;
 }
@@ -85,7 +85,7 @@ void flightq_take(struct flightq *q, struct flight *f)
 
 	if (last == f)
 		return;
-	set(q, f->at, last);
+	flight_set(q, f->at, last);
 	sift_up(q, last);
 	sift_down(q, last);
 }
@@ -111,7 +111,7 @@ void flightq_sift(struct flightq *q,
 			free(f);
 			continue;
 		}
-		set(q, q->n++, f);
+		flight_set(q, q->n++, f);
 		sift_up(q, f);
 	}
 }

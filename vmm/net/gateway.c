@@ -199,7 +199,7 @@ static size_t on_tcp(struct asked *a)
 }
 
 /* False: the datagram is not whole yet. */
-static bool assemble(struct asked *a)
+static bool gateway_assemble_asked(struct asked *a)
 {
 	struct fragment f = {
 	    .from = a->from,
@@ -239,7 +239,8 @@ static size_t on_ipv4(struct gateway *g, struct swport *from,
 	if (a.ip.dst != g->ip && a.ip.dst != IPV4_BROADCAST &&
 	    a.ip.dst != (g->ip | ~g->mask))
 		return 0;
-	if (a.ip.is_fragment && (a.ip.dst != g->ip || !assemble(&a)))
+	if (a.ip.is_fragment &&
+	    (a.ip.dst != g->ip || !gateway_assemble_asked(&a)))
 		return 0;
 	switch (a.ip.protocol) {
 	case IPV4_ICMP:
@@ -267,8 +268,9 @@ static bool is_for_elsewhere(const struct gateway *g,
 
 /* Says what is wrong with a packet, by its header and the 8 bytes behind it
  * (RFC 792); but not of an error, nor of a fragment (RFC 1122, 3.2.2). */
-static size_t complain(struct gateway *g, const struct eth_view *eth,
-		       const struct ipv4_view *ip, uint8_t type, uint8_t code)
+static size_t gateway_complain(struct gateway *g, const struct eth_view *eth,
+			       const struct ipv4_view *ip, uint8_t type,
+			       uint8_t code)
 {
 	uint8_t *rest = ICMP_PAYLOAD(g->reply);
 	struct packet_path path = path_to(g, eth->src, ip->src);
@@ -285,17 +287,18 @@ static size_t complain(struct gateway *g, const struct eth_view *eth,
 	return icmp_finish(g->reply, &path, type, code, 4 + n);
 }
 
-static size_t forward(struct gateway *g, struct swport *from,
-		      const struct frame *f, const struct eth_view *eth,
-		      const struct ipv4_view *ip)
+static size_t gateway_forward(struct gateway *g, struct swport *from,
+			      const struct frame *f, const struct eth_view *eth,
+			      const struct ipv4_view *ip)
 {
 	int code;
 
 	if (ip->ttl <= 1)
-		return complain(g, eth, ip, ICMP_TIME_EXCEEDED, 0);
+		return gateway_complain(g, eth, ip, ICMP_TIME_EXCEEDED, 0);
 	code = g->owner->forward(g->ctx, from, f, ip->dst);
 	return code < 0 ? 0
-			: complain(g, eth, ip, ICMP_UNREACHABLE, (uint8_t)code);
+			: gateway_complain(g, eth, ip, ICMP_UNREACHABLE,
+					   (uint8_t)code);
 }
 
 size_t gateway_answer(struct gateway *g, struct swport *from,
@@ -313,7 +316,7 @@ size_t gateway_answer(struct gateway *g, struct swport *from,
 		return on_arp(g, &eth);
 	case ETHER_IPV4:
 		if (g->owner->forward && is_for_elsewhere(g, &eth, &ip))
-			return forward(g, from, f, &eth, &ip);
+			return gateway_forward(g, from, f, &eth, &ip);
 		return on_ipv4(g, from, f, &eth);
 	case ETHER_IPV6:
 		return gateway6_answer(g, from, f, &eth);
@@ -363,7 +366,8 @@ void gateway_done(struct gateway *g)
 
 /* --- on the switch ------------------------------------------------------- */
 
-static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool gateway_on_deliver(void *ctx, struct swport *from,
+			       const struct frame *f)
 {
 	struct gateway *g = ctx;
 	size_t n = gateway_answer(g, from, f);
@@ -378,7 +382,7 @@ static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 
 void gateway_join(struct gateway *g, struct vswitch *sw)
 {
-	vswitch_add(sw, &g->port, on_deliver, g);
+	vswitch_add(sw, &g->port, gateway_on_deliver, g);
 	vswitch_pin(&g->port, g->mac);
 }
 

@@ -40,7 +40,7 @@ struct asked6 {
 	bool is_assembled;
 };
 
-static bool is_ours(const struct gateway *g, const uint8_t *ip)
+static bool gateway6_is_ours(const struct gateway *g, const uint8_t *ip)
 {
 	return !memcmp(ip, g->ip6, IPV6_LEN) ||
 	       !memcmp(ip, g->link_local, IPV6_LEN);
@@ -62,7 +62,7 @@ static struct packet_path6 path_back(const struct asked6 *a, const uint8_t *src,
 
 /* --- neighbour discovery -------------------------------------------------- */
 
-static uint8_t *put_mac(uint8_t *p, uint8_t type, const uint8_t *mac)
+static uint8_t *gateway6_put_mac(uint8_t *p, uint8_t type, const uint8_t *mac)
 {
 	p[0] = type;
 	p[1] = 1;
@@ -112,7 +112,7 @@ static size_t on_router_solicit(struct asked6 *a, const struct icmp_view *icmp)
 	memset(p, 0, 12);
 	p[0] = IPV6_HOPS;
 	be_put16(p + 2, ROUTER_LIFETIME);
-	p = put_mac(p + 12, OPT_SOURCE_MAC, g->mac);
+	p = gateway6_put_mac(p + 12, OPT_SOURCE_MAC, g->mac);
 	p = put_mtu(p, g);
 	p = put_prefix(p, g);
 	p = put_dns_server(p, g);
@@ -132,7 +132,7 @@ static size_t on_neighbour_solicit(struct asked6 *a,
 
 	if (icmp->len < 4 + IPV6_LEN)
 		return 0;
-	if (!is_ours(g, target)) {
+	if (!gateway6_is_ours(g, target)) {
 		if (is_nobody && !memcmp(target, g->ip6, 8))
 			g->owner->seen6(g->ctx, a->from, target);
 		return 0;
@@ -142,7 +142,7 @@ static size_t on_neighbour_solicit(struct asked6 *a,
 	p[0] =
 	    (uint8_t)(NA_ROUTER | NA_OVERRIDE | (is_nobody ? 0 : NA_SOLICITED));
 	memcpy(p + 4, target, IPV6_LEN);
-	put_mac(p + 4 + IPV6_LEN, OPT_TARGET_MAC, g->mac);
+	gateway6_put_mac(p + 4 + IPV6_LEN, OPT_TARGET_MAC, g->mac);
 	return icmp6_finish(g->reply, &path, ICMP6_NEIGHBOUR_ADVERT, 0,
 			    4 + IPV6_LEN + 8);
 }
@@ -164,7 +164,7 @@ static size_t on_echo(struct asked6 *a, const struct icmp_view *icmp)
 	struct gateway *g = a->g;
 	struct packet_path6 path;
 
-	if (!is_ours(g, a->ip.dst) || ipv6_is_unspecified(a->ip.src))
+	if (!gateway6_is_ours(g, a->ip.dst) || ipv6_is_unspecified(a->ip.src))
 		return 0;
 	path = path_back(a, a->ip.dst, IPV6_HOPS);
 	memcpy(ICMP6_PAYLOAD(g->reply), icmp->rest, icmp->len);
@@ -194,7 +194,7 @@ static size_t on_udp6(struct asked6 *a)
 	struct udp_view udp;
 	size_t n;
 
-	if (!is_ours(g, a->ip.dst) || ipv6_is_unspecified(a->ip.src) ||
+	if (!gateway6_is_ours(g, a->ip.dst) || ipv6_is_unspecified(a->ip.src) ||
 	    !udp6_parse(&udp, &a->ip) || udp.dport != DNS_PORT)
 		return 0;
 	n = gateway_resolve(g, a->from, &udp, UDP6_PAYLOAD(g->reply));
@@ -217,7 +217,7 @@ static bool is_elsewhere(const struct gateway *g, const uint8_t *ip)
 
 /* With as much of the packet as fits the least of MTUs (RFC 4443, 2.4); but not
  * of an error. */
-static size_t complain(struct asked6 *a, uint8_t type, uint8_t code)
+static size_t gateway6_complain(struct asked6 *a, uint8_t type, uint8_t code)
 {
 	struct gateway *g = a->g;
 	uint8_t *p = ICMP6_PAYLOAD(g->reply);
@@ -234,7 +234,7 @@ static size_t complain(struct asked6 *a, uint8_t type, uint8_t code)
 	return icmp6_finish(g->reply, &path, type, code, 4 + n);
 }
 
-static size_t forward(struct asked6 *a)
+static size_t gateway6_forward(struct asked6 *a)
 {
 	struct gateway *g = a->g;
 	int code;
@@ -242,17 +242,20 @@ static size_t forward(struct asked6 *a)
 	if (ipv6_is_unspecified(a->ip.src) || ipv6_is_link_local(a->ip.src))
 		return 0;
 	if (a->ip.hops <= 1)
-		return complain(a, ICMP6_TIME_EXCEEDED, 0);
+		return gateway6_complain(a, ICMP6_TIME_EXCEEDED, 0);
 	code = g->owner->forward6(g->ctx, a->from, a->frame, a->ip.dst);
-	return code < 0 ? 0 : complain(a, ICMP6_UNREACHABLE, (uint8_t)code);
+	return code < 0
+		   ? 0
+		   : gateway6_complain(a, ICMP6_UNREACHABLE, (uint8_t)code);
 }
 
 /* False: the datagram is not whole yet, or not for us. */
-static bool assemble(struct asked6 *a)
+static bool gateway6_assemble(struct asked6 *a)
 {
 	struct ipv6_fragment_view v;
 
-	if (!is_ours(a->g, a->ip.dst) || !ipv6_parse_fragment(&v, &a->ip))
+	if (!gateway6_is_ours(a->g, a->ip.dst) ||
+	    !ipv6_parse_fragment(&v, &a->ip))
 		return false;
 	struct fragment f = {
 	    .from = a->from,
@@ -284,8 +287,8 @@ size_t gateway6_answer(struct gateway *g, struct swport *from,
 	    ipv6_is_multicast(a.ip.src))
 		return 0;
 	if (!mac_is_group(eth->dst) && is_elsewhere(g, a.ip.dst))
-		return forward(&a);
-	if (a.ip.next == IPV6_FRAGMENT && !assemble(&a))
+		return gateway6_forward(&a);
+	if (a.ip.next == IPV6_FRAGMENT && !gateway6_assemble(&a))
 		return 0;
 	switch (a.ip.next) {
 	case IPV6_ICMP:

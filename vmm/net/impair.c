@@ -79,7 +79,7 @@ void impair_copy(struct impair_table *to, const struct impair_table *from)
 	}
 }
 
-static void add(struct impair_path *path, struct impair_rule *r)
+static void impair_add(struct impair_path *path, struct impair_rule *r)
 {
 	struct impairment *all = &path->all;
 
@@ -107,6 +107,6 @@ void impair_compose(const struct impair_table *t, const struct swport *from,
 		bool is_to = !r->to || r->to == to;
 
 		if (is_from && is_to)
-			add(ret, r);
+			impair_add(ret, r);
 	}
 }

@@ -9,7 +9,7 @@
 #include "vmm/net/kernel_run.h"
 #include "vmm/net/shaper.h"
 
-static bool is_same(const struct buf *a, const struct buf *b)
+static bool kernel_apply_is_same(const struct buf *a, const struct buf *b)
 {
 	return a->len == b->len &&
 	       (!a->len || !memcmp(buf_data(a), buf_data(b), a->len));
@@ -43,7 +43,7 @@ static int lead(const struct kernel_bridge *k, const struct kernel_plan *from,
 	kernel_plan_diff(from, to, &tc);
 	if (r == 0)
 		r = kernel_run(KERNEL_TC, &tc, err);
-	if (r == 0 && !is_same(&from->nft, &to->nft))
+	if (r == 0 && !kernel_apply_is_same(&from->nft, &to->nft))
 		r = kernel_run(KERNEL_NFT, &to->nft, err);
 	if (r == 0 && from->has_ifb && !to->has_ifb)
 		r = set_ifb(k, false, err);
@@ -68,7 +68,7 @@ static void lead_back(struct kernel_bridge *k, const struct kernel_view *view)
 }
 
 /* What helps, where what the kernel said is known. */
-static int explain(const struct kernel_plan *p, struct err *err)
+static int kernel_apply_explain(const struct kernel_plan *p, struct err *err)
 {
 	if (p->has_netem && strstr(err->text, "qdisc kind is unknown"))
 		return err_set(err, -ENOTSUP,
@@ -84,8 +84,8 @@ static int explain(const struct kernel_plan *p, struct err *err)
 	return err->code;
 }
 
-static int apply(struct bridge *b, const struct kernel_view *view,
-		 struct err *err)
+static int kernel_apply_apply(struct bridge *b, const struct kernel_view *view,
+			      struct err *err)
 {
 	struct impair_table *rules = shaper_rules(vswitch_shaper(b->sw));
 	struct kernel_bridge *k = b->kernel;
@@ -102,7 +102,7 @@ static int apply(struct bridge *b, const struct kernel_view *view,
 	lead_back(k, view);
 	impair_copy(rules, &k->rules);
 	shaper_changed(vswitch_shaper(b->sw));
-	explain(&plan, &why);
+	kernel_apply_explain(&plan, &why);
 	kernel_plan_done(&plan);
 	return err_set(err, why.code, "bridge '%s': %s", b->name, why.text);
 }
@@ -135,7 +135,7 @@ int kernel_bridge_apply(struct bridge *b, struct err *err)
 	struct kernel_view view;
 
 	make_view(b, ports, &view);
-	return apply(b, &view, err);
+	return kernel_apply_apply(b, &view, err);
 }
 
 void kernel_bridge_forget(struct bridge *b, const struct swport *swport,

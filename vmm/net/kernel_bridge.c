@@ -88,7 +88,8 @@ void kernel_bridge_send(struct bridge *b, const uint8_t *p, size_t n)
 }
 
 /* For everybody, or for an address that no port has. */
-static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool kernel_bridge_on_deliver(void *ctx, struct swport *from,
+				     const struct frame *f)
 {
 	struct bridge *b = ctx;
 
@@ -109,7 +110,8 @@ static struct port *find_sender(const struct bridge *b, const uint8_t *mac)
 	return NULL;
 }
 
-static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
+static void kernel_bridge_on_frame(void *ctx, const uint8_t *p, size_t n,
+				   int64_t now_ns)
 {
 	struct bridge *b = ctx;
 	struct port *from = find_sender(b, p + MAC_LEN);
@@ -143,7 +145,7 @@ static void add_interfaces(const struct kernel_bridge *k, struct buf *ip)
 		   k->trunk.name, k->trunk.name, k->name, k->trunk.name);
 }
 
-static int set_up(struct bridge *b, struct err *err)
+static int kernel_bridge_set_up(struct bridge *b, struct err *err)
 {
 	CLEANUP(buf_done) struct buf ip = {0}, fdb = {0}, nft = {0};
 	struct kernel_bridge *k = b->kernel;
@@ -181,12 +183,12 @@ static int use_kernel(struct bridge *b, struct err *err)
 	kernel_name(&b->net->kernel->tag, KERNEL_BRIDGE, b->number, k->name);
 	kernel_name(&b->net->kernel->tag, KERNEL_IFB, b->number, k->ifb);
 	impair_init(&k->rules);
-	vswitch_add(b->sw, &k->swport, on_deliver, b);
+	vswitch_add(b->sw, &k->swport, kernel_bridge_on_deliver, b);
 	k->swport.is_unshaped = true;
-	r = tap_open(&k->trunk, trunk, b->loop, &b->net->arena, on_frame, b,
-		     err);
+	r = tap_open(&k->trunk, trunk, b->loop, &b->net->arena,
+		     kernel_bridge_on_frame, b, err);
 	if (r == 0)
-		r = set_up(b, err);
+		r = kernel_bridge_set_up(b, err);
 	if (r == 0)
 		r = kernel_bridge_apply(b, err);
 	if (r == 0)

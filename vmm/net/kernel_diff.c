@@ -32,8 +32,9 @@ static bool is_same_thing(const struct kernel_item *a,
 
 /* Its counterpart in p, or NULL. Looked for from *at on, where the next one of
  * the same order most often is. */
-static const struct kernel_item *find(const struct kernel_plan *p,
-				      const struct kernel_item *i, size_t *at)
+static const struct kernel_item *kernel_diff_find(const struct kernel_plan *p,
+						  const struct kernel_item *i,
+						  size_t *at)
 {
 	for (size_t n = 0; n < p->n_items; n++) {
 		size_t k = (*at + n) % p->n_items;
@@ -65,14 +66,14 @@ static bool goes_with_root(const struct kernel_plan *from,
 
 		if (r != i && is_root(r) && !strcmp(r->dev, i->dev) &&
 		    !strstr(r->place, "ffff:") == !is_ingress &&
-		    !find(to, r, &at))
+		    !kernel_diff_find(to, r, &at))
 			return true;
 	}
 	return false;
 }
 
-static void say(struct buf *out, const char *verb, const struct kernel_item *i,
-		const char *what)
+static void kernel_diff_say(struct buf *out, const char *verb,
+			    const struct kernel_item *i, const char *what)
 {
 	buf_printf(out, "%s %s dev %s %s%s%s\n", i->object, verb, i->dev,
 		   i->place, *what ? " " : "", what);
@@ -86,18 +87,18 @@ void kernel_plan_diff(const struct kernel_plan *from,
 	for (size_t k = from->n_items; k-- > 0;) {
 		const struct kernel_item *i = &from->items[k];
 
-		if (!find(to, i, &at) &&
+		if (!kernel_diff_find(to, i, &at) &&
 		    (is_root(i) || !goes_with_root(from, to, i)))
-			say(ret_tc, "delete", i, "");
+			kernel_diff_say(ret_tc, "delete", i, "");
 	}
 	at = 0;
 	for (size_t k = 0; k < to->n_items; k++) {
 		const struct kernel_item *i = &to->items[k];
-		const struct kernel_item *old = find(from, i, &at);
+		const struct kernel_item *old = kernel_diff_find(from, i, &at);
 
 		if (!old)
-			say(ret_tc, "add", i, i->what);
+			kernel_diff_say(ret_tc, "add", i, i->what);
 		else if (strcmp(old->what, i->what) != 0)
-			say(ret_tc, "change", i, i->what);
+			kernel_diff_say(ret_tc, "change", i, i->what);
 	}
 }

@@ -27,7 +27,7 @@ static const char *const packages[] = {
     [KERNEL_NFT] = "nftables",
 };
 
-static void add_reason(struct buf *why, const char *text)
+static void kernel_host_add_reason(struct buf *why, const char *text)
 {
 	buf_printf(why, "%s%s", why->len ? "; " : "", text);
 }
@@ -42,7 +42,7 @@ static void look_for_programs(struct buf *why)
 					packages[p]);
 
 		if (!path)
-			add_reason(why, text);
+			kernel_host_add_reason(why, text);
 	}
 }
 
@@ -52,10 +52,11 @@ static void look_for_rights(struct buf *why)
 	struct err err;
 
 	if (!kernel_link_may_change())
-		add_reason(why, "no CAP_NET_ADMIN in this network namespace");
+		kernel_host_add_reason(
+		    why, "no CAP_NET_ADMIN in this network namespace");
 	fd = tap_open_tun(&err);
 	if (fd < 0)
-		add_reason(why, err.text);
+		kernel_host_add_reason(why, err.text);
 }
 
 int kernel_host_check(struct err *err)

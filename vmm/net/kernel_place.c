@@ -22,7 +22,8 @@
 #include "vmm/net/kernel_private.h"
 #include "vmm/net/kernel_run.h"
 
-static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
+static void kernel_place_on_frame(void *ctx, const uint8_t *p, size_t n,
+				  int64_t now_ns)
 {
 	(void)now_ns;
 	port_receive(ctx, p, n);
@@ -53,7 +54,7 @@ int kernel_place_open(struct port *p, struct err *err)
 
 	if (r == 0)
 		r = tap_open(tap, name, p->bridge->loop, &p->bridge->net->arena,
-			     on_frame, p, err);
+			     kernel_place_on_frame, p, err);
 	if (r == 0)
 		r = join_bridge(p, err);
 	if (r == 0)

@@ -387,8 +387,9 @@ static void plan_ifb(struct planner *pl)
 
 /* --- the plan ------------------------------------------------------------- */
 
-static void fill(struct buf *nft, const char *kind, const char *table,
-		 const char *name, const struct buf *elements)
+static void kernel_plan_fill(struct buf *nft, const char *kind,
+			     const char *table, const char *name,
+			     const struct buf *elements)
 {
 	buf_printf(nft, "flush %s bridge %s %s\n", kind, table, name);
 	if (elements->len)
@@ -430,8 +431,8 @@ void kernel_plan_make(struct kernel_plan *ret, const struct kernel_view *view,
 			plan_port(&pl, &view->ports[i]);
 		plan_ifb(&pl);
 	}
-	fill(&ret->nft, "set", view->name, "cut", &pl.cut);
-	fill(&ret->nft, "map", view->name, "class", &pl.map);
+	kernel_plan_fill(&ret->nft, "set", view->name, "cut", &pl.cut);
+	kernel_plan_fill(&ret->nft, "map", view->name, "class", &pl.map);
 	fill_losses(&pl);
 	buf_done(&pl.cut);
 	buf_done(&pl.map);

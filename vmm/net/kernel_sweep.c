@@ -14,7 +14,7 @@
 #include "vmm/net/kernel_name.h"
 #include "vmm/net/kernel_run.h"
 
-static bool has(const struct strvec *v, const char *s)
+static bool kernel_sweep_has(const struct strvec *v, const char *s)
 {
 	for (size_t i = 0; i < v->n; i++)
 		if (!strcmp(v->v[i], s))
@@ -60,7 +60,7 @@ void kernel_sweep_find(struct strvec *ret)
 static void add_tag(void *ctx, const char *name, const char *tag)
 {
 	(void)name;
-	if (!has(ctx, tag))
+	if (!kernel_sweep_has(ctx, tag))
 		strvec_add(ctx, tag);
 }
 
@@ -145,7 +145,7 @@ void kernel_sweep(void)
 	list_tables(&tables);
 	each_interface(add_tag, &tags);
 	for (size_t i = 0; i < tables.n; i++)
-		if (table_of(tables.v[i], tag) && !has(&tags, tag))
+		if (table_of(tables.v[i], tag) && !kernel_sweep_has(&tags, tag))
 			strvec_add(&tags, tag);
 	for (size_t i = 0; i < tags.n; i++)
 		sweep_tag(tags.v[i], &tables);

@@ -10,30 +10,31 @@
 #define HOST_LAST 254u
 static_assert(LEASES_MAX == HOST_LAST - HOST_FIRST + 1, "a lease an address");
 
-static bool is_own(const struct port *p, const uint8_t mac[MAC_LEN])
+static bool leases_is_own(const struct port *p, const uint8_t mac[MAC_LEN])
 {
 	return !memcmp(p->mac, mac, MAC_LEN);
 }
 
-static bool is_of(const struct bridge_lease *l, const struct port *p,
-		  const struct dhcp_client *c)
+static bool leases_is_of(const struct bridge_lease *l, const struct port *p,
+			 const struct dhcp_client *c)
 {
 	bool is_same_mac = !memcmp(l->mac, c->mac, MAC_LEN);
 
-	if (l->port != p || is_own(p, l->mac) != is_own(p, c->mac))
+	if (l->port != p ||
+	    leases_is_own(p, l->mac) != leases_is_own(p, c->mac))
 		return false;
-	if (is_own(p, c->mac))
+	if (leases_is_own(p, c->mac))
 		return true;
 	if (!c->id_len)
 		return is_same_mac && !l->id_len;
 	return l->id_len == c->id_len && !memcmp(l->id, c->id, c->id_len);
 }
 
-static struct bridge_lease *find(struct bridge *b, const struct port *p,
-				 const struct dhcp_client *c)
+static struct bridge_lease *leases_find(struct bridge *b, const struct port *p,
+					const struct dhcp_client *c)
 {
 	for (size_t i = 0; i < LEASES_MAX; i++)
-		if (is_of(&b->leases[i], p, c))
+		if (leases_is_of(&b->leases[i], p, c))
 			return &b->leases[i];
 	return NULL;
 }
@@ -79,13 +80,13 @@ static bool is_spare(const struct bridge *b, uint32_t ip)
 
 /* The port's own, unless somebody has it, or the client wants back another that
  * it had before its guest was restored. 0: there are no more. */
-static uint32_t choose(const struct bridge *b, const struct port *p,
-		       const struct dhcp_client *c)
+static uint32_t leases_choose(const struct bridge *b, const struct port *p,
+			      const struct dhcp_client *c)
 {
 	uint32_t net = b->gateway.ip & NET_MASK;
 	bool wants_spare = c->wanted && is_spare(b, c->wanted);
 
-	if (!find_ip(b, p->ip) && (is_own(p, c->mac) || !wants_spare))
+	if (!find_ip(b, p->ip) && (leases_is_own(p, c->mac) || !wants_spare))
 		return p->ip;
 	if (wants_spare)
 		return c->wanted;
@@ -98,7 +99,7 @@ static uint32_t choose(const struct bridge *b, const struct port *p,
 uint32_t leases_give(struct bridge *b, const struct port *p,
 		     const struct dhcp_client *c)
 {
-	struct bridge_lease *l = find(b, p, c);
+	struct bridge_lease *l = leases_find(b, p, c);
 
 	if (l) {
 		memcpy(l->mac, c->mac, MAC_LEN);
@@ -107,7 +108,7 @@ uint32_t leases_give(struct bridge *b, const struct port *p,
 	l = c->is_asking ? find_place(b, p) : NULL;
 	if (!l)
 		return 0;
-	l->ip = choose(b, p, c);
+	l->ip = leases_choose(b, p, c);
 	if (!l->ip)
 		return 0;
 	l->port = p;
@@ -123,7 +124,7 @@ uint32_t leases_give(struct bridge *b, const struct port *p,
 void leases_return(struct bridge *b, const struct port *p,
 		   const struct dhcp_client *c)
 {
-	struct bridge_lease *l = find(b, p, c);
+	struct bridge_lease *l = leases_find(b, p, c);
 
 	if (l)
 		*l = (struct bridge_lease){0};

@@ -37,7 +37,7 @@ struct mactable *mactable_free(struct mactable *t)
 
 /* Addresses differ in their last bytes. Somebody who makes them collide
  * makes every look-up walk what ports may hold, which is bounded. */
-static struct bucket *bucket_of(struct mactable *t, const uint8_t *mac)
+static struct bucket *mactable_bucket_of(struct mactable *t, const uint8_t *mac)
 {
 	uint32_t h = (uint32_t)mac[2] << 24 | (uint32_t)mac[3] << 16 |
 		     (uint32_t)mac[4] << 8 | mac[5];
@@ -47,11 +47,12 @@ static struct bucket *bucket_of(struct mactable *t, const uint8_t *mac)
 	return &t->buckets[h >> 22 & (BUCKETS - 1)];
 }
 
-static struct mac_entry *find(struct mactable *t, const uint8_t *mac)
+static struct mac_entry *mactable_find_entry(struct mactable *t,
+					     const uint8_t *mac)
 {
 	struct mac_entry *e;
 
-	LIST_FOREACH (e, bucket_of(t, mac), of_bucket)
+	LIST_FOREACH (e, mactable_bucket_of(t, mac), of_bucket)
 		if (!memcmp(e->mac, mac, MAC_LEN))
 			return e;
 	return NULL;
@@ -70,7 +71,7 @@ static void join_port(struct mac_entry *e, struct swport *p)
 	p->n_macs++;
 }
 
-static void drop(struct mac_entry *e)
+static void mactable_drop(struct mac_entry *e)
 {
 	leave_port(e);
 	LIST_REMOVE(e, of_bucket);
@@ -88,18 +89,18 @@ static void evict(struct swport *p)
 		if (!e->is_pinned)
 			break;
 	assert(e);
-	drop(e);
+	mactable_drop(e);
 }
 
-static struct mac_entry *add(struct mactable *t, struct swport *p,
-			     const uint8_t *mac)
+static struct mac_entry *mactable_add(struct mactable *t, struct swport *p,
+				      const uint8_t *mac)
 {
 	struct mac_entry *e;
 
 	evict(p);
 	e = mem_zalloc(sizeof(*e));
 	memcpy(e->mac, mac, MAC_LEN);
-	LIST_INSERT_HEAD(bucket_of(t, mac), e, of_bucket);
+	LIST_INSERT_HEAD(mactable_bucket_of(t, mac), e, of_bucket);
 	join_port(e, p);
 	return e;
 }
@@ -111,11 +112,11 @@ void mactable_learn(struct mactable *t, struct swport *p,
 
 	/* Most often the one that spoke last speaks on. */
 	if (!e || memcmp(e->mac, mac, MAC_LEN) != 0)
-		e = find(t, mac);
+		e = mactable_find_entry(t, mac);
 	if (e && e->is_pinned)
 		return;
 	if (!e) {
-		e = add(t, p, mac);
+		e = mactable_add(t, p, mac);
 	} else {
 		/* To the end of the list, or to where it has moved. */
 		leave_port(e);
@@ -129,22 +130,22 @@ void mactable_learn(struct mactable *t, struct swport *p,
 void mactable_pin(struct mactable *t, struct swport *p,
 		  const uint8_t mac[MAC_LEN])
 {
-	struct mac_entry *e = find(t, mac);
+	struct mac_entry *e = mactable_find_entry(t, mac);
 
 	if (e)
-		drop(e);
-	add(t, p, mac)->is_pinned = true;
+		mactable_drop(e);
+	mactable_add(t, p, mac)->is_pinned = true;
 }
 
 struct swport *mactable_find(struct mactable *t, const uint8_t mac[MAC_LEN],
 			     int64_t now_ns)
 {
-	struct mac_entry *e = find(t, mac);
+	struct mac_entry *e = mactable_find_entry(t, mac);
 
 	if (!e)
 		return NULL;
 	if (!e->is_pinned && now_ns - e->seen_ns > VSWITCH_MAC_AGE_NS) {
-		drop(e);
+		mactable_drop(e);
 		return NULL;
 	}
 	return e->port;
@@ -157,6 +158,6 @@ void mactable_forget(struct mactable *t, struct swport *p)
 	(void)t;
 	for (e = TAILQ_FIRST(&p->macs); e; e = next) {
 		next = TAILQ_NEXT(e, of_port);
-		drop(e);
+		mactable_drop(e);
 	}
 }

@@ -34,7 +34,8 @@ static bool is_visible(const struct port *asker, const struct bridge *b)
 	       (port_of(b, asker->guest) || bridge_is_routed(asker->bridge, b));
 }
 
-static bool is_name(const struct bridge *b, const char *host, const char *name)
+static bool names_is_name(const struct bridge *b, const char *host,
+			  const char *name)
 {
 	char full[DNS_NAME_MAX];
 	int n;
@@ -55,11 +56,11 @@ struct owner {
 static struct owner find_on(const struct bridge *b, const char *name)
 {
 	for (size_t i = 0; i < PORTS_MAX; i++)
-		if (b->ports[i] && is_name(b, b->ports[i]->guest, name))
+		if (b->ports[i] && names_is_name(b, b->ports[i]->guest, name))
 			return (struct owner){b, b->ports[i], false};
-	if (is_name(b, GATEWAY_NAME, name))
+	if (names_is_name(b, GATEWAY_NAME, name))
 		return (struct owner){b, NULL, false};
-	if (b->uplink && is_name(b, UPLINK_NAME, name))
+	if (b->uplink && names_is_name(b, UPLINK_NAME, name))
 		return (struct owner){b, NULL, true};
 	return (struct owner){0};
 }
@@ -175,8 +176,8 @@ static bool find_at(const struct bridge *b, struct address at,
 	return n > 0 && (size_t)n < DNS_NAME_MAX;
 }
 
-static bool find_name(const struct port *asker, struct address at,
-		      char ret[DNS_NAME_MAX])
+static bool names_find_at(const struct port *asker, struct address at,
+			  char ret[DNS_NAME_MAX])
 {
 	struct bridge *const *all = asker->bridge->net->bridges;
 
@@ -191,13 +192,13 @@ static bool find_name(const struct port *asker, struct address at,
 bool names_find_name(const struct port *asker, uint32_t ip,
 		     char ret[DNS_NAME_MAX])
 {
-	return find_name(asker, (struct address){.ip = ip}, ret);
+	return names_find_at(asker, (struct address){.ip = ip}, ret);
 }
 
 bool names_find_name6(const struct port *asker, const uint8_t ip[IPV6_LEN],
 		      char ret[DNS_NAME_MAX])
 {
-	return find_name(asker, (struct address){.ip6 = ip}, ret);
+	return names_find_at(asker, (struct address){.ip6 = ip}, ret);
 }
 
 /* --- names of others -------------------------------------------------------

@@ -12,7 +12,7 @@
 #include "vmm/net/bridge_private.h"
 #include "vmm/net/packet6.h"
 
-static void on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
+static void port_on_frame(void *ctx, const uint8_t *p, size_t n, int64_t now_ns)
 {
 	struct port *port = ctx;
 	struct frame f = {p, n, now_ns};
@@ -39,7 +39,7 @@ static void on_bad(void *ctx)
 	port->counters.errors++;
 }
 
-static const struct wire_events wire_events = {on_frame, on_bad};
+static const struct wire_events wire_events = {port_on_frame, on_bad};
 
 bool port_receive(struct port *port, const uint8_t *data, size_t n)
 {
@@ -59,7 +59,8 @@ bool port_receive(struct port *port, const uint8_t *data, size_t n)
 	return false;
 }
 
-static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool port_on_deliver(void *ctx, struct swport *from,
+			    const struct frame *f)
 {
 	struct port *port = ctx;
 
@@ -72,7 +73,7 @@ static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 	return true;
 }
 
-static void destroy(void *ctx)
+static void port_destroy(void *ctx)
 {
 	struct port *p = ctx;
 
@@ -92,7 +93,7 @@ struct port *port_free(struct port *p)
 	if (p->bridge->kernel)
 		kernel_place_close(p);
 	/* A frame may be on its way through here. */
-	loop_defer_free(p->bridge->loop, p, destroy);
+	loop_defer_free(p->bridge->loop, p, port_destroy);
 	return NULL;
 }
 
@@ -107,7 +108,7 @@ struct port *port_new(struct bridge *b, unsigned slot, const char *guest,
 	bridge_host(b, HOST_FIRST + slot, p->mac, &p->ip);
 	wire_init(&p->wire, b->loop, &b->net->arena, &wire_events, p);
 	p->place.tap.fd = -1;
-	vswitch_add(b->sw, &p->swport, on_deliver, p);
+	vswitch_add(b->sw, &p->swport, port_on_deliver, p);
 	p->swport.is_quiet = b->kernel;
 	b->ports[slot] = p;
 	if (b->kernel && kernel_place_open(p, err) < 0) {

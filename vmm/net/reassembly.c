@@ -29,7 +29,7 @@ struct reassembly *reassembly_new(void)
 	return mem_zalloc(sizeof(struct reassembly));
 }
 
-static void drop(struct datagram *d)
+static void reassembly_drop(struct datagram *d)
 {
 	free(d->bytes);
 	memset(d, 0, sizeof(*d));
@@ -40,7 +40,7 @@ struct reassembly *reassembly_free(struct reassembly *r)
 	if (!r)
 		return NULL;
 	for (size_t i = 0; i < REASSEMBLY_MAX; i++)
-		drop(&r->slots[i]);
+		reassembly_drop(&r->slots[i]);
 	free(r->whole);
 	free(r);
 	return NULL;
@@ -49,7 +49,7 @@ struct reassembly *reassembly_free(struct reassembly *r)
 /* --- whose fragment it is --------------------------------------------------
  */
 
-static bool is_of(const struct datagram *d, const struct fragment *f)
+static bool reassembly_is_of(const struct datagram *d, const struct fragment *f)
 {
 	const struct fragment *k = &d->first;
 
@@ -66,8 +66,8 @@ static bool is_older(const struct datagram *a, const struct datagram *b)
 
 /* Room for one more: of the port's own where it has its share, else a free
  * slot, else the oldest. */
-static struct datagram *make_room(struct reassembly *r,
-				  const struct swport *from)
+static struct datagram *reassembly_make_room(struct reassembly *r,
+					     const struct swport *from)
 {
 	struct datagram *unused = NULL, *own = NULL, *oldest = NULL;
 	size_t n_own = 0;
@@ -92,20 +92,21 @@ static struct datagram *make_room(struct reassembly *r,
 	return unused ? unused : oldest;
 }
 
-static struct datagram *find(struct reassembly *r, const struct fragment *f)
+static struct datagram *reassembly_find(struct reassembly *r,
+					const struct fragment *f)
 {
 	struct datagram *d;
 
 	for (size_t i = 0; i < REASSEMBLY_MAX; i++) {
 		d = &r->slots[i];
 		if (d->bytes && f->now_ns - d->first.now_ns > REASSEMBLY_NS)
-			drop(d);
+			reassembly_drop(d);
 	}
 	for (size_t i = 0; i < REASSEMBLY_MAX; i++)
-		if (is_of(&r->slots[i], f))
+		if (reassembly_is_of(&r->slots[i], f))
 			return &r->slots[i];
-	d = make_room(r, f->from);
-	drop(d);
+	d = reassembly_make_room(r, f->from);
+	reassembly_drop(d);
 	d->first = *f;
 	d->first.body = NULL;
 	d->bytes = mem_alloc(DATAGRAM_MAX);
@@ -140,7 +141,7 @@ static bool is_beyond(const struct datagram *d, const struct fragment *f)
 }
 
 /* False: the datagram is void. */
-static bool put(struct datagram *d, const struct fragment *f)
+static bool reassembly_put(struct datagram *d, const struct fragment *f)
 {
 	size_t end = f->offset + f->len, from = f->offset / BLOCK,
 	       to = (end + BLOCK - 1) / BLOCK;
@@ -170,9 +171,9 @@ const uint8_t *reassembly_add(struct reassembly *r, const struct fragment *f,
 	    f->offset > DATAGRAM_MAX - f->len ||
 	    (f->has_more && f->len % BLOCK))
 		return NULL;
-	d = find(r, f);
-	if (!put(d, f)) {
-		drop(d);
+	d = reassembly_find(r, f);
+	if (!reassembly_put(d, f)) {
+		reassembly_drop(d);
 		return NULL;
 	}
 	if (!d->total || d->n_blocks != (d->total + BLOCK - 1) / BLOCK)
@@ -181,6 +182,6 @@ const uint8_t *reassembly_add(struct reassembly *r, const struct fragment *f,
 	free(r->whole);
 	r->whole = d->bytes;
 	d->bytes = NULL;
-	drop(d);
+	reassembly_drop(d);
 	return r->whole;
 }

@@ -74,8 +74,8 @@ int route_forward6(void *ctx, struct swport *from, const struct frame *f,
 }
 
 /* To a host behind p of another bridge, a hop older. */
-static void pass_on(const struct port *p, const uint8_t mac[MAC_LEN],
-		    const struct frame *f, void (*age)(uint8_t *frame))
+static void route_pass_on(const struct port *p, const uint8_t mac[MAC_LEN],
+			  const struct frame *f, void (*age)(uint8_t *frame))
 {
 	struct bridge *to = p->bridge;
 	CLEANUP(free_ptr) uint8_t *copy = mem_dup(f->data, f->len);
@@ -100,7 +100,7 @@ static void route6(struct bridge *b, const struct frame *f,
 	to = find_bridge6(b, ip.dst);
 	p = to ? bridge_port_at6(to, ip.dst) : NULL;
 	if (p)
-		pass_on(p, p->mac, f, ipv6_age);
+		route_pass_on(p, p->mac, f, ipv6_age);
 }
 
 static void route4(struct bridge *b, const struct frame *f,
@@ -122,12 +122,13 @@ static void route4(struct bridge *b, const struct frame *f,
 	to = find_bridge(b, ip.dst);
 	p = to ? leases_find_host(to, ip.dst, mac) : NULL;
 	if (p)
-		pass_on(p, mac, f, ipv4_age);
+		route_pass_on(p, mac, f, ipv4_age);
 }
 
 /* A packet has come to the router, maybe long after it was sent, and with a bit
  * flipped on the way. */
-static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
+static bool route_on_deliver(void *ctx, struct swport *from,
+			     const struct frame *f)
 {
 	struct eth_view eth;
 
@@ -143,7 +144,7 @@ static bool on_deliver(void *ctx, struct swport *from, const struct frame *f)
 
 void route_join(struct bridge *b)
 {
-	vswitch_add(b->sw, &b->router, on_deliver, b);
+	vswitch_add(b->sw, &b->router, route_on_deliver, b);
 	b->router.is_quiet = true;
 }
 

@@ -92,7 +92,7 @@ static uint64_t mix(uint64_t x)
 	return x ^ x >> 31;
 }
 
-static uint64_t draw(const struct lane *lane, unsigned what)
+static uint64_t shaper_draw(const struct lane *lane, unsigned what)
 {
 	return mix(lane->key ^ mix(lane->n * DRAWS + what));
 }
@@ -100,7 +100,7 @@ static uint64_t draw(const struct lane *lane, unsigned what)
 /* 0 <= x < 1, from the 53 bits that a double has. */
 static double draw_unit(const struct lane *lane, unsigned what)
 {
-	return (double)(draw(lane, what) >> 11) * 0x1p-53;
+	return (double)(shaper_draw(lane, what) >> 11) * 0x1p-53;
 }
 
 static bool happens(const struct lane *lane, enum chance c)
@@ -112,8 +112,9 @@ static bool happens(const struct lane *lane, enum chance c)
 
 /* --- lanes ---------------------------------------------------------------- */
 
-static struct lane_bucket *bucket_of(struct shaper *s, const struct swport *a,
-				     const struct swport *b)
+static struct lane_bucket *shaper_bucket_of(struct shaper *s,
+					    const struct swport *a,
+					    const struct swport *b)
 {
 	return &s->lanes[mix(a->slot << 16 | b->slot) % LANE_BUCKETS];
 }
@@ -129,7 +130,7 @@ static void start_counting(const struct shaper *s, struct lane *lane)
 static struct lane *find_lane(struct shaper *s, struct swport *from,
 			      struct swport *to)
 {
-	struct lane_bucket *bucket = bucket_of(s, from, to);
+	struct lane_bucket *bucket = shaper_bucket_of(s, from, to);
 	struct lane *lane;
 
 	LIST_FOREACH (lane, bucket, link)
@@ -256,7 +257,7 @@ static int64_t pipe_span_ns(const struct impair_rule *r, size_t n)
 	return (int64_t)((uint64_t)n * 8 * NS_PER_SEC / r->set.bps);
 }
 
-static bool is_full(const struct impair_rule *r, int64_t now_ns)
+static bool shaper_is_full(const struct impair_rule *r, int64_t now_ns)
 {
 	int64_t room = pipe_span_ns(r, SHAPER_QUEUE_BYTES);
 
@@ -270,7 +271,7 @@ static int64_t take_pipes(const struct impair_path *path, const struct frame *f)
 	int64_t out_ns = f->now_ns;
 
 	for (size_t i = 0; i < path->n_pipes; i++)
-		if (is_full(path->pipes[i], f->now_ns))
+		if (shaper_is_full(path->pipes[i], f->now_ns))
 			return CLOCK_NEVER;
 	for (size_t i = 0; i < path->n_pipes; i++) {
 		struct impair_rule *r = path->pipes[i];
@@ -300,7 +301,7 @@ static void flip_bit(const struct lane *lane, uint8_t *data, size_t n)
 	size_t bits = (n - FRAME_MIN) * 8;
 
 	if (bits) {
-		size_t bit = draw(lane, DRAW_BIT) % bits;
+		size_t bit = shaper_draw(lane, DRAW_BIT) % bits;
 
 		data[FRAME_MIN + bit / 8] ^= (uint8_t)(1u << bit % 8);
 	}

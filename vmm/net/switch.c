@@ -190,8 +190,8 @@ static void flood(struct vswitch *sw, struct swport *from,
 			pass(sw, from, sw->ports[i], f);
 }
 
-static void forward(struct vswitch *sw, struct swport *from,
-		    const struct frame *f)
+static void switch_forward(struct vswitch *sw, struct swport *from,
+			   const struct frame *f)
 {
 	const uint8_t *dst = f->data;
 	struct swport *to = NULL;
@@ -241,7 +241,7 @@ static void run_shaper(struct vswitch *sw, int64_t now_ns)
 }
 
 /* What waits for the frame at hand, and what is due then. */
-static void finish(struct vswitch *sw, int64_t now_ns)
+static void switch_finish(struct vswitch *sw, int64_t now_ns)
 {
 	struct waiting *w;
 
@@ -251,7 +251,7 @@ static void finish(struct vswitch *sw, int64_t now_ns)
 
 		STAILQ_REMOVE_HEAD(&sw->backlog, link);
 		sw->n_backlog--;
-		forward(sw, w->from, &next);
+		switch_forward(sw, w->from, &next);
 		free(w);
 		run_shaper(sw, now_ns);
 	}
@@ -271,8 +271,8 @@ bool vswitch_input(struct swport *p, const struct frame *f)
 	sw->is_busy = true;
 	run_shaper(sw, f->now_ns);
 	if (p->sw)
-		forward(sw, p, f);
-	finish(sw, f->now_ns);
+		switch_forward(sw, p, f);
+	switch_finish(sw, f->now_ns);
 	return true;
 }
 
@@ -294,7 +294,7 @@ void vswitch_run(struct vswitch *sw, int64_t now_ns)
 {
 	assert(!sw->is_busy);
 	sw->is_busy = true;
-	finish(sw, now_ns);
+	switch_finish(sw, now_ns);
 }
 
 void vswitch_send(struct swport *from, struct swport *to, const struct frame *f)

@@ -82,7 +82,7 @@ static size_t read_frame(const struct tap *t, uint8_t *ret)
 	return n > 0 ? (size_t)n : 0;
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void tap_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct tap *t = ctx;
 	int64_t now_ns = clock_now_ns();
@@ -108,7 +108,7 @@ void tap_read(struct tap *t, bool is_on)
 	}
 	if (t->watch)
 		return;
-	t->watch = watch_new(t->loop, t->fd, on_ready, t);
+	t->watch = watch_new(t->loop, t->fd, tap_on_ready, t);
 	watch_set(t->watch, LOOP_READ);
 }
 

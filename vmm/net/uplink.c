@@ -140,7 +140,7 @@ static void ask(struct uplink *u)
 				: clock_deadline_ns(ms * NS_PER_MS));
 }
 
-static void on_before_wait(void *ctx)
+static void uplink_on_before_wait(void *ctx)
 {
 	ask(ctx);
 }
@@ -165,7 +165,7 @@ static void service(struct uplink *u)
 	ask_soon(u);
 }
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void uplink_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct poller *p = ctx;
 
@@ -174,7 +174,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	service(p->uplink);
 }
 
-static void on_timer(void *ctx)
+static void uplink_on_timer(void *ctx)
 {
 	service(ctx);
 }
@@ -202,7 +202,7 @@ static bool answer_arp(struct uplink *u, const uint8_t *frame, size_t n)
 	return true;
 }
 
-static ssize_t on_packet(const void *p, size_t n, void *opaque)
+static ssize_t uplink_on_packet(const void *p, size_t n, void *opaque)
 {
 	struct uplink *u = opaque;
 
@@ -254,7 +254,7 @@ static void on_register(int fd, void *opaque)
 
 	p->uplink = u;
 	p->fd = fd;
-	p->watch = watch_new(u->loop, fd, on_ready, p);
+	p->watch = watch_new(u->loop, fd, uplink_on_ready, p);
 	LIST_INSERT_HEAD(&u->pollers, p, link);
 	u->n_pollers++;
 	ask_soon(u);
@@ -289,7 +289,7 @@ static void on_notify(void *opaque)
 }
 
 static const SlirpCb callbacks = {
-    .send_packet = on_packet,
+    .send_packet = uplink_on_packet,
     .guest_error = on_guest_error,
     .clock_get_ns = on_clock,
     .timer_new = on_timer_new,
@@ -323,8 +323,8 @@ struct uplink *uplink_new(struct loop *l, const struct uplink_spec *spec,
 	u->owner = owner;
 	u->ctx = ctx;
 	LIST_INIT(&u->pollers);
-	u->hook = (struct loop_hook){.cb = on_before_wait, .ctx = u};
-	u->timer = timer_new(l, on_timer, u);
+	u->hook = (struct loop_hook){.cb = uplink_on_before_wait, .ctx = u};
+	u->timer = timer_new(l, uplink_on_timer, u);
 	u->slirp = slirp_new(&config, &callbacks, u);
 	if (!u->slirp) {
 		err_set(err, -EINVAL, "libslirp %s refuses its configuration",
@@ -334,7 +334,7 @@ struct uplink *uplink_new(struct loop *l, const struct uplink_spec *spec,
 	return u;
 }
 
-static void destroy(void *ptr)
+static void uplink_destroy(void *ptr)
 {
 	struct uplink *u = ptr;
 
@@ -358,7 +358,7 @@ struct uplink *uplink_free(struct uplink *u)
 		watch_free(p->watch);
 		free(p);
 	}
-	loop_defer_free(u->loop, u, destroy);
+	loop_defer_free(u->loop, u, uplink_destroy);
 	return NULL;
 }
 

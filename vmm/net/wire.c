@@ -71,7 +71,7 @@ static void sent(struct wire_socket *s, size_t n)
 	}
 }
 
-static void set_full(struct wire *w, bool is_full)
+static void wire_set_full(struct wire *w, bool is_full)
 {
 	if (w->is_full == is_full)
 		return;
@@ -80,7 +80,7 @@ static void set_full(struct wire *w, bool is_full)
 }
 
 /* Sends what the socket takes; waits for room where that is not all. */
-static void flush(struct wire *w)
+static void wire_flush(struct wire *w)
 {
 	struct wire_socket *s = &w->s;
 
@@ -100,7 +100,7 @@ static void flush(struct wire *w)
 		wire_close(w);
 		return;
 	}
-	set_full(w, s->out.len > 0);
+	wire_set_full(w, s->out.len > 0);
 }
 
 static void make_clean(struct wire *w)
@@ -125,7 +125,7 @@ static void flush_dirty(struct wire_arena *a)
 
 	while ((w = TAILQ_FIRST(&a->dirty))) {
 		make_clean(w);
-		flush(w);
+		wire_flush(w);
 	}
 }
 
@@ -160,7 +160,7 @@ enum wire_sent wire_send(struct wire *w, const void *p, size_t n)
 		make_dirty(w);
 		return WIRE_SENT;
 	}
-	flush(w);
+	wire_flush(w);
 	return wire_is_open(w) ? WIRE_SENT : WIRE_GONE;
 }
 
@@ -190,8 +190,8 @@ static size_t read_bytes(struct wire *w, size_t at)
 
 /* Hands over the first frame of n bytes at p. Returns what it took of them; 0:
  * the frame is not there as a whole. */
-static size_t take_frame(struct wire *w, const uint8_t *p, size_t n,
-			 int64_t now_ns)
+static size_t wire_take_frame(struct wire *w, const uint8_t *p, size_t n,
+			      int64_t now_ns)
 {
 	size_t len, all;
 
@@ -218,7 +218,7 @@ static size_t skip(struct wire_socket *s, size_t n)
 	return part;
 }
 
-static void hand_over(struct wire *w, size_t n)
+static void wire_hand_over(struct wire *w, size_t n)
 {
 	const uint8_t *p = w->arena->mem;
 	uint64_t opened = w->opened;
@@ -229,7 +229,7 @@ static void hand_over(struct wire *w, size_t n)
 		part = skip(&w->s, n);
 		p += part;
 		n -= part;
-		part = take_frame(w, p, n, now_ns);
+		part = wire_take_frame(w, p, n, now_ns);
 		if (w->opened != opened)
 			return;
 		p += part;
@@ -252,7 +252,7 @@ static size_t read_frames(struct wire *w)
 		memcpy(w->arena->mem, buf_data(in), at);
 	buf_reset(in);
 	wire_arena_begin(w->arena);
-	hand_over(w, at + n);
+	wire_hand_over(w, at + n);
 	wire_arena_end(w->arena);
 	return n;
 }
@@ -271,7 +271,7 @@ void wire_drain(struct wire *w)
 
 /* --- the socket ---------------------------------------------------------- */
 
-static void on_ready(void *ctx, int fd, unsigned ready)
+static void wire_on_ready(void *ctx, int fd, unsigned ready)
 {
 	struct wire *w = ctx;
 
@@ -279,7 +279,7 @@ static void on_ready(void *ctx, int fd, unsigned ready)
 	if (ready & LOOP_READ)
 		read_frames(w);
 	else
-		flush(w);
+		wire_flush(w);
 }
 
 int wire_pair(struct wire_socket *ret, int *ret_theirs, struct err *err)
@@ -313,9 +313,9 @@ void wire_give(struct wire *w, struct wire_socket *take)
 	wire_close(w);
 	w->s = *take;
 	*take = (struct wire_socket){.fd = -1};
-	w->watch = watch_new(w->loop, w->s.fd, on_ready, w);
+	w->watch = watch_new(w->loop, w->s.fd, wire_on_ready, w);
 	watch_set(w->watch, LOOP_READ);
-	flush(w);
+	wire_flush(w);
 }
 
 /* What is left of a frame whose beginning has come is no frame. */

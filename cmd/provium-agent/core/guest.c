@@ -83,7 +83,7 @@ int guest_fd_up(int take_fd)
 	return fd;
 }
 
-static void finish(struct guest *g)
+static void guest_finish(struct guest *g)
 {
 	g->button_fd = -1;
 	int fd = openat(g->dev_fd, "null", O_RDWR | O_CLOEXEC);
@@ -106,7 +106,7 @@ void guest_init_mounted(struct guest *g)
 	    .sys_fd = open_dir("/sys"),
 	    .dev_fd = open_dir("/dev"),
 	};
-	finish(g);
+	guest_finish(g);
 }
 
 void guest_init_detached(struct guest *g)
@@ -116,7 +116,7 @@ void guest_init_detached(struct guest *g)
 	    .sys_fd = mount_detached("sysfs"),
 	    .dev_fd = mount_detached("devtmpfs"),
 	};
-	finish(g);
+	guest_finish(g);
 }
 
 void guest_done(struct guest *g)
@@ -131,7 +131,7 @@ void guest_done(struct guest *g)
 /* Whoever started us may have left signals ignored, also those that libc keeps
  * for itself; our children are to find none. A kernel_sigaction of zeros is
  * SIG_DFL. */
-static void reset_signals(void)
+static void guest_reset_signals(void)
 {
 	static const unsigned long zeros[8];
 
@@ -146,7 +146,7 @@ void guest_protect_agent(struct guest *g)
 	struct rlimit many = {NOFILE_WANTED, NOFILE_WANTED};
 	CLEANUP(fd_closep) int fd = -1;
 
-	reset_signals();
+	guest_reset_signals();
 	signal(SIGPIPE, SIG_IGN);
 	if (allowed.rlim_max >= NOFILE_WANTED ||
 	    setrlimit(RLIMIT_NOFILE, &many) < 0)

@@ -85,7 +85,8 @@ static struct task *chan_task(struct chan *ch)
 	return ctx == &fresh_channel ? NULL : ctx;
 }
 
-static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
+static void server_on_message(void *ctx, struct chan *ch, const uint8_t *p,
+			      size_t n)
 {
 	struct server *s = ctx;
 	struct req r = {.srv = s, .ch = ch};
@@ -109,8 +110,8 @@ static void on_message(void *ctx, struct chan *ch, const uint8_t *p, size_t n)
 		s->kind->dispatch(&r);
 }
 
-static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
-		    bool more)
+static void server_on_data(void *ctx, struct chan *ch, const uint8_t *p,
+			   size_t n, bool more)
 {
 	struct task *t = chan_task(ch);
 
@@ -121,7 +122,7 @@ static void on_data(void *ctx, struct chan *ch, const uint8_t *p, size_t n,
 		chan_consumed(ch, n);
 }
 
-static void on_writable(void *ctx, struct chan *ch)
+static void server_on_writable(void *ctx, struct chan *ch)
 {
 	struct task *t = chan_task(ch);
 
@@ -130,7 +131,7 @@ static void on_writable(void *ctx, struct chan *ch)
 		task_wake(t);
 }
 
-static void on_finished(void *ctx, struct chan *ch)
+static void server_on_finished(void *ctx, struct chan *ch)
 {
 	struct task *t = chan_task(ch);
 
@@ -139,7 +140,7 @@ static void on_finished(void *ctx, struct chan *ch)
 		t->ops->fin(t);
 }
 
-static void on_closed(void *ctx, struct chan *ch, int reason)
+static void server_on_closed(void *ctx, struct chan *ch, int reason)
 {
 	struct task *t = chan_task(ch);
 
@@ -152,7 +153,7 @@ static void on_closed(void *ctx, struct chan *ch, int reason)
 }
 
 /* The numbers of channels begin anew, and what was given up was another's. */
-static void on_established(void *ctx, const struct hello *peer)
+static void server_on_established(void *ctx, const struct hello *peer)
 {
 	_Atomic uint32_t *abandoned = ((struct server *)ctx)->guest->abandoned;
 
@@ -276,7 +277,7 @@ static void port_turn(struct server *s)
 	}
 }
 
-static void on_port(struct watch *w, uint32_t events)
+static void server_on_port(struct watch *w, uint32_t events)
 {
 	struct server *s = CONTAINER_OF(w, struct server, port);
 
@@ -308,7 +309,7 @@ void server_set_port(struct server *s, int take_fd, enum server_eof eof)
 	}
 }
 
-static void on_listener(struct watch *w, uint32_t events)
+static void server_on_listener(struct watch *w, uint32_t events)
 {
 	struct server *s = CONTAINER_OF(w, struct server, listener);
 	int fd = accept4(w->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
@@ -347,8 +348,8 @@ struct server *server_new(const struct server_kind *kind, struct guest *guest)
 	s->kind = kind;
 	s->guest = guest;
 	TAILQ_INIT(&s->awake);
-	watch_init(&s->port, on_port);
-	watch_init(&s->listener, on_listener);
+	watch_init(&s->port, server_on_port);
+	watch_init(&s->listener, server_on_listener);
 	s->shutdown_how = -1;
 	s->epoll_fd = guest_fd_up(epoll_create1(EPOLL_CLOEXEC));
 	s->session =
@@ -447,11 +448,11 @@ const struct server_kind *server_kind(const struct server *s)
 }
 
 static const struct session_ops session_ops = {
-    .established = on_established,
+    .established = server_on_established,
     .opened = on_opened,
-    .message = on_message,
-    .data = on_data,
-    .writable = on_writable,
-    .finished = on_finished,
-    .closed = on_closed,
+    .message = server_on_message,
+    .data = server_on_data,
+    .writable = server_on_writable,
+    .finished = server_on_finished,
+    .closed = server_on_closed,
 };

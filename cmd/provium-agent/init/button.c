@@ -52,7 +52,7 @@ static bool next(struct attrs *a, uint16_t *ret_type, struct attrs *ret)
 	return true;
 }
 
-static bool find(struct attrs in, uint16_t type, struct attrs *ret)
+static bool button_find(struct attrs in, uint16_t type, struct attrs *ret)
 {
 	uint16_t t;
 
@@ -106,11 +106,11 @@ static uint32_t group_id(const uint8_t *p, size_t n)
 	uint16_t type;
 
 	if (!open_message(p, n, &all) ||
-	    !find(all, CTRL_ATTR_MCAST_GROUPS, &groups))
+	    !button_find(all, CTRL_ATTR_MCAST_GROUPS, &groups))
 		return 0;
 	while (!number && next(&groups, &type, &group))
-		if (find(group, CTRL_ATTR_MCAST_GRP_NAME, &name) &&
-		    find(group, CTRL_ATTR_MCAST_GRP_ID, &id) &&
+		if (button_find(group, CTRL_ATTR_MCAST_GRP_NAME, &name) &&
+		    button_find(group, CTRL_ATTR_MCAST_GRP_ID, &id) &&
 		    name.n == sizeof(GROUP) && id.n == sizeof(number) &&
 		    !memcmp(name.p, GROUP, name.n))
 			memcpy(&number, id.p, sizeof(number));
@@ -145,8 +145,8 @@ static bool is_press(const uint8_t *p, size_t n)
 {
 	struct attrs all, event;
 
-	return open_message(p, n, &all) && find(all, ATTR_EVENT, &event) &&
-	       event.n >= CLASS_SIZE &&
+	return open_message(p, n, &all) &&
+	       button_find(all, ATTR_EVENT, &event) && event.n >= CLASS_SIZE &&
 	       !memcmp(event.p, CLASS_BUTTON, sizeof(CLASS_BUTTON));
 }
 

@@ -47,7 +47,7 @@ static int files_fail_at(const struct files *f, const struct entry *e, int code,
 
 /* --- the list ------------------------------------------------------------- */
 
-static int read_all(int fd, char *to, size_t n)
+static int files_read_all(int fd, char *to, size_t n)
 {
 	while (n) {
 		ssize_t got = read(fd, to, n);
@@ -77,7 +77,7 @@ static int files_read_list(struct files *f, struct err *err)
 	f->dev = st.st_dev;
 	f->list = mem_zalloc((size_t)st.st_size + 1);
 	f->end = f->list + st.st_size;
-	r = read_all(fd, f->list, (size_t)st.st_size);
+	r = files_read_all(fd, f->list, (size_t)st.st_size);
 	unlink(path);
 	return r < 0
 		   ? err_set(err, r, "the list of the files for the guest: %s",
@@ -125,8 +125,8 @@ static mode_t usual_mode(const char *dir)
 	return 0755;
 }
 
-static int make_dir(const struct files *f, const struct entry *e,
-		    const char *dir, struct err *err)
+static int files_make_dir(const struct files *f, const struct entry *e,
+			  const char *dir, struct err *err)
 {
 	mode_t mode = usual_mode(dir + strlen(f->root));
 	struct stat st;
@@ -149,8 +149,8 @@ static int make_dir(const struct files *f, const struct entry *e,
 				   "of the image is not a directory", err);
 }
 
-static int make_parents(const struct files *f, const struct entry *e,
-			const char *target, struct err *err)
+static int files_make_parents(const struct files *f, const struct entry *e,
+			      const char *target, struct err *err)
 {
 	CLEANUP(free_ptr) char *dir = mem_strdup(target);
 	char *slash = dir + strlen(f->root) + 1;
@@ -158,7 +158,7 @@ static int make_parents(const struct files *f, const struct entry *e,
 
 	while (r == 0 && (slash = strchr(slash, '/'))) {
 		*slash = '\0';
-		r = make_dir(f, e, dir, err);
+		r = files_make_dir(f, e, dir, err);
 		*slash++ = '/';
 	}
 	return r;
@@ -219,7 +219,7 @@ static int place_staged(const struct files *f, const struct entry *e,
 
 	if (!is_whole(e, staged))
 		return fail_unpacked(e, err);
-	r = make_parents(f, e, target, err);
+	r = files_make_parents(f, e, target, err);
 	if (r == 0)
 		r = clear_way(e, target, err);
 	if (r == 0 && rename(staged, target) < 0)
@@ -235,7 +235,7 @@ static int check_placed(const struct files *f, const struct entry *e,
 
 	if (is_whole(e, target))
 		return 0;
-	r = make_parents(f, e, target, err);
+	r = files_make_parents(f, e, target, err);
 	if (r == 0)
 		r = clear_way(e, target, err);
 	return r < 0 ? r : fail_unpacked(e, err);

@@ -88,7 +88,7 @@ static void open_console(const struct guest *g)
 
 /* --- file systems --------------------------------------------------------- */
 
-static bool is_empty_dir(const char *path)
+static bool init_is_empty_dir(const char *path)
 {
 	DIR *dir = opendir(path);
 	int n = 0;
@@ -108,7 +108,7 @@ static void mount_all(void)
 		const struct mount_point *m = &mount_points[i];
 
 		mkdir(m->path, 0755);
-		if (m->only_if_empty && !is_empty_dir(m->path))
+		if (m->only_if_empty && !init_is_empty_dir(m->path))
 			continue;
 		if (mount(m->type, m->path, m->type, 0, m->options) < 0 &&
 		    errno != EBUSY)
@@ -147,7 +147,7 @@ static int hurry_rcu(int how)
 }
 
 /* A driver that comes or goes waits for RCU grace periods, some 20 ms each. */
-static void load_modules(const struct strvec *names)
+static void init_load_modules(const struct strvec *names)
 {
 	int was = hurry_rcu(1);
 
@@ -312,7 +312,7 @@ static void become_image_init(char **argv)
 /* The machine is brought as far as the agent needs it. An /init of the image is
  * left alone: false where there is none, or where it is not to run, as a file
  * of the boot options is not in its place. */
-static bool set_up(struct guest *g, const struct config *c)
+static bool init_set_up(struct guest *g, const struct config *c)
 {
 	struct err err = {0};
 	struct files files;
@@ -346,11 +346,11 @@ void init_main(char **argv)
 
 	reserve_stdio();
 	config_load(&c, CONFIG_PATH);
-	has_init = set_up(&g, &c);
+	has_init = init_set_up(&g, &c);
 	open_console(&g);
 	if (has_init && access(IMAGE_INIT, X_OK) < 0)
 		fail_image_init();
-	load_modules(&c.modules);
+	init_load_modules(&c.modules);
 	if (!has_init && pipe2(tell, O_CLOEXEC) < 0)
 		perror("provium-agent: pipe");
 	g.button_fd = guest_fd_up(tell[0]);

@@ -48,7 +48,7 @@ static bool is_compressed(const char *path)
 
 /* 0, also for EEXIST; ABSENT when there is no such file. The kernel says ENOENT
  * for a symbol that no module has. */
-static int load_file(const char *path)
+static int modules_load_file(const char *path)
 {
 	CLEANUP(fd_closep) int fd = open(path, O_RDONLY | O_CLOEXEC);
 	int flags = is_compressed(path) ? INIT_COMPRESSED : 0;
@@ -73,7 +73,7 @@ static int load_from_dir(const char *name)
 	for (size_t i = 0; rc == ABSENT && i < ARRAY_LEN(suffixes); i++) {
 		snprintf(path, sizeof(path), MODULES_DIR "/%s%s", name,
 			 suffixes[i]);
-		rc = load_file(path);
+		rc = modules_load_file(path);
 	}
 	return rc;
 }
@@ -132,7 +132,7 @@ static void load_span(const struct list_file *d, struct span path)
 	char full[PATH_MAX];
 
 	snprintf(full, sizeof(full), "%s/%.*s", d->dir, (int)path.n, path.p);
-	load_file(full);
+	modules_load_file(full);
 }
 
 /* "a.ko: b.ko c.ko": a needs b needs c. From the last to the first. */
@@ -211,7 +211,8 @@ static void load_all(const struct strvec *names, bool tells_absent)
 
 	for (size_t i = 0; i < names->n; i++) {
 		const char *name = names->v[i];
-		int r = *name == '/' ? load_file(name) : load_from_dir(name);
+		int r = *name == '/' ? modules_load_file(name)
+				     : load_from_dir(name);
 
 		if (r != ABSENT || (*name != '/' && load_by_dep(&dep, name)))
 			continue;

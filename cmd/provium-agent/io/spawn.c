@@ -115,7 +115,7 @@ __attribute__((noinline)) static pid_t make_child(struct child *c)
 	return pid;
 }
 
-static const char *env_path(char *const *envp)
+static const char *spawn_env_path(char *const *envp)
 {
 	for (; *envp; envp++)
 		if (!strncmp(*envp, "PATH=", 5))
@@ -126,7 +126,7 @@ static const char *env_path(char *const *envp)
 static void list_candidates(const struct spawn *sp, struct strvec *paths)
 {
 	const char *name = sp->argv[0];
-	const char *dir = env_path(sp->envp);
+	const char *dir = spawn_env_path(sp->envp);
 
 	if (strchr(name, '/') || !*name) {
 		strvec_add(paths, name);

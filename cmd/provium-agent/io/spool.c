@@ -176,7 +176,7 @@ static void shrink_unread(struct spool_budget *b)
 			break;
 }
 
-static void make_room(struct spool *sp)
+static void spool_make_room(struct spool *sp)
 {
 	uint64_t from = needed_from(sp);
 	struct spool_chunk *c;
@@ -198,7 +198,7 @@ static void make_room(struct spool *sp)
 		shrink_unread(sp->budget);
 }
 
-static void set_full(struct spool *sp, bool full)
+static void spool_set_full(struct spool *sp, bool full)
 {
 	if (full == sp->is_full)
 		return;
@@ -258,7 +258,7 @@ static void wake_full(struct spool_budget *b)
 	while (sp) {
 		struct spool *next = TAILQ_NEXT(sp, full_link);
 		if (has_room(sp))
-			set_full(sp, false);
+			spool_set_full(sp, false);
 		sp = next;
 	}
 }
@@ -270,9 +270,9 @@ static void spool_update(struct spool *sp)
 
 	if (sp->grace_end_ns && !has_room(sp))
 		limit_grace(sp);
-	make_room(sp);
+	spool_make_room(sp);
 	if (sp->fd >= 0)
-		set_full(sp, !is_unread(sp) && !has_room(sp));
+		spool_set_full(sp, !is_unread(sp) && !has_room(sp));
 	if (sp->budget->used < used)
 		wake_full(sp->budget);
 }
@@ -367,7 +367,7 @@ void spool_done(struct spool *sp)
 	end_grace(sp);
 	watch_stop(sp->srv, &sp->w);
 	fd_closep(&sp->fd);
-	set_full(sp, false);
+	spool_set_full(sp, false);
 	chunks_drop_all(sp);
 	TAILQ_REMOVE(&sp->budget->all, sp, all_link);
 	wake_full(sp->budget);

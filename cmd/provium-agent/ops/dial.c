@@ -32,7 +32,7 @@ struct dial {
 	struct buf pending; /* for the peer, which does not read */
 };
 
-static void hang_up(struct dial *d, bool is_reset)
+static void dial_hang_up(struct dial *d, bool is_reset)
 {
 	const struct linger at_once = {.l_onoff = 1};
 	int fd = d->w.fd;
@@ -46,15 +46,15 @@ static void hang_up(struct dial *d, bool is_reset)
 	close(fd);
 }
 
-static void destroy(struct dial *d, bool is_reset)
+static void dial_destroy(struct dial *d, bool is_reset)
 {
-	hang_up(d, is_reset);
+	dial_hang_up(d, is_reset);
 	buf_done(&d->pending);
 	free(d);
 }
 
 /* False: the peer takes nothing any more. */
-static bool flush(struct dial *d)
+static bool dial_flush(struct dial *d)
 {
 	while (d->pending.len) {
 		ssize_t n = send(d->w.fd, buf_data(&d->pending), d->pending.len,
@@ -126,7 +126,7 @@ static int connect_next(struct dial *d)
 
 /* The connection is there, or failed; edge-triggered, so EPOLLOUT comes in any
  * case. False: the task has ended. */
-static bool on_connected(struct dial *d)
+static bool dial_on_connected(struct dial *d)
 {
 	int why = 0;
 	socklen_t n = sizeof(why);
@@ -138,7 +138,7 @@ static bool on_connected(struct dial *d)
 		task_send_done(&d->t, 0);
 		return true;
 	}
-	hang_up(d, false);
+	dial_hang_up(d, false);
 	if (connect_next(d))
 		task_end_error(&d->t, why, "connecting to port %u", d->port);
 	return false;
@@ -147,22 +147,22 @@ static bool on_connected(struct dial *d)
 /* --- the task --------------------------------------------------------------
  */
 
-static void on_event(struct watch *w, uint32_t events)
+static void dial_on_event(struct watch *w, uint32_t events)
 {
 	struct dial *d = CONTAINER_OF(w, struct dial, w);
 	const uint32_t ends = EPOLLHUP | EPOLLERR | EPOLLRDHUP;
 
 	if (d->is_orphan) {
-		if (!flush(d) || !d->pending.len)
-			destroy(d, false);
+		if (!dial_flush(d) || !d->pending.len)
+			dial_destroy(d, false);
 		return;
 	}
 	if (!d->is_open) {
-		if (!(events & (EPOLLOUT | ends)) || !on_connected(d))
+		if (!(events & (EPOLLOUT | ends)) || !dial_on_connected(d))
 			return;
 		events |= EPOLLIN;
 	}
-	if (!flush(d))
+	if (!dial_flush(d))
 		give_up_writing(d);
 	if (events & (EPOLLIN | ends) && !d->has_ended)
 		task_wake(&d->t);
@@ -174,7 +174,7 @@ static void dial_data(struct task *t, const uint8_t *p, size_t n, bool more)
 
 	(void)more;
 	buf_append(&d->pending, p, n);
-	if (d->is_open && !flush(d))
+	if (d->is_open && !dial_flush(d))
 		give_up_writing(d);
 }
 
@@ -183,7 +183,7 @@ static void dial_fin(struct task *t)
 	struct dial *d = CONTAINER_OF(t, struct dial, t);
 
 	d->host_has_ended = true;
-	if (d->is_open && !flush(d))
+	if (d->is_open && !dial_flush(d))
 		give_up_writing(d);
 }
 
@@ -211,7 +211,7 @@ static void dial_stop(struct task *t)
 	bool is_whole = d->has_ended && d->host_has_ended;
 
 	if (!is_whole || !d->pending.len) {
-		destroy(d, !is_whole);
+		dial_destroy(d, !is_whole);
 		return;
 	}
 	d->is_orphan = true;
@@ -235,7 +235,7 @@ void op_dial(const struct req *r)
 	}
 	d = mem_zalloc(sizeof(*d));
 	d->port = (uint16_t)r->m->dial.port;
-	watch_init(&d->w, on_event);
+	watch_init(&d->w, dial_on_event);
 	task_start(&d->t, r, &dial_ops);
 	why = connect_next(d);
 	if (why)

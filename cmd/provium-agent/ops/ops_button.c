@@ -16,7 +16,7 @@ struct button_wait {
 	struct watch w;
 };
 
-static void on_event(struct watch *w, uint32_t events)
+static void ops_button_on_event(struct watch *w, uint32_t events)
 {
 	struct button_wait *b = CONTAINER_OF(w, struct button_wait, w);
 
@@ -24,7 +24,7 @@ static void on_event(struct watch *w, uint32_t events)
 	task_end_done(&b->t, 0);
 }
 
-static void stop(struct task *t)
+static void ops_button_stop(struct task *t)
 {
 	struct button_wait *b = CONTAINER_OF(t, struct button_wait, t);
 	int fd = b->w.fd;
@@ -35,7 +35,7 @@ static void stop(struct task *t)
 	free(b);
 }
 
-static const struct task_ops wait_ops = {.stop = stop};
+static const struct task_ops wait_ops = {.stop = ops_button_stop};
 
 void op_button_ready(const struct req *r)
 {
@@ -53,7 +53,7 @@ void op_button_ready(const struct req *r)
 		return;
 	}
 	b = mem_zalloc(sizeof(*b));
-	watch_init(&b->w, on_event);
+	watch_init(&b->w, ops_button_on_event);
 	task_start(&b->t, r, &wait_ops);
 	if (watch_start(r->srv, &b->w, fd, EPOLLIN) < 0) {
 		close(fd);

@@ -107,7 +107,7 @@ static struct file *req_file(const struct req *r, uint64_t id)
 /* --- open ----------------------------------------------------------------- */
 
 /* The open(2) flags, or -EINVAL. */
-static int open_flags(uint32_t flags)
+static int ops_file_open_flags(uint32_t flags)
 {
 	bool reads = flags & MSG_OPEN_READ;
 	bool writes = flags & (MSG_OPEN_WRITE | MSG_OPEN_APPEND);
@@ -153,7 +153,7 @@ void op_file_open(const struct req *r)
 {
 	const struct msg_file_open *q = &r->m->file_open;
 	struct handle_table *handles = server_handles(r->srv);
-	int flags = open_flags(q->flags);
+	int flags = ops_file_open_flags(q->flags);
 	int rc = handle_check(handles, q->handle);
 	struct file *f;
 

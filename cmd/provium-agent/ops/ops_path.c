@@ -52,7 +52,7 @@ static int mkdir_exact(const char *path, mode_t perm)
 	return rc;
 }
 
-static bool is_dir(const char *path)
+static bool ops_path_is_dir(const char *path)
 {
 	struct stat st;
 
@@ -61,7 +61,7 @@ static bool is_dir(const char *path)
 
 /* Every directory above the last component of path, which is changed on the
  * way and restored. */
-static int make_parents(char *path)
+static int ops_path_make_parents(char *path)
 {
 	for (char *p = path + 1; *p; p++) {
 		int rc;
@@ -69,7 +69,7 @@ static int make_parents(char *path)
 		if (*p != '/' || p[1] == '/' || !p[1])
 			continue;
 		*p = '\0';
-		rc = is_dir(path) ? 0 : mkdir_exact(path, PERM_DIR);
+		rc = ops_path_is_dir(path) ? 0 : mkdir_exact(path, PERM_DIR);
 		if (rc == -EEXIST)
 			rc = -ENOTDIR;
 		*p = '/';
@@ -83,11 +83,11 @@ void op_mkdir(const struct req *r)
 {
 	const struct msg_mkdir *q = &r->m->mkdir;
 	CLEANUP(free_ptr) char *path = mem_strdup(q->path);
-	int rc = q->parents && *path ? make_parents(path) : 0;
+	int rc = q->parents && *path ? ops_path_make_parents(path) : 0;
 
 	if (!rc)
 		rc = mkdir_exact(path, q->perm & PERM_MASK);
-	if (rc == -EEXIST && q->parents && is_dir(path))
+	if (rc == -EEXIST && q->parents && ops_path_is_dir(path))
 		rc = 0;
 	if (rc < 0)
 		req_error(r, -rc, "mkdir '%s'", q->path);

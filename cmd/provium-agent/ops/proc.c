@@ -136,7 +136,7 @@ struct proc *proc_find(const struct handle_table *t, uint64_t id)
 /* --- the start of one ----------------------------------------------------- */
 
 /* Our end is non-blocking, the child's is not. */
-static int make_pipe(int *ours, int *theirs, bool we_write)
+static int proc_make_pipe(int *ours, int *theirs, bool we_write)
 {
 	int fds[2];
 
@@ -169,11 +169,11 @@ static int pipes_open(struct pipes *pp, int null_fd, bool stdin_pipe)
 
 	*pp = (struct pipes){{-1, -1, -1}, {-1, -1, -1}};
 	if (stdin_pipe)
-		rc = make_pipe(&pp->ours[0], &pp->theirs[0], true);
+		rc = proc_make_pipe(&pp->ours[0], &pp->theirs[0], true);
 	else
 		pp->theirs[0] = null_fd;
 	for (int i = 1; !rc && i < 3; i++)
-		rc = make_pipe(&pp->ours[i], &pp->theirs[i], false);
+		rc = proc_make_pipe(&pp->ours[i], &pp->theirs[i], false);
 	return rc;
 }
 

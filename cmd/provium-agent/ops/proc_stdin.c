@@ -26,7 +26,7 @@ struct proc_stdin {
 };
 
 /* Writes of the first in the queue. Returns false when it has to wait. */
-static bool write_some(struct proc *p, struct proc_stdin *in)
+static bool proc_stdin_write_some(struct proc *p, struct proc_stdin *in)
 {
 	ssize_t n;
 
@@ -70,7 +70,8 @@ static void pump(struct proc *p)
 		return; /* the outer one goes on; the pipe is full */
 	proc_ref(p);
 	p->stdin_pumping = true;
-	while ((in = TAILQ_FIRST(&p->stdin_queue)) && write_some(p, in))
+	while ((in = TAILQ_FIRST(&p->stdin_queue)) &&
+	       proc_stdin_write_some(p, in))
 		;
 	p->stdin_pumping = false;
 	proc_unref(p);

@@ -67,7 +67,7 @@ static bool is_given_up(const struct exit_way *way)
 	return *way->slot == way->mark;
 }
 
-static void on_interrupt(int signo)
+static void raw_thread_on_interrupt(int signo)
 {
 	struct exit_way *way = running;
 
@@ -102,7 +102,7 @@ bool raw_call_run_for(struct raw_call *c, const struct guest *g,
 	return !is_given_up(&way);
 }
 
-static void *run_thread(void *arg)
+static void *raw_thread_run_thread(void *arg)
 {
 	struct raw_thread *rt = arg;
 	int fd = rt->done_fd;
@@ -162,7 +162,7 @@ static void thread_stop(struct task *t)
 
 static const struct task_ops thread_ops = {.stop = thread_stop};
 
-static int start(struct raw_thread *rt)
+static int raw_thread_start(struct raw_thread *rt)
 {
 	pthread_attr_t attr;
 	int rc = pthread_attr_init(&attr);
@@ -170,7 +170,7 @@ static int start(struct raw_thread *rt)
 	if (rc)
 		return rc;
 	pthread_attr_setstacksize(&attr, STACK_SIZE);
-	rc = pthread_create(&rt->thread, &attr, run_thread, rt);
+	rc = pthread_create(&rt->thread, &attr, raw_thread_run_thread, rt);
 	pthread_attr_destroy(&attr);
 	return rc;
 }
@@ -192,7 +192,7 @@ void raw_call_start(const struct req *r, struct raw_call *c)
 	rt->way.slot = &rt->abandoned;
 	rt->way.mark = GIVEN_UP;
 	c->block = NULL;
-	rc = start(rt);
+	rc = raw_thread_start(rt);
 	if (rc) {
 		req_error(r, rc, "syscall %ld: thread", c->nr);
 		free_thread(rt);
@@ -205,7 +205,8 @@ void raw_call_start(const struct req *r, struct raw_call *c)
 static void *raw_threads_new(struct server *s)
 {
 	/* Without SA_RESTART: a call that is not given up ends with EINTR. */
-	const struct sigaction interrupt = {.sa_handler = on_interrupt};
+	const struct sigaction interrupt = {.sa_handler =
+						raw_thread_on_interrupt};
 	struct raw_threads *rts = mem_zalloc(sizeof(*rts));
 	int fds[2] = {-1, -1};
 

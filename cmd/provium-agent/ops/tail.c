@@ -136,7 +136,7 @@ static void tail_tick(struct tail *tl)
 		task_wake(&tl->t);
 }
 
-static void on_tick(struct watch *w, uint32_t events)
+static void tail_on_tick(struct watch *w, uint32_t events)
 {
 	struct ticker *k = CONTAINER_OF(w, struct ticker, w);
 	struct tail *tl;
@@ -153,7 +153,7 @@ static void on_tick(struct watch *w, uint32_t events)
 static void ticker_init(struct ticker *k, struct tails *ts, unsigned ms)
 {
 	*k = (struct ticker){.ts = ts, .ms = ms};
-	watch_init(&k->w, on_tick);
+	watch_init(&k->w, tail_on_tick);
 	k->fd = guest_fd_up(
 	    timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
 	if (k->fd >= 0 && watch_start(ts->srv, &k->w, k->fd, EPOLLIN) < 0)
@@ -382,7 +382,7 @@ static bool must_poll(int fd, bool *ret_pseudo)
 }
 
 /* The size of a file that has none: what can be read now. */
-static uint64_t measure(struct tail *tl, uint8_t *scratch)
+static uint64_t tail_measure(struct tail *tl, uint8_t *scratch)
 {
 	uint64_t size = 0;
 	ssize_t n;
@@ -400,7 +400,7 @@ static void set_position(struct tail *tl, uint8_t whence, uint64_t offset,
 	uint64_t size = 0;
 
 	if (tl->pseudo && whence != MSG_TAIL_START)
-		size = measure(tl, scratch);
+		size = tail_measure(tl, scratch);
 	else if (!tl->pseudo && fstat(tl->fd, &st) == 0)
 		size = (uint64_t)st.st_size;
 	tl->last_size = size;

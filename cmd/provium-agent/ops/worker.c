@@ -115,7 +115,7 @@ struct worker_link {
 	struct buf pending; /* for the worker, which does not read */
 };
 
-static void flush(struct worker_link *l)
+static void worker_flush(struct worker_link *l)
 {
 	while (l->pending.len) {
 		ssize_t n = send(l->p->worker_fd, buf_data(&l->pending),
@@ -138,7 +138,7 @@ static void link_data(struct task *t, const uint8_t *p, size_t n, bool more)
 
 	(void)more;
 	buf_append(&l->pending, p, n);
-	flush(l);
+	worker_flush(l);
 }
 
 static void link_step(struct task *t)
@@ -161,7 +161,7 @@ static void link_on_event(struct watch *w, uint32_t events)
 	struct worker_link *l = CONTAINER_OF(w, struct worker_link, w);
 
 	if (events & EPOLLOUT)
-		flush(l);
+		worker_flush(l);
 	if (events & (EPOLLIN | EPOLLHUP | EPOLLERR | EPOLLRDHUP))
 		task_wake(&l->t);
 }

@@ -17,7 +17,7 @@ static void an_event_survives_the_line(void **state)
 {
 	struct buf b = {0};
 	struct err err;
-	json_t *ev = event_new("log");
+	json_t *ev = event_begin("log");
 
 	(void)state;
 	json_object_set_new(ev, "text", event_string("a\nb\0c", 5));
@@ -43,7 +43,7 @@ static void numbers_have_the_digits_that_tell_them(void **state)
 {
 	static const double all[] = {0.1, 0.1 + 0.2, 1e22, 9007199254740994.};
 	struct buf b = {0};
-	json_t *ev = event_new("log"), *list = json_array();
+	json_t *ev = event_begin("log"), *list = json_array();
 	struct err err;
 
 	(void)state;
@@ -95,7 +95,7 @@ static void a_long_string_is_cut_with_a_note(void **state)
 static void an_event_too_large_keeps_what_it_is_about(void **state)
 {
 	char *s = mem_alloc(EVENT_STRING_MAX);
-	json_t *ev = event_new("test_end");
+	json_t *ev = event_begin("test_end");
 	json_t *console = json_array();
 	struct buf b = {0};
 	struct err err;
