@@ -64,6 +64,7 @@ man_pages() {
 check "clang-format" clang-format --dry-run -Werror $ch_files
 check "sizes" sh tests/lint/limits.sh
 check "headers compile alone" headers_alone
+check "names of static functions" python3 tests/lint/names.py
 built=
 [ ! -e build/release/libagent-proto.a ] || built=build/release
 # shellcheck disable=SC2086 # a directory or none
