@@ -103,9 +103,10 @@ void suite_alarm(struct suite *s, lua_State *L, const char *text)
 struct object *suite_next(const struct suite *s, const struct object *o)
 {
 	const struct scope *in = o ? o->scope : s->w->scope;
-	struct object *next = scope_next(in, o);
+	struct object *next = in ? scope_next(in, o) : NULL;
 
-	while (!next && (in = in->parent))
+	/* No scope: the worker could not begin. */
+	while (in && !next && (in = in->parent))
 		next = scope_next(in, NULL);
 	return next;
 }
