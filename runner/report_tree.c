@@ -34,6 +34,7 @@ struct report_tree {
 	struct document *documents;
 	size_t n_documents;
 	size_t transcripts_left; /* bytes that they may still have */
+	bool keeps_all;		 /* transcripts, and each line of the logs */
 	bool is_written;
 	struct err err;
 };
@@ -345,7 +346,7 @@ static void report_tree_on_test_end(struct report_tree *t, const json_t *ev)
 	bool is_failed = !strcmp(tree_string(ev, "status"), "failed");
 
 	json_object_del(open, "test");
-	join_log(open, is_failed ? LOG_TAIL_LINES : SIZE_MAX);
+	join_log(open, is_failed && !t->keeps_all ? LOG_TAIL_LINES : SIZE_MAX);
 	json_object_update(test, open);
 	copy_time(test, "end", ev);
 	json_object_del(t->open, tree_string(ev, "file"));
@@ -523,8 +524,10 @@ void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
 
 void report_tree_keep_all(struct event_sink *sink)
 {
-	CONTAINER_OF(sink, struct report_tree, sink)->transcripts_left =
-	    SIZE_MAX;
+	struct report_tree *t = CONTAINER_OF(sink, struct report_tree, sink);
+
+	t->keeps_all = true;
+	t->transcripts_left = SIZE_MAX;
 }
 
 const json_t *report_tree_document(struct event_sink *sink)

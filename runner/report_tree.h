@@ -42,7 +42,8 @@ struct event_sink *report_tree_new(void);
  * half of one; or to out, borrowed, where path is NULL. path is copied. */
 void report_tree_add(struct event_sink *sink, const char *path, FILE *out,
 		     tree_writer write);
-/* Holds all transcripts, however many bytes they have. */
+/* Holds all transcripts, however many bytes they have, and all lines of logs up
+ * to TREE_LOG_MAX. */
 void report_tree_keep_all(struct event_sink *sink);
 /* The document; borrowed from the sink. Complete once the run has ended. */
 const json_t *report_tree_document(struct event_sink *sink);

@@ -6,6 +6,8 @@ what its report must be like:
 
     says: TEXT    one of the first five lines of the report has TEXT
     has: TEXT     some line has it
+    short: TEXT   the same, but not of the long form of `provium explain`
+    long: TEXT    some line of that long form has it
     never: TEXT   no line has it
     lines: N      the report has N lines at the most
     healthy: yes  a boot that failed shows its lines, healthy as they are
@@ -34,7 +36,8 @@ HEALTHY = ("Linux version", "Command line:", "Run /.provium/agent",
 
 
 def wanted(name):
-    want = {"says": [], "has": [], "never": [], "lines": 0}
+    want = {"says": [], "has": [], "short": [], "long": [], "never": [],
+            "lines": 0}
     never = HEALTHY
     with open(os.path.join(HERE, name + ".want"), encoding="utf-8") as f:
         for line in f:
@@ -167,7 +170,8 @@ def judge(want, lines, others, page, long_form, has_booted):
     whole = "\n".join(lines)
     problems = [f"not in the first {FIRST_LINES} lines: {s}"
                 for s in want["says"] if s not in first]
-    problems += [f"nowhere: {s}" for s in want["has"] if s not in whole]
+    problems += [f"nowhere: {s}" for s in want["has"] + want["short"]
+                 if s not in whole]
     problems += [f"must not be there: {s}"
                  for s in want["never"] if s in whole]
     if len(lines) > want["lines"]:
@@ -178,7 +182,8 @@ def judge(want, lines, others, page, long_form, has_booted):
         problems += [f"in {kind}: {s}" for s in want["never"] if s in text]
     problems += [f"not in the page: {s}" for s in want["says"]
                  if not found(s, page)]
-    problems += [f"not explained: {s}" for s in want["says"] + want["has"]
+    problems += [f"not explained: {s}"
+                 for s in want["says"] + want["has"] + want["long"]
                  if not found(s, long_form)]
     if has_booted:
         problems += [f"not explained: {s}" for s in EXPLAINED
