@@ -221,7 +221,7 @@ const scrolled = title => { const h = all("h4").find(e => e.textContent === titl
 		e.scrollTop + e.clientHeight >= e.scrollHeight - 1 ? "end" : e.scrollTop); };
 scrolled("console of v"); scrolled("printed"); scrolled("console of broken");
 tell(all("h4").map(e => e.textContent).find(s => s.includes("mute")));
-tell(all("pre").find(e => e.textContent.includes("said 0")).textContent.trimEnd().split("\n").pop());
+tell(all("pre").find(e => e.textContent.includes("said 299")).textContent.trimEnd().split("\n").pop());
 END
 told "console of v: true end"
 told "printed: true end"

@@ -228,6 +228,8 @@ def complaint(bench, d, fault, status, out):
     if status == 1 and passed and fault.who == "worker":
         return "status 1 with a passed test"
     words = [os.strerror(fault.errnum), SAID.get((fault.who, fault.call))]
+    if fault.errnum == errno.ENOSPC:
+        words.append(" is full")  # the file system at DIR
     if status and fault.errnum != SHORT and not any(
             w and w in out for w in words):
         return f"'{words[0]}' is not said"
