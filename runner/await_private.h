@@ -20,7 +20,7 @@ struct block {
 	LIST_ENTRY(block) link;
 	int n_kept;
 	bool is_again;	 /* finish asked for another round */
-	bool is_cut_off; /* by the test's time-out; goes on to ask */
+	bool is_cut_off; /* by the test's timeout; the block still asks */
 	bool is_released;
 	bool is_waiting; /* in await.blocks */
 	bool is_passive; /* it does nothing by itself: await_passive() */

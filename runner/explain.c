@@ -56,7 +56,7 @@ json_t *explain_failures(const json_t *tree)
 	return list;
 }
 
-/* The number that the word is; 0: it is none. */
+/* Parses a positive number. 0: the word is another text. */
 static json_int_t explain_number(const char *word)
 {
 	char *end;
@@ -184,6 +184,16 @@ static void explain_put_note(const struct printer *p, const json_t *call)
 	explain_put(p, "\n");
 }
 
+static void explain_put_call(const struct printer *p, const json_t *call)
+{
+	print_duration(p, PRINT_PLAIN, tree_number(call, "seconds"));
+	explain_put(p, "  ");
+	print_text(p, PRINT_PLAIN, tree_string(call, "method"));
+	explain_put(p, "  ");
+	explain_put_place(p, call);
+	explain_put_note(p, call);
+}
+
 /* Each call, with the time since the attempt began. */
 static void explain_put_made(const struct printer *p, const json_t *made)
 {
@@ -201,12 +211,7 @@ static void explain_put_made(const struct printer *p, const json_t *made)
 	explain_put_title(p, "calls: when, how long, which, where, what", note);
 	json_array_foreach (calls, i, call) {
 		fprintf(p->out, "%10.3f s  ", tree_number(call, "at"));
-		print_duration(p, PRINT_PLAIN, tree_number(call, "seconds"));
-		explain_put(p, "  ");
-		print_text(p, PRINT_PLAIN, tree_string(call, "method"));
-		explain_put(p, "  ");
-		explain_put_place(p, call);
-		explain_put_note(p, call);
+		explain_put_call(p, call);
 	}
 }
 
@@ -219,12 +224,7 @@ static void explain_put_last_calls(const struct printer *p, const json_t *calls)
 	explain_put_title(p, "last calls", " (the events have no others)");
 	json_array_foreach (calls, i, call) {
 		explain_put(p, INDENT);
-		print_duration(p, PRINT_PLAIN, tree_number(call, "seconds"));
-		explain_put(p, "  ");
-		print_text(p, PRINT_PLAIN, tree_string(call, "method"));
-		explain_put(p, "  ");
-		explain_put_place(p, call);
-		explain_put_note(p, call);
+		explain_put_call(p, call);
 	}
 }
 

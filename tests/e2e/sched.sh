@@ -412,6 +412,20 @@ out "(then the worker died: SIGKILL"
 last_line "0 passed, 1 failed"
 nothing_left
 
+# interrupt_swallowed OPTION...: runs the file, interrupts its test behind the
+# swallowed failure, and looks for that in the report.
+interrupt_swallowed() {
+	"$provium" run "$@" swallowed >out 2>err </dev/null &
+	pid=$!
+	until_mark swallowed
+	kill -INT "$pid"
+	wait "$pid"
+	[ $? = 2 ] || complain "wrong status"
+	out "swallowed/a.test.lua:10: values differ"
+	last_line "0 passed, 1 failed"
+	nothing_left
+}
+
 claim "a failure that a pcall swallowed is not lost to a signal"
 lua swallowed/a.test.lua <<'END'
 test("fails", function(t)
@@ -423,27 +437,11 @@ test("fails", function(t)
   end, {timeout = "1h"})
 end)
 END
-"$provium" run swallowed >out 2>err </dev/null &
-pid=$!
-until_mark swallowed
-kill -INT "$pid"
-wait "$pid"
-[ $? = 2 ] || complain "wrong status"
-out "swallowed/a.test.lua:10: values differ"
-last_line "0 passed, 1 failed"
-nothing_left
+interrupt_swallowed
 
 claim "nor in an attempt that is not the last"
 rm "$MARKS/swallowed"
-"$provium" run --retries 2 swallowed >out 2>err </dev/null &
-pid=$!
-until_mark swallowed
-kill -INT "$pid"
-wait "$pid"
-[ $? = 2 ] || complain "wrong status"
-out "swallowed/a.test.lua:10: values differ"
-last_line "0 passed, 1 failed"
-nothing_left
+interrupt_swallowed --retries 2
 
 claim "an attempt that passes takes the mark of the one before back"
 lua swallowed/a.test.lua <<'END'

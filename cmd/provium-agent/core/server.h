@@ -53,7 +53,7 @@ struct handle_table *server_handles(struct server *s);
 struct guest *server_guest(struct server *s);
 /* PIECE_MAX bytes for use within one call, with FRAME_HEADER more before. */
 uint8_t *server_scratch(struct server *s);
-/* That of one of the kind's services. */
+/* The state of a service that the server's kind has. */
 void *server_state(struct server *s, const struct service *service);
 const struct server_kind *server_kind(const struct server *s);
 

@@ -34,7 +34,7 @@ struct server {
 	TAILQ_HEAD(task_queue, task) awake;
 	LIST_HEAD(task_list, task) tasks;
 	struct handle_table handles;
-	void *states[SERVICES_MAX]; /* of the kind's services */
+	void *states[SERVICES_MAX]; /* one for each service of the kind */
 	struct epoll_event events[EVENTS_MAX];
 	int n_events;
 	uint8_t header[FRAME_HEADER]; /* task_write_in_place() of scratch */

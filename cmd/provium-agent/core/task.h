@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Requests, and the tasks that serve those that one call does not answer: a
- * task serves a channel until it ends.
+ * Requests and tasks. A request is answered in one call, or leaves a task. The
+ * task serves the channel of the request until the channel ends.
  */
 #ifndef AGENT_TASK_H
 #define AGENT_TASK_H
